@@ -1,0 +1,1 @@
+"""The code location: makes, judges and releases risk models."""

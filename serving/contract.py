@@ -1,0 +1,255 @@
+"""What a bundle, a release, a request and a decision record are: the words `lifecycle` and `serving` share.
+
+Every document carries a ``schema_version``. Readers accept the current version and the one before it, and refuse a
+newer one by name. Digests are SHA-256 in lower-case hex, taken over bytes as they were written, never over a document
+that was parsed and serialised again.
+"""
+
+import datetime as dt
+import hashlib
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+SCHEMA_VERSION = 1
+READABLE_VERSIONS = (1,)
+
+FeatureDtype = Literal["float", "int", "category"]
+FeatureSource = Literal["request", "online", "derived"]
+DecisionName = Literal["approve", "review", "decline"]
+SlotName = Literal["champion", "canary", "shadow"]
+
+MODEL_FILE = "model.txt"
+DECIDING_FILE = "deciding.json"
+GOLDEN_FILE = "golden.jsonl"
+CARD_FILE = "card.html"
+MANIFEST_FILE = "manifest.json"
+SIGNATURE_FILE = "manifest.sig"
+CANDIDATE_FILES = (DECIDING_FILE, MODEL_FILE)
+
+
+class ContractError(ValueError):
+    """A document that is not what the contract says; the message names what was expected, what came and where."""
+
+
+class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of every contract type: immutable, and strict about unknown keys."""
+
+
+class Feature(Struct):
+    """One input of a model, in the order the model was trained with."""
+
+    name: str
+    dtype: FeatureDtype
+    source: FeatureSource = "request"
+    is_nullable: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    categories: tuple[str, ...] | None = None
+    monotone: Literal[-1, 0, 1] = 0
+    reason_group: str | None = None
+
+
+class Calibration(Struct):
+    """Strictly increasing map of a margin to a probability: ``1 / (1 + exp(-(slope * margin + intercept)))``."""
+
+    slope: float
+    intercept: float
+
+
+class Bands(Struct):
+    """Frozen thresholds on the score: ``decline`` from `decline_from`, ``review`` from `review_from`, else ``approve``.
+
+    ``None`` means that the band is not used.
+    """
+
+    review_from: float | None
+    decline_from: float | None = None
+
+
+class Deciding(Struct):
+    """Everything besides the trees that decides: `deciding.json` of a candidate and of a bundle."""
+
+    schema_version: int
+    model: str
+    features: tuple[Feature, ...]
+    calibration: Calibration
+    bands: Bands
+    reason_texts: dict[str, str] | None = None
+
+
+class GoldenRow(Struct):
+    """A row whose margin must come out bit for bit, its score to 1e-12 and its contributions to 1e-9."""
+
+    features: dict[str, float | int | str | None]
+    margin: float
+    score: float
+    contributions: tuple[float, ...] | None = None
+
+
+class Verdict(Struct):
+    """What one gate said of one candidate."""
+
+    gate: str
+    is_passed: bool
+    summary: str
+    observed: dict[str, Any] = {}
+    required: dict[str, Any] = {}
+
+
+class Lineage(Struct):
+    """Where a model comes from; enough to train it again."""
+
+    as_of: str
+    training_set_digest: str
+    code_commit: str | None
+    parameters: dict[str, Any]
+    seed: int
+    library_versions: dict[str, str]
+    mlflow_run_id: str | None = None
+
+
+class Manifest(Struct):
+    """`manifest.json`: its SHA-256 is the bundle's name."""
+
+    schema_version: int
+    model: str
+    candidate_digest: str
+    lineage: Lineage
+    verdicts: tuple[Verdict, ...]
+    files: dict[str, str]
+
+
+class Signed(Struct):
+    """An Ed25519 signature and the key that made it; `manifest.sig`."""
+
+    key_id: str
+    signature: str
+
+
+class SlotRelease(Struct):
+    """Which bundle stands in a slot, and for a canary which share of the entities it answers."""
+
+    bundle_digest: str
+    as_of: str
+    percent: float | None = None
+    salt: str | None = None
+
+
+class Release(Struct):
+    """One numbered release of a model; `predecessor` is the digest of the file before it, ``None`` for the first."""
+
+    schema_version: int
+    model: str
+    number: int
+    predecessor: str | None
+    champion: SlotRelease
+    canary: SlotRelease | None = None
+    shadow: SlotRelease | None = None
+    ledger_head: str | None = None
+    released_at: dt.datetime
+    released_by: str
+    reason: str
+
+
+class SignedRelease(Struct):
+    """A release as it lies in the store: `payload` is the release's JSON text, signed as these very bytes."""
+
+    payload: str
+    key_id: str
+    signature: str
+
+
+class DecisionRecord(Struct):
+    """One line of the decision log.
+
+    `entity_key` is a keyed hash, never what the caller sent. `features` holds the row in the schema's order.
+    `elapsed_us` runs from the request's arrival until the record was handed to the log. An error has `error` set and no
+    score.
+    """
+
+    schema_version: int
+    decision_id: str
+    transaction_id: str
+    entity_key: str
+    occurred_at: dt.datetime
+    decided_at: dt.datetime
+    model: str
+    slot: SlotName
+    bundle_digest: str | None
+    release_number: int | None
+    features: tuple[float | int | str | None, ...] | None
+    margin: float | None
+    score: float | None
+    decision: DecisionName | None
+    reasons: tuple[str, ...] | None = None
+    caller: str | None = None
+    elapsed_us: int
+    error: str | None = None
+
+
+def digest(content: bytes) -> str:
+    """SHA-256 of `content` in lower-case hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def candidate_digest(files: dict[str, bytes]) -> str:
+    """Name of a candidate: the SHA-256 of one line ``<digest>  <name>`` for each deciding file, sorted by name.
+
+    Raises
+    ------
+    ContractError
+        If a deciding file is missing.
+    """
+    missing = [name for name in CANDIDATE_FILES if name not in files]
+    if missing:
+        raise ContractError(f"Expected the files {list(CANDIDATE_FILES)}, missing {missing} - at the candidate")
+    lines = [f"{digest(files[name])}  {name}\n" for name in sorted(CANDIDATE_FILES)]
+    return digest("".join(lines).encode())
+
+
+def encode(document: Struct) -> bytes:
+    """A contract document as indented JSON with a final newline: what is written, digested and signed."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+Document = TypeVar("Document", bound=Struct)
+
+
+def decode(content: bytes, document_type: type[Document], where: str) -> Document:
+    """Read a contract document strictly.
+
+    Raises
+    ------
+    ContractError
+        If it is no valid JSON, lacks or has an extra key, has a value of a wrong type, or a version this code cannot
+        read. The message ends with `where`.
+    """
+    try:
+        document = msgspec.json.decode(content, type=document_type)
+    except msgspec.DecodeError as error:
+        newer = _newer_version(content)
+        if newer is not None:
+            raise ContractError(_version_message(newer, where)) from error
+        raise ContractError(f"{error} - in {where}") from error
+    version = getattr(document, "schema_version", SCHEMA_VERSION)
+    if version not in READABLE_VERSIONS:
+        raise ContractError(_version_message(version, where))
+    return document
+
+
+def _newer_version(content: bytes) -> int | None:
+    """The document's version if it can be read at all and is newer than this code."""
+    try:
+        loose = msgspec.json.decode(content)
+    except msgspec.DecodeError:
+        return None
+    version = loose.get("schema_version") if isinstance(loose, dict) else None
+    return version if isinstance(version, int) and version > SCHEMA_VERSION else None
+
+
+def _version_message(version: int, where: str) -> str:
+    return (
+        f"Expected schema_version {' or '.join(map(str, READABLE_VERSIONS))}, got {version}; "
+        f"upgrade this installation - in {where}"
+    )
