@@ -32,11 +32,11 @@ class ContractError(ValueError):
     """A document that is not what the contract says; the message names what was expected, what came and where."""
 
 
-class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of every contract type: immutable, and strict about unknown keys."""
 
 
-class Feature(Struct):
+class Feature(Struct, kw_only=True):
     """One input of a model, in the order the model was trained with."""
 
     name: str
@@ -50,14 +50,14 @@ class Feature(Struct):
     reason_group: str | None = None
 
 
-class Calibration(Struct):
+class Calibration(Struct, kw_only=True):
     """Strictly increasing map of a margin to a probability: ``1 / (1 + exp(-(slope * margin + intercept)))``."""
 
     slope: float
     intercept: float
 
 
-class Bands(Struct):
+class Bands(Struct, kw_only=True):
     """Frozen thresholds on the score: ``decline`` from `decline_from`, ``review`` from `review_from`, else ``approve``.
 
     ``None`` means that the band is not used.
@@ -67,7 +67,7 @@ class Bands(Struct):
     decline_from: float | None = None
 
 
-class Deciding(Struct):
+class Deciding(Struct, kw_only=True):
     """Everything besides the trees that decides: `deciding.json` of a candidate and of a bundle."""
 
     schema_version: int
@@ -78,7 +78,7 @@ class Deciding(Struct):
     reason_texts: dict[str, str] | None = None
 
 
-class GoldenRow(Struct):
+class GoldenRow(Struct, kw_only=True):
     """A row whose margin must come out bit for bit, its score to 1e-12 and its contributions to 1e-9."""
 
     features: dict[str, float | int | str | None]
@@ -87,7 +87,7 @@ class GoldenRow(Struct):
     contributions: tuple[float, ...] | None = None
 
 
-class Verdict(Struct):
+class Verdict(Struct, kw_only=True):
     """What one gate said of one candidate."""
 
     gate: str
@@ -97,7 +97,7 @@ class Verdict(Struct):
     required: dict[str, Any] = {}
 
 
-class Lineage(Struct):
+class Lineage(Struct, kw_only=True):
     """Where a model comes from; enough to train it again."""
 
     as_of: str
@@ -109,7 +109,7 @@ class Lineage(Struct):
     mlflow_run_id: str | None = None
 
 
-class Manifest(Struct):
+class Manifest(Struct, kw_only=True):
     """`manifest.json`: its SHA-256 is the bundle's name."""
 
     schema_version: int
@@ -120,14 +120,14 @@ class Manifest(Struct):
     files: dict[str, str]
 
 
-class Signed(Struct):
+class Signed(Struct, kw_only=True):
     """An Ed25519 signature and the key that made it; `manifest.sig`."""
 
     key_id: str
     signature: str
 
 
-class SlotRelease(Struct):
+class SlotRelease(Struct, kw_only=True):
     """Which bundle stands in a slot, and for a canary which share of the entities it answers."""
 
     bundle_digest: str
@@ -136,7 +136,7 @@ class SlotRelease(Struct):
     salt: str | None = None
 
 
-class Release(Struct):
+class Release(Struct, kw_only=True):
     """One numbered release of a model; `predecessor` is the digest of the file before it, ``None`` for the first."""
 
     schema_version: int
@@ -152,7 +152,7 @@ class Release(Struct):
     reason: str
 
 
-class SignedRelease(Struct):
+class SignedRelease(Struct, kw_only=True):
     """A release as it lies in the store: `payload` is the release's JSON text, signed as these very bytes."""
 
     payload: str
@@ -160,7 +160,7 @@ class SignedRelease(Struct):
     signature: str
 
 
-class DecisionRecord(Struct):
+class DecisionRecord(Struct, kw_only=True):
     """One line of the decision log.
 
     `entity_key` is a keyed hash, never what the caller sent. `features` holds the row in the schema's order.

@@ -1,0 +1,53 @@
+# Needs git, make and Python 3.11 or newer; everything else is installed into .venv from the hash-pinned locks.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+# pip's own configuration names a bank's mirror; uv reads only its own, so it is handed on.
+export UV_DEFAULT_INDEX ?= $(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null)
+export DO_NOT_TRACK := 1
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q
+
+.PHONY: help setup demo up test lint format types lock benchmarks clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.installed ## Install everything into .venv
+
+$(VENV)/.installed: requirements/dev.txt requirements/bootstrap.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else f"Expected Python 3.11 to 3.13, got {v[0]}.{v[1]}; name another one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@if [ -z "$$UV_DEFAULT_INDEX" ]; then unset UV_DEFAULT_INDEX; fi; \
+	  $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt requirements/bootstrap.txt && \
+	  $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --offline --editable .
+	@touch $@
+
+demo: setup ## Run the whole loop on simulated transactions; ARGS=--exit ends after the last step
+	@$(BIN)/lifecycle demo $(ARGS)
+
+up: setup ## Start the Dagster UI with its daemon, the MLflow UI and the server
+	@$(BIN)/lifecycle up $(ARGS)
+
+test: setup ## Run the tests
+	@bash tests/run $(ARGS)
+
+lint: setup ## Check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup ## Rewrite the code in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## Resolve the dependencies anew and write requirements/*.txt
+	$(LOCK) pyproject.toml -o requirements/serving.txt
+	$(LOCK) --extra lifecycle pyproject.toml -c requirements/serving.txt -o requirements/lifecycle.txt
+	$(LOCK) --extra lifecycle --extra dev pyproject.toml -c requirements/lifecycle.txt -o requirements/dev.txt
+	$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
+
+clean: ## Remove the state of the embedded installation (.lifecycle)
+	rm -rf .lifecycle
