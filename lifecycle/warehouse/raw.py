@@ -1,0 +1,107 @@
+"""The raw relations: what is loaded from outside, before dbt."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+RelationName = Literal["card_transactions", "fraud_reports", "customers", "terminals"]
+RELATIONS: tuple[RelationName, ...] = get_args(RelationName)
+SCHEMA = "raw"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A required column; `type` is its SQL type in the warehouse."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class RawRelation:
+    """A raw table: `key` names a row, `event_at` is the column whose day a load is reported by."""
+
+    name: RelationName
+    grain: str
+    columns: tuple[Column, ...]
+    key: str
+    event_at: str | None = None
+
+    @property
+    def table(self) -> str:
+        """Qualified name."""
+        return f"{SCHEMA}.{self.name}"
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names in table order."""
+        return tuple(column.name for column in self.columns)
+
+
+RAW: dict[RelationName, RawRelation] = {
+    relation.name: relation
+    for relation in (
+        RawRelation(
+            "card_transactions",
+            "One row per card transaction.",
+            (
+                Column("transaction_id", "BIGINT"),
+                Column("occurred_at", "TIMESTAMP"),
+                Column("customer_id", "BIGINT"),
+                Column("terminal_id", "BIGINT"),
+                Column("amount", "DECIMAL(12,2)"),
+            ),
+            key="transaction_id",
+            event_at="occurred_at",
+        ),
+        RawRelation(
+            "fraud_reports",
+            "One row per transaction that was reported as fraudulent.",
+            (Column("transaction_id", "BIGINT"), Column("reported_at", "TIMESTAMP")),
+            key="transaction_id",
+            event_at="reported_at",
+        ),
+        RawRelation(
+            "customers",
+            "One row per customer.",
+            (
+                Column("customer_id", "BIGINT"),
+                Column("segment", "VARCHAR"),
+                Column("age_band", "VARCHAR"),
+                Column("sex", "VARCHAR"),
+            ),
+            key="customer_id",
+        ),
+        RawRelation(
+            "terminals",
+            "One row per terminal.",
+            (Column("terminal_id", "BIGINT"), Column("kind", "VARCHAR")),
+            key="terminal_id",
+        ),
+    )
+}
+
+LOADS_TABLE = f"{SCHEMA}.loads"
+_LOADS_COLUMNS = """
+    relation varchar not null,
+    content_digest varchar not null,
+    mapping_digest varchar not null,
+    source_name varchar not null,
+    rows bigint not null,
+    rows_inserted bigint not null,
+    first_day date,
+    last_day date,
+    loaded_at timestamp not null
+"""
+
+
+def raw_ddl() -> tuple[str, ...]:
+    """Statements that create the schema and the raw tables where they are missing.
+
+    No primary keys: DuckDB would keep an index of every id in memory; a load checks the ids instead.
+    """
+    statements = [f"create schema if not exists {SCHEMA}"]
+    for relation in RAW.values():
+        columns = ", ".join(f"{column.name} {column.type} not null" for column in relation.columns)
+        statements.append(f"create table if not exists {relation.table} ({columns})")
+    statements.append(f"create table if not exists {LOADS_TABLE} ({_LOADS_COLUMNS})")
+    return tuple(statements)
