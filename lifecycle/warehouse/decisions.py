@@ -1,0 +1,128 @@
+"""The server's decision log in the warehouse: every record once."""
+
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from lifecycle.spec import RiskModelSpec
+from lifecycle.warehouse.examples import MARTS, midnight
+from lifecycle.warehouse.interface import Warehouse
+from serving.contract import DecisionRecord
+from serving.decision_log import read_records
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DECISIONS = "raw.decisions"
+OFFSETS = "raw.decision_log_offsets"
+
+_DDL = (
+    f"""create table if not exists {DECISIONS} (
+        model varchar not null, decision_id varchar not null, slot varchar not null, transaction_id varchar not null,
+        entity_key varchar not null, occurred_at timestamp not null, decided_at timestamp not null,
+        bundle_digest varchar, release_number bigint, features varchar, margin double, score double, decision varchar,
+        caller varchar, elapsed_us bigint not null, error varchar
+    )""",
+    f"create table if not exists {OFFSETS} (segment varchar not null, next_offset bigint not null)",
+)
+
+
+class LoadedDecisions(msgspec.Struct, frozen=True):
+    """What one load of the decision log did."""
+
+    read: int
+    inserted: int
+
+    @property
+    def repeated(self) -> int:
+        """Records of decisions that were known already, or stood in the log more than once."""
+        return self.read - self.inserted
+
+
+def load_decisions(warehouse: Warehouse, log: Path) -> LoadedDecisions:
+    """Load what the log holds beyond the last load, all or nothing; the first record of a decision counts.
+
+    The position in each segment is kept in the same transaction as the rows, so that a crash at any point loads
+    nothing twice and loses nothing.
+    """
+    with warehouse.transaction("loading the decision log") as session:
+        for statement in _DDL:
+            session.execute(statement)
+        known = session.query(f"select segment, next_offset from {OFFSETS}").to_pylist()  # noqa: S608 - our own name
+        offsets = {row["segment"]: row["next_offset"] for row in known}
+        first: dict[tuple[str, str, str], DecisionRecord] = {}
+        read = 0
+        for entry in read_records(log, offsets):
+            offsets[entry.segment] = entry.next_offset
+            read += 1
+            first.setdefault((entry.record.model, entry.record.decision_id, entry.record.slot), entry.record)
+        if not first:
+            return LoadedDecisions(0, 0)
+        session.execute(f"create temporary table arrived as select * from {DECISIONS} limit 0")  # noqa: S608
+        session.append("arrived", _rows(list(first.values())))
+        new = f"""
+            from arrived where not exists (
+                select 1 from {DECISIONS} as known where known.model = arrived.model
+                and known.decision_id = arrived.decision_id and known.slot = arrived.slot
+            )"""
+        inserted = session.query(f"select count(*) as row_count {new}").to_pylist()[0]["row_count"]  # noqa: S608
+        session.execute(f"insert into {DECISIONS} select * {new}")  # noqa: S608 - our own names
+        session.execute("drop table arrived")
+        session.execute(f"delete from {OFFSETS}")  # noqa: S608 - our own name
+        session.append(OFFSETS, _offset_rows(offsets))
+    return LoadedDecisions(read, inserted)
+
+
+def decided(
+    warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, as_of: dt.date | None = None
+) -> "pa.Table":
+    """The champion's decisions on what occurred in ``[start, end)``, with outcomes reported before `as_of` if given.
+
+    Columns: decision_id, entity (as in the raw data), occurred_at, amount, bundle_digest, features (JSON), margin, score,
+    decision, reported_at. Errors are left out: nothing was decided.
+    """
+    columns = spec.columns
+    known_until = midnight(as_of) if as_of else dt.datetime(1, 1, 1)  # noqa: DTZ001 - as the warehouse stores it
+    return warehouse.query(
+        f"""
+        select
+            decisions.decision_id, examples.{columns.entity} as entity, decisions.occurred_at,
+            examples.{columns.amount} as amount, decisions.bundle_digest, decisions.features, decisions.margin,
+            decisions.score, decisions.decision, outcomes.{spec.label.reported_at} as reported_at
+        from {DECISIONS} as decisions
+        inner join {MARTS}.{spec.mart} as examples
+            on cast(examples.{columns.transaction} as varchar) = decisions.transaction_id
+        left join {MARTS}.{spec.label.relation} as outcomes
+            on outcomes.{columns.transaction} = examples.{columns.transaction}
+            and outcomes.{spec.label.reported_at} < ?
+        where decisions.model = ? and decisions.slot = 'champion' and decisions.error is null
+            and decisions.occurred_at >= ? and decisions.occurred_at < ?
+        order by decisions.occurred_at, decisions.decision_id
+        """,  # noqa: S608 - names come from the model's checked specification
+        [known_until, spec.name, midnight(start), midnight(end)],
+    )
+
+
+def _rows(records: list[DecisionRecord]) -> "pa.Table":
+    import pyarrow as pa
+
+    names = [name for name in DecisionRecord.__struct_fields__ if name not in {"schema_version", "reasons", "features"}]
+    columns = {name: [getattr(record, name) for record in records] for name in names}
+    for name in ("occurred_at", "decided_at"):
+        columns[name] = [value.astimezone(dt.UTC).replace(tzinfo=None) for value in columns[name]]
+    columns["features"] = [
+        None if record.features is None else msgspec.json.encode(record.features).decode() for record in records
+    ]
+    schema = {"occurred_at": pa.timestamp("us"), "decided_at": pa.timestamp("us"), "release_number": pa.int64(),
+              "elapsed_us": pa.int64(), "margin": pa.float64(), "score": pa.float64()}  # fmt: skip
+    return pa.table({name: pa.array(values, schema.get(name, pa.string())) for name, values in columns.items()})
+
+
+def _offset_rows(offsets: dict[str, int]) -> "pa.Table":
+    import pyarrow as pa
+
+    return pa.table(
+        {"segment": pa.array(list(offsets), pa.string()), "next_offset": pa.array(list(offsets.values()), pa.int64())}
+    )

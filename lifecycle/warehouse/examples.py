@@ -1,0 +1,84 @@
+"""What training and monitoring read from the warehouse: standard SQL, values as parameters."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lifecycle.spec import RiskModelSpec
+from lifecycle.warehouse.interface import Warehouse
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MARTS = "marts"
+RAW_EVENTS = "raw.card_transactions"
+
+
+@dataclass(frozen=True)
+class DailyVolume:
+    """Rows of one day of `occurred_at`: as they came in, and as the mart holds them."""
+
+    day: dt.date
+    raw_rows: int
+    mart_rows: int
+
+
+def midnight(day: dt.date) -> dt.datetime:
+    """The start of a UTC day as the warehouse stores it, without a time zone."""
+    return dt.datetime(day.year, day.month, day.day)  # noqa: DTZ001 - timestamps in the warehouse are UTC
+
+
+def training_examples(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, as_of: dt.date) -> "pa.Table":
+    """Examples of ``[start, end)`` with what was reported of them before `as_of`, sorted by time and id.
+
+    Columns: the transaction, the entity, `occurred_at`, the amount, the features, `reported_at` (null where nothing
+    was reported before `as_of`).
+    """
+    columns = spec.columns
+    key, occurred_at, reported_at = columns.transaction, columns.occurred_at, spec.label.reported_at
+    names = dict.fromkeys([key, columns.entity, occurred_at, columns.amount, *spec.feature_names])
+    selected = ", ".join(f"examples.{name}" for name in names)
+    return warehouse.query(
+        f"""
+        select {selected}, outcomes.{reported_at} as reported_at
+        from {MARTS}.{spec.mart} as examples
+        left join {MARTS}.{spec.label.relation} as outcomes
+            on outcomes.{key} = examples.{key} and outcomes.{reported_at} < ?
+        where examples.{occurred_at} >= ? and examples.{occurred_at} < ?
+        order by examples.{occurred_at}, examples.{key}
+        """,  # noqa: S608 - names come from the model's checked specification
+        [midnight(as_of), midnight(start), midnight(end)],
+    )
+
+
+def daily_volumes(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date) -> list[DailyVolume]:
+    """Rows a day in ``[start, end)``, days without any included; and the newest event before `end`."""
+    occurred_at = spec.columns.occurred_at
+    counted = {
+        relation: {
+            row["day"]: row["row_count"]
+            for row in warehouse.query(
+                f"""
+                select cast({occurred_at} as date) as day, count(*) as row_count
+                from {relation}
+                where {occurred_at} >= ? and {occurred_at} < ?
+                group by 1
+                """,  # noqa: S608 - names come from the model's checked specification
+                [midnight(start), midnight(end)],
+            ).to_pylist()
+        }
+        for relation in (RAW_EVENTS, f"{MARTS}.{spec.mart}")
+    }
+    days = [start + dt.timedelta(days=offset) for offset in range((end - start).days)]
+    raw, mart = counted[RAW_EVENTS], counted[f"{MARTS}.{spec.mart}"]
+    return [DailyVolume(day, raw.get(day, 0), mart.get(day, 0)) for day in days]
+
+
+def newest_event(warehouse: Warehouse, end: dt.date) -> dt.datetime | None:
+    """`occurred_at` of the newest raw event before `end`; ``None`` where there is none."""
+    rows = warehouse.query(
+        f"select max(occurred_at) as newest from {RAW_EVENTS} where occurred_at < ?",  # noqa: S608 - our own name
+        [midnight(end)],
+    ).to_pylist()
+    newest: dt.datetime | None = rows[0]["newest"]
+    return newest
