@@ -36,7 +36,7 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of every contract type: immutable, and strict about unknown keys."""
 
 
-class Feature(Struct, kw_only=True):
+class Feature(Struct, frozen=True, kw_only=True):
     """One input of a model, in the order the model was trained with."""
 
     name: str
@@ -50,14 +50,14 @@ class Feature(Struct, kw_only=True):
     reason_group: str | None = None
 
 
-class Calibration(Struct, kw_only=True):
+class Calibration(Struct, frozen=True, kw_only=True):
     """Strictly increasing map of a margin to a probability: ``1 / (1 + exp(-(slope * margin + intercept)))``."""
 
     slope: float
     intercept: float
 
 
-class Bands(Struct, kw_only=True):
+class Bands(Struct, frozen=True, kw_only=True):
     """Frozen thresholds on the score: ``decline`` from `decline_from`, ``review`` from `review_from`, else ``approve``.
 
     ``None`` means that the band is not used.
@@ -67,7 +67,7 @@ class Bands(Struct, kw_only=True):
     decline_from: float | None = None
 
 
-class Deciding(Struct, kw_only=True):
+class Deciding(Struct, frozen=True, kw_only=True):
     """Everything besides the trees that decides: `deciding.json` of a candidate and of a bundle."""
 
     schema_version: int
@@ -78,7 +78,7 @@ class Deciding(Struct, kw_only=True):
     reason_texts: dict[str, str] | None = None
 
 
-class GoldenRow(Struct, kw_only=True):
+class GoldenRow(Struct, frozen=True, kw_only=True):
     """A row whose margin must come out bit for bit, its score to 1e-12 and its contributions to 1e-9."""
 
     features: dict[str, float | int | str | None]
@@ -87,7 +87,7 @@ class GoldenRow(Struct, kw_only=True):
     contributions: tuple[float, ...] | None = None
 
 
-class Verdict(Struct, kw_only=True):
+class Verdict(Struct, frozen=True, kw_only=True):
     """What one gate said of one candidate."""
 
     gate: str
@@ -97,7 +97,7 @@ class Verdict(Struct, kw_only=True):
     required: dict[str, Any] = {}
 
 
-class Lineage(Struct, kw_only=True):
+class Lineage(Struct, frozen=True, kw_only=True):
     """Where a model comes from; enough to train it again."""
 
     as_of: str
@@ -109,7 +109,7 @@ class Lineage(Struct, kw_only=True):
     mlflow_run_id: str | None = None
 
 
-class Manifest(Struct, kw_only=True):
+class Manifest(Struct, frozen=True, kw_only=True):
     """`manifest.json`: its SHA-256 is the bundle's name."""
 
     schema_version: int
@@ -120,14 +120,14 @@ class Manifest(Struct, kw_only=True):
     files: dict[str, str]
 
 
-class Signed(Struct, kw_only=True):
+class Signed(Struct, frozen=True, kw_only=True):
     """An Ed25519 signature and the key that made it; `manifest.sig`."""
 
     key_id: str
     signature: str
 
 
-class SlotRelease(Struct, kw_only=True):
+class SlotRelease(Struct, frozen=True, kw_only=True):
     """Which bundle stands in a slot, and for a canary which share of the entities it answers."""
 
     bundle_digest: str
@@ -136,8 +136,11 @@ class SlotRelease(Struct, kw_only=True):
     salt: str | None = None
 
 
-class Release(Struct, kw_only=True):
-    """One numbered release of a model; `predecessor` is the digest of the file before it, ``None`` for the first."""
+class Release(Struct, frozen=True, kw_only=True):
+    """One numbered release of a model; `predecessor` is the digest of the file before it, ``None`` for the first.
+
+    `restores` is the number of the release whose champion a rollback brought back; ``None`` for a promotion.
+    """
 
     schema_version: int
     model: str
@@ -147,12 +150,24 @@ class Release(Struct, kw_only=True):
     canary: SlotRelease | None = None
     shadow: SlotRelease | None = None
     ledger_head: str | None = None
+    restores: int | None = None
     released_at: dt.datetime
     released_by: str
     reason: str
 
 
-class SignedRelease(Struct, kw_only=True):
+class Freeze(Struct, frozen=True, kw_only=True):
+    """One numbered turn of the switch that stops all promotion."""
+
+    schema_version: int
+    number: int
+    is_frozen: bool
+    changed_at: dt.datetime
+    changed_by: str
+    reason: str
+
+
+class SignedRelease(Struct, frozen=True, kw_only=True):
     """A release as it lies in the store: `payload` is the release's JSON text, signed as these very bytes."""
 
     payload: str
@@ -160,7 +175,7 @@ class SignedRelease(Struct, kw_only=True):
     signature: str
 
 
-class DecisionRecord(Struct, kw_only=True):
+class DecisionRecord(Struct, frozen=True, kw_only=True):
     """One line of the decision log.
 
     `entity_key` is a keyed hash, never what the caller sent. `features` holds the row in the schema's order.
@@ -209,8 +224,11 @@ def candidate_digest(files: dict[str, bytes]) -> str:
 
 
 def encode(document: Struct) -> bytes:
-    """A contract document as indented JSON with a final newline: what is written, digested and signed."""
-    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+    """A contract document as indented JSON with a final newline: what is written, digested and signed.
+
+    Keys of dictionaries are sorted, so that the order in which somebody filled one does not change a digest.
+    """
+    return msgspec.json.format(msgspec.json.encode(document, order="deterministic"), indent=2) + b"\n"
 
 
 Document = TypeVar("Document", bound=Struct)
@@ -227,7 +245,7 @@ def decode(content: bytes, document_type: type[Document], where: str) -> Documen
     """
     try:
         document = msgspec.json.decode(content, type=document_type)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         newer = _newer_version(content)
         if newer is not None:
             raise ContractError(_version_message(newer, where)) from error
@@ -242,7 +260,7 @@ def _newer_version(content: bytes) -> int | None:
     """The document's version if it can be read at all and is newer than this code."""
     try:
         loose = msgspec.json.decode(content)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     version = loose.get("schema_version") if isinstance(loose, dict) else None
     return version if isinstance(version, int) and version > SCHEMA_VERSION else None

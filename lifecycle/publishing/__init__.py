@@ -1,0 +1,1 @@
+"""What leaves the platform: candidates, evidence, registered versions, bundles, signatures and releases."""

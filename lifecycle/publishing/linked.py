@@ -1,0 +1,52 @@
+"""Files that are made once and never replaced: of two writers one wins, and the other is told."""
+
+import os
+import secrets
+from pathlib import Path
+
+
+def write_new(path: Path, content: bytes, mode: int = 0o600) -> bool:
+    """Make `path` with `content`, whole and flushed to disk; ``False`` where somebody made it before, which stands.
+
+    The content goes to a temporary file beside `path`, which is then hard-linked to its name: unlike a rename, a link
+    never replaces what is there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        _write_flushed(temporary, content, mode)
+        try:
+            os.link(temporary, path)
+        except (FileExistsError, FileNotFoundError):
+            # Not found: the winner of this name has tidied our temporary file away (`remove_abandoned`).
+            if not path.exists():
+                raise
+            return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    flush_folder(path.parent)
+    return True
+
+
+def remove_abandoned(folder: Path, names: set[str]) -> None:
+    """Remove the temporary files that writers of `names` left behind when they died."""
+    for temporary in folder.glob(".*.tmp"):
+        if temporary.name[1:].rsplit(".", 2)[0] in names:
+            temporary.unlink(missing_ok=True)
+
+
+def flush_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_flushed(path: Path, content: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
