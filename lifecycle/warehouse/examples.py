@@ -31,7 +31,7 @@ def midnight(day: dt.date) -> dt.datetime:
 def training_examples(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, as_of: dt.date) -> "pa.Table":
     """Examples of ``[start, end)`` with what was reported of them before `as_of`, sorted by time and id.
 
-    Columns: the transaction, the entity, `occurred_at`, the amount, the features, `reported_at` (null where nothing
+    Columns: the transaction, the entity, `occurred_at`, the amount, the features, when it was reported (null where nothing
     was reported before `as_of`).
     """
     columns = spec.columns
@@ -40,7 +40,7 @@ def training_examples(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date,
     selected = ", ".join(f"examples.{name}" for name in names)
     return warehouse.query(
         f"""
-        select {selected}, outcomes.{reported_at} as reported_at
+        select {selected}, outcomes.{reported_at} as {reported_at}
         from {MARTS}.{spec.mart} as examples
         left join {MARTS}.{spec.label.relation} as outcomes
             on outcomes.{key} = examples.{key} and outcomes.{reported_at} < ?

@@ -1,0 +1,65 @@
+"""Names of a model's assets and jobs."""
+
+from dataclasses import dataclass
+
+import dagster as dg
+
+
+@dataclass(frozen=True)
+class ModelKeys:
+    """Asset keys and job names of one model."""
+
+    model: str
+
+    def _key(self, name: str) -> dg.AssetKey:
+        return dg.AssetKey([self.model, name])
+
+    @property
+    def training_set(self) -> dg.AssetKey:
+        """Frozen examples."""
+        return self._key("training_set")
+
+    @property
+    def candidate(self) -> dg.AssetKey:
+        """Fitted model, not yet judged."""
+        return self._key("candidate")
+
+    @property
+    def model_version(self) -> dg.AssetKey:
+        """Registered model and sealed bundle."""
+        return self._key("model_version")
+
+    @property
+    def release(self) -> dg.AssetKey:
+        """What serves."""
+        return self._key("release")
+
+    @property
+    def decisions(self) -> dg.AssetKey:
+        """The server's log in the warehouse."""
+        return self._key("decisions")
+
+    @property
+    def live_performance(self) -> dg.AssetKey:
+        """Recall at capacity on matured outcomes."""
+        return self._key("live_performance")
+
+    @property
+    def drift(self) -> dg.AssetKey:
+        """The verdict on live traffic."""
+        return self._key("drift")
+
+    @property
+    def drift_report(self) -> dg.AssetKey:
+        """Evidently's pages for people."""
+        return self._key("drift_report")
+
+    @property
+    def retrain_job(self) -> str:
+        """Training to release."""
+        return f"{self.model}_retrain"
+
+    @property
+    def monitor_job(self) -> str:
+        """Decision log to drift verdict."""
+        return f"{self.model}_monitor"

@@ -1,0 +1,42 @@
+"""The two calendars of a model, and what each means.
+
+A model's assets are partitioned by `as_of`: partition D means what was known before D 00:00 UTC, so that a backfill is a
+backtest. Features and monitoring are partitioned by the day of `occurred_at`: partition D means what happened on D, and what
+is concluded from it is concluded as of D + 1.
+"""
+
+import datetime as dt
+
+import dagster as dg
+
+from lifecycle.spec import RiskModelSpec
+
+
+def as_of_dates(spec: RiskModelSpec) -> dg.DailyPartitionsDefinition:
+    """Knowledge cut-offs of a model, today's included."""
+    return dg.DailyPartitionsDefinition(start_date=spec.first_date, timezone="UTC", end_offset=1)
+
+
+def occurred_days(spec: RiskModelSpec) -> dg.DailyPartitionsDefinition:
+    """Days on which something happened, up to yesterday."""
+    return dg.DailyPartitionsDefinition(start_date=spec.first_date, timezone="UTC")
+
+
+def as_of_after(day: dt.date) -> dt.date:
+    """The cut-off at which a day of `occurred_at` is complete."""
+    return day + dt.timedelta(days=1)
+
+
+def training_days(spec: RiskModelSpec) -> dg.TimeWindowPartitionMapping:
+    """Days of features that the training set of an `as_of` needs to be built: its windows, and the days until maturity."""
+    maturity_days = spec.label.maturity_days
+    return dg.TimeWindowPartitionMapping(
+        start_offset=-(spec.training.span_days(maturity_days) + maturity_days),
+        end_offset=-1,
+        allow_nonexistent_upstream_partitions=True,
+    )
+
+
+def date_of(partition_key: str) -> dt.date:
+    """The date a daily partition is named by."""
+    return dt.date.fromisoformat(partition_key)

@@ -1,0 +1,51 @@
+"""The stores of this installation, for assets and sensors."""
+
+from functools import cached_property
+
+import dagster as dg
+
+from lifecycle.publishing.candidates import CandidateStore
+from lifecycle.publishing.evidence import EvidenceStore
+from lifecycle.publishing.keys import Keys, ensure_keys
+from lifecycle.publishing.registry import Registry
+from lifecycle.publishing.release_store import ReleaseStore
+from lifecycle.publishing.training_sets import TrainingSetStore
+from lifecycle.settings import Settings
+from lifecycle.warehouse import Warehouse, open_warehouse
+
+
+class Installation(dg.ConfigurableResource):  # type: ignore[misc] # dagster's generic base is untyped here
+    """Everything that lies under LIFECYCLE_HOME; its settings are read from the environment of the run."""
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Settings of the process that asks."""
+        return Settings()
+
+    def warehouse(self) -> Warehouse:
+        """The warehouse; a sensor must never ask for it, since its writer shuts out everybody else."""
+        return open_warehouse(self.settings)
+
+    def training_sets(self, model: str) -> TrainingSetStore:
+        """Frozen training sets of a model."""
+        return TrainingSetStore(self.settings.training_sets_dir, model)
+
+    def candidates(self, model: str) -> CandidateStore:
+        """Candidates of a model."""
+        return CandidateStore(self.settings.candidates_dir, model)
+
+    def evidence(self, model: str) -> EvidenceStore:
+        """Verdicts on a model's candidates and on its live traffic."""
+        return EvidenceStore(self.settings.evidence_dir, model)
+
+    def registry(self) -> Registry:
+        """The MLflow registry."""
+        return Registry(self.settings.mlflow_dir)
+
+    def keys(self) -> Keys:
+        """The signing key and the public keys."""
+        return ensure_keys(self.settings)
+
+    def releases(self) -> ReleaseStore:
+        """The releases of every model."""
+        return ReleaseStore(self.settings.release_store, self.keys())

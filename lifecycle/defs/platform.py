@@ -1,0 +1,11 @@
+"""What every model shares: the installation's stores and the executor."""
+
+import dagster as dg
+
+from lifecycle.assets.resources import Installation
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Resources and the executor: a run's steps share one process, since each start of one costs seconds of imports."""
+    return dg.Definitions(resources={"installation": Installation()}, executor=dg.in_process_executor)
