@@ -130,7 +130,7 @@ class DuckDBWarehouse:
 
     @contextmanager
     def _connection(self, path: Path) -> Iterator[DuckDBSession]:
-        import duckdb  # noqa: PLC0415 - 0.25 s that only who opens the warehouse pays
+        import duckdb  # 0.25 s that only who opens the warehouse pays
 
         try:
             connection = duckdb.connect(str(path), config=self._config())
@@ -158,7 +158,7 @@ class DuckDBWarehouse:
 
     @staticmethod
     def _roll_back(session: DuckDBSession) -> None:
-        import duckdb  # noqa: PLC0415
+        import duckdb
 
         try:
             session.execute("rollback")

@@ -29,7 +29,7 @@ class WarehouseLock:
     """
 
     def __init__(self, warehouse: Path) -> None:
-        from filelock import FileLock  # noqa: PLC0415 - 0.1 s that only who opens the warehouse pays
+        from filelock import FileLock  # 0.1 s that only who opens the warehouse pays
 
         self.warehouse = warehouse
         self.open_connections = 0
@@ -66,7 +66,7 @@ class WarehouseLock:
             pause = NOTICE_EVERY_SECONDS
 
     def _wait_for_processes(self, purpose: str) -> None:
-        from filelock import Timeout  # noqa: PLC0415
+        from filelock import Timeout
 
         started, pause = time.monotonic(), FIRST_NOTICE_SECONDS
         while True:

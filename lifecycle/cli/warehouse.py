@@ -1,0 +1,118 @@
+"""`lifecycle warehouse`: load raw tables, and say what lies there."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from lifecycle.warehouse.loading import LoadResult
+    from lifecycle.warehouse.status import WarehouseStatus
+
+app = typer.Typer(help="Load raw tables, and say what lies in the warehouse.", no_args_is_help=True)
+
+
+class Relation(StrEnum):
+    """Raw relations that can be loaded."""
+
+    CARD_TRANSACTIONS = "card_transactions"
+    FRAUD_REPORTS = "fraud_reports"
+    CUSTOMERS = "customers"
+    TERMINALS = "terminals"
+
+
+@app.command("load")
+def load_command(
+    relation: Annotated[Relation, typer.Argument(help="Raw relation to load into.")],
+    path: Annotated[Path, typer.Argument(help="Parquet or CSV file, or a folder of them.")],
+    mapping: Annotated[
+        Path | None,
+        typer.Option(help="YAML that names the file's columns; recognised from their names if not given."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Load a file into a raw relation: checked, all or nothing, and nothing twice."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from lifecycle.settings import Settings
+    from lifecycle.warehouse import open_warehouse
+    from lifecycle.warehouse.loading import load
+
+    # On stderr, as every word to a person: with --json, stdout is the document and nothing else.
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
+    ) as bars:
+        bar = bars.add_task("opening", total=None)
+        result = load(
+            open_warehouse(Settings()),
+            relation.value,
+            path,
+            mapping,
+            lambda step, done, total: bars.update(bar, description=step, completed=done, total=total),
+        )
+    if as_json:
+        typer.echo(json.dumps(result.as_document()))
+    else:
+        _print_load(result)
+
+
+@app.command("status")
+def status_command(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Say what lies in the raw relations: rows, first and last day, loads, and the file's size."""
+    from lifecycle.settings import Settings
+    from lifecycle.warehouse import open_warehouse
+    from lifecycle.warehouse.status import read_status
+
+    settings = Settings()
+    status = read_status(open_warehouse(settings), settings.warehouse_path)
+    if as_json:
+        typer.echo(json.dumps(status.as_document()))
+    else:
+        _print_status(status)
+
+
+def _print_load(result: "LoadResult") -> None:
+    from rich.markup import escape
+
+    console = Console(highlight=False)
+    console.print(
+        f"[bold]{result.relation}[/] from {escape(result.source)} (mapping {escape(result.mapping)}): {result.rows_read:,} rows read, "
+        f"[bold]{result.rows_inserted:,}[/] inserted, {result.rows_known:,} known already",
+        soft_wrap=True,
+    )
+    for derived in result.derived:
+        console.print(
+            f"[bold]{derived.relation}[/] derived from it: {derived.rows_inserted:,} inserted, "
+            f"{derived.rows_known:,} known already"
+        )
+    if result.columns_left_out:
+        console.print(f"left out: {escape(', '.join(result.columns_left_out))}", soft_wrap=True)
+    for days in result.touched:
+        console.print(f"features to build again: {days.start_date} up to, not including, {days.end_date}")
+
+
+def _print_status(status: "WarehouseStatus") -> None:
+    from rich.markup import escape
+    from rich.table import Column, Table
+
+    headings = ("relation", "rows", "first day", "last day", "loads", "last loaded (UTC)")
+    table = Table(*(Column(heading, no_wrap=True) for heading in headings))
+    for row in status.relations:
+        loaded_at = row.loaded_at.isoformat(" ", "minutes") if row.loaded_at else "-"
+        table.add_row(
+            row.relation,
+            f"{row.rows:,}",
+            str(row.first_day or "-"),
+            str(row.last_day or "-"),
+            f"{row.loads:,}",
+            loaded_at,
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"{escape(str(status.path))}: {status.size_bytes / 1e6:,.1f} MB", soft_wrap=True)

@@ -1,0 +1,215 @@
+"""The files of one load: found, digested, and described as SQL that reads them."""
+
+# ruff: noqa: S608 - the statements are made of our own relation and column names and of quoted paths
+
+import csv
+import gzip
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lifecycle.errors import LifecycleError
+from lifecycle.warehouse.interface import Session
+
+FORMATS = {".parquet": "parquet", ".csv": "csv", ".csv.gz": "csv"}
+_DELIMITERS = (",", ";", "\t", "|")
+_CSV_LINE = re.compile(r"CSV Error on Line: (\d+)")
+_CSV_COUNTS = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file to load, as it was when it was digested."""
+
+    path: Path
+    name: str
+    """Path below the folder that was given, or the file's own name."""
+    format: str
+    digest: str
+    """SHA-256 of its bytes."""
+    stamp: tuple[int, int]
+    """Size and time of change in ns."""
+
+    def refuse_if_changed(self) -> None:
+        """Raise `LifecycleError` if the file was written to since it was digested."""
+        if _stamp(self.path) != self.stamp:
+            raise LifecycleError(
+                f"Expected the file to stay as it is while it is loaded, got a change - at {self.path}. "
+                "Nothing was loaded; wait until it is written whole, then run the same command again."
+            )
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that could be opened: its columns with their DuckDB types, and the SQL that reads it."""
+
+    file: SourceFile
+    columns: dict[str, str]
+    scan: str
+    """Table function that reads the file."""
+
+    @property
+    def numbered(self) -> str:
+        """Relation like `scan` with the number of the row in the file, from 1, as `_row`."""
+        # A CSV scan keeps the file's order; a Parquet file numbers its rows itself.
+        number = "row_number() over ()" if self.file.format == "csv" else "file_row_number + 1"
+        return f"(select *, {number} as _row from {self.scan})"
+
+
+def find_files(path: Path) -> tuple[SourceFile, ...]:
+    """The file, or the Parquet and CSV files below the folder in order of their names.
+
+    Names that begin with ``.`` or ``_`` are passed over, as Spark and Hive do with their markers.
+
+    Raises
+    ------
+    LifecycleError
+        If there is nothing to load, a file is of another kind, or cannot be read.
+    """
+    if not path.exists():
+        raise LifecycleError(f"Expected a file or a folder, found nothing - at {path}")
+    if path.is_dir():
+        found = sorted(
+            child for child in path.rglob("*") if child.is_file() and not _is_marker(child.relative_to(path))
+        )
+    else:
+        found = [path]
+    if not found:
+        raise LifecycleError(f"Expected Parquet or CSV files, found none - in {path}")
+    foreign = [file for file in found if _format(file) is None]
+    if foreign:
+        raise LifecycleError(
+            f"Expected only {', '.join(FORMATS)} files, got {len(foreign)} of another kind, "
+            f"for example {foreign[0].name} - in {path}"
+        )
+    return tuple(_source_file(file, path) for file in found)
+
+
+def _is_marker(relative: Path) -> bool:
+    return any(part.startswith((".", "_")) for part in relative.parts)
+
+
+def _format(path: Path) -> str | None:
+    name = path.name.lower()
+    return next((kind for suffix, kind in FORMATS.items() if name.endswith(suffix)), None)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _source_file(path: Path, given: Path) -> SourceFile:
+    stamp = _stamp(path)
+    try:
+        with path.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, f"{type(error).__name__} ({error.strerror})") from None
+    name = str(path.relative_to(given)) if path != given else path.name
+    return SourceFile(path, name, _format(path) or "", digest, stamp)
+
+
+def open_source(session: Session, file: SourceFile) -> Source:
+    """Read a file's column names and types.
+
+    Raises
+    ------
+    LifecycleError
+        If the file is not of the kind that its name says, or is truncated.
+    """
+    if file.format == "csv":
+        header, delimiter = _csv_header(file.path)
+        columns = dict.fromkeys(header, "VARCHAR")
+        return Source(file, columns, _csv_scan(file.path, header, delimiter))
+    scan = f"read_parquet({_literal(file.path)}, hive_partitioning = false)"
+    with reading(file):
+        described = session.query(f"describe select * from {scan}").to_pylist()
+    return Source(file, {row["column_name"]: row["column_type"] for row in described}, scan)
+
+
+@contextmanager
+def reading(file: SourceFile) -> Iterator[None]:
+    """Turn what DuckDB says of an unreadable file into an error without the file's values.
+
+    DuckDB's own message repeats the line; what concerns the warehouse (memory, disk) passes through.
+    """
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.OutOfMemoryException, duckdb.FatalException):
+        raise
+    except duckdb.Error as error:
+        text = str(error)
+        if isinstance(error, duckdb.IOException) and str(file.path) not in text and "GZIP" not in text:
+            raise
+        raise _unreadable(file.path, _complaint(text, file)) from None
+
+
+def _complaint(text: str, file: SourceFile) -> str:
+    line = _CSV_LINE.search(text)
+    where = f" in line {line.group(1)}" if line else ""
+    counts = _CSV_COUNTS.search(text)
+    if counts:
+        return f"{counts.group(2)} instead of {counts.group(1)} values{where}"
+    if "unterminated quote" in text:
+        return f"a quote that does not end{where}"
+    if "unicode" in text.lower():
+        return f"bytes that are not UTF-8{where}"
+    if "GZIP" in text:
+        return "a compressed stream that breaks off"
+    if file.format == "parquet" and ("magic bytes" in text or "too small" in text):
+        return "no Parquet footer (the file is truncated, or no Parquet)"
+    return f"content that does not parse as {file.format}{where}"
+
+
+def _unreadable(path: Path, got: str) -> LifecycleError:
+    return LifecycleError(
+        f"Expected a whole, readable file, got {got} - in {path}. "
+        "Nothing was loaded; write the file again, then load it."
+    )
+
+
+def _csv_header(path: Path) -> tuple[list[str], str]:
+    """Column names and delimiter of a CSV file, read from its first line: the delimiter is the one that parts it most.
+
+    DuckDB's own detection is not used: it may skip lines, and take lines for comments, without a word.
+    """
+    try:
+        with path.open("rb") as opened:
+            content = gzip.GzipFile(fileobj=opened) if path.name.endswith(".gz") else opened
+            line = content.readline().decode("utf-8-sig")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise _unreadable(path, f"{type(error).__name__} in its first line") from None
+    if not line.strip():
+        raise _unreadable(path, "no line of column names")
+    delimiter = max(_DELIMITERS, key=line.count)
+    header = next(csv.reader([line], delimiter=delimiter))
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        raise _unreadable(path, f"the columns {repeated} more than once")
+    if any(not name.strip() for name in header):
+        raise _unreadable(path, "a column without a name")
+    return header, delimiter
+
+
+def _csv_scan(path: Path, header: list[str], delimiter: str) -> str:
+    columns = ", ".join(f"{_text_literal(name)}: 'VARCHAR'" for name in header)
+    return (
+        f"read_csv({_literal(path)}, columns = {{{columns}}}, delim = {_text_literal(delimiter)}, auto_detect = false, "
+        "header = true, quote = '\"', escape = '\"', nullstr = '', null_padding = false, ignore_errors = false, "
+        "strict_mode = true, hive_partitioning = false)"
+    )
+
+
+def _literal(path: Path) -> str:
+    """A path as an SQL string that DuckDB takes for itself, not for a pattern."""
+    return _text_literal(re.sub(r"([*?\[])", r"[\1]", str(path)))
+
+
+def _text_literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
