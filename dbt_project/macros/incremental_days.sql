@@ -1,0 +1,25 @@
+{#-
+    Incremental strategy `days`: the days of this build are deleted and inserted in one transaction, so that a row that
+    has vanished from the source vanishes here, too (delete+insert by key would keep it).
+-#}
+{% macro get_incremental_days_sql(arg_dict) %}
+    {{- return(adapter.dispatch('get_incremental_days_sql')(arg_dict)) -}}
+{% endmacro %}
+
+{#- dbt-duckdb runs a model's statements in one transaction. -#}
+{% macro default__get_incremental_days_sql(arg_dict) %}
+    {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
+    delete from {{ arg_dict['target_relation'] }}
+    where {{ days_built('occurred_at') }};
+
+    insert into {{ arg_dict['target_relation'] }} ({{ columns }})
+    (
+        select {{ columns }}
+        from {{ arg_dict['temp_relation'] }}
+    )
+{% endmacro %}
+
+{#- Snowflake commits each statement by itself unless told otherwise. -#}
+{% macro snowflake__get_incremental_days_sql(arg_dict) %}
+    {{- snowflake_dml_explicit_transaction(default__get_incremental_days_sql(arg_dict)) -}}
+{% endmacro %}

@@ -1,0 +1,81 @@
+{%- set window_days = [1, 7, 30] -%}
+
+with
+
+transactions as (
+
+    select * from {{ ref('stg_card_transactions') }}
+    where {{ days_built('occurred_at', look_back_days=window_days | max) }}
+
+),
+
+tied_moments as (
+
+    select
+        customer_id,
+        occurred_at
+    from transactions
+    group by customer_id, occurred_at
+    having count(*) > 1
+
+),
+
+tied_ranks as (
+
+    select
+        transactions.transaction_id,
+        row_number() over (
+            partition by transactions.customer_id, transactions.occurred_at
+            order by transactions.transaction_id
+        ) - 1 as tied_rank
+    from transactions
+    inner join tied_moments
+        on transactions.customer_id = tied_moments.customer_id
+        and transactions.occurred_at = tied_moments.occurred_at
+
+),
+
+placed as (
+
+    select
+        transactions.*,
+        {{ place('transactions.occurred_at', 'coalesce(tied_ranks.tied_rank, 0)') }} as place
+    from transactions
+    left join tied_ranks
+        on transactions.transaction_id = tied_ranks.transaction_id
+
+),
+
+windowed as (
+
+    select
+        {%- for days in window_days %}
+        count(*) over (
+            {{ customer_window(days) }}
+        ) as tx_count_{{ days }}d,
+        sum(amount) over (
+            {{ customer_window(days) }}
+        ) as amount_{{ days }}d,
+        {%- endfor %}
+        transaction_id,
+        occurred_at
+    from placed
+
+),
+
+final as (
+
+    select
+        transaction_id,
+        occurred_at,
+        {%- for days in window_days %}
+        cast(tx_count_{{ days }}d as bigint) as customer_tx_count_{{ days }}d,
+        cast(amount_{{ days }}d as double) / tx_count_{{ days }}d as customer_mean_amount_{{ days }}d
+        {{- "," if not loop.last }}
+        {%- endfor %}
+    from windowed
+    where {{ days_built('occurred_at') }}
+
+)
+
+select * from final

@@ -1,0 +1,107 @@
+"""`lifecycle features`: build them with dbt, and hand them out."""
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from lifecycle.features import FeatureBuild
+
+app = typer.Typer(help="Build features with dbt, and export them.", no_args_is_help=True)
+
+DAY_FORMATS = ["%Y-%m-%d"]
+
+
+@app.command("build")
+def build_command(
+    start: Annotated[
+        dt.datetime | None,
+        typer.Option(formats=DAY_FORMATS, help="First day (UTC) to build; every day from the first if not given."),
+    ] = None,
+    end: Annotated[
+        dt.datetime | None,
+        typer.Option(formats=DAY_FORMATS, help="Day after the last one to build; every day to the last if not given."),
+    ] = None,
+    is_full: Annotated[
+        bool, typer.Option("--full", help="Make the tables anew, for example after the models' columns changed.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Build and test the features of a range of days; other days stay as they are."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from lifecycle.features import build
+    from lifecycle.settings import Settings
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        bar = bars.add_task("starting dbt", total=None)
+        built = build(
+            Settings(),
+            start.date() if start else None,
+            end.date() if end else None,
+            full_refresh=is_full,
+            on_node=lambda node: bars.update(
+                bar, description=f"{node.kind} {node.name}", completed=node.index, total=node.total
+            ),
+        )
+    if as_json:
+        typer.echo(json.dumps(_document(built)))
+    else:
+        _print_build(built, console)
+
+
+@app.command("export")
+def export_command(
+    out: Annotated[Path, typer.Argument(help="Parquet file to write; replaced if it is there.")],
+    model: Annotated[str, typer.Option(help="Model whose features are written.")] = "card_fraud",
+    columns: Annotated[
+        str | None,
+        typer.Option(help="Columns of the mart, separated by commas; the model's features in order if not given."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Write transaction_id and a model's features to a Parquet file, ordered by transaction_id."""
+    from lifecycle.features import export
+    from lifecycle.settings import Settings
+
+    names = [name.strip() for name in columns.split(",")] if columns else None
+    exported = export(Settings(), out, model=model, columns=names)
+    if as_json:
+        document = {"path": str(exported.path), "rows": exported.rows, "columns": list(exported.columns)}
+        typer.echo(json.dumps(document))
+    else:
+        Console(stderr=True).print(f"{exported.rows:,} rows, {len(exported.columns)} columns: {exported.path}")
+
+
+def _document(built: "FeatureBuild") -> dict[str, object]:
+    return {
+        "start_date": built.start_date.isoformat() if built.start_date else None,
+        "end_date": built.end_date.isoformat() if built.end_date else None,
+        "rows": built.rows,
+        "seconds": built.seconds,
+        "model_seconds": built.model_seconds,
+        "test_seconds": built.test_seconds,
+        "overhead_seconds": built.overhead_seconds,
+        "models": {model.name: model.seconds for model in built.models},
+        "tests": len(built.tests),
+    }
+
+
+def _print_build(built: "FeatureBuild", console: Console) -> None:
+    from rich.table import Table
+
+    table = Table("model", "seconds")
+    table.columns[1].justify = "right"
+    for model in built.models:
+        table.add_row(model.name, f"{model.seconds:.2f}")
+    console.print(table)
+    console.print(
+        f"{built.rows:,} rows of features; models {built.model_seconds:.1f} s, {len(built.tests)} tests "
+        f"{built.test_seconds:.1f} s, dbt itself {built.overhead_seconds:.1f} s"
+    )

@@ -1,0 +1,7 @@
+"""Features: built in the warehouse by dbt, by days of `occurred_at`, and handed out as Parquet."""
+
+from lifecycle.features.builds import FeatureBuild, build
+from lifecycle.features.export import FeatureExport, export
+from lifecycle.features.project import ensure_manifest
+
+__all__ = ["FeatureBuild", "FeatureExport", "build", "ensure_manifest", "export"]

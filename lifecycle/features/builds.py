@@ -1,0 +1,115 @@
+"""Building the features of a range of days."""
+
+import datetime as dt
+import json
+from dataclasses import dataclass
+
+from lifecycle.errors import LifecycleError
+from lifecycle.features.dbt import DbtRun, NodeRun, OnNode, run_dbt
+from lifecycle.features.project import dbt_state_dir
+from lifecycle.settings import Settings
+from lifecycle.warehouse import open_warehouse
+
+FEATURES_RELATION = "marts.card_transaction_features"
+
+
+@dataclass(frozen=True)
+class FeatureBuild:
+    """What one build did; days are those of `occurred_at`, half-open, ``None`` for every day there is."""
+
+    start_date: dt.date | None
+    end_date: dt.date | None
+    rows: int
+    """Rows of the features' mart in these days."""
+    seconds: float
+    """Whole duration of dbt."""
+    models: tuple[NodeRun, ...]
+    tests: tuple[NodeRun, ...]
+
+    @property
+    def model_seconds(self) -> float:
+        """Summed execution time of the models."""
+        return sum(model.seconds for model in self.models)
+
+    @property
+    def test_seconds(self) -> float:
+        """Summed execution time of the data tests."""
+        return sum(test.seconds for test in self.tests)
+
+    @property
+    def overhead_seconds(self) -> float:
+        """What dbt itself takes: start, parse and bookkeeping."""
+        return self.seconds - self.model_seconds - self.test_seconds
+
+
+def day_variables(start_date: dt.date | None, end_date: dt.date | None) -> str:
+    """The ``--vars`` of dbt for the days ``[start_date, end_date)``.
+
+    Raises
+    ------
+    LifecycleError
+        If the range holds no day.
+    """
+    if start_date is not None and end_date is not None and start_date >= end_date:
+        raise LifecycleError(f"Expected a first day before {end_date}, the day after the last, got {start_date}")
+    days = {"start_date": start_date, "end_date": end_date}
+    return json.dumps({name: date.isoformat() for name, date in days.items() if date is not None})
+
+
+def build(
+    settings: Settings,
+    start_date: dt.date | None = None,
+    end_date: dt.date | None = None,
+    *,
+    full_refresh: bool = False,
+    on_node: OnNode | None = None,
+) -> FeatureBuild:
+    """Build and test the features of the days ``[start_date, end_date)`` from what is loaded now.
+
+    Parameters
+    ----------
+    settings
+        The installation.
+    start_date, end_date
+        Days of `occurred_at`, UTC; ``None`` for no bound. Rows of other days stay as they are.
+    full_refresh
+        Make the tables anew, with the rows of these days only.
+    on_node
+        Called after each model and test, as it ends.
+
+    Raises
+    ------
+    LifecycleError
+        If nothing is loaded, the range holds no day, or a model or a test fails.
+    """
+    variables = day_variables(start_date, end_date)
+    warehouse = open_warehouse(settings)
+    if warehouse.query("select 1 from raw.card_transactions limit 1").num_rows == 0:
+        raise LifecycleError(
+            "Expected transactions to build features from, found none - in raw.card_transactions; "
+            "run `lifecycle warehouse load card_transactions FILE`"
+        )
+    arguments = ["build", "--exclude-resource-type", "unit_test", "--vars", variables]
+    if full_refresh:
+        arguments.append("--full-refresh")
+    with warehouse.exclusive("building features"):
+        run = run_dbt(settings, arguments, target_path=dbt_state_dir(settings) / "builds", on_node=on_node)
+        run.expect_success("to build the features")
+        rows = count_rows(settings, FEATURES_RELATION, start_date, end_date)
+    return _summary(run, start_date, end_date, rows)
+
+
+def count_rows(settings: Settings, relation: str, start_date: dt.date | None, end_date: dt.date | None) -> int:
+    """Rows of a relation with an `occurred_at` in ``[start_date, end_date)``."""
+    table = open_warehouse(settings).query(
+        f"select count(*) as row_count from {relation} "  # noqa: S608 - a name of ours
+        "where occurred_at >= coalesce(cast(? as timestamp), timestamp '-infinity') "
+        "and occurred_at < coalesce(cast(? as timestamp), timestamp 'infinity')",
+        [start_date, end_date],
+    )
+    return int(table.column("row_count")[0].as_py())
+
+
+def _summary(run: DbtRun, start_date: dt.date | None, end_date: dt.date | None, rows: int) -> FeatureBuild:
+    tests = tuple(node for node in run.nodes if node.kind == "test")
+    return FeatureBuild(start_date, end_date, rows, run.seconds, run.models, tests)

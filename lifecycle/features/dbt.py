@@ -1,0 +1,177 @@
+"""dbt as a child process: DuckDB keeps a file open for as long as its process lives, and dbt's globals are its own."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from os import environ
+from pathlib import Path
+from typing import Any
+
+from lifecycle.errors import LifecycleError
+from lifecycle.features.project import dbt_environment
+from lifecycle.settings import Settings
+
+FAILED_STATUSES = frozenset({"error", "fail", "runtime error"})
+
+
+@dataclass(frozen=True)
+class NodeRun:
+    """What became of one model or test.
+
+    `seconds` is dbt's own execution time of the node; `index` counts from 1 to `total` within the run.
+    """
+
+    unique_id: str
+    status: str
+    seconds: float
+    message: str | None = None
+    index: int = 0
+    total: int = 0
+
+    @property
+    def kind(self) -> str:
+        """``model``, ``test`` or ``unit_test``."""
+        return self.unique_id.partition(".")[0]
+
+    @property
+    def name(self) -> str:
+        """Name of the model or test."""
+        return self.unique_id.split(".")[2]
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether it ended in an error or a failed test."""
+        return self.status in FAILED_STATUSES
+
+
+OnNode = Callable[[NodeRun], None]
+
+
+@dataclass(frozen=True)
+class DbtRun:
+    """One call of dbt.
+
+    `seconds` is its whole duration; what the nodes do not account for is dbt's start, parse and bookkeeping.
+    """
+
+    exit_code: int
+    seconds: float
+    nodes: tuple[NodeRun, ...]
+    complaints: tuple[str, ...]
+    """Errors outside of any node, for example of the parser."""
+    log_path: Path
+
+    @property
+    def models(self) -> tuple[NodeRun, ...]:
+        """Runs of models, in order."""
+        return tuple(node for node in self.nodes if node.kind == "model")
+
+    def expect_success(self, purpose: str) -> "DbtRun":
+        """This run.
+
+        Raises
+        ------
+        LifecycleError
+            If dbt failed; names each failed model or test with dbt's message, and the log.
+        """
+        failed = [node for node in self.nodes if node.is_failed]
+        if self.exit_code == 0 and not failed:
+            return self
+        faults = [f"{node.kind} {node.name}: {_one_line(node.message)}" for node in failed]
+        faults = faults or [_one_line(text) for text in self.complaints] or [f"exit code {self.exit_code}"]
+        remedy = ""
+        if any("on_schema_change" in fault or "schemas on this incremental model" in fault for fault in faults):
+            remedy = "; the model's columns have changed: run `lifecycle features build --full`"
+        raise LifecycleError(f"Expected dbt {purpose}, got {'; '.join(faults)}{remedy} - see {self.log_path}")
+
+
+def run_dbt(
+    settings: Settings, arguments: Sequence[str], *, target_path: Path, on_node: OnNode | None = None
+) -> DbtRun:
+    """Run dbt to its end; the caller holds the warehouse if `arguments` make dbt open it.
+
+    Parameters
+    ----------
+    settings
+        The installation.
+    arguments
+        Command and options of dbt, for example ``["build", "--select", "marts"]``.
+    target_path
+        Folder for dbt's artifacts and its log.
+    on_node
+        Called after each model and test, as it ends.
+    """
+    target_path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (target_path / "run_results.json").unlink(missing_ok=True)
+    started = time.perf_counter()
+    complaints: list[str] = []
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lifecycle.features.dbt_process", "--log-format", "json", *arguments],
+        cwd=settings.dbt_project_dir,
+        env={**environ, **dbt_environment(settings, target_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with process:
+        try:
+            for line in process.stdout or ():
+                _follow(line, complaints, on_node)
+        except BaseException:
+            process.terminate()
+            raise
+    return DbtRun(
+        exit_code=process.returncode,
+        seconds=time.perf_counter() - started,
+        nodes=_read_results(target_path / "run_results.json"),
+        complaints=tuple(complaints),
+        log_path=target_path / "dbt.log",
+    )
+
+
+def _follow(line: str, complaints: list[str], on_node: OnNode | None) -> None:
+    """Take in one line of dbt's log: JSON, or plain text where Python itself speaks."""
+    try:
+        event: dict[str, Any] = json.loads(line)
+        info, data = event["info"], event.get("data", {})
+    except (ValueError, KeyError, TypeError):
+        if line.strip():
+            complaints.append(line.strip())
+        return
+    if info.get("level") == "error" and "node_info" not in data:
+        complaints.append(info.get("msg", ""))
+    if on_node is not None and info.get("name") in {"LogModelResult", "LogTestResult"}:
+        on_node(
+            NodeRun(
+                unique_id=data["node_info"]["unique_id"],
+                status=str(data["status"]),
+                seconds=float(data.get("execution_time", 0)),
+                index=int(data.get("index", 0)),
+                total=int(data.get("total", 0)),
+            )
+        )
+
+
+def _read_results(path: Path) -> tuple[NodeRun, ...]:
+    """Nodes of dbt's `run_results.json`; none if dbt did not come so far as to write it."""
+    if not path.is_file():
+        return ()
+    results = json.loads(path.read_text())["results"]
+    return tuple(
+        NodeRun(
+            unique_id=result["unique_id"],
+            status=result["status"],
+            seconds=float(result["execution_time"]),
+            message=result.get("message"),
+            index=index,
+            total=len(results),
+        )
+        for index, result in enumerate(results, start=1)
+    )
+
+
+def _one_line(text: str | None) -> str:
+    return " ".join((text or "no message").split())

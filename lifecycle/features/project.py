@@ -1,0 +1,99 @@
+"""Where dbt reads and writes for one installation, and its manifest."""
+
+import hashlib
+import os
+from importlib.metadata import version
+from pathlib import Path
+
+from lifecycle.errors import LifecycleError
+from lifecycle.settings import Settings
+
+PROJECT_FILE_SUFFIXES = frozenset({".sql", ".yml", ".yaml", ".md"})
+
+
+def dbt_state_dir(settings: Settings) -> Path:
+    """Everything dbt writes besides the warehouse: targets, logs, manifests."""
+    return settings.root / "dbt"
+
+
+def dbt_environment(settings: Settings, target_path: Path) -> dict[str, str]:
+    """Variables that dbt and the project's `profiles.yml` read; they win over those of this process.
+
+    Parameters
+    ----------
+    settings
+        The installation.
+    target_path
+        Where dbt writes its artifacts and its log.
+    """
+    return {
+        "LIFECYCLE_TARGET": settings.target,
+        "LIFECYCLE_WAREHOUSE_PATH": str(settings.warehouse_path),
+        "LIFECYCLE_DUCKDB_MEMORY_LIMIT": settings.duckdb_memory_limit,
+        "LIFECYCLE_DUCKDB_THREADS": str(settings.duckdb_threads),
+        "DBT_PROJECT_DIR": str(settings.dbt_project_dir),
+        "DBT_PROFILES_DIR": str(settings.dbt_project_dir),
+        "DBT_TARGET_PATH": str(target_path),
+        "DBT_LOG_PATH": str(target_path),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def project_files(dbt_project_dir: Path) -> list[Path]:
+    """Files of the project that decide what dbt does.
+
+    Raises
+    ------
+    LifecycleError
+        If the folder is no dbt project.
+    """
+    if not (dbt_project_dir / "dbt_project.yml").is_file():
+        raise LifecycleError(
+            f"Expected a dbt project, found no dbt_project.yml - at {dbt_project_dir}; set LIFECYCLE_DBT_PROJECT_DIR"
+        )
+    skipped = {"target", "logs", "dbt_packages"}
+    files: list[Path] = []
+    for folder, folders, names in os.walk(dbt_project_dir):
+        folders[:] = sorted(name for name in folders if name not in skipped and not name.startswith("."))
+        files += [Path(folder, name) for name in names if Path(name).suffix in PROJECT_FILE_SUFFIXES]
+    return sorted(files)
+
+
+def project_digest(dbt_project_dir: Path) -> str:
+    """SHA-256 over the project's files and the versions that read them."""
+    digest = hashlib.sha256(f"{version('dbt-core')} {version('dbt-duckdb')}".encode())
+    for path in project_files(dbt_project_dir):
+        content = path.read_bytes()
+        digest.update(f"\n{path.relative_to(dbt_project_dir).as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def ensure_manifest(settings: Settings) -> Path:
+    """The project's `manifest.json`, parsed by dbt (3 to 6 s) only if the project's files have changed since.
+
+    It lies in a folder named by the project's digest, so that it is never out of date; of several processes
+    that find it missing one parses and the others wait.
+
+    Raises
+    ------
+    LifecycleError
+        If dbt cannot parse the project.
+    """
+    folder = dbt_state_dir(settings) / "manifests" / project_digest(settings.dbt_project_dir)[:16]
+    manifest = folder / "manifest.json"
+    if manifest.is_file():
+        return manifest
+    from filelock import FileLock
+
+    from lifecycle.features.dbt import run_dbt
+    from lifecycle.publishing.atomic import write_file
+
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with FileLock(f"{folder}.lock"):
+        if not manifest.is_file():
+            parsing = dbt_state_dir(settings) / "parsing"
+            run_dbt(settings, ["parse"], target_path=parsing).expect_success("to parse its project")
+            write_file(manifest, (parsing / "manifest.json").read_bytes())
+    return manifest
