@@ -82,8 +82,9 @@ def _print_load(result: "LoadResult") -> None:
 
     console = Console(highlight=False)
     console.print(
-        f"[bold]{result.relation}[/] from {escape(result.source)} (mapping {escape(result.mapping)}): {result.rows_read:,} rows read, "
-        f"[bold]{result.rows_inserted:,}[/] inserted, {result.rows_known:,} known already",
+        f"[bold]{result.relation}[/] from {escape(result.source)} (mapping {escape(result.mapping)}): "
+        f"{result.rows_read:,} rows read, [bold]{result.rows_inserted:,}[/] inserted, "
+        f"{result.rows_known:,} known already",
         soft_wrap=True,
     )
     for derived in result.derived:
@@ -101,17 +102,11 @@ def _print_status(status: "WarehouseStatus") -> None:
     from rich.markup import escape
     from rich.table import Column, Table
 
-    headings = ("relation", "rows", "first day", "last day", "loads", "last loaded (UTC)")
+    headings = ("relation", "rows", "first day", "last day", "loads")
     table = Table(*(Column(heading, no_wrap=True) for heading in headings))
     for row in status.relations:
-        loaded_at = row.loaded_at.isoformat(" ", "minutes") if row.loaded_at else "-"
         table.add_row(
-            row.relation,
-            f"{row.rows:,}",
-            str(row.first_day or "-"),
-            str(row.last_day or "-"),
-            f"{row.loads:,}",
-            loaded_at,
+            row.relation, f"{row.rows:,}", str(row.first_day or "-"), str(row.last_day or "-"), f"{row.loads:,}"
         )
     console = Console(highlight=False)
     console.print(table)

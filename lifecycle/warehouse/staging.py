@@ -1,7 +1,5 @@
 """Files read once into a typed temporary table, and every fault of their values counted."""
 
-# ruff: noqa: S608 - the statements are made of our own relation and column names and of quoted paths
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

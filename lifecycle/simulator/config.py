@@ -1,0 +1,78 @@
+"""What is simulated: how many customers, from when on, and how much fraud of which pattern."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+from lifecycle.errors import LifecycleError
+
+ROWS_PER_DAY_BELOW = 10_000_000
+"""A transaction's id is its day's index times this, plus its rank within the day."""
+LONGEST_DELAY_DAYS = 30
+"""A fraud that is reported at all is reported within this time."""
+
+
+@dataclass(frozen=True)
+class SimulationConfig:
+    """One simulated world; the same configuration gives the same rows, whichever days are asked for.
+
+    Attributes
+    ----------
+    start_date, days
+        The days that exist: ``[start_date, start_date + days)``.
+    fraud_scale
+        Multiplies every kind of fraud; 1 gives somewhat under 1 % of the transactions.
+    report_delay_mean_days
+        Mean time from a fraud to its report, of those that come promptly (within 7 days).
+    late_report_share
+        Share of the reports that come 7 to 30 days after the fraud instead.
+    pattern_change_date
+        From this day on stolen cards are tested at night with small amounts and then cashed out at moderate ones, and
+        the three kinds of before fall to a fraction; ``None`` for never.
+    testing_share
+        Size of the card-testing burst: test transactions on top of the ordinary ones.
+    """
+
+    customers: int
+    terminals: int
+    start_date: dt.date
+    days: int
+    seed: int
+    fraud_scale: float = 1.0
+    report_delay_mean_days: float = 3.0
+    late_report_share: float = 0.05
+    pattern_change_date: dt.date | None = None
+    testing_share: float = 0.18
+
+    def __post_init__(self) -> None:
+        """Raise `LifecycleError` for a world that cannot be."""
+        bounds: tuple[tuple[str, float, float, float], ...] = (
+            ("customers", self.customers, 1, 4_000_000),
+            ("terminals", self.terminals, 1, 10_000_000),
+            ("days", self.days, 1, 36_500),
+            ("seed", self.seed, 0, 2**63 - 1),
+            ("fraud_scale", self.fraud_scale, 0, 20),
+            ("report_delay_mean_days", self.report_delay_mean_days, 0.01, 6),
+            ("late_report_share", self.late_report_share, 0, 1),
+            ("testing_share", self.testing_share, 0, 1),
+        )
+        for name, value, lowest, highest in bounds:
+            if not lowest <= value <= highest:
+                raise LifecycleError(f"Expected {name} from {lowest:,} to {highest:,}, got {value:,}")
+
+    @property
+    def last_date(self) -> dt.date:
+        """The last day that exists."""
+        return self.start_date + dt.timedelta(days=self.days - 1)
+
+    @property
+    def change_index(self) -> int | None:
+        """Index of the first day of the new pattern, 0 for `start_date`."""
+        return None if self.pattern_change_date is None else self.index_of(self.pattern_change_date)
+
+    def index_of(self, date: dt.date) -> int:
+        """Days from `start_date` to `date`."""
+        return (date - self.start_date).days
+
+    def has_changed(self, day_index: int) -> bool:
+        """Whether the new pattern of fraud rules on this day."""
+        return self.change_index is not None and day_index >= self.change_index
