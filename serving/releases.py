@@ -130,6 +130,14 @@ def open_envelope(content: bytes, payload_type: type[Payload], keys: PublicKeys,
     return decode(payload, payload_type, where)
 
 
+def open_release(content: bytes, model: str, keys: PublicKeys, where: str) -> Release:
+    """Verify one release; raises `ContractError` as `open_envelope`, and if it is another model's."""
+    release = open_envelope(content, Release, keys, where)
+    if release.model != model:
+        raise ContractError(f"Expected a release of {model}, got one of {release.model} - at {where}")
+    return release
+
+
 def read_chain(
     model: str, files: Mapping[int, bytes], keys: PublicKeys, before: Held | None = None
 ) -> list[tuple[Release, str]]:
@@ -153,11 +161,9 @@ def read_chain(
         where = f"release {found} of {model}"
         if found != number:
             raise ContractError(f"Expected release {number} of {model}, found none before {found}")
-        release = open_envelope(files[found], Release, keys, where)
-        if (release.model, release.number) != (model, number):
-            raise ContractError(
-                f"Expected release {number} of {model}, got release {release.number} of {release.model} - at {where}"
-            )
+        release = open_release(files[found], model, keys, where)
+        if release.number != number:
+            raise ContractError(f"Expected release {number} of {model}, got release {release.number} - at {where}")
         if release.predecessor != predecessor:
             raise ContractError(f"Expected predecessor {predecessor}, got {release.predecessor} - at {where}")
         predecessor = digest(files[found])

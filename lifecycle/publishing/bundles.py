@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lifecycle.crash_points import crash_point
 from lifecycle.errors import LifecycleError
 from lifecycle.publishing.atomic import write_folder
 from lifecycle.publishing.keys import SigningKey
@@ -61,10 +62,12 @@ def write_bundle(
     manifest_bytes = encode(_manifest(files, lineage, verdicts))
     bundle_digest = digest(manifest_bytes)
     signed = signing_key.sign(manifest_bytes)
+    crash_point("bundle.signed")
     content = {name: files[name] for name in SEALED_FILES}
     write_folder(
         bundle_folder(store, bundle_digest), content | {MANIFEST_FILE: manifest_bytes, SIGNATURE_FILE: encode(signed)}
     )
+    crash_point("bundle.sealed")
     return bundle_digest
 
 

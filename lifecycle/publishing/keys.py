@@ -77,11 +77,12 @@ def ensure_keys(settings: Settings) -> Keys:
             f"key to begin with new keys (servers must then be given the new one) - at {signing_path}"
         )
     if not signing_path.exists():
-        write_new(signing_path, _new_private_pem())
+        write_new(signing_path, _new_private_pem(), "keys.signing_key")
     private = _read_private(signing_path)
-    write_new(public_path, private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    public_pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    write_new(public_path, public_pem, "keys.public_key")
     if not pseudonym_path.exists():
-        write_new(pseudonym_path, secrets.token_bytes(PSEUDONYM_KEY_BYTES))
+        write_new(pseudonym_path, secrets.token_bytes(PSEUDONYM_KEY_BYTES), "keys.pseudonym_key")
     _check_pseudonym_key(pseudonym_path)
     signing_key = SigningKey(key_id(private.public_key()), private)
     return Keys(signing_key, _public_keys(public_path, signing_key), public_path, pseudonym_path)

@@ -4,17 +4,21 @@ import os
 import secrets
 from pathlib import Path
 
+from lifecycle.crash_points import crash_point
+from serving.durable import flush_folder, write_flushed
 
-def write_new(path: Path, content: bytes, mode: int = 0o600) -> bool:
+
+def write_new(path: Path, content: bytes, point: str) -> bool:
     """Make `path` with `content`, whole and flushed to disk; ``False`` where somebody made it before, which stands.
 
     The content goes to a temporary file beside `path`, which is then hard-linked to its name: unlike a rename, a link
-    never replaces what is there.
+    never replaces what is there. `point` names the crash points ``<point>.written`` and ``<point>.linked``.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        _write_flushed(temporary, content, mode)
+        write_flushed(temporary, content)
+        crash_point(f"{point}.written")
         try:
             os.link(temporary, path)
         except (FileExistsError, FileNotFoundError):
@@ -22,6 +26,7 @@ def write_new(path: Path, content: bytes, mode: int = 0o600) -> bool:
             if not path.exists():
                 raise
             return False
+        crash_point(f"{point}.linked")
     finally:
         temporary.unlink(missing_ok=True)
     flush_folder(path.parent)
@@ -33,20 +38,3 @@ def remove_abandoned(folder: Path, names: set[str]) -> None:
     for temporary in folder.glob(".*.tmp"):
         if temporary.name[1:].rsplit(".", 2)[0] in names:
             temporary.unlink(missing_ok=True)
-
-
-def flush_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _write_flushed(path: Path, content: bytes, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

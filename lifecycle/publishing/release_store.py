@@ -213,7 +213,7 @@ class ReleaseStore:
             reason=reason,
         )
         folder = self.root / "releases" / model
-        if not write_new(folder / file_name(number), self._sealed(release)):
+        if not write_new(folder / file_name(number), self._sealed(release), "release"):
             raise LifecycleError(
                 f"Expected number {number} of {model} to be free, but another promotion won it: release {number} "
                 f"stands; look at it with `lifecycle releases {model}` before you promote again"
@@ -240,7 +240,7 @@ class ReleaseStore:
             changed_by=by,
             reason=reason,
         )
-        if not write_new(self.root / "freezes" / file_name(freeze.number), self._sealed(freeze)):
+        if not write_new(self.root / "freezes" / file_name(freeze.number), self._sealed(freeze), "freeze"):
             raise LifecycleError("Expected to turn the switch alone, but somebody else turned it at the same moment")
         return freeze
 

@@ -1,0 +1,140 @@
+"""Commands for what is released: promote, roll back, freeze, look, and replay a decision."""
+
+import getpass
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from lifecycle.publishing.release_store import ReleaseStore
+    from lifecycle.publishing.replay import Replay
+    from serving.contract import Freeze, Release
+
+Reason = Annotated[str, typer.Option(help="Why, for whoever reads the history.")]
+Model = Annotated[str, typer.Argument(help="The model's name.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to the root command."""
+    for command in (releases, promote, rollback, freeze, unfreeze, replay):
+        app.command()(command)
+
+
+def releases(model: Model, *, as_json: AsJson = False) -> None:
+    """Show a model's releases, the one that stands last."""
+    store = _store()
+    history = store.history(model)
+    if as_json:
+        import msgspec
+
+        typer.echo(msgspec.json.encode(history))
+        return
+    _print_history(model, history, store.freeze_state())
+
+
+def promote(
+    model: Model,
+    bundle_digest: Annotated[str, typer.Argument(help="Digest of a sealed bundle.")],
+    reason: Reason,
+    after: Annotated[int | None, typer.Option(help="Refuse if another release than this one stands.")] = None,
+) -> None:
+    """Make a bundle the champion by hand; only one that verifies, its golden rows included."""
+    store = _store()
+    release = store.publish(
+        model, bundle_digest, by=getpass.getuser(), reason=reason, after=after, is_withdrawn_allowed=True
+    )
+    _say(release)
+
+
+def rollback(
+    model: Model,
+    reason: Reason,
+    standing: Annotated[int | None, typer.Option(help="Refuse if another release than this one stands.")] = None,
+) -> None:
+    """Bring back the champion before, as a new release; possible under a freeze, too."""
+    _say(_store().rollback(model, by=getpass.getuser(), reason=reason, standing=standing))
+
+
+def freeze(reason: Reason) -> None:
+    """Stop all promotion, of every model, until it is unfrozen; rolling back stays possible."""
+    _store().freeze(by=getpass.getuser(), reason=reason)
+    typer.echo("Promotion is frozen for every model; `lifecycle unfreeze --reason ...` allows it again.")
+
+
+def unfreeze(reason: Reason) -> None:
+    """Allow promotion again."""
+    _store().unfreeze(by=getpass.getuser(), reason=reason)
+    typer.echo("Promotion is allowed.")
+
+
+def replay(
+    decision_id: Annotated[str, typer.Argument(help="Id of a recorded decision.")], *, as_json: AsJson = False
+) -> None:
+    """Compute a recorded decision again from its bundle: the same margin, bit for bit; exits with 1 if anything differs."""
+    from lifecycle.publishing.keys import ensure_keys
+    from lifecycle.publishing.replay import replay_decision
+    from lifecycle.settings import Settings
+
+    settings = Settings()
+    keys = ensure_keys(settings)
+    replays = replay_decision(decision_id, settings.decision_log_dir, settings.release_store, keys.public_keys)
+    if as_json:
+        typer.echo(json.dumps([result.as_dict() for result in replays], indent=2))
+    else:
+        for result in replays:
+            _print_replay(result)
+    if not all(result.is_same for result in replays):
+        raise typer.Exit(1)
+
+
+def _store() -> "ReleaseStore":
+    from lifecycle.publishing.keys import ensure_keys
+    from lifecycle.publishing.release_store import ReleaseStore
+    from lifecycle.settings import Settings
+
+    settings = Settings()
+    return ReleaseStore(settings.release_store, ensure_keys(settings))
+
+
+def _say(release: "Release") -> None:
+    restored = f", as release {release.restores} had it" if release.restores is not None else ""
+    typer.echo(
+        f"{release.model}: release {release.number} stands, champion {release.champion.bundle_digest} "
+        f"(as of {release.champion.as_of}){restored}."
+    )
+
+
+def _print_history(model: str, history: "tuple[Release, ...]", switch: "Freeze | None") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title=f"Releases of {model}")
+    for column in ("number", "champion", "as of", "kind", "released at (UTC)", "by", "reason"):
+        table.add_column(column)
+    for release in history:
+        kind = "promotion" if release.restores is None else f"rollback to {release.restores}"
+        released_at = f"{release.released_at:%Y-%m-%d %H:%M:%S}"
+        digest = release.champion.bundle_digest[:16]
+        row = (str(release.number), digest, release.champion.as_of, kind, released_at, release.released_by)
+        table.add_row(*row, release.reason)
+    console.print(table)
+    if switch is not None and switch.is_frozen:
+        console.print(f"[yellow]Promotion is frozen[/] by {switch.changed_by}: {switch.reason}")
+
+
+def _print_replay(result: "Replay") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"Decision {result.decision_id}, {result.model}, release {result.release_number}")
+    for column in ("", "recorded", "replayed", ""):
+        table.add_column(column)
+    for line in result.lines:
+        table.add_row(line.name, line.recorded, line.replayed, "same" if line.is_same else "[bold red]differs[/]")
+    console = Console()
+    console.print(table)
+    verdict = "The same, the margin bit for bit." if result.is_same else "[bold red]Not the same.[/]"
+    console.print(f"{verdict} Bundle {result.bundle_digest}")

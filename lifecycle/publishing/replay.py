@@ -1,0 +1,105 @@
+"""A recorded decision computed again from the bundle that made it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lifecycle.errors import LifecycleError
+from lifecycle.publishing.bundles import bundle_folder
+from serving.bundle import read_bundle
+from serving.contract import ContractError, DecisionRecord
+from serving.encoding import encode
+from serving.lightgbm_library import ScoringError
+from serving.model import LoadedModel, Scored, bits, load_model
+from serving.security import PublicKeys
+from serving.segments import find_records
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One value of a decision as it was recorded and as it comes out now."""
+
+    name: str
+    recorded: str
+    replayed: str
+    is_same: bool
+
+
+class Replay(msgspec.Struct, frozen=True):
+    """A decision and its recomputation."""
+
+    decision_id: str
+    model: str
+    release_number: int
+    bundle_digest: str
+    lines: tuple[Line, ...]
+
+    @property
+    def is_same(self) -> bool:
+        """Whether nothing differs."""
+        return all(line.is_same for line in self.lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain | {"is_same": self.is_same}
+
+
+def replay_decision(decision_id: str, log: Path, store: Path, keys: PublicKeys) -> list[Replay]:
+    """Find a decision in the log's segments and compute it again with the bundle it names.
+
+    Margin, score and decision must be the same, the margin and the score in every bit. A decision that was recorded
+    more than once (the server was killed before it could answer) is replayed each time.
+
+    Raises
+    ------
+    LifecycleError
+        If there is no such decision, only failed attempts at it, or its bundle is gone, does not verify, or is another
+        model's.
+    """
+    try:
+        records = [logged.record for logged in find_records(log, decision_id)]
+        if not records:
+            raise LifecycleError(f"Expected decision {decision_id}, found none in the decision log - in {log}")
+        decided = [record for record in records if record.error is None]
+        if not decided:
+            raise LifecycleError(f"Expected a decision {decision_id}, found only failed attempts: {records[-1].error}")
+        return [_replayed(record, store, keys) for record in decided]
+    except (ContractError, ScoringError) as error:
+        raise LifecycleError(str(error)) from error
+
+
+def _replayed(record: DecisionRecord, store: Path, keys: PublicKeys) -> Replay:
+    if record.bundle_digest is None or record.release_number is None or record.features is None:
+        raise LifecycleError(f"Expected a bundle, a release and features, got none - at decision {record.decision_id}")
+    bundle = read_bundle(bundle_folder(store, record.bundle_digest), keys)
+    if bundle.manifest.model != record.model:
+        raise LifecycleError(
+            f"Expected a bundle of {record.model}, got one of {bundle.manifest.model} - at {record.bundle_digest}"
+        )
+    loaded = load_model(bundle)
+    scored = loaded.score(_checked(loaded, record.features))
+    return Replay(record.decision_id, record.model, record.release_number, record.bundle_digest, _lines(record, scored))
+
+
+def _checked(loaded: LoadedModel, features: Sequence[float | int | str | None]) -> Sequence[float | int | str | None]:
+    """The recorded features, checked as strictly as the request's were."""
+    schema = loaded.bundle.deciding.features
+    if len(features) != len(schema):
+        raise LifecycleError(f"Expected {len(schema)} features, got {len(features)} - at the decision's record")
+    encode({feature.name: value for feature, value in zip(schema, features, strict=True)}, schema)
+    return features
+
+
+def _lines(record: DecisionRecord, scored: Scored) -> tuple[Line, ...]:
+    return (
+        _number_line("margin", record.margin, scored.margin),
+        _number_line("score", record.score, scored.score),
+        Line("decision", str(record.decision), scored.decision, record.decision == scored.decision),
+    )
+
+
+def _number_line(name: str, recorded: float | None, replayed: float) -> Line:
+    is_same = recorded is not None and bits(recorded) == bits(replayed)
+    return Line(name, repr(recorded), repr(replayed), is_same)

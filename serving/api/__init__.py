@@ -1,0 +1,1 @@
+"""The routes: one HTTP noun a file."""

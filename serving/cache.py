@@ -1,0 +1,91 @@
+"""What this server holds, on its own disk: with the store down, a restart serves the last release."""
+
+import contextlib
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from serving.bundle import read_files
+from serving.contract import ContractError
+from serving.durable import flush_folder, write_flushed
+from serving.releases import Held, open_release
+from serving.security import PublicKeys
+
+
+class Cache:
+    """Bundles by digest and the held release of each model; files of mode 0600, verified whenever they are read.
+
+    Parameters
+    ----------
+    root
+        ``bundles/<digest>/`` and ``held/<model>.json`` lie below it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._bundles = root / "bundles"
+        self._held = root / "held"
+
+    def prepare(self) -> None:
+        """Make the folders; raises `ContractError` if they cannot be written to."""
+        try:
+            for folder in (self._bundles, self._held):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise ContractError(
+                f"Expected a folder that can be written to, got {error.strerror} - at {self._held}"
+            ) from error
+
+    def held(self, keys: PublicKeys) -> dict[str, Held | ContractError]:
+        """The held release of each model, or why it cannot be believed."""
+        found: dict[str, Held | ContractError] = {}
+        for path in sorted(self._held.glob("*.json")):
+            try:
+                content = path.read_bytes()
+                found[path.stem] = Held(open_release(content, path.stem, keys, f"{path}"), content)
+            except OSError as error:
+                found[path.stem] = ContractError(f"Expected a readable file, got {type(error).__name__} - at {path}")
+            except ContractError as error:
+                found[path.stem] = error
+        return found
+
+    def hold(self, held: Held) -> None:
+        """Remember a release: from now on no lower number of its model is accepted, also after a restart."""
+        path = self._held / f"{held.release.model}.json"
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            write_flushed(temporary, held.content)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        flush_folder(self._held)
+
+    def bundle(self, bundle_digest: str) -> dict[str, bytes] | None:
+        """The files of a cached bundle, nothing verified; ``None`` if it is not here whole."""
+        folder = self._bundles / bundle_digest
+        if not folder.is_dir():
+            return None
+        with contextlib.suppress(ContractError):
+            return read_files(folder)
+        return None
+
+    def keep(self, bundle_digest: str, files: Mapping[str, bytes]) -> None:
+        """Put a verified bundle into the cache, replacing one that is not whole or was changed."""
+        folder = self._bundles / bundle_digest
+        temporary = self._bundles / f".{bundle_digest}.{secrets.token_hex(4)}.tmp"
+        temporary.mkdir(mode=0o700)
+        try:
+            for name, content in files.items():
+                write_flushed(temporary / name, content)
+            flush_folder(temporary)
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        flush_folder(self._bundles)
+
+    def prune(self, wanted: set[str]) -> None:
+        """Remove the bundles that no held release names, and what dead writers left behind."""
+        for folder in self._bundles.iterdir():
+            if folder.name not in wanted:
+                shutil.rmtree(folder, ignore_errors=True)
