@@ -1,9 +1,12 @@
 """Preparing an installation's folder: keys, stores, Dagster's home. Running it again changes nothing."""
 
-import os
 import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from lifecycle.errors import LifecycleError
+from lifecycle.processes import Ports, Running, expect_free_port, running, services
 from lifecycle.publishing.atomic import write_file
 from lifecycle.settings import Settings
 
@@ -55,15 +58,42 @@ def prepare(settings: Settings) -> None:
     Registry(settings.mlflow_dir).prepare()
 
 
-def use_dagster_home(settings: Settings) -> None:
-    """Let Dagster's libraries in this process find the installation's storage."""
-    os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
+@contextmanager
+def running_installation(settings: Settings, ports: Ports) -> Iterator[Running]:
+    """The prepared installation with its processes, ready; stopped when the block ends, however it ends.
+
+    A request to end the process (SIGTERM) ends the block like Ctrl-C does.
+
+    Raises
+    ------
+    LifecycleError
+        If a port is taken, or a process does not come up.
+    """
+    started = services(settings, ports)
+    for service in started:
+        expect_free_port(service)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        prepare(settings)
+        with running(started, settings.root / "logs") as group:
+            yield group
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def addresses(ports: Ports) -> dict[str, str]:
+    """What people open, by name."""
+    return {
+        "Dagster UI": f"http://127.0.0.1:{ports.dagster}",
+        "MLflow UI": f"http://127.0.0.1:{ports.mlflow}",
+        "Scoring API": f"http://127.0.0.1:{ports.serving}",
+    }
 
 
 def _expect_free_space(settings: Settings) -> None:
     free = shutil.disk_usage(settings.root).free
     if free < MINIMUM_FREE_BYTES:
         raise LifecycleError(
-            f"Expected at least {MINIMUM_FREE_BYTES / 1e9:.0f} GB free, got {free / 1e9:.2f} GB; free some space or set "
-            f"LIFECYCLE_HOME to another disk - at {settings.root}"
+            f"Expected at least {MINIMUM_FREE_BYTES / 1e9:.0f} GB free, got {free / 1e9:.2f} GB; free some space or "
+            f"set LIFECYCLE_HOME to another disk - at {settings.root}"
         )

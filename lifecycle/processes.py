@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 
 from lifecycle.errors import LifecycleError
+from lifecycle.publishing.keys import ensure_keys
+from lifecycle.publishing.registry import Registry
 from lifecycle.settings import PROJECT_ROOT, Settings
 
 READY_TIMEOUT_SECONDS = 120.0
@@ -47,8 +49,6 @@ class Service:
 
 def services(settings: Settings, ports: Ports) -> list[Service]:
     """The Dagster UI with its daemon, the MLflow UI and the inference server."""
-    from lifecycle.publishing.registry import Registry
-
     python = sys.executable
     registry = Registry(settings.mlflow_dir)
     return [
@@ -78,12 +78,13 @@ def services(settings: Settings, ports: Ports) -> list[Service]:
 
 def serving_environment(settings: Settings, port: int) -> dict[str, str]:
     """The server's settings: it is told the public key, and nothing of the signing key."""
+    keys = ensure_keys(settings)
     return {
-        "SERVING_RELEASE_STORE": str(settings.release_store),
-        "SERVING_PUBLIC_KEY": str(settings.keys_dir / "signing.pub"),
-        "SERVING_PSEUDONYM_KEY": str(settings.keys_dir / "pseudonym.key"),
-        "SERVING_DECISION_LOG": str(settings.decision_log_dir),
-        "SERVING_CACHE": str(settings.root / "serving_cache"),
+        "SERVING_STORE": str(settings.release_store),
+        "SERVING_PUBLIC_KEY": str(keys.public_key_path),
+        "SERVING_PSEUDONYM_KEY": str(keys.pseudonym_key_path),
+        "SERVING_LOG_DIR": str(settings.decision_log_dir),
+        "SERVING_CACHE_DIR": str(settings.root / "serving_cache"),
         "SERVING_HOST": "127.0.0.1",
         "SERVING_PORT": str(port),
     }
@@ -154,6 +155,13 @@ class Running:
                     f"{self._tail(service)}"
                 )
 
+    def watch(self) -> None:
+        """Return at Ctrl-C; raises as `expect_alive` if a service ends by itself."""
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                self.expect_alive()
+                time.sleep(0.5)
+
     def stop(self) -> None:
         """Stop everything that was started: asked first, ended after a while."""
         for _, process in reversed(self._processes):
@@ -178,8 +186,6 @@ def running(started: Sequence[Service], logs: Path) -> Iterator[Running]:
     """The services, ready; stopped when the block ends, however it ends."""
     group = Running(logs)
     try:
-        for service in started:
-            expect_free_port(service)
         for service in started:
             group.start(service)
         group.wait_until_ready()

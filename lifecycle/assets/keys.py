@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass
 
+from typing import Any
+
 import dagster as dg
+
+Materialized = dg.MaterializeResult[Any]
+"""What an asset hands on: digests and metadata, never the object."""
 
 
 @dataclass(frozen=True)

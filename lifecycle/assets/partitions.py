@@ -1,8 +1,8 @@
 """The two calendars of a model, and what each means.
 
-A model's assets are partitioned by `as_of`: partition D means what was known before D 00:00 UTC, so that a backfill is a
-backtest. Features and monitoring are partitioned by the day of `occurred_at`: partition D means what happened on D, and what
-is concluded from it is concluded as of D + 1.
+A model's assets are partitioned by `as_of`: partition D means what was known before D 00:00 UTC, so that a backfill is
+a backtest. Features and monitoring are partitioned by the day of `occurred_at`: partition D means what happened on D,
+and what is concluded from it is concluded as of D + 1.
 """
 
 import datetime as dt
@@ -28,7 +28,7 @@ def as_of_after(day: dt.date) -> dt.date:
 
 
 def training_days(spec: RiskModelSpec) -> dg.TimeWindowPartitionMapping:
-    """Days of features that the training set of an `as_of` needs to be built: its windows, and the days until maturity."""
+    """Days of features that the training set of an `as_of` needs: its windows, and the days until maturity."""
     maturity_days = spec.label.maturity_days
     return dg.TimeWindowPartitionMapping(
         start_offset=-(spec.training.span_days(maturity_days) + maturity_days),

@@ -9,7 +9,6 @@ import dagster as dg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 INK, ACCENT, QUIET = "#1d2430", "#c2410c", "#94a3b8"
 Series = Mapping[str, Sequence[float]]
@@ -19,7 +18,9 @@ def model_plots(curves: Mapping[str, Series], importance: Mapping[str, float]) -
     """ROC, precision and recall, calibration, scores and importance of a candidate on its holdout."""
     return {
         "roc": _picture(_line, curves["roc"], "false_positive_rate", "true_positive_rate", "ROC, holdout"),
-        "precision_recall": _picture(_line, curves["precision_recall"], "recall", "precision", "Precision and recall, holdout"),
+        "precision_recall": _picture(
+            _line, curves["precision_recall"], "recall", "precision", "Precision and recall, holdout"
+        ),
         "calibration": _picture(_calibration, curves["calibration"]),
         "score_distribution": _picture(_histogram, curves["histogram"]),
         "importance": _picture(_bars, importance, "Share of the gain"),

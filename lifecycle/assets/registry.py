@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from lifecycle.assets.keys import ModelKeys
+from lifecycle.assets.keys import Materialized, ModelKeys
 from lifecycle.assets.partitions import as_of_dates
 from lifecycle.assets.resources import Installation
 from lifecycle.judgement.champion import is_backtest
@@ -30,7 +30,7 @@ def model_version_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         output_required=False,
         description="Version in MLflow and sealed bundle of the candidate; only with passing verdicts for exactly it.",
     )
-    def model_version(context: dg.AssetExecutionContext, installation: Installation) -> Iterator[dg.MaterializeResult]:
+    def model_version(context: dg.AssetExecutionContext, installation: Installation) -> Iterator[Materialized]:
         as_of = context.partition_key
         candidate = installation.candidates(spec.name).standing(as_of)
         evidence = installation.evidence(spec.name).gates(candidate.digest)

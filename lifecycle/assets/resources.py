@@ -14,7 +14,7 @@ from lifecycle.settings import Settings
 from lifecycle.warehouse import Warehouse, open_warehouse
 
 
-class Installation(dg.ConfigurableResource):  # type: ignore[misc] # dagster's generic base is untyped here
+class Installation(dg.ConfigurableResource[None]):
     """Everything that lies under LIFECYCLE_HOME; its settings are read from the environment of the run."""
 
     @cached_property

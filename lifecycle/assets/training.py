@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import msgspec
 
-from lifecycle.assets.keys import ModelKeys
+from lifecycle.assets.keys import Materialized, ModelKeys
 from lifecycle.assets.partitions import as_of_dates, date_of, training_days
 from lifecycle.assets.plots import model_plots
 from lifecycle.assets.resources import Installation
@@ -38,9 +38,9 @@ def training_set_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         group_name=spec.name,
         kinds={"parquet"},
         pool=WAREHOUSE_POOL,
-        description="Mature examples with what was known of them as of the partition's date; frozen, named by its digest.",
+        description="Mature examples with what was known of them as of the partition's date; named by its digest.",
     )
-    def training_set(context: dg.AssetExecutionContext, installation: Installation) -> dg.MaterializeResult:
+    def training_set(context: dg.AssetExecutionContext, installation: Installation) -> Materialized:
         as_of = date_of(context.partition_key)
         start, end = training_window(as_of, spec.training, spec.label.maturity_days)
         warehouse = installation.warehouse()
@@ -82,11 +82,11 @@ def candidate_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         group_name=spec.name,
         kinds={"lightgbm"},
         description=(
-            "Model fitted on the training set of the partition's date; registers nothing and promotes nothing. The metrics are "
-            "of the holdout: where the model is refitted afterwards, they judge the procedure, not these very trees."
+            "Model fitted on the training set of the partition's date; registers nothing and promotes nothing. The metrics "
+            "are of the holdout: where the model is refitted afterwards, they judge the procedure, not these very trees."
         ),
     )
-    def candidate(context: dg.AssetExecutionContext, installation: Installation) -> dg.MaterializeResult:
+    def candidate(context: dg.AssetExecutionContext, installation: Installation) -> Materialized:
         as_of = context.partition_key
         snapshots = installation.training_sets(spec.name)
         examples = examples_from_table(snapshots.read(as_of), spec)

@@ -4,7 +4,9 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
+from lifecycle.cli import features, release, run, simulate, warehouse
 from lifecycle.errors import LifecycleError
 
 app = typer.Typer(
@@ -15,11 +17,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+run.register(app)
+app.add_typer(warehouse.app, name="warehouse")
+app.add_typer(features.app, name="features")
+release.register(app)
+app.add_typer(simulate.app, name="simulate")
+
 
 def main() -> None:
     """Run the command; an error that a person can act on is printed without a traceback and exits with 1."""
     try:
         app()
     except LifecycleError as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {error}", markup=True, highlight=False, soft_wrap=True)
+        Console(stderr=True).print(Text("Error: ", "bold red") + Text(str(error)), soft_wrap=True)
         sys.exit(1)

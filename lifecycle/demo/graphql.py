@@ -78,7 +78,9 @@ class DagsterApi:
                 if entry["loadStatus"] == "LOADED" and outcome:
                     return
             time.sleep(0.3)
-        raise LifecycleError(f"Expected the code location to load within {timeout_seconds:.0f} s - at {self.url}/locations")
+        raise LifecycleError(
+            f"Expected the code location to load within {timeout_seconds:.0f} s - at {self.url}/locations"
+        )
 
     def launch(self, job: str, tags: Mapping[str, str]) -> str:
         """Launch a job and return the run's id; a partition or a range of them is named by its tags.
@@ -121,7 +123,9 @@ class DagsterApi:
             on_wait()
             time.sleep(0.3)
         if run.status != "SUCCESS":
-            raise LifecycleError(f"Expected the run to succeed, it ended with {run.status} - see {self.run_url(run_id)}")
+            raise LifecycleError(
+                f"Expected the run to succeed, it ended with {run.status} - see {self.run_url(run_id)}"
+            )
         return run
 
     def run_url(self, run_id: str) -> str:

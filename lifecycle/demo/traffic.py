@@ -24,14 +24,6 @@ class Replay:
     releases: Counter[int] = field(default_factory=Counter)
     seconds: float = 0.0
 
-    def add(self, other: "Replay") -> None:
-        """Count another replay in."""
-        self.sent += other.sent
-        self.failed += other.failed
-        self.failures += other.failures
-        self.releases += other.releases
-        self.seconds += other.seconds
-
 
 def replay(
     url: str,
@@ -40,6 +32,7 @@ def replay(
     on_sent: Callable[[int], None],
     per_second: float | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    result: Replay | None = None,
 ) -> Replay:
     """Send `requests` in order over several connections, each once; an answer other than 200 counts as failed.
 
@@ -49,8 +42,12 @@ def replay(
         Pace; ``None`` sends as fast as the server answers.
     should_stop
         Asked before each request; what was not sent by then is not sent.
+    result
+        Counted into while the requests are sent, for another thread to look at; a new one if not given.
     """
-    return asyncio.run(_replay(url, model, requests, on_sent, per_second, should_stop))
+    counted = result if result is not None else Replay()
+    asyncio.run(_replay(url, model, requests, on_sent, per_second, should_stop, counted))
+    return counted
 
 
 async def _replay(
@@ -60,8 +57,8 @@ async def _replay(
     on_sent: Callable[[int], None],
     per_second: float | None,
     should_stop: Callable[[], bool],
-) -> Replay:
-    result = Replay()
+    result: Replay,
+) -> None:
     queue = iter(enumerate(requests))
     started = time.monotonic()
     limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
@@ -78,7 +75,6 @@ async def _replay(
 
         await asyncio.gather(*(send_next() for _ in range(CONNECTIONS)))
     result.seconds = time.monotonic() - started
-    return result
 
 
 async def _send(client: httpx.AsyncClient, model: str, request: dict[str, Any], result: Replay) -> None:
@@ -107,10 +103,7 @@ class BackgroundTraffic:
         )
 
     def _run(self, url: str, model: str, requests: list[dict[str, Any]], per_second: float) -> None:
-        self.result = replay(url, model, requests, self._count, per_second, self._stopped.is_set)
-
-    def _count(self, sent: int) -> None:
-        self.sent = getattr(self, "sent", 0) + sent
+        replay(url, model, requests, lambda _: None, per_second, self._stopped.is_set, self.result)
 
     def __enter__(self) -> "BackgroundTraffic":
         self._thread.start()

@@ -10,7 +10,7 @@ from lifecycle.publishing.atomic import write_file
 from serving.contract import Struct, Verdict
 
 
-class GateEvidence(Struct):
+class GateEvidence(Struct, frozen=True):
     """Every gate's verdict on exactly one candidate."""
 
     model: str

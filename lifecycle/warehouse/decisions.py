@@ -10,7 +10,7 @@ from lifecycle.spec import RiskModelSpec
 from lifecycle.warehouse.examples import MARTS, midnight
 from lifecycle.warehouse.interface import Warehouse
 from serving.contract import DecisionRecord
-from serving.decision_log import read_records
+from serving.segments import read_records
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,27 +50,27 @@ def load_decisions(warehouse: Warehouse, log: Path) -> LoadedDecisions:
     with warehouse.transaction("loading the decision log") as session:
         for statement in _DDL:
             session.execute(statement)
-        known = session.query(f"select segment, next_offset from {OFFSETS}").to_pylist()  # noqa: S608 - our own name
+        known = session.query(f"select segment, next_offset from {OFFSETS}").to_pylist()
         offsets = {row["segment"]: row["next_offset"] for row in known}
         first: dict[tuple[str, str, str], DecisionRecord] = {}
         read = 0
         for entry in read_records(log, offsets):
-            offsets[entry.segment] = entry.next_offset
+            offsets[entry.segment] = entry.end
             read += 1
             first.setdefault((entry.record.model, entry.record.decision_id, entry.record.slot), entry.record)
         if not first:
             return LoadedDecisions(0, 0)
-        session.execute(f"create temporary table arrived as select * from {DECISIONS} limit 0")  # noqa: S608
+        session.execute(f"create temporary table arrived as select * from {DECISIONS} limit 0")
         session.append("arrived", _rows(list(first.values())))
         new = f"""
             from arrived where not exists (
                 select 1 from {DECISIONS} as known where known.model = arrived.model
                 and known.decision_id = arrived.decision_id and known.slot = arrived.slot
             )"""
-        inserted = session.query(f"select count(*) as row_count {new}").to_pylist()[0]["row_count"]  # noqa: S608
-        session.execute(f"insert into {DECISIONS} select * {new}")  # noqa: S608 - our own names
+        inserted = session.query(f"select count(*) as row_count {new}").to_pylist()[0]["row_count"]
+        session.execute(f"insert into {DECISIONS} select * {new}")
         session.execute("drop table arrived")
-        session.execute(f"delete from {OFFSETS}")  # noqa: S608 - our own name
+        session.execute(f"delete from {OFFSETS}")
         session.append(OFFSETS, _offset_rows(offsets))
     return LoadedDecisions(read, inserted)
 
@@ -80,8 +80,8 @@ def decided(
 ) -> "pa.Table":
     """The champion's decisions on what occurred in ``[start, end)``, with outcomes reported before `as_of` if given.
 
-    Columns: decision_id, entity (as in the raw data), occurred_at, amount, bundle_digest, features (JSON), margin, score,
-    decision, reported_at. Errors are left out: nothing was decided.
+    Columns: decision_id, entity (as in the raw data), occurred_at, amount, bundle_digest, features (JSON), margin,
+    score, decision, reported_at. Errors are left out: nothing was decided.
     """
     columns = spec.columns
     known_until = midnight(as_of) if as_of else dt.datetime(1, 1, 1)  # noqa: DTZ001 - as the warehouse stores it
@@ -100,7 +100,7 @@ def decided(
         where decisions.model = ? and decisions.slot = 'champion' and decisions.error is null
             and decisions.occurred_at >= ? and decisions.occurred_at < ?
         order by decisions.occurred_at, decisions.decision_id
-        """,  # noqa: S608 - names come from the model's checked specification
+        """,
         [known_until, spec.name, midnight(start), midnight(end)],
     )
 

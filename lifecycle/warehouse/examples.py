@@ -28,11 +28,13 @@ def midnight(day: dt.date) -> dt.datetime:
     return dt.datetime(day.year, day.month, day.day)  # noqa: DTZ001 - timestamps in the warehouse are UTC
 
 
-def training_examples(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, as_of: dt.date) -> "pa.Table":
+def training_examples(
+    warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, as_of: dt.date
+) -> "pa.Table":
     """Examples of ``[start, end)`` with what was reported of them before `as_of`, sorted by time and id.
 
-    Columns: the transaction, the entity, `occurred_at`, the amount, the features, when it was reported (null where nothing
-    was reported before `as_of`).
+    Columns: the transaction, the entity, `occurred_at`, the amount, the features, when it was reported (null
+    where nothing was reported before `as_of`).
     """
     columns = spec.columns
     key, occurred_at, reported_at = columns.transaction, columns.occurred_at, spec.label.reported_at
@@ -46,7 +48,7 @@ def training_examples(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date,
             on outcomes.{key} = examples.{key} and outcomes.{reported_at} < ?
         where examples.{occurred_at} >= ? and examples.{occurred_at} < ?
         order by examples.{occurred_at}, examples.{key}
-        """,  # noqa: S608 - names come from the model's checked specification
+        """,
         [midnight(as_of), midnight(start), midnight(end)],
     )
 
@@ -63,7 +65,7 @@ def daily_volumes(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end
                 from {relation}
                 where {occurred_at} >= ? and {occurred_at} < ?
                 group by 1
-                """,  # noqa: S608 - names come from the model's checked specification
+                """,
                 [midnight(start), midnight(end)],
             ).to_pylist()
         }
@@ -77,7 +79,7 @@ def daily_volumes(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end
 def newest_event(warehouse: Warehouse, end: dt.date) -> dt.datetime | None:
     """`occurred_at` of the newest raw event before `end`; ``None`` where there is none."""
     rows = warehouse.query(
-        f"select max(occurred_at) as newest from {RAW_EVENTS} where occurred_at < ?",  # noqa: S608 - our own name
+        f"select max(occurred_at) as newest from {RAW_EVENTS} where occurred_at < ?",
         [midnight(end)],
     ).to_pylist()
     newest: dt.datetime | None = rows[0]["newest"]

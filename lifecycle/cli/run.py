@@ -1,0 +1,68 @@
+"""`lifecycle init`, `up` and `demo`: the processes of one installation."""
+
+import os
+from typing import Annotated
+
+import typer
+
+DagsterPort = Annotated[int, typer.Option(help="Loopback port of the Dagster UI.")]
+MlflowPort = Annotated[int, typer.Option(help="Loopback port of the MLflow UI.")]
+ServingPort = Annotated[int, typer.Option(help="Loopback port of the inference server.")]
+
+DEMO_MODEL = "card_fraud"
+DEMO_SEED = 20180401
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the root."""
+    app.command("init")(init_command)
+    app.command("up")(up_command)
+    app.command("demo")(demo_command)
+
+
+def init_command() -> None:
+    """Prepare LIFECYCLE_HOME: keys, stores, Dagster's and MLflow's storage. Again changes nothing."""
+    from lifecycle.installation import prepare
+    from lifecycle.settings import Settings
+
+    settings = Settings()
+    prepare(settings)
+    typer.echo(f"Ready: {settings.root}. Next: lifecycle up")
+
+
+def up_command(
+    dagster_port: DagsterPort = 3000, mlflow_port: MlflowPort = 5000, serving_port: ServingPort = 8000
+) -> None:
+    """Start the Dagster UI with its daemon, the MLflow UI and the server, until Ctrl-C."""
+    from lifecycle.installation import addresses, running_installation
+    from lifecycle.processes import Ports
+    from lifecycle.settings import Settings
+
+    ports = Ports(dagster_port, mlflow_port, serving_port)
+    with running_installation(Settings(), ports) as group:
+        for name, url in addresses(ports).items():
+            typer.echo(f"{name:<18}{url}")
+        typer.echo("Ctrl-C stops everything.")
+        group.watch()
+
+
+def demo_command(
+    exit_after: Annotated[bool, typer.Option("--exit", help="End after the last step, for CI.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated world, at the first start.")] = DEMO_SEED,
+    dagster_port: DagsterPort = 3000,
+    mlflow_port: MlflowPort = 5000,
+    serving_port: ServingPort = 8000,
+) -> None:
+    """Run the whole loop on simulated card transactions; a second start goes on where the first one ended.
+
+    Simulates history, builds features with dbt, trains, judges, registers and releases as Dagster runs, replays the
+    following days as live requests, changes the fraud pattern, and waits until the platform has noticed, retrained and
+    released by itself.
+    """
+    # Before the settings are read, and for every process that is started: the model's short windows.
+    os.environ["LIFECYCLE_PROFILE"] = "demo"
+    from lifecycle.demo.run import run_demo
+    from lifecycle.processes import Ports
+
+    if not run_demo(Ports(dagster_port, mlflow_port, serving_port), DEMO_MODEL, seed, is_left_running=not exit_after):
+        raise typer.Exit(1)

@@ -1,0 +1,68 @@
+"""What the demonstration has shown: recall at capacity before, during and after."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from lifecycle.demo.state import DemoState
+from lifecycle.demo.timeline import Timeline
+from lifecycle.modelling.live import outcomes_and_predictions
+from lifecycle.spec import RiskModelSpec
+from lifecycle.warehouse import Warehouse
+from lifecycle.warehouse.decisions import decided
+
+BAR_WIDTH = 30
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Recall at capacity of the decisions on the days of ``[start, end)``, with its interval."""
+
+    name: str
+    start: dt.date
+    end: dt.date
+    decisions: int
+    frauds: int
+    recall: float
+    low: float
+    high: float
+
+
+def phases(warehouse: Warehouse, spec: RiskModelSpec, days: Timeline, state: DemoState) -> list[Phase]:
+    """Before the change, between it and the new release, and after that; days whose labels are mature at the end."""
+    from lifecycle.modelling.evaluation import evaluate
+
+    mature_end = days.end_day - dt.timedelta(days=spec.label.maturity_days)
+    released_from = state.released_from or mature_end
+    spans = [
+        ("before: the world as the model knows it", days.live_start, days.change_day),
+        ("during: fraud has changed, the old model decides", days.change_day, released_from),
+        ("after: the retrained model decides", released_from, mature_end),
+    ]
+    found = []
+    for name, start, end in spans:
+        table = decided(warehouse, spec, start, end, days.end_day)
+        outcomes, predictions = outcomes_and_predictions(table)
+        evaluation = evaluate(outcomes, predictions, spec.decision.review_cards_per_day)
+        recall = evaluation.metrics["recall_at_capacity"]
+        found.append(Phase(name, start, end, evaluation.rows, evaluation.frauds, recall.value, recall.low, recall.high))
+    return found
+
+
+def phases_table(found: list[Phase], capacity: int) -> Table:
+    """The phases as people read them."""
+    table = Table(title=f"Recall at capacity ({capacity} cards a day)", title_justify="left")
+    for heading in ("", "days", "decisions", "frauds", "recall", "95 % interval", ""):
+        table.add_column(heading, justify="right" if heading in {"decisions", "frauds", "recall"} else "left")
+    for phase in found:
+        table.add_row(
+            phase.name,
+            f"{phase.start} to {phase.end}",
+            f"{phase.decisions:,}",
+            f"{phase.frauds:,}",
+            f"{phase.recall:.3f}",
+            f"{phase.low:.3f} to {phase.high:.3f}",
+            "█" * round(BAR_WIDTH * phase.recall),
+        )
+    return table
