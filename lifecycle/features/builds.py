@@ -2,13 +2,14 @@
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lifecycle.errors import LifecycleError
 from lifecycle.features.dbt import DbtRun, NodeRun, OnNode, run_dbt
 from lifecycle.features.project import dbt_state_dir
 from lifecycle.settings import Settings
-from lifecycle.warehouse import open_warehouse
+from lifecycle.warehouse import Warehouse, open_warehouse
 
 FEATURES_RELATION = "marts.card_transaction_features"
 
@@ -82,34 +83,62 @@ def build(
     LifecycleError
         If nothing is loaded, the range holds no day, or a model or a test fails.
     """
-    variables = day_variables(start_date, end_date)
     warehouse = open_warehouse(settings)
-    if warehouse.query("select 1 from raw.card_transactions limit 1").num_rows == 0:
-        raise LifecycleError(
-            "Expected transactions to build features from, found none - in raw.card_transactions; "
-            "run `lifecycle warehouse load card_transactions FILE`"
-        )
-    arguments = ["build", "--exclude-resource-type", "unit_test", "--vars", variables]
-    if full_refresh:
-        arguments.append("--full-refresh")
     with warehouse.exclusive("building features"):
-        run = run_dbt(settings, arguments, target_path=dbt_state_dir(settings) / "builds", on_node=on_node)
+        run = run_build(settings, start_date, end_date, full_refresh=full_refresh, on_node=on_node)
         run.expect_success("to build the features")
-        rows = count_rows(settings, FEATURES_RELATION, start_date, end_date)
-    return _summary(run, start_date, end_date, rows)
-
-
-def count_rows(settings: Settings, relation: str, start_date: dt.date | None, end_date: dt.date | None) -> int:
-    """Rows of a relation with an `occurred_at` in ``[start_date, end_date)``."""
-    table = open_warehouse(settings).query(
-        f"select count(*) as row_count from {relation} "  # noqa: S608 - a name of ours
-        "where occurred_at >= coalesce(cast(? as timestamp), timestamp '-infinity') "
-        "and occurred_at < coalesce(cast(? as timestamp), timestamp 'infinity')",
-        [start_date, end_date],
-    )
-    return int(table.column("row_count")[0].as_py())
-
-
-def _summary(run: DbtRun, start_date: dt.date | None, end_date: dt.date | None, rows: int) -> FeatureBuild:
+        rows = count_rows(warehouse, [FEATURES_RELATION], start_date, end_date)[FEATURES_RELATION]
     tests = tuple(node for node in run.nodes if node.kind == "test")
     return FeatureBuild(start_date, end_date, rows, run.seconds, run.models, tests)
+
+
+def run_build(
+    settings: Settings,
+    start_date: dt.date | None,
+    end_date: dt.date | None,
+    *,
+    full_refresh: bool = False,
+    select: Sequence[str] = (),
+    on_node: OnNode | None = None,
+) -> DbtRun:
+    """Run ``dbt build`` on the days ``[start_date, end_date)`` under the warehouse lock, failures and all.
+
+    Parameters
+    ----------
+    settings, start_date, end_date, full_refresh, on_node
+        As of `build`.
+    select
+        dbt's selection of models and tests; empty for all. Unit tests are never among them: they test SQL, not data.
+
+    Raises
+    ------
+    LifecycleError
+        If nothing is loaded, or the range holds no day.
+    """
+    arguments = ["build", "--exclude-resource-type", "unit_test", "--vars", day_variables(start_date, end_date)]
+    if full_refresh:
+        arguments.append("--full-refresh")
+    if select:
+        arguments += ["--select", *select]
+    warehouse = open_warehouse(settings)
+    with warehouse.exclusive("building features"):
+        if warehouse.query("select 1 from raw.card_transactions limit 1").num_rows == 0:
+            raise LifecycleError(
+                "Expected transactions to build features from, found none - in raw.card_transactions; "
+                "run `lifecycle warehouse load card_transactions FILE`"
+            )
+        return run_dbt(settings, arguments, target_path=dbt_state_dir(settings) / "builds", on_node=on_node)
+
+
+def count_rows(
+    warehouse: Warehouse, relations: Sequence[str], start_date: dt.date | None, end_date: dt.date | None
+) -> dict[str, int]:
+    """Rows of each relation with an `occurred_at` in ``[start_date, end_date)``."""
+    start = start_date or dt.date(1, 1, 1)
+    end = end_date or dt.date(9999, 12, 31)
+    counts = " union all ".join(
+        f"select '{relation}' as relation, count(*) as row_count from {relation} "  # noqa: S608 - names of ours
+        f"where occurred_at >= date '{start}' and occurred_at < date '{end}'"
+        for relation in relations
+    )
+    return {row["relation"]: int(row["row_count"]) for row in warehouse.query(counts).to_pylist()}
