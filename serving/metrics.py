@@ -16,7 +16,7 @@ from serving.slots import Slots
 LATENCY_BUCKETS_SECONDS = (0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.25, 1.0, 2.5)
 
 # When a counter was made is of no use to anybody here and doubles the exposition.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:

@@ -77,9 +77,7 @@ class RequestReader:
             try:
                 occurred_at = occurred_at.astimezone(dt.UTC)
             except OverflowError:
-                raise InvalidRequestError(
-                    "Expected a time between the years 1 and 9999 in UTC", "$.occurred_at"
-                ) from None
+                raise InvalidRequestError("Expected a year from 1 to 9999 in UTC", "$.occurred_at") from None
         return ScoreRequest(
             request.decision_id,
             request.transaction_id,

@@ -72,7 +72,7 @@ def unfreeze(reason: Reason) -> None:
 def replay(
     decision_id: Annotated[str, typer.Argument(help="Id of a recorded decision.")], *, as_json: AsJson = False
 ) -> None:
-    """Compute a recorded decision again from its bundle: the same margin, bit for bit; exits with 1 if anything differs."""
+    """Compute a recorded decision again from its bundle, bit for bit; exits with 1 if anything differs."""
     from lifecycle.publishing.keys import ensure_keys
     from lifecycle.publishing.replay import replay_decision
     from lifecycle.settings import Settings
@@ -108,6 +108,7 @@ def _say(release: "Release") -> None:
 
 def _print_history(model: str, history: "tuple[Release, ...]", switch: "Freeze | None") -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
@@ -119,10 +120,10 @@ def _print_history(model: str, history: "tuple[Release, ...]", switch: "Freeze |
         released_at = f"{release.released_at:%Y-%m-%d %H:%M:%S}"
         digest = release.champion.bundle_digest[:16]
         row = (str(release.number), digest, release.champion.as_of, kind, released_at, release.released_by)
-        table.add_row(*row, release.reason)
+        table.add_row(*row, escape(release.reason))
     console.print(table)
     if switch is not None and switch.is_frozen:
-        console.print(f"[yellow]Promotion is frozen[/] by {switch.changed_by}: {switch.reason}")
+        console.print(f"[yellow]Promotion is frozen[/] by {switch.changed_by}: {escape(switch.reason)}")
 
 
 def _print_replay(result: "Replay") -> None:
