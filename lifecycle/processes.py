@@ -49,31 +49,22 @@ class Service:
 
 def services(settings: Settings, ports: Ports) -> list[Service]:
     """The Dagster UI with its daemon, the MLflow UI and the inference server."""
-    python = sys.executable
-    registry = Registry(settings.mlflow_dir)
+    workspace = str(PROJECT_ROOT / "workspace.yaml")
+    dagster = ["dagster", "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(ports.dagster)]
+    store = Registry(settings.mlflow_dir).tracking_uri
+    artifacts = str(settings.mlflow_dir / "artifacts")
+    mlflow = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(ports.mlflow), "--workers", "1"]
+    mlflow += ["--backend-store-uri", store, "--artifacts-destination", artifacts]
+    home = {"DAGSTER_HOME": str(settings.dagster_home), "LIFECYCLE_HOME": str(settings.root)}
     return [
-        Service(
-            "dagster",
-            [python, "-m", "dagster", "dev", "-w", str(PROJECT_ROOT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(ports.dagster)],
-            ports.dagster,
-            "/server_info",
-            {"DAGSTER_HOME": str(settings.dagster_home), "LIFECYCLE_HOME": str(settings.root)},
-        ),
-        Service(
-            "mlflow",
-            [python, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(ports.mlflow), "--workers", "1",
-             "--backend-store-uri", registry.tracking_uri, "--artifacts-destination", str(settings.mlflow_dir / "artifacts")],
-            ports.mlflow,
-            "/health",
-        ),
-        Service(
-            "serving",
-            [python, "-m", "serving"],
-            ports.serving,
-            "/healthz",
-            serving_environment(settings, ports.serving),
-        ),
-    ]  # fmt: skip
+        Service("dagster", _module(*dagster), ports.dagster, "/server_info", home),
+        Service("mlflow", _module(*mlflow), ports.mlflow, "/health"),
+        Service("serving", _module("serving"), ports.serving, "/healthz", serving_environment(settings, ports.serving)),
+    ]
+
+
+def _module(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", *arguments]
 
 
 def serving_environment(settings: Settings, port: int) -> dict[str, str]:
