@@ -8,8 +8,8 @@ from serving.contract import Release, SlotRelease
 def champion_for(history: Sequence[Release], as_of: str) -> SlotRelease | None:
     """The champion that a candidate of `as_of` competes with; ``None`` where there is none yet.
 
-    The one that stands, if it is older than the candidate. A backtest of a past `as_of` is compared with the champion of
-    its own date: the newest that was ever released and is older than the candidate.
+    The one that stands, if it is not newer than the candidate. A backtest of a past `as_of` is compared with the
+    champion of its own date: the newest that was ever released and is older than the candidate.
 
     Parameters
     ----------

@@ -1,0 +1,1 @@
+"""Training sets, fitting and evaluation: arrays and dataclasses in, values out; no I/O, no clock."""

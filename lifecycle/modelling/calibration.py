@@ -1,0 +1,94 @@
+"""Margins to probabilities: a strictly increasing Platt curve, and scores through the server's own function."""
+
+import numpy as np
+
+from lifecycle.errors import LifecycleError
+from lifecycle.modelling.arrays import BoolArray, FloatArray
+from serving.contract import Calibration
+from serving.probability import probability
+
+MINIMUM_SLOPE = 1e-3
+"""A curve that falls or is flat would break the order of the margins; a slope is not allowed below this."""
+MAXIMUM_STEPS = 100
+TOLERANCE = 1e-10
+
+
+def fit_calibration(margins: FloatArray, is_fraud: BoolArray) -> Calibration:
+    """Platt's curve, fitted to out-of-time margins by Newton's method with step halving.
+
+    The targets are smoothed, ``(n1 + 1) / (n1 + 2)`` for the frauds and ``1 / (n0 + 2)`` for the others, which keeps
+    the curve finite where the margins separate perfectly: Platt, Probabilistic Outputs for Support Vector Machines
+    (1999); the iteration is that of Lin, Lin and Weng, A Note on Platt's Probabilistic Outputs (2007). Where the best
+    slope lies below `MINIMUM_SLOPE` (the margins do not rank the frauds higher), the slope is held there and only the
+    intercept is fitted: the model's gates will say what it is worth.
+
+    Parameters
+    ----------
+    margins, is_fraud
+        Shape ``(n,)``; margins that the model gave for examples later than those it was fitted on.
+
+    Raises
+    ------
+    LifecycleError
+        If frauds or genuine examples are missing.
+    """
+    frauds = int(is_fraud.sum())
+    genuine = len(is_fraud) - frauds
+    if not frauds or not genuine:
+        raise LifecycleError(
+            f"Expected frauds and genuine examples, got {frauds} and {genuine} - at the calibration's windows"
+        )
+    targets = np.where(is_fraud, (frauds + 1) / (frauds + 2), 1 / (genuine + 2))
+    # Newton's steps are well conditioned on standardised margins only.
+    center, scale = float(margins.mean()), float(margins.std()) or 1.0
+    standardised = (margins - center) / scale
+    start = np.array([0.0, np.log((frauds + 1) / (genuine + 1))])
+    slope, intercept = _newton(standardised, targets, start, is_slope_free=True)
+    if slope / scale < MINIMUM_SLOPE:
+        held = np.array([MINIMUM_SLOPE * scale, start[1]])
+        slope, intercept = _newton(standardised, targets, held, is_slope_free=False)
+    return Calibration(slope=float(slope / scale), intercept=float(intercept - slope * center / scale))
+
+
+def scores(margins: FloatArray, calibration: Calibration) -> FloatArray:
+    """Calibrated probabilities of margins, by the same function as the server's; shape ``(n,)``."""
+    return np.array([probability(margin, calibration) for margin in margins.tolist()], dtype=np.float64)
+
+
+def _newton(margins: FloatArray, targets: FloatArray, start: FloatArray, is_slope_free: bool) -> FloatArray:
+    """Slope and intercept of least cross-entropy, from `start`; the slope stays where it is unless free."""
+    design = np.column_stack([margins, np.ones_like(margins)])
+    free = np.array([is_slope_free, True])
+    parameters = start
+    loss = _cross_entropy(design @ parameters, targets)
+    for _ in range(MAXIMUM_STEPS):
+        expected = _sigmoid(design @ parameters)
+        gradient = (design.T @ (expected - targets))[free]
+        weights = expected * (1 - expected)
+        hessian = ((design * weights[:, None]).T @ design)[np.ix_(free, free)] + 1e-12 * np.eye(int(free.sum()))
+        step = np.zeros(2)
+        step[free] = np.linalg.solve(hessian, gradient)
+        size = 1.0
+        while size > 1e-10:
+            candidate = parameters - size * step
+            candidate_loss = _cross_entropy(design @ candidate, targets)
+            if candidate_loss <= loss:
+                break
+            size /= 2
+        else:
+            return parameters
+        is_settled = loss - candidate_loss <= TOLERANCE * max(abs(loss), 1.0)
+        parameters, loss = candidate, candidate_loss
+        if is_settled:
+            return parameters
+    return parameters
+
+
+def _sigmoid(log_odds: FloatArray) -> FloatArray:
+    """For fitting only: scores are made by `serving.probability`."""
+    values: FloatArray = np.exp(-np.logaddexp(0.0, -log_odds))
+    return values
+
+
+def _cross_entropy(log_odds: FloatArray, targets: FloatArray) -> float:
+    return float(np.sum(np.logaddexp(0.0, log_odds) - targets * log_odds))

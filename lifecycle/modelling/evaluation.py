@@ -1,0 +1,271 @@
+"""How good a model is on a window it has not seen: seven metrics, one bootstrap, paired differences.
+
+A bootstrap draw is a number for each card, how often it was drawn (cards, not transactions, are independent); every
+metric takes these numbers as weights, so that no draw copies a row. Draw 0 takes each card once: the point estimate.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from lifecycle.errors import LifecycleError
+from lifecycle.modelling.arrays import FloatArray, IntArray
+from lifecycle.modelling.ranking import CardDay, Outcomes, card_codes, card_days, require_frauds
+
+METRICS = (
+    "roc_auc",
+    "average_precision",
+    "card_precision",
+    "recall_at_capacity",
+    "value_recall_at_capacity",
+    "brier",
+    "calibration_error",
+)
+DRAWS = 200
+SEED = 20180401
+CALIBRATION_BINS = 10
+ELEMENTS_PER_BLOCK = 4_000_000
+"""Draws times rows of one step: 32 MB an array, so that memory does not grow with the number of draws."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A metric's value on the window, and its percentile interval over the bootstrap draws."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of one model on one window. `metrics` has a key for each of `METRICS`."""
+
+    metrics: dict[str, Interval]
+    rows: int
+    frauds: int
+    cards: int
+    days: int
+    capacity: int
+    confidence: float
+    draws: int
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A model's margins (they rank) and scores (they are probabilities) of a window's rows, shape ``(n,)`` each."""
+
+    margins: FloatArray
+    scores: FloatArray
+
+
+def evaluate(
+    outcomes: Outcomes,
+    predictions: Predictions,
+    capacity: int,
+    *,
+    confidence: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = SEED,
+) -> Evaluation:
+    """All metrics of one model with their intervals.
+
+    Parameters
+    ----------
+    outcomes, predictions
+        The window's rows, in the same order.
+    capacity
+        Cards that people can look at in a day, the k of the metrics at capacity.
+    confidence
+        Share of the draws inside an interval.
+    draws, seed
+        The bootstrap's.
+
+    Raises
+    ------
+    LifecycleError
+        If the window has no fraud or nothing else, or the arrays differ in length.
+    """
+    drawn = metric_draws(outcomes, predictions, capacity, draws=draws, seed=seed)
+    days = np.unique(outcomes.occurred_at.astype("datetime64[D]"))
+    return Evaluation(
+        metrics={name: _interval(values, confidence) for name, values in drawn.items()},
+        rows=len(outcomes),
+        frauds=int(outcomes.is_fraud.sum()),
+        cards=card_codes(outcomes.entity)[1],
+        days=len(days),
+        capacity=capacity,
+        confidence=confidence,
+        draws=draws,
+    )
+
+
+def paired_difference(
+    outcomes: Outcomes,
+    ours: Predictions,
+    theirs: Predictions,
+    capacity: int,
+    *,
+    confidence: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = SEED,
+) -> dict[str, Interval]:
+    """Metric of `ours` minus metric of `theirs` on the same rows, with the interval over the same draws of cards.
+
+    Raises
+    ------
+    LifecycleError
+        As `evaluate`.
+    """
+    our_draws = metric_draws(outcomes, ours, capacity, draws=draws, seed=seed)
+    their_draws = metric_draws(outcomes, theirs, capacity, draws=draws, seed=seed)
+    return {name: _interval(our_draws[name] - their_draws[name], confidence) for name in METRICS}
+
+
+def metric_draws(
+    outcomes: Outcomes, predictions: Predictions, capacity: int, *, draws: int = DRAWS, seed: int = SEED
+) -> dict[str, FloatArray]:
+    """Each metric over the draws, shape ``(draws + 1,)``; the first is the value on the window itself.
+
+    The metrics, with a row's weight being how often its card was drawn:
+
+    - ``roc_auc``: probability that a fraud has a higher margin than a genuine transaction, ties half.
+    - ``average_precision``: sum over distinct margins of the recall gained times the precision there.
+    - ``card_precision``: for each day the `capacity` cards of highest score (a card's score is its highest of the day);
+      the share of them with a fraud that day; a card found so leaves the later days. Mean over the days. Le Borgne et
+      al., Reproducible Machine Learning for Credit Card Fraud Detection (2022), "Card Precision top-k".
+    - ``recall_at_capacity``: of all fraudulent transactions, the share whose card is among the `capacity` of highest
+      score of its day. Every day stands for itself: no card leaves, as nobody knows yet whether a report will come.
+    - ``value_recall_at_capacity``: the same share of the frauds' amount.
+    - ``brier``: mean squared difference of score and outcome.
+    - ``calibration_error``: over `CALIBRATION_BINS` bins of equally many rows in order of score, the mean over rows of
+      the absolute difference between the bin's mean score and its share of frauds.
+
+    A draw in which a metric is not defined (no fraud drawn) is ``NaN`` and left out of intervals.
+    """
+    sizes = {len(outcomes), len(predictions.margins), len(predictions.scores)}
+    if len(sizes) != 1:
+        raise LifecycleError(
+            f"Expected as many margins and scores as outcomes, got {sorted(sizes)} - at the evaluation"
+        )
+    require_frauds(outcomes, "the evaluation window")
+    codes, cards = card_codes(outcomes.entity)
+    row_metrics = _RowMetrics(outcomes, predictions, codes)
+    days = card_days(outcomes, predictions.margins)
+    parts = []
+    for multiplicities in _multiplicities(cards, len(outcomes), draws, seed):
+        part = row_metrics.over(multiplicities)
+        part["card_precision"] = _card_precision(days, multiplicities, capacity)
+        part["recall_at_capacity"], part["value_recall_at_capacity"] = _recalls(days, multiplicities, capacity)
+        parts.append(part)
+    return {name: np.concatenate([part[name] for part in parts]) for name in METRICS}
+
+
+def _multiplicities(cards: int, rows: int, draws: int, seed: int) -> Iterator[FloatArray]:
+    """How often each card is drawn, in blocks of draws of shape ``(b, cards)``; the very first draw is all ones."""
+    generator = np.random.default_rng(seed)
+    block = max(1, ELEMENTS_PER_BLOCK // max(rows, cards))
+    yield np.ones((1, cards))
+    for start in range(0, draws, block):
+        size = min(block, draws - start)
+        counts = [np.bincount(generator.integers(0, cards, cards), minlength=cards) for _ in range(size)]
+        yield np.array(counts, dtype=np.float64)
+
+
+class _RowMetrics:
+    """The metrics that are sums over rows, with the sorting done once."""
+
+    def __init__(self, outcomes: Outcomes, predictions: Predictions, codes: IntArray) -> None:
+        order = np.argsort(-predictions.margins, kind="stable")
+        margins = predictions.margins[order]
+        self._cards = codes[order]
+        fraud = outcomes.is_fraud[order]
+        self._fraud_rows = np.flatnonzero(fraud)
+        # Only distinct margins that some fraud has matter: precision and recall are needed nowhere else.
+        ends = np.append(np.flatnonzero(np.diff(margins)), len(margins) - 1)
+        group = np.searchsorted(ends, self._fraud_rows)
+        groups, self._group_starts = np.unique(group, return_index=True)
+        self._ends = ends[groups]
+        self._before = np.where(groups > 0, ends[groups - 1], -1)
+        scores = predictions.scores[order]
+        error = scores - fraud
+        self._squared_error = np.bincount(self._cards, weights=error**2)
+        self._rows = np.bincount(self._cards).astype(np.float64)
+        self._bins = [
+            np.bincount(self._cards[rows], weights=error[rows], minlength=len(self._rows))
+            for rows in np.array_split(np.arange(len(scores)), CALIBRATION_BINS)
+        ]
+
+    def over(self, multiplicities: FloatArray) -> dict[str, FloatArray]:
+        """The metrics of each draw, shape ``(b,)``."""
+        auc, precision = self._ranking(multiplicities)
+        rows = multiplicities @ self._rows
+        # |sum over a bin of (score - outcome)| / rows = the bin's share of rows * |mean score - share of frauds|
+        gaps = sum((np.abs(multiplicities @ errors) for errors in self._bins), np.zeros(len(multiplicities)))
+        return {
+            "roc_auc": auc,
+            "average_precision": precision,
+            "brier": multiplicities @ self._squared_error / rows,
+            "calibration_error": gaps / rows,
+        }
+
+    def _ranking(self, multiplicities: FloatArray) -> tuple[FloatArray, FloatArray]:
+        weights = multiplicities[:, self._cards]
+        gained = np.add.reduceat(weights[:, self._fraud_rows], self._group_starts, axis=1)
+        totals = np.cumsum(weights, axis=1)
+        at_end = totals[:, self._ends]
+        at_start = np.where(self._before >= 0, totals[:, self._before], 0.0)
+        frauds = np.cumsum(gained, axis=1)
+        all_frauds, all_rows = frauds[:, -1], totals[:, -1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            precision = np.where(at_end > 0, frauds / at_end, 0.0)
+            average_precision = (gained * precision).sum(axis=1) / all_frauds
+            genuine = (all_rows - all_frauds)[:, None]
+            genuine_at_end = at_end - frauds
+            genuine_at_start = at_start - (frauds - gained)
+            below = genuine - (genuine_at_end + genuine_at_start) / 2
+            auc = (gained * below).sum(axis=1) / (all_frauds * genuine[:, 0])
+        return auc, average_precision
+
+
+def _seen(weights: FloatArray, capacity: int) -> FloatArray:
+    """How many copies of each card are among the `capacity` first, shape as `weights` (draws, cards in rank order)."""
+    ahead = np.cumsum(weights, axis=1) - weights
+    seen: FloatArray = np.minimum(weights, np.maximum(capacity - ahead, 0.0))
+    return seen
+
+
+def _card_precision(days: list[CardDay], multiplicities: FloatArray, capacity: int) -> FloatArray:
+    remaining = multiplicities.copy()
+    precision = np.zeros(len(multiplicities))
+    for day in days:
+        found = _seen(remaining[:, day.cards], capacity) * day.has_fraud
+        precision += found.sum(axis=1) / capacity
+        remaining[:, day.cards] -= found
+    mean: FloatArray = precision / len(days)
+    return mean
+
+
+def _recalls(days: list[CardDay], multiplicities: FloatArray, capacity: int) -> tuple[FloatArray, FloatArray]:
+    shape = (2, len(multiplicities))
+    caught, total = np.zeros(shape), np.zeros(shape)
+    for day in days:
+        weights = multiplicities[:, day.cards]
+        seen = _seen(weights, capacity)
+        for row, worth in enumerate((day.frauds, day.fraud_amount)):
+            caught[row] += seen @ worth
+            total[row] += weights @ worth
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = caught / total
+    return shares[0], shares[1]
+
+
+def _interval(draws: FloatArray, confidence: float) -> Interval:
+    """Percentile interval of the draws after the first, which is the value."""
+    defined = draws[1:][np.isfinite(draws[1:])]
+    if not len(defined):
+        return Interval(float(draws[0]), float("nan"), float("nan"))
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(defined, [tail, 1 - tail])
+    return Interval(float(draws[0]), float(low), float(high))

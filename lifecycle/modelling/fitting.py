@@ -1,0 +1,154 @@
+"""Boosted trees from arrays: same arrays and parameters, same model text, byte for byte."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lifecycle.errors import LifecycleError
+from lifecycle.modelling.arrays import BoolArray, FloatArray
+from lifecycle.spec import FeatureSpec
+
+Parameters = dict[str, float | int | str | bool]
+
+MAXIMUM_BINS = 4095
+"""LightGBM's default of 255 bins merges amounts and mean amounts that differ in risk: it cost 0.01 of average precision
+on the card transactions this was measured on."""
+
+
+@dataclass(frozen=True)
+class FitRows:
+    """What a model is fitted on: features float64, shape ``(n, n_features)``, and labels of shape ``(n,)``."""
+
+    features: FloatArray
+    is_fraud: BoolArray
+
+
+def fixed_parameters(schema: Sequence[FeatureSpec], seed: int, num_threads: int) -> Parameters:
+    """Parameters that no search touches: the objective, and what makes the text repeatable.
+
+    `num_threads` is pinned because the model text records it.
+    """
+    fixed: Parameters = {
+        "objective": "binary",
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": num_threads,
+        "seed": seed,
+        "max_bin": MAXIMUM_BINS,
+        "min_data_in_bin": 1,
+        "bin_construct_sample_cnt": 1_000_000,
+        "feature_pre_filter": False,
+        "verbosity": -1,
+    }
+    if any(feature.monotone for feature in schema):
+        fixed["monotone_constraints"] = ",".join(str(feature.monotone) for feature in schema)
+    return fixed
+
+
+def dataset(rows: FitRows, schema: Sequence[FeatureSpec], fixed: Mapping[str, Any], reference: Any = None) -> Any:
+    """The binned rows as LightGBM's `Dataset`; `reference` is the dataset whose bins to share."""
+    import lightgbm
+
+    categorical = [position for position, feature in enumerate(schema) if feature.dtype == "category"]
+    built = lightgbm.Dataset(
+        np.ascontiguousarray(rows.features),
+        label=rows.is_fraud.astype(np.float32),
+        feature_name=[feature.name for feature in schema],
+        categorical_feature=categorical,
+        params=dict(fixed),
+        reference=reference,
+        free_raw_data=False,
+    )
+    return built.construct()
+
+
+def fit(
+    rows: FitRows,
+    schema: Sequence[FeatureSpec],
+    parameters: Mapping[str, Any],
+    rounds: int,
+    *,
+    seed: int,
+    num_threads: int,
+) -> bytes:
+    """Fit one model.
+
+    Parameters
+    ----------
+    rows
+        Examples with their labels as known at the time of fitting.
+    schema
+        The features, in the order of the columns.
+    parameters
+        LightGBM's parameters as a search found them.
+    rounds
+        Trees to grow.
+    seed, num_threads
+        Pinned, so that the same rows give the same bytes.
+
+    Returns
+    -------
+    bytes
+        The model in LightGBM's text format.
+
+    Raises
+    ------
+    LifecycleError
+        If frauds or genuine examples are missing.
+    """
+    import lightgbm
+
+    require_both(rows, "the training window")
+    fixed = fixed_parameters(schema, seed, num_threads)
+    booster = lightgbm.train({**fixed, **parameters}, dataset(rows, schema, fixed), num_boost_round=rounds)
+    text: str = booster.model_to_string()
+    return text.encode()
+
+
+def margins(model_text: bytes, features: FloatArray, num_threads: int = 2) -> FloatArray:
+    """Log odds before calibration of each row, shape ``(n,)``; the bits do not depend on `num_threads`.
+
+    Raises
+    ------
+    LifecycleError
+        If the model has another number of features.
+    """
+    booster = _booster(model_text)
+    if booster.num_feature() != features.shape[1]:
+        raise LifecycleError(
+            f"Expected {booster.num_feature()} features, got {features.shape[1]} - at the rows to score"
+        )
+    values: FloatArray = booster.predict(features, raw_score=True, num_threads=num_threads)
+    return values.astype(np.float64)
+
+
+def importance(model_text: bytes) -> dict[str, float]:
+    """Each feature's share of the total gain of all splits, highest first."""
+    booster = _booster(model_text)
+    gains = booster.feature_importance(importance_type="gain").astype(np.float64)
+    shares = gains / (gains.sum() or 1.0)
+    named = zip(booster.feature_name(), shares.tolist(), strict=True)
+    return dict(sorted(named, key=lambda pair: (-pair[1], pair[0])))
+
+
+def require_both(rows: FitRows, where: str) -> None:
+    """Refuse rows that nothing can be learned from.
+
+    Raises
+    ------
+    LifecycleError
+        If frauds or genuine examples are missing.
+    """
+    frauds = int(rows.is_fraud.sum())
+    if frauds in {0, len(rows.is_fraud)}:
+        raise LifecycleError(
+            f"Expected frauds and genuine examples, got {frauds} frauds of {len(rows.is_fraud)} - at {where}"
+        )
+
+
+def _booster(model_text: bytes) -> Any:
+    import lightgbm
+
+    return lightgbm.Booster(model_str=model_text.decode())

@@ -1,0 +1,65 @@
+"""Golden rows: made-up inputs whose margin a server must reproduce bit for bit before it may answer with a model."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lifecycle.modelling.arrays import FloatArray
+from lifecycle.modelling.calibration import scores
+from lifecycle.modelling.fitting import margins
+from lifecycle.spec import FeatureSpec
+from serving.contract import Calibration, GoldenRow
+
+MIXED_ROWS = 20
+
+
+def golden_rows(
+    features: FloatArray, schema: Sequence[FeatureSpec], model_text: bytes, calibration: Calibration, seed: int
+) -> tuple[GoldenRow, ...]:
+    """Rows that reach many corners of the model, with its margins and scores.
+
+    Each feature's value is drawn by itself from those in `features`, so that no customer's row lies in a bundle: the
+    row of all lowest values, of all highest, of all medians, where a feature may be null one row without any of these,
+    and `MIXED_ROWS` in which every feature stands at another of its quantiles.
+
+    Parameters
+    ----------
+    features
+        Shape ``(n, n_features)``, the rows the model was fitted on.
+    """
+    ordered = np.sort(features, axis=0)
+    present = np.maximum((~np.isnan(features)).sum(axis=0), 1)
+
+    def at(shares: FloatArray) -> FloatArray:
+        """The value at a share of each feature's order; one that occurred, so that whole numbers stay whole."""
+        positions = np.rint(shares * (present - 1)).astype(np.int64)
+        values: FloatArray = ordered[positions, np.arange(features.shape[1])]
+        return values
+
+    width = features.shape[1]
+    generator = np.random.default_rng(seed)
+    mixed = np.column_stack([generator.permutation(MIXED_ROWS) / (MIXED_ROWS - 1) for _ in range(width)])
+    rows = [at(np.full(width, share)) for share in (0.0, 1.0, 0.5)] + [at(shares) for shares in mixed]
+    nullable = np.array([feature.is_nullable for feature in schema])
+    if nullable.any():
+        rows.append(np.where(nullable, np.nan, rows[2]))
+    table = np.ascontiguousarray(rows)
+    row_margins = margins(model_text, table)
+    row_scores = scores(row_margins, calibration)
+    return tuple(
+        GoldenRow(features=_named(row, schema), margin=float(margin), score=float(score))
+        for row, margin, score in zip(table, row_margins, row_scores, strict=True)
+    )
+
+
+def _named(row: FloatArray, schema: Sequence[FeatureSpec]) -> dict[str, float | int | str | None]:
+    """A row as a caller would send it."""
+    named: dict[str, float | int | str | None] = {}
+    for feature, value in zip(schema, row.tolist(), strict=True):
+        if np.isnan(value):
+            named[feature.name] = None
+        elif feature.dtype == "category":
+            named[feature.name] = (feature.categories or ())[int(value)]
+        else:
+            named[feature.name] = int(value) if feature.dtype == "int" else value
+    return named

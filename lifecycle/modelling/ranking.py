@@ -1,0 +1,77 @@
+"""Rows of one evaluation window in the orders that the weighted metrics need, computed once for all bootstrap draws."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lifecycle.errors import LifecycleError
+from lifecycle.modelling.arrays import AnyArray, BoolArray, FloatArray, IntArray, TimeArray, day_numbers
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What happened in an evaluation window; every array of shape ``(n,)``."""
+
+    occurred_at: TimeArray
+    entity: AnyArray
+    amount: FloatArray
+    is_fraud: BoolArray
+
+    def __len__(self) -> int:
+        return len(self.is_fraud)
+
+    def rows(self, index: IntArray | BoolArray) -> "Outcomes":
+        """The outcomes at `index` (positions or a mask), in that order."""
+        return Outcomes(self.occurred_at[index], self.entity[index], self.amount[index], self.is_fraud[index])
+
+
+@dataclass(frozen=True)
+class CardDay:
+    """The cards of one day, highest score first; a card's score is its highest of the day."""
+
+    cards: IntArray
+    has_fraud: BoolArray
+    frauds: FloatArray
+    fraud_amount: FloatArray
+
+
+def card_codes(entity: AnyArray) -> tuple[IntArray, int]:
+    """Each row's card as a number from 0, and how many cards there are."""
+    unique, codes = np.unique(entity, return_inverse=True)
+    return codes.astype(np.int64).reshape(-1), len(unique)
+
+
+def card_days(outcomes: Outcomes, margins: FloatArray) -> list[CardDay]:
+    """The days of the window that have transactions, in order.
+
+    Cards of equal score stand in the order of their numbers (`card_codes`).
+    """
+    codes, _ = card_codes(outcomes.entity)
+    numbers = day_numbers(outcomes.occurred_at)
+    listed = []
+    for number in np.unique(numbers):
+        of_day = numbers == number
+        cards, positions = np.unique(codes[of_day], return_inverse=True)
+        highest = np.full(len(cards), -np.inf)
+        np.maximum.at(highest, positions, margins[of_day])
+        frauds, fraud_amount = np.zeros(len(cards)), np.zeros(len(cards))
+        np.add.at(frauds, positions, outcomes.is_fraud[of_day])
+        np.add.at(fraud_amount, positions, outcomes.is_fraud[of_day] * outcomes.amount[of_day])
+        order = np.argsort(-highest, kind="stable")
+        listed.append(CardDay(cards[order], frauds[order] > 0, frauds[order], fraud_amount[order]))
+    return listed
+
+
+def require_frauds(outcomes: Outcomes, where: str) -> None:
+    """Refuse a window on which no metric is defined.
+
+    Raises
+    ------
+    LifecycleError
+        If it has no fraud or nothing else.
+    """
+    frauds = int(outcomes.is_fraud.sum())
+    if frauds in {0, len(outcomes)}:
+        raise LifecycleError(
+            f"Expected frauds and genuine examples, got {frauds} frauds of {len(outcomes)} - at {where}"
+        )

@@ -1,0 +1,100 @@
+"""The frozen picture of a model's own training traffic that live traffic is compared with: bins and counts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from lifecycle.errors import LifecycleError
+from lifecycle.modelling.arrays import FloatArray, IntArray
+
+SCORE = "score"
+
+
+@dataclass(frozen=True)
+class BinnedColumn:
+    """Bins of one column and their counts in the reference window.
+
+    Bin ``i`` is ``(edges[i - 1], edges[i]]``, open at both ends of the axis; one more bin counts the missing values:
+    ``len(edges) + 2`` counts.
+    """
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Bins by column: every feature, and the score under `SCORE`; JSON-serialisable.
+
+    `start` and `end` bound the features' window, `score_start` and `score_end` that of the scores (the holdout).
+    """
+
+    columns: dict[str, BinnedColumn]
+    start: str
+    end: str
+    score_start: str
+    score_end: str
+
+
+def freeze(column: FloatArray, bins: int, categories: int | None = None) -> BinnedColumn:
+    """Bins of about equally many rows, frozen with their counts.
+
+    A value that alone holds as many rows as a bin should (0 of a share, a weekday flag) is a bin of its own, and the
+    others share the remaining bins; with at most `bins` distinct values each is its own bin.
+
+    Parameters
+    ----------
+    column
+        Shape ``(n,)``, ``NaN`` for missing, a category as its index.
+    bins
+        Aspired number of bins, without the one for missing values.
+    categories
+        Of a category, the number of its values: each is its own bin, also one that the window lacks.
+    """
+    edges = np.arange(categories - 1.0) if categories else _edges(column[~np.isnan(column)], bins)
+    return BinnedColumn(tuple(edges.tolist()), tuple(bin_counts(edges, column).tolist()))
+
+
+def count(reference: Reference, columns: Mapping[str, FloatArray]) -> dict[str, list[int]]:
+    """Rows of a window in each of the reference's bins, by column.
+
+    Parameters
+    ----------
+    columns
+        Each of the reference's columns, shape ``(n,)``, ``NaN`` for missing, a category as its index.
+
+    Raises
+    ------
+    LifecycleError
+        If a column is missing.
+    """
+    missing = sorted(set(reference.columns) - set(columns))
+    if missing:
+        raise LifecycleError(f"Expected {len(reference.columns)} columns, missing {missing} - at the window to compare")
+    return {
+        name: bin_counts(np.asarray(binned.edges), columns[name]).tolist() for name, binned in reference.columns.items()
+    }
+
+
+def bin_counts(edges: FloatArray, column: FloatArray) -> IntArray:
+    """Rows of `column` in each bin, the missing ones last; shape ``(len(edges) + 2,)``."""
+    missing = np.isnan(column)
+    bins = np.searchsorted(edges, column[~missing], side="left")
+    counts = np.bincount(bins, minlength=len(edges) + 1)
+    return np.append(counts, int(missing.sum())).astype(np.int64)
+
+
+def _edges(values: FloatArray, bins: int) -> FloatArray:
+    distinct, counts = np.unique(values, return_counts=True)
+    if len(distinct) <= bins:
+        return distinct[:-1]
+    heavy = counts >= len(values) / bins
+    # A value is alone in its bin when the largest value below it is an edge, too.
+    own = np.concatenate([distinct[heavy], distinct[np.flatnonzero(heavy[1:])]])
+    light = np.repeat(distinct[~heavy], counts[~heavy])
+    shared = max(bins - int(heavy.sum()), 2)
+    inner = np.quantile(light, np.arange(1, shared) / shared, method="inverted_cdf") if len(light) else light
+    candidates = np.unique(np.concatenate([own, inner]))
+    edges: FloatArray = candidates[candidates < distinct[-1]]
+    return edges

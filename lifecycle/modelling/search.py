@@ -1,0 +1,158 @@
+"""Hyperparameter search: selected on out-of-time validation windows only, seeded, budgeted by trials.
+
+The folds grow in lockstep: the number of rounds is the one at which the mean of the metric over all validation windows
+is highest, so that it is as much a selected parameter as the others and carries over to the judged and the released
+model. Nothing is pruned: pruning would make a trial's value depend on those before it in more than the sampler.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lifecycle.modelling.fitting import FitRows, Parameters, dataset, fixed_parameters, require_both
+from lifecycle.spec import FeatureSpec, SearchSpec
+
+Progress = Callable[[str, int, int], None]
+"""Told ``(stage, done, total)``."""
+
+MAXIMUM_ROUNDS = 300
+PATIENCE_ROUNDS = 50
+ROUNDS_BETWEEN_EVALUATIONS = 10
+STARTUP_TRIALS = 8
+"""Random trials before the sampler models the objective; Optuna's default of 10 leaves a short search nothing."""
+
+LIGHTGBM_METRICS = {"average_precision": "average_precision", "roc_auc": "auc"}
+
+DEFAULT: Parameters = {
+    "learning_rate": 0.05,
+    "num_leaves": 31,
+    "min_data_in_leaf": 5,
+    "feature_fraction": 0.8,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "lambda_l2": 1.0,
+    "min_gain_to_split": 0.0,
+    "path_smooth": 0.0,
+}
+"""The first trial of every search."""
+
+
+@dataclass(frozen=True)
+class FoldRows:
+    """One fold's arrays: fitted on `train`, selected on `validation`."""
+
+    train: FitRows
+    validation: FitRows
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One set of parameters, its best number of rounds and the metric there, on each fold and in the mean."""
+
+    number: int
+    parameters: Parameters
+    rounds: int
+    score: float
+    fold_scores: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The best trial, and all of them in order."""
+
+    best: Trial
+    trials: tuple[Trial, ...]
+
+
+def suggest(trial: Any) -> Parameters:
+    """The search space, the one place that states it."""
+    return {
+        "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.15, log=True),
+        "num_leaves": trial.suggest_int("num_leaves", 7, 127, log=True),
+        "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 1, 50, log=True),
+        "feature_fraction": trial.suggest_float("feature_fraction", 0.3, 1.0),
+        "bagging_fraction": trial.suggest_float("bagging_fraction", 0.4, 1.0),
+        "bagging_freq": 1,
+        "lambda_l2": trial.suggest_float("lambda_l2", 1e-3, 100.0, log=True),
+        "min_gain_to_split": trial.suggest_float("min_gain_to_split", 0.0, 1.0),
+        "path_smooth": trial.suggest_float("path_smooth", 0.0, 20.0),
+    }
+
+
+def search(
+    folds: Sequence[FoldRows], schema: Sequence[FeatureSpec], spec: SearchSpec, progress: Progress | None = None
+) -> SearchResult:
+    """Find the parameters and rounds with the highest mean metric over the validation windows.
+
+    Parameters
+    ----------
+    folds
+        At least one; later windows must not reach into what the result will be judged on.
+    schema
+        The features, in the order of the columns.
+    spec
+        Trials, seed, metric and threads.
+    progress
+        Told after every trial.
+
+    Raises
+    ------
+    LifecycleError
+        If a window has no frauds or nothing else.
+    """
+    import optuna
+
+    fixed = fixed_parameters(schema, spec.seed, spec.num_threads)
+    boxes = [_binned(fold, number, schema, fixed) for number, fold in enumerate(folds)]
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        sampler = optuna.samplers.TPESampler(seed=spec.seed, n_startup_trials=STARTUP_TRIALS)
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        study.enqueue_trial({name: value for name, value in DEFAULT.items() if name != "bagging_freq"})
+        trials: list[Trial] = []
+        for number in range(spec.trials):
+            asked = study.ask()
+            parameters = suggest(asked)
+            rounds, fold_scores = _grow(boxes, {**fixed, **parameters, "metric": LIGHTGBM_METRICS[spec.metric]})
+            trials.append(Trial(number, parameters, rounds, float(np.mean(fold_scores)), tuple(fold_scores)))
+            study.tell(asked, trials[-1].score)
+            if progress is not None:
+                progress("search", number + 1, spec.trials)
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    best = max(trials, key=lambda trial: (trial.score, -trial.number))
+    return SearchResult(best, tuple(trials))
+
+
+def _binned(fold: FoldRows, number: int, schema: Sequence[FeatureSpec], fixed: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The fold's datasets; binned once for all trials, as no trial changes the bins."""
+    require_both(fold.train, f"the training window of fold {number}")
+    require_both(fold.validation, f"the validation window of fold {number}")
+    train = dataset(fold.train, schema, fixed)
+    return train, dataset(fold.validation, schema, fixed, reference=train)
+
+
+def _grow(boxes: Sequence[tuple[Any, Any]], parameters: Mapping[str, Any]) -> tuple[int, list[float]]:
+    """Grow all folds together; the best number of rounds by the mean metric, and each fold's metric there."""
+    import lightgbm
+
+    boosters = []
+    for train, validation in boxes:
+        booster = lightgbm.Booster(params=dict(parameters), train_set=train)
+        booster.add_valid(validation, "validation")
+        boosters.append(booster)
+    best_rounds, best_scores = 0, [-np.inf] * len(boosters)
+    for rounds in range(1, MAXIMUM_ROUNDS + 1):
+        for booster in boosters:
+            booster.update()
+        if rounds % ROUNDS_BETWEEN_EVALUATIONS:
+            continue
+        scores = [float(booster.eval_valid()[0][2]) for booster in boosters]
+        if np.mean(scores) > np.mean(best_scores):
+            best_rounds, best_scores = rounds, scores
+        elif rounds - best_rounds >= PATIENCE_ROUNDS:
+            break
+    return best_rounds, best_scores

@@ -1,0 +1,139 @@
+"""Out-of-time windows of a training set, counted back from ``as_of``, with a gap for the labels' delay between them."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+import numpy as np
+
+from lifecycle.errors import LifecycleError
+from lifecycle.modelling.arrays import IntArray, TimeArray, date_of, instant
+from lifecycle.spec import TrainingSpec
+
+
+@dataclass(frozen=True)
+class Window:
+    """The examples of ``[start, end)`` with their labels as known before `known_at`.
+
+    `rows` are positions in the training set, ascending.
+    """
+
+    start: dt.date
+    end: dt.date
+    known_at: dt.date
+    rows: IntArray
+
+    def dates(self) -> dict[str, str]:
+        """The window's dates, for evidence."""
+        return {"start": self.start.isoformat(), "end": self.end.isoformat(), "known_at": self.known_at.isoformat()}
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A training window and the validation window that follows after the gap."""
+
+    train: Window
+    validation: Window
+
+
+@dataclass(frozen=True)
+class Split:
+    """Every window of one training: `folds` select, `judged` is fitted and judged on `holdout`, `refit` is released.
+
+    Labels are point-in-time for each window: a training window knows what was reported before the window it is
+    validated on starts; the validation windows and `judged` know what was reported before the holdout starts, as the
+    whole procedure would have on that day; only `holdout` and `refit` know what is known at ``as_of``.
+    """
+
+    folds: tuple[Fold, ...]
+    judged: Window
+    holdout: Window
+    refit: Window
+
+
+def training_window(as_of: dt.date, training: TrainingSpec, maturity_days: int) -> tuple[dt.date, dt.date]:
+    """First day and end (exclusive) of the examples that a training at `as_of` needs.
+
+    Examples
+    --------
+    >>> from lifecycle.spec import SearchSpec
+    >>> training = TrainingSpec(train_days=7, validation_days=7, holdout_days=7, search=SearchSpec(trials=1))
+    >>> [str(date) for date in training_window(dt.date(2018, 8, 29), training, maturity_days=7)]
+    ['2018-07-18', '2018-08-22']
+    """
+    end = as_of - dt.timedelta(days=maturity_days)
+    return end - dt.timedelta(days=training.span_days(maturity_days)), end
+
+
+def out_of_time_split(occurred_at: TimeArray, as_of: dt.date, training: TrainingSpec, maturity_days: int) -> Split:
+    """Cut a training set into its windows.
+
+    Parameters
+    ----------
+    occurred_at
+        Shape ``(n,)``, in any order.
+    as_of
+        The knowledge cut-off.
+    training, maturity_days
+        Lengths of the windows in days; the gap between two windows is `maturity_days`.
+
+    Raises
+    ------
+    LifecycleError
+        If a window lies before the first example's day (the message says from which `as_of` it is possible), or holds
+        no example.
+    """
+    start, end = training_window(as_of, training, maturity_days)
+    _require_history(occurred_at, start, as_of)
+    gap = dt.timedelta(days=maturity_days)
+    train, validation = dt.timedelta(days=training.train_days), dt.timedelta(days=training.validation_days)
+    step = dt.timedelta(days=training.fold_step_days)
+    holdout_start = end - dt.timedelta(days=training.holdout_days)
+
+    def window(first: dt.date, last: dt.date, known_at: dt.date, name: str) -> Window:
+        inside = np.flatnonzero((occurred_at >= instant(first)) & (occurred_at < instant(last)))
+        if not inside.size:
+            raise LifecycleError(
+                f"Expected examples in the {name} window [{first}, {last}) of as_of {as_of}, got none "
+                "- at the training set"
+            )
+        return Window(first, last, known_at, inside.astype(np.int64))
+
+    folds = []
+    for number in range(training.validation_folds):
+        validation_end = holdout_start - gap - number * step
+        validation_start = validation_end - validation
+        train_end = validation_start - gap
+        folds.append(
+            Fold(
+                train=window(train_end - train, train_end, validation_start, f"training (fold {number})"),
+                validation=window(validation_start, validation_end, holdout_start, f"validation (fold {number})"),
+            )
+        )
+    judged_end = holdout_start - gap
+    return Split(
+        folds=tuple(folds),
+        judged=window(judged_end - train, judged_end, holdout_start, "training"),
+        holdout=window(holdout_start, end, as_of, "holdout"),
+        refit=window(end - train, end, as_of, "refit"),
+    )
+
+
+def _require_history(occurred_at: TimeArray, start: dt.date, as_of: dt.date) -> None:
+    if not len(occurred_at):
+        raise LifecycleError(f"Expected examples from {start} on for as_of {as_of}, got none - at the training set")
+    first_day = date_of(occurred_at.min())
+    if first_day > start:
+        possible = as_of + (first_day - start)
+        raise LifecycleError(
+            f"Expected examples from {start} on for as_of {as_of}, the first is of {first_day}; "
+            f"the windows are possible from as_of {possible} on - at `training`"
+        )
+
+
+def whole_weeks(window: Window, occurred_at: TimeArray) -> Window:
+    """The last whole weeks of a window, itself where it is shorter than one."""
+    weeks = (window.end - window.start).days // 7
+    if not weeks:
+        return window
+    start = window.end - dt.timedelta(days=7 * weeks)
+    return Window(start, window.end, window.known_at, window.rows[occurred_at[window.rows] >= instant(start)])

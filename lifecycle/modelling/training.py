@@ -1,0 +1,283 @@
+"""One training from examples to everything a candidate consists of."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+import numpy as np
+
+from lifecycle.modelling import fitting
+from lifecycle.modelling.arrays import BoolArray, FloatArray
+from lifecycle.modelling.baseline import fit_baseline
+from lifecycle.modelling.calibration import fit_calibration, scores
+from lifecycle.modelling.curves import Curves, curves
+from lifecycle.modelling.evaluation import Evaluation, Interval, Predictions, evaluate, paired_difference
+from lifecycle.modelling.fitting import FitRows, Parameters
+from lifecycle.modelling.golden import golden_rows
+from lifecycle.modelling.ranking import Outcomes
+from lifecycle.modelling.reference import SCORE, BinnedColumn, Reference, freeze
+from lifecycle.modelling.search import FoldRows, Progress, Trial, search
+from lifecycle.modelling.splits import Split, Window, out_of_time_split, whole_weeks
+from lifecycle.modelling.thresholds import bands_from_capacity
+from lifecycle.modelling.training_set import Examples, labels
+from lifecycle.spec import RiskModelSpec
+from serving.contract import SCHEMA_VERSION, Calibration, Deciding, Feature, GoldenRow
+
+
+@dataclass(frozen=True)
+class WindowCount:
+    """One window of a training: its dates, when its labels were known, and what it holds."""
+
+    name: str
+    start: str
+    end: str
+    known_at: str
+    rows: int
+    frauds: int
+
+
+@dataclass(frozen=True)
+class Trained:
+    """All that one training made; nothing of it depends on the clock or the machine's number of cores.
+
+    `model_text` and `deciding` are what decides and what a candidate is named by. `judged_model_text` is the model of
+    the same procedure that `evaluation` speaks of: it has not seen the holdout. Without a refit the two are the same.
+    `baseline_difference` is our metric minus the baseline's, over the same bootstrap draws. `importance` is each
+    feature's share of the gain in the released model.
+    """
+
+    model_text: bytes
+    deciding: Deciding
+    golden: tuple[GoldenRow, ...]
+    judged_model_text: bytes
+    judged_calibration: Calibration
+    evaluation: Evaluation
+    baseline_evaluation: Evaluation
+    baseline_difference: dict[str, Interval]
+    reference: Reference
+    curves: Curves
+    importance: dict[str, float]
+    parameters: Parameters
+    rounds: int
+    seed: int
+    trials: tuple[Trial, ...]
+    windows: tuple[WindowCount, ...]
+    is_refitted: bool
+    trained_until: str
+    """End (exclusive) of the days the released model was fitted on."""
+
+
+def train(spec: RiskModelSpec, examples: Examples, as_of: dt.date, progress: Progress | None = None) -> Trained:
+    """Search, fit, calibrate, judge on the holdout, and refit on the last mature days.
+
+    Search and rounds are selected on the validation windows. The judged model is fitted on the window before the
+    holdout, calibrated on the validation windows' margins (made by the folds' models, so out of time), and evaluated on
+    the holdout once. With ``training.is_refitted`` the released model is then fitted by the same recipe on the last
+    mature days: the holdout has judged the procedure, not these trees. Its own margins on later days do not exist yet,
+    so its calibration is fitted on every out-of-time margin of the procedure: the folds' and the judged model's on the
+    holdout. Bands and score bins come from the judged model's holdout margins on the released calibration's scale.
+
+    Parameters
+    ----------
+    spec, examples, as_of
+        The model, its training set, the knowledge cut-off.
+    progress
+        Told ``(stage, done, total)``.
+
+    Raises
+    ------
+    LifecycleError
+        If a window is impossible or holds no frauds.
+    """
+    told = progress or _untold
+    split = out_of_time_split(examples.occurred_at, as_of, spec.training, spec.label.maturity_days)
+    told("split", 1, 1)
+    training = _Training(spec, examples, split)
+    folds = [training.fold(number) for number in range(len(split.folds))]
+    found = search(folds, spec.features, spec.training.search, told)
+    judged = training.judge(found.best)
+    told("judged model", 1, 1)
+    released = training.release(found.best, judged)
+    told("released model", 1, 1)
+    outcomes = training.outcomes(split.holdout)
+    ours = Predictions(judged.holdout_margins, scores(judged.holdout_margins, judged.calibration))
+    theirs = fit_baseline(training.fit_rows(split.judged), spec.features).predict(training.features(split.holdout))
+    capacity, confidence = spec.decision.review_cards_per_day, spec.gates.confidence
+    told("evaluation", 1, 1)
+    released_scores = scores(judged.holdout_margins, released.calibration)
+    return Trained(
+        model_text=released.text,
+        deciding=Deciding(
+            schema_version=SCHEMA_VERSION,
+            model=spec.name,
+            features=contract_features(spec),
+            calibration=released.calibration,
+            bands=bands_from_capacity(outcomes, released_scores, spec.decision),
+        ),
+        golden=golden_rows(
+            training.features(released.window), spec.features, released.text, released.calibration, training.seed
+        ),
+        judged_model_text=judged.text,
+        judged_calibration=judged.calibration,
+        evaluation=evaluate(outcomes, ours, capacity, confidence=confidence),
+        baseline_evaluation=evaluate(outcomes, theirs, capacity, confidence=confidence),
+        baseline_difference=paired_difference(outcomes, ours, theirs, capacity, confidence=confidence),
+        curves=curves(outcomes, ours),
+        reference=_reference(spec, examples, released.window, split.holdout, released_scores),
+        importance=fitting.importance(released.text),
+        parameters=found.best.parameters,
+        rounds=found.best.rounds,
+        seed=training.seed,
+        trials=found.trials,
+        windows=training.counts(),
+        is_refitted=spec.training.is_refitted,
+        trained_until=released.window.end.isoformat(),
+    )
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """The model before the holdout, its calibration, and the out-of-time margins there are."""
+
+    text: bytes
+    calibration: Calibration
+    validation_margins: FloatArray
+    validation_labels: BoolArray
+    holdout_margins: FloatArray
+
+
+@dataclass(frozen=True)
+class _Released:
+    """The model to release, its calibration, and the window it was fitted on."""
+
+    text: bytes
+    calibration: Calibration
+    window: Window
+
+
+class _Training:
+    """The arrays of one training's windows, and the models fitted on them."""
+
+    def __init__(self, spec: RiskModelSpec, examples: Examples, split: Split) -> None:
+        self._spec, self._examples, self._split = spec, examples, split
+        self.seed = spec.training.search.seed
+
+    def judge(self, trial: Trial) -> _Judged:
+        """Fit the model to judge, and calibrate it on what the folds' models said of their validation windows."""
+        text = self.fit(self._split.judged, trial)
+        margins, is_fraud = self.validation_margins(trial)
+        calibration = fit_calibration(margins, is_fraud)
+        holdout_margins = fitting.margins(text, self.features(self._split.holdout))
+        return _Judged(text, calibration, margins, is_fraud, holdout_margins)
+
+    def release(self, trial: Trial, judged: _Judged) -> _Released:
+        """The judged model itself, or its refit on the last mature days."""
+        if not self._spec.training.is_refitted:
+            return _Released(judged.text, judged.calibration, self._split.judged)
+        calibration = fit_calibration(
+            np.concatenate([judged.validation_margins, judged.holdout_margins]),
+            np.concatenate([judged.validation_labels, self.labels(self._split.holdout)]),
+        )
+        return _Released(self.fit(self._split.refit, trial), calibration, self._split.refit)
+
+    def features(self, window: Window) -> FloatArray:
+        """A window's features, shape ``(n, n_features)``."""
+        return np.ascontiguousarray(self._examples.features[window.rows])
+
+    def labels(self, window: Window) -> BoolArray:
+        """Frauds of a window as known when the window says."""
+        is_fraud, _ = labels(self._examples, window.known_at, self._spec.label.maturity_days)
+        return is_fraud[window.rows]
+
+    def fit_rows(self, window: Window) -> FitRows:
+        """What a model is fitted on in a window."""
+        return FitRows(self.features(window), self.labels(window))
+
+    def fold(self, number: int) -> FoldRows:
+        """A fold's arrays."""
+        fold = self._split.folds[number]
+        return FoldRows(self.fit_rows(fold.train), self.fit_rows(fold.validation))
+
+    def outcomes(self, window: Window) -> Outcomes:
+        """What happened in a window, as known when the window says."""
+        rows = window.rows
+        examples = self._examples
+        return Outcomes(examples.occurred_at[rows], examples.entity[rows], examples.amount[rows], self.labels(window))
+
+    def fit(self, window: Window, trial: Trial) -> bytes:
+        """Fit one trial's recipe on a window."""
+        search_spec = self._spec.training.search
+        return fitting.fit(
+            self.fit_rows(window),
+            self._spec.features,
+            trial.parameters,
+            trial.rounds,
+            seed=search_spec.seed,
+            num_threads=search_spec.num_threads,
+        )
+
+    def validation_margins(self, trial: Trial) -> tuple[FloatArray, BoolArray]:
+        """Margins of the best trial's fold models on their validation windows, and the labels there."""
+        margins, is_fraud = [], []
+        for fold in self._split.folds:
+            validation = self.fit_rows(fold.validation)
+            margins.append(fitting.margins(self.fit(fold.train, trial), validation.features))
+            is_fraud.append(validation.is_fraud)
+        return np.concatenate(margins), np.concatenate(is_fraud)
+
+    def counts(self) -> tuple[WindowCount, ...]:
+        """Every window's dates, rows and frauds, for evidence."""
+        named = [("judged", self._split.judged), ("holdout", self._split.holdout), ("refit", self._split.refit)]
+        for number, fold in enumerate(self._split.folds):
+            named += [(f"train_{number}", fold.train), (f"validation_{number}", fold.validation)]
+        return tuple(
+            WindowCount(name=name, **window.dates(), rows=len(window.rows), frauds=int(self.labels(window).sum()))
+            for name, window in named
+        )
+
+
+def holdout(spec: RiskModelSpec, examples: Examples, as_of: dt.date) -> tuple[Outcomes, FloatArray]:
+    """Outcomes and features of the holdout that a training at `as_of` is judged on, to compare another model there."""
+    split = out_of_time_split(examples.occurred_at, as_of, spec.training, spec.label.maturity_days)
+    return _Training(spec, examples, split).outcomes(split.holdout), np.ascontiguousarray(
+        examples.features[split.holdout.rows]
+    )
+
+
+def predict(model_text: bytes, calibration: Calibration, features: FloatArray) -> Predictions:
+    """Margins and scores of rows of shape ``(n, n_features)``.
+
+    Raises
+    ------
+    LifecycleError
+        If the model has another number of features.
+    """
+    row_margins = fitting.margins(model_text, features)
+    return Predictions(row_margins, scores(row_margins, calibration))
+
+
+def contract_features(spec: RiskModelSpec) -> tuple[Feature, ...]:
+    """The specification's features as the contract that the server reads."""
+    return tuple(Feature(**feature.model_dump()) for feature in spec.features)
+
+
+def _reference(
+    spec: RiskModelSpec, examples: Examples, fitted_on: Window, held_out: Window, released_scores: FloatArray
+) -> Reference:
+    """Bins of the features over the last whole weeks that the model was fitted on, and of the holdout's scores."""
+    window = whole_weeks(fitted_on, examples.occurred_at)
+    columns: dict[str, BinnedColumn] = {}
+    for position, feature in enumerate(spec.features):
+        levels = len(feature.categories or ()) if feature.dtype == "category" else None
+        columns[feature.name] = freeze(examples.features[window.rows, position], spec.drift.bins, levels)
+    columns[SCORE] = freeze(released_scores, spec.drift.bins)
+    return Reference(
+        columns=columns,
+        start=window.start.isoformat(),
+        end=window.end.isoformat(),
+        score_start=held_out.start.isoformat(),
+        score_end=held_out.end.isoformat(),
+    )
+
+
+def _untold(stage: str, done: int, total: int) -> None:
+    """Progress that nobody asked for."""

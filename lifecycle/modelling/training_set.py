@@ -1,0 +1,173 @@
+"""Point-in-time examples of a model, their labels as known at a moment, and the digest of a frozen training set."""
+
+import datetime as dt
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lifecycle.errors import LifecycleError
+from lifecycle.modelling.arrays import AnyArray, BoolArray, FloatArray, IntArray, TimeArray, days, instant
+from lifecycle.modelling.columns import feature_column, float_column, key_column, named, time_column, whole_column
+from lifecycle.spec import RiskModelSpec
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows of a training set in order of `occurred_at`, then `transaction_id`.
+
+    Every array has ``n`` rows. `entity` is int64 or an object array of text; `reported_at` is ``NaT`` where nobody
+    reported a fraud; `features` is float64 in C order, shape ``(n, n_features)`` in the schema's order, ``NaN`` for
+    null and the index for a category.
+    """
+
+    transaction_id: IntArray
+    entity: AnyArray
+    occurred_at: TimeArray
+    reported_at: TimeArray
+    amount: FloatArray
+    features: FloatArray
+    feature_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.transaction_id)
+
+    def rows(self, index: IntArray | BoolArray) -> "Examples":
+        """The examples at `index` (positions or a mask), in that order."""
+        return Examples(
+            transaction_id=self.transaction_id[index],
+            entity=self.entity[index],
+            occurred_at=self.occurred_at[index],
+            reported_at=self.reported_at[index],
+            amount=self.amount[index],
+            features=np.ascontiguousarray(self.features[index]),
+            feature_names=self.feature_names,
+        )
+
+
+def examples_from_table(table: pa.Table, spec: RiskModelSpec) -> Examples:
+    """Read a model's mart, joined with its outcomes, strictly.
+
+    Parameters
+    ----------
+    table
+        The columns of ``spec.columns``, ``spec.label.reported_at`` (null where nothing was reported) and every feature.
+    spec
+        The model.
+
+    Raises
+    ------
+    LifecycleError
+        If a column is missing or of another type, a value is null, out of range or an unknown category where the
+        schema does not allow it; the message counts the rows and numbers the first ones.
+    """
+    columns = spec.columns
+    wanted = [columns.transaction, columns.entity, columns.occurred_at, columns.amount, spec.label.reported_at]
+    missing = sorted({*wanted, *spec.feature_names} - set(table.column_names))
+    if missing:
+        raise LifecycleError(
+            f"Expected {len(spec.features)} features and the columns {wanted}, missing {missing} "
+            f"- at the training set of {spec.name}"
+        )
+    transaction_id = whole_column(table, columns.transaction)
+    occurred_at = time_column(table, columns.occurred_at)
+    order = np.lexsort((transaction_id, occurred_at))
+    features = np.empty((table.num_rows, len(spec.features)), dtype=np.float64)
+    for position, feature in enumerate(spec.features):
+        features[:, position] = feature_column(table, feature)[order]
+    return Examples(
+        transaction_id=transaction_id[order],
+        entity=key_column(table, columns.entity)[order],
+        occurred_at=occurred_at[order],
+        reported_at=time_column(table, spec.label.reported_at, is_nullable=True)[order],
+        amount=float_column(table, columns.amount)[order],
+        features=features,
+        feature_names=spec.feature_names,
+    )
+
+
+def labels(examples: Examples, as_of: dt.date, maturity_days: int) -> tuple[BoolArray, BoolArray]:
+    """What was known of each example before `as_of`.
+
+    Returns
+    -------
+    tuple
+        ``is_fraud``: reported before `as_of`; ``is_mature``: it happened more than `maturity_days` before `as_of`, so
+        that its waiting time is over and ``False`` may be read as genuine. Both of shape ``(n,)``. A report of the
+        instant `as_of` is not yet known, hence an example exactly `maturity_days` old is not yet mature.
+    """
+    cutoff = instant(as_of)
+    is_fraud = ~np.isnat(examples.reported_at) & (examples.reported_at < cutoff)
+    is_mature = examples.occurred_at < cutoff - days(maturity_days)
+    return is_fraud, is_mature
+
+
+def content_digest(table: pa.Table, occurred_at: str = "occurred_at", transaction: str = "transaction_id") -> str:
+    """SHA-256 of a table's logical content: names, types, values and which of them are null.
+
+    Independent of the order of rows and columns, of chunks, of how text or a timestamp's unit is stored, and of any
+    file format. ``-0.0`` counts as ``0.0``.
+
+    Raises
+    ------
+    LifecycleError
+        If the key columns are missing or a transaction is there twice.
+    """
+    missing = sorted({occurred_at, transaction} - set(table.column_names))
+    if missing:
+        raise LifecycleError(f"Expected the columns {[occurred_at, transaction]}, missing {missing} - at the digest")
+    ids = table.column(transaction).to_numpy()
+    unique, counts = np.unique(ids, return_counts=True)
+    if len(unique) != len(ids):
+        repeated = np.flatnonzero(np.isin(ids, unique[counts > 1]))
+        raise LifecycleError(
+            f"Expected each {transaction} once, got {len(ids) - len(unique)} more, first at rows {named(repeated)} "
+            "- at the training set"
+        )
+    order = pc.sort_indices(table, sort_keys=[(occurred_at, "ascending"), (transaction, "ascending")])
+    content = hashlib.sha256(f"{table.num_rows} rows\n".encode())
+    for name in sorted(table.column_names):
+        array = _canonical(pa.chunked_array(table.column(name)).take(order))
+        valid = array.is_valid().to_numpy(zero_copy_only=False)
+        content.update(f"{len(name)} {name} {array.type}\n".encode())
+        content.update(np.packbits(valid).tobytes())
+        content.update(_value_bytes(array))
+    return content.hexdigest()
+
+
+def _canonical(column: pa.ChunkedArray) -> pa.Array:
+    """One chunk, in the one type of its kind."""
+    array = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], type=column.type)
+    if pa.types.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
+    if pa.types.is_large_string(array.type):
+        array = array.cast(pa.string())
+    if pa.types.is_timestamp(array.type):
+        array = array.cast(pa.timestamp("us", array.type.tz))
+    return array
+
+
+def _value_bytes(array: pa.Array) -> bytes:
+    """The values in little-endian order, with zero for null."""
+    if pa.types.is_string(array.type):
+        lengths = pc.fill_null(pc.binary_length(array), 0).to_numpy(zero_copy_only=False).astype("<i8")
+        text = "".join(value for value in array.to_pylist() if value is not None)
+        return bytes(lengths.tobytes()) + text.encode()
+    if pa.types.is_decimal(array.type):
+        texts = array.cast(pa.string())
+        return _value_bytes(texts)
+    if pa.types.is_floating(array.type):
+        values = pc.fill_null(array, 0.0).to_numpy(zero_copy_only=False).astype("<f8") + 0.0
+        values[np.isnan(values)] = np.nan
+        return bytes(values.tobytes())
+    if pa.types.is_timestamp(array.type) or pa.types.is_date(array.type):
+        width = pa.int32() if pa.types.is_date32(array.type) else pa.int64()
+        array = array.view(width)
+    if pa.types.is_integer(array.type) or pa.types.is_boolean(array.type):
+        filled = pc.fill_null(array.cast(pa.int64()), 0)
+        return bytes(filled.to_numpy(zero_copy_only=False).astype("<i8").tobytes())
+    raise LifecycleError(
+        f"Expected numbers, text, dates and timestamps, got a column of type `{array.type}` - at the training set"
+    )
