@@ -107,7 +107,7 @@ def fit(
     return text.encode()
 
 
-def margins(model_text: bytes, features: FloatArray, num_threads: int = 2) -> FloatArray:
+def margins(model_text: bytes, features: FloatArray, num_threads: int = 1) -> FloatArray:
     """Log odds before calibration of each row, shape ``(n,)``; the bits do not depend on `num_threads`.
 
     Raises
