@@ -1,13 +1,25 @@
-{#- The days of this build: [start_date, end_date) of the variables, moved back by `look_back_days` at their start. -#}
+{#-
+    A bound of this build's days, a date or none: the variable of this name, else what the environment says. `lifecycle`
+    and Dagster use the environment, since dbt parses the whole project anew (2 s) whenever its variables change.
+-#}
+{%- macro day_bound(name) -%}
+    {%- set day = var(name) -%}
+    {%- if day is none and execute -%}
+        {%- set day = env_var('LIFECYCLE_' ~ name | upper, '') or none -%}
+    {%- endif -%}
+    {%- do return(modules.datetime.datetime.strptime(day | string, '%Y-%m-%d') if day is not none else none) -%}
+{%- endmacro -%}
+
+{#- The days of this build: [start_date, end_date), moved back by `look_back_days` at their start. -#}
 {%- macro days_built(column, look_back_days=0) -%}
+    {%- set start = day_bound('start_date') -%}
+    {%- set end = day_bound('end_date') -%}
     {%- set conditions = [] -%}
-    {%- if var('start_date') is not none -%}
-        {%- set start = modules.datetime.datetime.strptime(var('start_date') | string, '%Y-%m-%d') -%}
+    {%- if start is not none -%}
         {%- set first = start - modules.datetime.timedelta(days=look_back_days) -%}
         {%- do conditions.append(column ~ " >= cast('" ~ first.strftime('%Y-%m-%d') ~ "' as timestamp)") -%}
     {%- endif -%}
-    {%- if var('end_date') is not none -%}
-        {%- set end = modules.datetime.datetime.strptime(var('end_date') | string, '%Y-%m-%d') -%}
+    {%- if end is not none -%}
         {%- do conditions.append(column ~ " < cast('" ~ end.strftime('%Y-%m-%d') ~ "' as timestamp)") -%}
     {%- endif -%}
     {{- conditions | join(' and ') if conditions else 'true' -}}

@@ -1,13 +1,14 @@
 """The dbt project in Dagster: one asset a model, its tests as asset checks, partitioned by the day of `occurred_at`."""
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, dbt_assets
 
 from lifecycle.features.builds import count_rows, run_build
+from lifecycle.features.dagster_dbt_alone import DagsterDbtTranslator, dbt_assets
 from lifecycle.features.dbt import DbtRun, NodeRun
 from lifecycle.features.project import ensure_manifest
 from lifecycle.settings import Settings
@@ -83,12 +84,12 @@ def feature_assets(settings: Settings) -> dg.AssetsDefinition:
         dagster_dbt_translator=LayerTranslator(),
     )
     def dbt_features(context: dg.AssetExecutionContext) -> Iterator[Result]:
-        yield from _build_selected(context)
+        yield from _build_selected(context, everything=dbt_features.keys)
 
     return dbt_features  # type: ignore[no-any-return]
 
 
-def _build_selected(context: dg.AssetExecutionContext) -> Iterator[Result]:
+def _build_selected(context: dg.AssetExecutionContext, everything: AbstractSet[dg.AssetKey]) -> Iterator[Result]:
     """Build what this run selects, on its partitions' days; what dbt finished is reported also if it failed later."""
     assets = context.assets_def
     window = context.partition_time_window
@@ -103,7 +104,7 @@ def _build_selected(context: dg.AssetExecutionContext) -> Iterator[Result]:
             Settings(),
             start_date,
             end_date,
-            select=_selection(assets, models, selected),
+            select=_selection(everything, models, selected),
             on_node=partial(_log_node, context),
         )
         relations = [f"{models[node.unique_id].path[0]}.{node.name}" for node in run.models if not node.is_failed]
@@ -114,10 +115,10 @@ def _build_selected(context: dg.AssetExecutionContext) -> Iterator[Result]:
 
 
 def _selection(
-    assets: dg.AssetsDefinition, models: Mapping[str, dg.AssetKey], checks: Mapping[str, dg.AssetCheckKey]
+    everything: AbstractSet[dg.AssetKey], models: Mapping[str, dg.AssetKey], checks: Mapping[str, dg.AssetCheckKey]
 ) -> list[str]:
     """What to tell dbt to select: nothing for everything, else models, and tests whose model is not selected itself."""
-    if set(models.values()) == set(assets.keys):
+    if set(models.values()) == everything:
         return []
     alone = [node for node, key in checks.items() if key.asset_key not in models.values()]
     return [node.split(".")[2] for node in [*models, *alone]]

@@ -1,13 +1,12 @@
 """Building the features of a range of days."""
 
 import datetime as dt
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lifecycle.errors import LifecycleError
 from lifecycle.features.dbt import DbtRun, NodeRun, OnNode, run_dbt
-from lifecycle.features.project import dbt_state_dir
+from lifecycle.features.project import dbt_state_dir, reuse_parsing
 from lifecycle.settings import Settings
 from lifecycle.warehouse import Warehouse, open_warehouse
 
@@ -43,8 +42,8 @@ class FeatureBuild:
         return self.seconds - self.model_seconds - self.test_seconds
 
 
-def day_variables(start_date: dt.date | None, end_date: dt.date | None) -> str:
-    """The ``--vars`` of dbt for the days ``[start_date, end_date)``.
+def day_bounds(start_date: dt.date | None, end_date: dt.date | None) -> dict[str, str]:
+    """The variables of the environment that tell the dbt project which days to build, empty for no bound.
 
     Raises
     ------
@@ -53,8 +52,8 @@ def day_variables(start_date: dt.date | None, end_date: dt.date | None) -> str:
     """
     if start_date is not None and end_date is not None and start_date >= end_date:
         raise LifecycleError(f"Expected a first day before {end_date}, the day after the last, got {start_date}")
-    days = {"start_date": start_date, "end_date": end_date}
-    return json.dumps({name: date.isoformat() for name, date in days.items() if date is not None})
+    days = {"LIFECYCLE_START_DATE": start_date, "LIFECYCLE_END_DATE": end_date}
+    return {name: date.isoformat() if date is not None else "" for name, date in days.items()}
 
 
 def build(
@@ -108,14 +107,15 @@ def run_build(
     settings, start_date, end_date, full_refresh, on_node
         As of `build`.
     select
-        dbt's selection of models and tests; empty for all. Unit tests are never among them: they test SQL, not data.
+        Selection of models and tests; empty for all. Unit tests are never among them: they test SQL, not data.
 
     Raises
     ------
     LifecycleError
         If nothing is loaded, or the range holds no day.
     """
-    arguments = ["build", "--exclude-resource-type", "unit_test", "--vars", day_variables(start_date, end_date)]
+    arguments = ["build", "--exclude-resource-type", "unit_test"]
+    days = day_bounds(start_date, end_date)
     if full_refresh:
         arguments.append("--full-refresh")
     if select:
@@ -127,7 +127,9 @@ def run_build(
                 "Expected transactions to build features from, found none - in raw.card_transactions; "
                 "run `lifecycle warehouse load card_transactions FILE`"
             )
-        return run_dbt(settings, arguments, target_path=dbt_state_dir(settings) / "builds", on_node=on_node)
+        target_path = dbt_state_dir(settings) / "builds"
+        reuse_parsing(settings, target_path)
+        return run_dbt(settings, arguments, target_path=target_path, variables=days, on_node=on_node)
 
 
 def count_rows(

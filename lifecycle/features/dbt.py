@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import environ
 from pathlib import Path
@@ -89,7 +89,12 @@ class DbtRun:
 
 
 def run_dbt(
-    settings: Settings, arguments: Sequence[str], *, target_path: Path, on_node: OnNode | None = None
+    settings: Settings,
+    arguments: Sequence[str],
+    *,
+    target_path: Path,
+    variables: Mapping[str, str] | None = None,
+    on_node: OnNode | None = None,
 ) -> DbtRun:
     """Run dbt to its end; the caller holds the warehouse if `arguments` make dbt open it.
 
@@ -101,6 +106,8 @@ def run_dbt(
         Command and options of dbt, for example ``["build", "--select", "marts"]``.
     target_path
         Folder for dbt's artifacts and its log.
+    variables
+        Further variables of the environment.
     on_node
         Called after each model and test, as it ends.
     """
@@ -111,7 +118,7 @@ def run_dbt(
     process = subprocess.Popen(
         [sys.executable, "-m", "lifecycle.features.dbt_process", "--log-format", "json", *arguments],
         cwd=settings.dbt_project_dir,
-        env={**environ, **dbt_environment(settings, target_path)},
+        env={**environ, **dbt_environment(settings, target_path), **(variables or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -150,7 +157,7 @@ def _follow(line: str, complaints: list[str], on_node: OnNode | None) -> None:
                 status=str(data["status"]),
                 seconds=float(data.get("execution_time", 0)),
                 index=int(data.get("index", 0)),
-                total=int(data.get("total", 0)),
+                total=int(data.get("total") or data.get("num_models") or 0),
             )
         )
 
