@@ -7,6 +7,7 @@ model. Nothing is pruned: pruning would make a trial's value depend on those bef
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,25 +140,29 @@ def _binned(fold: FoldRows, number: int, schema: Sequence[FeatureSpec], fixed: M
 def _grow(boxes: Sequence[tuple[Any, Any]], parameters: Mapping[str, Any]) -> tuple[int, list[float]]:
     """Grow all folds together; the best number of rounds by the mean metric, and each fold's metric there.
 
-    Each fold grows in a thread of its own: LightGBM lets go of the interpreter, and what a fold becomes does not depend
+    Each fold grows in a thread of its own, as LightGBM lets go of the interpreter; what a fold becomes does not depend
     on the others.
     """
-    import lightgbm
-
-    boosters = []
-    for train, validation in boxes:
-        booster = lightgbm.Booster(params=dict(parameters), train_set=train)
-        boosters.append(booster.add_valid(validation, "validation"))
-
-    best_rounds, best_scores = 0, [-np.inf] * len(boosters)
-    with ThreadPoolExecutor(len(boosters)) as threads:
+    best_rounds, best_scores = 0, [-np.inf] * len(boxes)
+    with ExitStack() as stack:
+        threads = [stack.enter_context(ThreadPoolExecutor(1)) for _ in boxes]
+        started = [thread.submit(_start, *box, parameters) for thread, box in zip(threads, boxes, strict=True)]
+        boosters = [future.result() for future in started]
         for rounds in range(ROUNDS_BETWEEN_EVALUATIONS, MAXIMUM_ROUNDS + 1, ROUNDS_BETWEEN_EVALUATIONS):
-            scores = list(threads.map(_advance, boosters))
+            grown = [thread.submit(_advance, booster) for thread, booster in zip(threads, boosters, strict=True)]
+            scores = [future.result() for future in grown]
             if np.mean(scores) > np.mean(best_scores):
                 best_rounds, best_scores = rounds, scores
             elif rounds - best_rounds >= PATIENCE_ROUNDS:
                 break
     return best_rounds, best_scores
+
+
+def _start(train: Any, validation: Any, parameters: Mapping[str, Any]) -> Any:
+    """A booster without trees, made in the thread that will grow it: LightGBM's log level belongs to a thread."""
+    import lightgbm
+
+    return lightgbm.Booster(params=dict(parameters), train_set=train).add_valid(validation, "validation")
 
 
 def _advance(booster: Any) -> float:
