@@ -32,6 +32,7 @@ def main() -> None:
         settings = ServingSettings()
         app = create_app(settings)
         bound = bound_socket(settings.host, settings.port)
+        app.state.start()
     except ValidationError as error:
         sys.exit(f"Error: {settings_complaint(error)}")
     except ContractError as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncIterator
 
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 def create_app(settings: ServingSettings) -> FastAPI:
     """The server's application; models are loaded when it starts, before it takes a request.
 
+    ``app.state.start()`` does that ahead of time, once, for whoever wants its errors without a web server around them.
+
     Raises
     ------
     ContractError
@@ -43,9 +46,13 @@ def create_app(settings: ServingSettings) -> FastAPI:
     metrics = Metrics(slots, log)
     scoring = Scoring(slots, log, recent, metrics, read_pseudonym_key(settings.pseudonym_key))
 
+    @functools.cache
+    def start() -> None:
+        _start(settings, cache, log, recent, slots)
+
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await asyncio.to_thread(_start, settings, cache, log, recent, slots)
+        await asyncio.to_thread(start)
         polling = asyncio.create_task(_poll(slots, settings.poll_seconds))
         polling.add_done_callback(_complain_of_end)
         try:
@@ -62,6 +69,7 @@ def create_app(settings: ServingSettings) -> FastAPI:
     app.router.routes.extend(model_routes(slots))
     app.router.routes.extend(health_routes(slots, log, settings.required_models))
     app.router.routes.extend(metrics_routes(metrics))
+    app.state.start = start
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, unexpected_error)
     return app

@@ -38,7 +38,7 @@ SCHEMA = (
 )
 NAMES = [feature.name for feature in SCHEMA]
 CALIBRATION = Calibration(slope=1.25, intercept=-0.5)
-BANDS = Bands(review_from=0.3, decline_from=0.6)
+BANDS = Bands(review_from=0.3, decline_from=0.55)
 EXAMPLE: dict[str, float | int | str | None] = {
     "amount": 250.5,
     "is_night": 1,
@@ -91,7 +91,7 @@ def as_features(row: NDArray[np.float64]) -> dict[str, float | int | str | None]
         "amount": amount,
         "is_night": int(is_night),
         "kind": CATEGORIES[int(kind)],
-        "mean_amount_7d": None if mean != mean else mean,
+        "mean_amount_7d": None if np.isnan(mean) else mean,
     }
 
 

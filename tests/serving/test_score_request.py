@@ -111,12 +111,12 @@ def broken_requests(draw: st.DrawFn) -> Any:
 @settings(max_examples=300, deadline=None)
 @given(broken_requests())
 def test_no_fault_repeats_what_was_sent(request: Any) -> None:
+    said = ""
     try:
-        read = READER.read(json.dumps(request).encode())
+        READER.read(json.dumps(request).encode())
     except InvalidRequestError as error:
-        assert SECRET not in f"{error.message} {error.path}"
-    else:
-        assert len(read.values) == len(SCHEMA)
+        said = f"{error.message} {error.path}"
+    assert SECRET not in said
 
 
 def test_the_example_of_a_model_is_valid() -> None:

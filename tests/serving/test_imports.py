@@ -1,0 +1,89 @@
+"""The rules of who may import whom, read from the source: what is installed here must not decide."""
+
+import ast
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SERVING_MAY_IMPORT = {
+    "cryptography", "fastapi", "msgspec", "numpy", "prometheus_client", "pydantic", "pydantic_settings", "serving",
+    "starlette", "uvicorn",
+}  # fmt: skip
+PURE_MAY_NOT_IMPORT = {
+    "asyncio", "dagster", "duckdb", "httpx", "lifecycle.assets", "lifecycle.cli", "lifecycle.components",
+    "lifecycle.publishing", "lifecycle.settings", "lifecycle.warehouse", "mlflow", "os", "pathlib", "random",
+    "requests", "shutil", "socket", "subprocess", "tempfile", "time",
+}  # fmt: skip
+HEAVY = {"dagster", "dbt", "duckdb", "evidently", "lightgbm", "matplotlib", "mlflow", "optuna", "pandas", "sklearn"}
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every module that a file imports, also inside its functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module
+
+
+def imported_at_once(path: Path) -> Iterator[str]:
+    """What a file imports as soon as it is imported itself."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def sources(*packages: str) -> list[Path]:
+    return sorted(path for package in packages for path in (ROOT / package).rglob("*.py"))
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", sources("serving"), ids=name)
+def test_the_server_needs_nothing_of_the_platform(path: Path) -> None:
+    roots = {module.partition(".")[0] for module in imported(path)}
+    assert roots - set(sys.stdlib_module_names) <= SERVING_MAY_IMPORT
+
+
+@pytest.mark.parametrize("path", sources("lifecycle/modelling", "lifecycle/judgement"), ids=name)
+def test_modelling_and_judgement_are_pure(path: Path) -> None:
+    found = {part for module in imported(path) for part in (module, module.partition(".")[0])}
+    found |= {".".join(module.split(".")[:2]) for module in imported(path)}
+    assert found & PURE_MAY_NOT_IMPORT == set()
+
+
+@pytest.mark.parametrize("path", sources("lifecycle/cli"), ids=name)
+def test_a_command_imports_heavy_packages_only_when_it_runs(path: Path) -> None:
+    assert {module.partition(".")[0] for module in imported_at_once(path)} & HEAVY == set()
+
+
+def test_the_server_holds_no_pickle() -> None:
+    forbidden = {"pickle", "cloudpickle", "joblib", "dill", "shelve", "marshal"}
+    assert [name(path) for path in sources("serving") if set(imported(path)) & forbidden] == []
+
+
+def test_the_application_imports_in_time() -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "import time; t = time.process_time(); import serving.app; print(time.process_time() - t)",
+    ]
+    seconds = min(float(subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout) for _ in range(3))
+    assert seconds < 1.5
+
+
+def test_the_library_opens_without_the_package() -> None:
+    code = "import sys; from serving.lightgbm_library import library; library(); print('lightgbm' in sys.modules)"
+    began = time.monotonic()
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT).stdout
+    assert found.strip() == b"False"
+    assert time.monotonic() - began < 10
