@@ -1,8 +1,8 @@
 """What the code location needs of dagster-dbt, imported without dbt itself.
 
 dagster-dbt imports dbt for types that it compares with: 2.1 s of processor time in every process that loads the code
-location, where dbt only ever runs as a child process. Told that dbt is not installed, dagster-dbt takes types of its own
-and every node of the manifest. To be removed when dagster-dbt imports dbt lazily.
+location, where dbt only ever runs as a child process. Told that dbt is not installed, dagster-dbt takes types of its
+own and every node of the manifest. To be removed when dagster-dbt imports dbt lazily.
 """
 
 import sys
