@@ -23,7 +23,7 @@ class DriftVerdict:
     threshold, worst first. `onset` is the first day of the drift that still lasts, where one is alarmed.
     """
 
-    bundle_digest: str | None
+    bundle_digest: str
     window_start: str
     window_end: str
     rows: int
@@ -99,7 +99,7 @@ def judge_drift(
     window_end: dt.date,
     spec: DriftSpec,
     *,
-    bundle_digest: str | None = None,
+    bundle_digest: str,
     previous: DriftVerdict | None = None,
 ) -> DriftVerdict:
     """Compare the whole weeks before `window_end` with the frozen reference, each feature and the score by itself.
@@ -115,7 +115,7 @@ def judge_drift(
     window_end
         The day after the window's last.
     bundle_digest
-        The champion whose reference and decisions these are, for the verdict and for `previous`.
+        The champion whose reference and decisions these are.
     previous
         The verdict of the day before: while its alarm stands for the same bundle, its onset is kept, since the window
         moves on and would forget it.

@@ -55,9 +55,7 @@ def enough_evidence(judged: Evidence, holdout: Evidence, gates: GatesSpec) -> Ve
     )
 
 
-def point_in_time(
-    examples: Examples, as_of: dt.date, training: TrainingSpec, maturity_days: int, known_frauds: int
-) -> Verdict:
+def point_in_time(examples: Examples, as_of: dt.date, training: TrainingSpec, maturity_days: int) -> Verdict:
     """Nothing in the frozen training set is from after its time.
 
     Parameters
@@ -66,12 +64,10 @@ def point_in_time(
         The snapshot as it is, every row of it.
     as_of, training, maturity_days
         What the training was asked for.
-    known_frauds
-        Reports that were known when the set was frozen, as its description says.
     """
     end = instant(as_of) - days(maturity_days)
     start = end - days(training.span_days(maturity_days))
-    is_fraud, is_mature = labels(examples, as_of, maturity_days)
+    _, is_mature = labels(examples, as_of, maturity_days)
     reported = ~np.isnat(examples.reported_at)
     observed = {
         "rows": len(examples),
@@ -80,7 +76,6 @@ def point_in_time(
         "reported_at_or_after_as_of": int((reported & (examples.reported_at >= instant(as_of))).sum()),
         "reported_before_it_happened": int((reported & (examples.reported_at < examples.occurred_at)).sum()),
         "repeated_transactions": len(examples) - len(np.unique(examples.transaction_id)),
-        "labels_other_than_when_frozen": abs(int(is_fraud.sum()) - known_frauds),
     }
     faults = [f"{count} rows {name.replace('_', ' ')}" for name, count in observed.items() if name != "rows" and count]
     if not len(examples):

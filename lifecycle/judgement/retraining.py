@@ -13,20 +13,20 @@ class RetrainingState:
 
     `as_of` is the cut-off a training now would have. `alarm_reason`, `alarm_bundle` and `onset` come from the newest
     monitoring verdict that is an alarm, ``None`` where none stands; `champion_bundle` is what serves now, fitted on the
-    days before `champion_trained_until`. `matured_frauds_since_onset` are frauds that occurred from `learns_from` on and are mature at
+    days before `champion_trained_until`. `new_frauds` are frauds that occurred from `learns_from` on and are mature at
     `as_of`. `last_ordered_as_of` is that of the last training by alarm, whatever became of it.
     """
 
     model: str
     as_of: dt.date
     alarm_reason: str | None
+    alarm_bundle: str | None
     onset: dt.date | None
-    matured_frauds_since_onset: int
+    champion_bundle: str | None
     champion_trained_until: dt.date | None
+    new_frauds: int
     last_ordered_as_of: dt.date | None
     is_in_flight: bool
-    alarm_bundle: str | None = None
-    champion_bundle: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def decide_retraining(state: RetrainingState, spec: RetrainingSpec) -> RetrainOr
         model=state.model,
         as_of=state.as_of,
         run_key=run_key(state.model, state.as_of),
-        reason=f"{state.alarm_reason}; {state.matured_frauds_since_onset} new frauds since {state.onset} are mature",
+        reason=f"{state.alarm_reason}; {state.new_frauds} new frauds since {state.onset} are mature",
     )
 
 
@@ -94,8 +94,8 @@ def _refusals(state: RetrainingState, spec: RetrainingSpec) -> Iterator[str]:
         yield f"a retraining at as_of {last} was already ordered"
     if last is not None and state.as_of < last + dt.timedelta(days=spec.cooldown_days):
         yield f"the cooldown lasts until as_of {last + dt.timedelta(days=spec.cooldown_days)}"
-    if state.matured_frauds_since_onset < spec.minimum_new_frauds:
+    if state.new_frauds < spec.minimum_new_frauds:
         yield (
-            f"{state.matured_frauds_since_onset} frauds since the onset that the champion has not learned from are mature, "
+            f"{state.new_frauds} frauds since the onset that the champion has not learned from are mature, "
             f"below {spec.minimum_new_frauds}"
         )
