@@ -172,8 +172,8 @@ class RiskModelSpec(SpecModel):
     promotion: PromotionSpec = PromotionSpec()
     drift: DriftSpec = DriftSpec()
     retraining: RetrainingSpec = RetrainingSpec()
-    monitor_cron: str = "30 2 * * *"
-    """When the daily monitoring runs, UTC."""
+    monitor_at: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "02:30"
+    """Time of day at which the daily monitoring of yesterday runs, UTC."""
     profiles: dict[str, dict[str, Any]] = {}
     """Overrides by profile name, for example short windows for a demonstration."""
 

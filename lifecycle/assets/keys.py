@@ -1,13 +1,14 @@
 """Names of a model's assets and jobs."""
 
 from dataclasses import dataclass
-
 from typing import Any
 
 import dagster as dg
 
 Materialized = dg.MaterializeResult[Any]
 """What an asset hands on: digests and metadata, never the object."""
+WAREHOUSE_POOL = "warehouse"
+"""Dagster's pool of one: DuckDB's writer shuts out every other process, so their steps queue instead of waiting."""
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def seal(spec: RiskModelSpec, installation: Installation, candidate: Candidate, 
         files,
         lineage=candidate.lineage,
         verdicts=evidence.verdicts,
-        signing_key=installation.keys().signing_key,
+        signing_key=installation.key_ring().signing_key,
     )
 
 

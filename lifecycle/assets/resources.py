@@ -4,7 +4,8 @@ from functools import cached_property
 
 import dagster as dg
 
-from lifecycle.publishing.candidates import CandidateStore
+from lifecycle.publishing.bundles import verified_bundle
+from lifecycle.publishing.candidates import Candidate, CandidateStore
 from lifecycle.publishing.evidence import EvidenceStore
 from lifecycle.publishing.keys import Keys, ensure_keys
 from lifecycle.publishing.registry import Registry
@@ -12,6 +13,7 @@ from lifecycle.publishing.release_store import ReleaseStore
 from lifecycle.publishing.training_sets import TrainingSetStore
 from lifecycle.settings import Settings
 from lifecycle.warehouse import Warehouse, open_warehouse
+from serving.contract import SlotRelease
 
 
 class Installation(dg.ConfigurableResource[None]):
@@ -42,10 +44,22 @@ class Installation(dg.ConfigurableResource[None]):
         """The MLflow registry."""
         return Registry(self.settings.mlflow_dir)
 
-    def keys(self) -> Keys:
+    def key_ring(self) -> Keys:
         """The signing key and the public keys."""
         return ensure_keys(self.settings)
 
     def releases(self) -> ReleaseStore:
         """The releases of every model."""
-        return ReleaseStore(self.settings.release_store, self.keys())
+        return ReleaseStore(self.settings.release_store, self.key_ring())
+
+    def champion_candidate(self, model: str, champion: SlotRelease) -> Candidate:
+        """The candidate that a champion's bundle was sealed from, with its evaluation and its drift reference.
+
+        Raises
+        ------
+        LifecycleError
+            If the bundle does not verify, or the candidate's files are gone.
+        """
+        store, keys = self.settings.release_store, self.key_ring().public_keys
+        bundle = verified_bundle(store, champion.bundle_digest, keys)
+        return self.candidates(model).by_digest(bundle.manifest.candidate_digest)

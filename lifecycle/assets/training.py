@@ -7,11 +7,11 @@ from typing import Any
 import dagster as dg
 import msgspec
 
-from lifecycle.assets.keys import Materialized, ModelKeys
+from lifecycle.assets.keys import WAREHOUSE_POOL, Materialized, ModelKeys
 from lifecycle.assets.partitions import as_of_dates, date_of, training_days
 from lifecycle.assets.plots import model_plots
 from lifecycle.assets.resources import Installation
-from lifecycle.judgement.inputs import judge_freshness, judge_volume
+from lifecycle.judgement import inputs
 from lifecycle.lineage import code_commit, library_versions
 from lifecycle.modelling.splits import training_window
 from lifecycle.modelling.training import Trained, train
@@ -22,9 +22,6 @@ from lifecycle.spec import RiskModelSpec
 from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.examples import MARTS, daily_volumes, newest_event, training_examples
 from serving.contract import Lineage, Verdict
-
-WAREHOUSE_POOL = "warehouse"
-"""Dagster's pool of one: DuckDB's writer shuts out every other process, so their steps queue instead of waiting."""
 
 
 def training_set_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
@@ -82,8 +79,8 @@ def candidate_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         group_name=spec.name,
         kinds={"lightgbm"},
         description=(
-            "Model fitted on the training set of the partition's date; registers nothing and promotes nothing. The metrics "
-            "are of the holdout: where the model is refitted afterwards, they judge the procedure, not these very trees."
+            "Model fitted on the training set of the partition's date; registers and promotes nothing. The metrics "
+            "are of the holdout: where the model is refitted afterwards, they judge the procedure, not these trees."
         ),
     )
     def candidate(context: dg.AssetExecutionContext, installation: Installation) -> Materialized:
@@ -112,8 +109,8 @@ def input_verdicts(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, as
     """Whether the input of a training set is fresh and whole: raw rows of every day, and all of them in the mart."""
     volumes = daily_volumes(warehouse, spec, start, as_of)
     return [
-        judge_freshness(newest_event(warehouse, as_of), as_of, spec.input),
-        judge_volume({volume.day: volume.raw_rows for volume in volumes}, spec.input),
+        inputs.freshness(newest_event(warehouse, as_of), as_of, spec.input),
+        inputs.volume({volume.day: volume.raw_rows for volume in volumes}, start, as_of, spec.input),
         mart_verdict({volume.day.isoformat(): (volume.raw_rows, volume.mart_rows) for volume in volumes}, spec.mart),
     ]
 

@@ -165,8 +165,7 @@ class Story:
             self.state.alarmed_as_of = as_of
             self.file.keep(self.state)
             self.screen.note(f"Drift as of {as_of}: {verdict['reason']}")
-        matured = verdict["matured_frauds_since_onset"]
-        return bool(matured >= self.spec.retraining.minimum_new_frauds)
+        return bool(verdict["new_frauds"] >= self.spec.retraining.minimum_new_frauds)
 
     def _sensor_run(self) -> Run | None:
         """The newest retraining that nobody launched by hand."""

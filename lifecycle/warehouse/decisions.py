@@ -126,3 +126,17 @@ def _offset_rows(offsets: dict[str, int]) -> "pa.Table":
     return pa.table(
         {"segment": pa.array(list(offsets), pa.string()), "next_offset": pa.array(list(offsets.values()), pa.int64())}
     )
+
+
+def daily_decisions(warehouse: Warehouse, model: str, start: dt.date, end: dt.date) -> dict[dt.date, int]:
+    """Decisions of a model by day of `occurred_at` in ``[start, end)``, whichever slot made them."""
+    rows = warehouse.query(
+        f"""
+        select cast(occurred_at as date) as day, count(distinct decision_id) as row_count
+        from {DECISIONS}
+        where model = ? and error is null and occurred_at >= ? and occurred_at < ?
+        group by 1
+        """,
+        [model, midnight(start), midnight(end)],
+    ).to_pylist()
+    return {row["day"]: row["row_count"] for row in rows}

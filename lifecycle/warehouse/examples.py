@@ -84,3 +84,19 @@ def newest_event(warehouse: Warehouse, end: dt.date) -> dt.datetime | None:
     ).to_pylist()
     newest: dt.datetime | None = rows[0]["newest"]
     return newest
+
+
+def matured_frauds(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, as_of: dt.date) -> int:
+    """Frauds that occurred from `start` on, are mature at `as_of` and were reported before it."""
+    occurred_at = spec.columns.occurred_at
+    end = as_of - dt.timedelta(days=spec.label.maturity_days)
+    rows = warehouse.query(
+        f"""
+        select count(*) as row_count
+        from {MARTS}.{spec.label.relation}
+        where {occurred_at} >= ? and {occurred_at} < ? and {spec.label.reported_at} < ?
+        """,
+        [midnight(start), midnight(end), midnight(as_of)],
+    ).to_pylist()
+    found: int = rows[0]["row_count"]
+    return found

@@ -1,0 +1,114 @@
+"""Jobs, the daily schedule, and the sensor that retrains when the verdict on live traffic says so."""
+
+import json
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from lifecycle.assets.keys import ModelKeys
+from lifecycle.assets.partitions import as_of_dates, date_of, occurred_days
+from lifecycle.assets.resources import Installation
+from lifecycle.judgement.retraining import NoRetraining, RetrainingState, decide_retraining
+from lifecycle.spec import RiskModelSpec
+
+if TYPE_CHECKING:
+    # Dagster gives these no public name.
+    from dagster._core.definitions.partitions.partitioned_schedule import UnresolvedPartitionedAssetScheduleDefinition
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+IN_FLIGHT = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def jobs(
+    spec: RiskModelSpec, gates: dg.AssetChecksDefinition
+) -> tuple["UnresolvedAssetJobDefinition", "UnresolvedAssetJobDefinition"]:
+    """The two jobs of a model: retrain, and monitor."""
+    keys = ModelKeys(spec.name)
+    training = dg.AssetSelection.assets(keys.training_set, keys.candidate, keys.model_version, keys.release)
+    monitoring = dg.AssetSelection.assets(keys.decisions, keys.live_performance, keys.drift, keys.drift_report)
+    retrain = dg.define_asset_job(
+        keys.retrain_job,
+        selection=training | dg.AssetSelection.checks(gates),
+        partitions_def=as_of_dates(spec),
+        description=f"Freeze a training set, fit, judge, register and release {spec.name} as of a date.",
+    )
+    monitor = dg.define_asset_job(
+        keys.monitor_job,
+        selection=monitoring,
+        partitions_def=occurred_days(spec),
+        description=f"Load the decisions of {spec.name}, measure its live performance, judge drift.",
+    )
+    return retrain, monitor
+
+
+def monitor_schedule(
+    spec: RiskModelSpec, monitor: "UnresolvedAssetJobDefinition"
+) -> "dg.ScheduleDefinition | UnresolvedPartitionedAssetScheduleDefinition":
+    """The daily check of yesterday; started by a person once the installation has live traffic."""
+    hour, minute = spec.monitor_at.split(":")
+    return dg.build_schedule_from_partitioned_job(
+        monitor, name=f"{spec.name}_daily", hour_of_day=int(hour), minute_of_hour=int(minute)
+    )
+
+
+def retrain_sensor(spec: RiskModelSpec, retrain: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:
+    """The sensor that starts a retraining: at most one at a time, one for each `as_of`, and not during the cooldown."""
+    keys = ModelKeys(spec.name)
+
+    @dg.sensor(
+        name=f"{keys.retrain_job}_sensor",
+        job=retrain,
+        minimum_interval_seconds=spec.retraining.poll_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Starts a retraining when the newest verdict is an alarm and there is enough to learn from.",
+    )
+    def sensor(context: dg.SensorEvaluationContext, installation: Installation) -> dg.SensorResult | dg.SkipReason:
+        last_ordered = json.loads(context.cursor)["last_ordered_as_of"] if context.cursor else None
+        state = retraining_state(spec, installation, last_ordered, is_in_flight=is_in_flight(context.instance, spec))
+        if state is None:
+            return dg.SkipReason("No verdict on live traffic yet")
+        decision = decide_retraining(state, spec.retraining)
+        if isinstance(decision, NoRetraining):
+            return dg.SkipReason(f"As of {state.as_of}: {decision.reason}")
+        as_of = decision.as_of.isoformat()
+        request = dg.RunRequest(
+            run_key=decision.run_key, partition_key=as_of, tags={"lifecycle/reason": decision.reason}
+        )
+        return dg.SensorResult(run_requests=[request], cursor=json.dumps({"last_ordered_as_of": as_of}))
+
+    return sensor
+
+
+def retraining_state(
+    spec: RiskModelSpec, installation: Installation, last_ordered: str | None, *, is_in_flight: bool
+) -> RetrainingState | None:
+    """What the newest verdict says, read from the evidence alone; ``None`` where there is none."""
+    verdicts = installation.evidence(spec.name).monitoring("drift")
+    if not verdicts:
+        return None
+    as_of, verdict = max(verdicts.items())
+    release = installation.releases().latest(spec.name)
+    return RetrainingState(
+        model=spec.name,
+        as_of=date_of(as_of),
+        alarm_reason=verdict["reason"] if verdict["is_alarm"] else None,
+        alarm_bundle=verdict["champion"],
+        onset=date_of(verdict["onset"]) if verdict["onset"] else None,
+        champion_bundle=release.champion.bundle_digest if release else None,
+        champion_trained_until=date_of(verdict["champion_trained_until"]),
+        new_frauds=verdict["new_frauds"],
+        last_ordered_as_of=date_of(last_ordered) if last_ordered else None,
+        is_in_flight=is_in_flight,
+    )
+
+
+def is_in_flight(instance: dg.DagsterInstance, spec: RiskModelSpec) -> bool:
+    """Whether a retraining of the model is queued or runs, whoever started it."""
+    filters = dg.RunsFilter(job_name=ModelKeys(spec.name).retrain_job, statuses=IN_FLIGHT)
+    return bool(instance.get_runs(filters, limit=1))
