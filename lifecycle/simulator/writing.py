@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lifecycle.crash_points import crash_point
 from lifecycle.errors import LifecycleError
 from lifecycle.simulator.config import SimulationConfig
 from lifecycle.simulator.tables import Simulator, customers_table, terminals_table
@@ -108,6 +109,8 @@ def _write(table: pa.Table, path: Path) -> None:
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
         pq.write_table(table, unfinished, compression="zstd")
+        crash_point("simulate.file_written")
         unfinished.replace(path)
+        crash_point("simulate.file_named")
     finally:
         unfinished.unlink(missing_ok=True)

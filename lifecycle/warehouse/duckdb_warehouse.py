@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lifecycle.crash_points import crash_point
 from lifecycle.errors import LifecycleError
 from lifecycle.warehouse.failures import as_lifecycle_error
 from lifecycle.warehouse.lock import lock_of
@@ -32,7 +33,7 @@ class DuckDBSession:
         """Insert `rows` into an existing relation, columns matched by name."""
         self.connection.register("_appended", rows)
         try:
-            self.execute(f"insert into {relation} by name select * from _appended")  # noqa: S608 - our own name
+            self.execute(f"insert into {relation} by name select * from _appended")
         finally:
             self.connection.unregister("_appended")
 
@@ -69,7 +70,9 @@ class DuckDBWarehouse:
             with self._connection(unfinished) as session:
                 for statement in raw_ddl():
                     session.execute(statement)
+            crash_point("warehouse.tables_created")
             unfinished.replace(self.path)
+            crash_point("warehouse.created")
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> "pa.Table":
         """All rows of a query, in memory."""

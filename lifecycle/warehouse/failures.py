@@ -22,7 +22,7 @@ def as_lifecycle_error(error: Exception, warehouse: Path) -> LifecycleError:
     if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(sign in text for sign in _FULL):
         return LifecycleError(
             f"Expected room to write, got a full disk or a reached quota - at {warehouse.parent}. "
-            "Nothing of this step was kept; make room, then run the same command again."
+            "Make room, then run the same command again: what was done is known and not done twice."
         )
     if number in (errno.EACCES, errno.EPERM, errno.EROFS) or any(sign in text for sign in _FORBIDDEN):
         return LifecycleError(

@@ -1,7 +1,5 @@
 """Loading files into the raw relations: checked, all or nothing, and nothing twice."""
 
-# ruff: noqa: S608 - the statements are made of our own relation and column names and of quoted paths
-
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -174,7 +172,9 @@ class _Load:
     def _refuse_duplicates(self, sources: Sequence[Source]) -> None:
         key = RAW[self.mapping.relation].key
         repeated = f"select {key} from {STAGED} group by {key} having count(*) > 1"
-        self._refuse(sources, repeated, f"each {key} once", "of them more than once", MEND_THE_FILE)
+        self._refuse(
+            sources, STAGED, repeated, expected=f"each {key} once", got="of them more than once", remedy=MEND_THE_FILE
+        )
 
     def _insert_relation(self, name: RelationName, staged: str, sources: Sequence[Source]) -> RelationLoad:
         """Insert the rows of `staged` that are not known; afterwards `staged` holds only those."""
@@ -207,10 +207,11 @@ class _Load:
         )
         self._refuse(
             sources,
+            staged,
             f"select {key} from {_KNOWN} where not is_same",
-            f"known rows of {name} to come again unchanged",
-            f"known {key} with other content",
-            "A loaded row is never changed: correct the file, or give the new rows new ids.",
+            expected=f"known rows of {name} to come again unchanged",
+            got=f"known {key} with other content",
+            remedy="A loaded row is never changed: correct the file, or give the new rows new ids.",
         )
         self.session.execute(f"delete from {staged} where {key} in (select {key} from {_KNOWN})")
 
@@ -226,18 +227,26 @@ class _Load:
         )
         self._refuse(
             sources,
+            staged,
             unknown,
-            "reports of transactions that are loaded",
-            "of transactions that are not known",
-            "Load the card_transactions first.",
+            expected="reports of transactions that are loaded",
+            got="of transactions that are not known",
+            remedy="Load the card_transactions first.",
         )
         self._refuse(
-            sources, early, "reports from after their transaction", "reported before it happened", MEND_THE_FILE
+            sources,
+            staged,
+            early,
+            expected="reports from after their transaction",
+            got="reported before it happened",
+            remedy=MEND_THE_FILE,
         )
 
-    def _refuse(self, sources: Sequence[Source], keys: str, expected: str, got: str, remedy: str) -> None:
-        """Raise `LoadRefusedError` if `keys` (SQL of one column) names any row."""
-        problem = key_problem(self.session, sources, self.mapping, keys, expected=expected, got=got)
+    def _refuse(
+        self, sources: Sequence[Source], staged: str, keys: str, *, expected: str, got: str, remedy: str
+    ) -> None:
+        """Raise `LoadRefusedError` if `keys` (SQL of one column) names any row of `staged`."""
+        problem = key_problem(self.session, sources, self.mapping, staged, keys, expected=expected, got=got)
         if problem is not None:
             raise LoadRefusedError([problem], remedy)
 

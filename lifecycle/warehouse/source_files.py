@@ -1,7 +1,5 @@
 """The files of one load: found, digested, and described as SQL that reads them."""
 
-# ruff: noqa: S608 - the statements are made of our own relation and column names and of quoted paths
-
 import csv
 import gzip
 import hashlib

@@ -94,9 +94,16 @@ def stage(session: Session, sources: Sequence[Source], mapping: ColumnMapping, p
 
 
 def key_problem(
-    session: Session, sources: Sequence[Source], mapping: ColumnMapping, keys: str, *, expected: str, got: str
+    session: Session,
+    sources: Sequence[Source],
+    mapping: ColumnMapping,
+    staged: str,
+    keys: str,
+    *,
+    expected: str,
+    got: str,
 ) -> Problem | None:
-    """The problem of the rows whose key is in `keys` (SQL of one column); ``None`` if there are none.
+    """The problem of the rows of table `staged` whose key is in `keys` (SQL of one column); ``None`` if there are none.
 
     `got` is put into words with the number of such keys in front.
     """
@@ -104,8 +111,8 @@ def key_problem(
     if not count:
         return None
     key = RAW[mapping.relation].key
-    bounds = f"select distinct _file from {STAGED} where {key} in ({keys}) order by 1 limit 1"
-    source = sources[_single(session, bounds)]
+    first = f"select min(_file) from {staged} where {key} in ({keys})"
+    source = sources[_single(session, first)]
     value = _casts(source, mapping)[RAW[mapping.relation].column_names.index(key)].value
     where = _example_rows(session, source, f"{value} in ({keys})")
     return Problem(expected, f"{count:,} {got}", source.file.name, where)

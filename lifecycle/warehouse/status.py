@@ -1,7 +1,5 @@
 """What the warehouse holds."""
 
-# ruff: noqa: S608 - the statements are made of our own relation and column names
-
 import datetime as dt
 from dataclasses import asdict, dataclass
 from pathlib import Path
