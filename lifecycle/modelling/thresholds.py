@@ -21,8 +21,8 @@ def bands_from_capacity(outcomes: Outcomes, scores: FloatArray, decision: Decisi
     Returns
     -------
     Bands
-        Scores that occurred: where equal scores straddle the capacity, the next higher one, as people's time is the
-        limit. A capacity above the cards there are puts the threshold at 0.
+        Scores that occurred: where equal scores straddle the capacity, the next higher one (above all of them if need
+        be), as people's time is the limit. A capacity above the cards there are puts the threshold at 0.
     """
     highest = _highest_of_card_days(outcomes, scores)
     days = len(np.unique(day_numbers(outcomes.occurred_at)))
@@ -51,4 +51,4 @@ def _threshold(descending: FloatArray, card_days: int) -> float:
     if inside > next_below:
         return inside
     above = descending[descending > inside]
-    return float(above[-1]) if len(above) else min(float(np.nextafter(inside, 1.0)), 1.0)
+    return float(above[-1]) if len(above) else float(np.nextafter(inside, np.inf))
