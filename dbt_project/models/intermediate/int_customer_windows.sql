@@ -57,9 +57,30 @@ windowed as (
             {{ customer_window(days) }}
         ) as amount_{{ days }}d,
         {%- endfor %}
+        max(amount) over (
+            {{ customer_window(7) }}
+        ) as maximum_amount_7d,
         transaction_id,
-        occurred_at
+        occurred_at,
+        amount
     from placed
+
+),
+
+averaged as (
+
+    select
+        transaction_id,
+        occurred_at,
+        amount,
+        maximum_amount_7d,
+        {%- for days in window_days %}
+        cast(tx_count_{{ days }}d as bigint) as customer_tx_count_{{ days }}d,
+        cast(amount_{{ days }}d as double) / tx_count_{{ days }}d as customer_mean_amount_{{ days }}d
+        {{- "," if not loop.last }}
+        {%- endfor %}
+    from windowed
+    where {{ days_built('occurred_at') }}
 
 ),
 
@@ -69,12 +90,18 @@ final as (
         transaction_id,
         occurred_at,
         {%- for days in window_days %}
-        cast(tx_count_{{ days }}d as bigint) as customer_tx_count_{{ days }}d,
-        cast(amount_{{ days }}d as double) / tx_count_{{ days }}d as customer_mean_amount_{{ days }}d
-        {{- "," if not loop.last }}
+        customer_tx_count_{{ days }}d,
+        customer_mean_amount_{{ days }}d,
         {%- endfor %}
-    from windowed
-    where {{ days_built('occurred_at') }}
+        case
+            when customer_mean_amount_30d > 0 then cast(amount as double) / customer_mean_amount_30d
+            else cast(0 as double)
+        end as customer_amount_ratio_30d,
+        case
+            when customer_mean_amount_30d > 0 then cast(maximum_amount_7d as double) / customer_mean_amount_30d
+            else cast(0 as double)
+        end as customer_max_amount_ratio_7d
+    from averaged
 
 )
 

@@ -1,5 +1,5 @@
 {%- set window_days = [1, 7, 30] -%}
-{%- set look_back_days = report_delay_days() + window_days | max -%}
+{%- set longest_days = report_delay_days() + window_days | max -%}
 
 with
 
@@ -9,7 +9,7 @@ transactions as (
         *,
         {{ microseconds('occurred_at') }} as occurred_us
     from {{ ref('stg_card_transactions') }}
-    where {{ days_built('occurred_at', look_back_days=look_back_days) }}
+    where {{ days_built('occurred_at', look_back_days=longest_days) }}
 
 ),
 
@@ -22,8 +22,10 @@ fraud_reports as (
 frauds as (
 
     select
+        transactions.transaction_id,
         transactions.terminal_id,
         transactions.occurred_us,
+        transactions.occurred_us + {{ days_in_microseconds(report_delay_days()) }} as matured_us,
         greatest(
             transactions.occurred_us + {{ days_in_microseconds(report_delay_days()) }},
             {{ microseconds('fraud_reports.reported_at') }}
@@ -34,14 +36,29 @@ frauds as (
 
 ),
 
--- A fraud enters every window at one moment and leaves each at its own; one reported after it would have left never counts.
+-- What is known of a terminal's frauds changes only at these moments: a fraud's transaction matures, its report makes it
+-- count in every window, and it leaves each window at its own time. One reported after that never counts in it.
 fraud_changes as (
 
     select
         terminal_id,
+        matured_us as changes_us,
+        occurred_us as matured_fraud_us,
+        cast(null as bigint) as known_fraud_us
+        {%- for days in window_days %},
+        0 as change_{{ days }}d
+        {%- endfor %}
+    from frauds
+
+    union all
+
+    select
+        terminal_id,
         counts_from_us as changes_us,
-        {%- for days in window_days %}
-        1 as change_{{ days }}d{{ "," if not loop.last }}
+        cast(null as bigint) as matured_fraud_us,
+        occurred_us as known_fraud_us
+        {%- for days in window_days %},
+        1 as change_{{ days }}d
         {%- endfor %}
     from frauds
     {%- for leaving_days in window_days %}
@@ -54,8 +71,10 @@ fraud_changes as (
             counts_from_us,
             occurred_us + {{ days_in_microseconds(report_delay_days() + leaving_days) }}
         ) as changes_us,
-        {%- for days in window_days %}
-        {{ -1 if days == leaving_days else 0 }} as change_{{ days }}d{{ "," if not loop.last }}
+        cast(null as bigint) as matured_fraud_us,
+        cast(null as bigint) as known_fraud_us
+        {%- for days in window_days %},
+        {{ -1 if days == leaving_days else 0 }} as change_{{ days }}d
         {%- endfor %}
     from frauds
     {%- endfor %}
@@ -67,31 +86,65 @@ fraud_moments as (
     select
         terminal_id,
         changes_us,
-        {%- for days in window_days %}
-        sum(change_{{ days }}d) as change_{{ days }}d{{ "," if not loop.last }}
+        max(matured_fraud_us) as matured_fraud_us,
+        max(known_fraud_us) as known_fraud_us
+        {%- for days in window_days %},
+        sum(change_{{ days }}d) as change_{{ days }}d
         {%- endfor %}
     from fraud_changes
     group by terminal_id, changes_us
 
 ),
 
-fraud_counts as (
+-- Until its report comes, a fraud looks genuine. The bound of the longest window keeps this join small where reports are
+-- very late.
+unreported_frauds as (
 
     select
-        terminal_id,
-        changes_us,
+        fraud_moments.terminal_id,
+        fraud_moments.changes_us,
+        max(frauds.occurred_us) as last_unreported_us
+    from frauds
+    inner join fraud_moments
+        on frauds.terminal_id = fraud_moments.terminal_id
+        and frauds.matured_us <= fraud_moments.changes_us
+        and frauds.counts_from_us > fraud_moments.changes_us
+        and frauds.occurred_us + {{ days_in_microseconds(longest_days) }} > fraud_moments.changes_us
+    group by fraud_moments.terminal_id, fraud_moments.changes_us
+
+),
+
+fraud_states as (
+
+    select
+        fraud_moments.terminal_id,
+        fraud_moments.changes_us,
+        unreported_frauds.last_unreported_us,
         row_number() over (
-            partition by terminal_id
-            order by changes_us
+            partition by fraud_moments.terminal_id
+            order by fraud_moments.changes_us
         ) as change_number,
-        {%- for days in window_days %}
-        sum(change_{{ days }}d) over (
-            partition by terminal_id
-            order by changes_us
+        max(fraud_moments.matured_fraud_us) over (
+            partition by fraud_moments.terminal_id
+            order by fraud_moments.changes_us
             rows between unbounded preceding and current row
-        ) as fraud_count_{{ days }}d{{ "," if not loop.last }}
+        ) as last_matured_fraud_us,
+        max(fraud_moments.known_fraud_us) over (
+            partition by fraud_moments.terminal_id
+            order by fraud_moments.changes_us
+            rows between unbounded preceding and current row
+        ) as last_known_fraud_us
+        {%- for days in window_days %},
+        sum(fraud_moments.change_{{ days }}d) over (
+            partition by fraud_moments.terminal_id
+            order by fraud_moments.changes_us
+            rows between unbounded preceding and current row
+        ) as fraud_count_{{ days }}d
         {%- endfor %}
     from fraud_moments
+    left join unreported_frauds
+        on fraud_moments.terminal_id = unreported_frauds.terminal_id
+        and fraud_moments.changes_us = unreported_frauds.changes_us
 
 ),
 
@@ -105,7 +158,7 @@ changes_and_transactions as (
         changes_us as at_us,
         0 as is_transaction,
         change_number
-    from fraud_counts
+    from fraud_states
 
     union all
 
@@ -117,7 +170,7 @@ changes_and_transactions as (
         0 as change_number
     from transactions
     where
-        terminal_id in (select fraud_counts.terminal_id from fraud_counts)
+        terminal_id in (select frauds.terminal_id from frauds)
         and {{ days_built('occurred_at') }}
 
 ),
@@ -141,14 +194,28 @@ known_frauds as (
 
     select
         last_changes.transaction_id,
-        {%- for days in window_days %}
-        fraud_counts.fraud_count_{{ days }}d{{ "," if not loop.last }}
+        fraud_states.last_unreported_us,
+        fraud_states.last_matured_fraud_us,
+        fraud_states.last_known_fraud_us
+        {%- for days in window_days %},
+        fraud_states.fraud_count_{{ days }}d
         {%- endfor %}
     from last_changes
-    inner join fraud_counts
-        on last_changes.terminal_id = fraud_counts.terminal_id
-        and last_changes.change_number = fraud_counts.change_number
+    inner join fraud_states
+        on last_changes.terminal_id = fraud_states.terminal_id
+        and last_changes.change_number = fraud_states.change_number
     where last_changes.is_transaction = 1
+
+),
+
+unreported_transactions as (
+
+    select
+        transactions.*,
+        case when frauds.transaction_id is null then transactions.occurred_us end as genuine_us
+    from transactions
+    left join frauds
+        on transactions.transaction_id = frauds.transaction_id
 
 ),
 
@@ -160,29 +227,63 @@ windowed as (
             {{ delayed_terminal_window(days) }}
         ) as tx_count_{{ days }}d,
         {%- endfor %}
+        max(genuine_us) over (
+            {{ delayed_terminal_window(window_days | max) }}
+        ) as last_genuine_us,
         transaction_id,
-        occurred_at
-    from transactions
+        occurred_at,
+        occurred_us
+    from unreported_transactions
+
+),
+
+-- Moments of the terminal's last transactions, 0 where there is none; what is older than the longest window is none.
+known as (
+
+    select
+        windowed.*,
+        {%- for days in window_days %}
+        coalesce(known_frauds.fraud_count_{{ days }}d, 0) as fraud_count_{{ days }}d,
+        {%- endfor %}
+        windowed.occurred_us - {{ days_in_microseconds(longest_days) }} as window_starts_us,
+        greatest(
+            coalesce(windowed.last_genuine_us, 0), coalesce(known_frauds.last_unreported_us, 0)
+        ) as last_seeming_genuine_us,
+        greatest(
+            coalesce(windowed.last_genuine_us, 0), coalesce(known_frauds.last_matured_fraud_us, 0)
+        ) as last_matured_us,
+        coalesce(known_frauds.last_known_fraud_us, 0) as last_known_fraud_us
+    from windowed
+    left join known_frauds
+        on windowed.transaction_id = known_frauds.transaction_id
+    where {{ days_built('windowed.occurred_at') }}
 
 ),
 
 final as (
 
     select
-        windowed.transaction_id,
-        windowed.occurred_at,
+        transaction_id,
+        occurred_at,
         {%- for days in window_days %}
-        cast(windowed.tx_count_{{ days }}d as bigint) as terminal_tx_count_{{ days }}d,
+        cast(tx_count_{{ days }}d as bigint) as terminal_tx_count_{{ days }}d,
         case
-            when known_frauds.fraud_count_{{ days }}d > 0
-                then cast(known_frauds.fraud_count_{{ days }}d as double) / windowed.tx_count_{{ days }}d
+            when fraud_count_{{ days }}d > 0 then cast(fraud_count_{{ days }}d as double) / tx_count_{{ days }}d
             else cast(0 as double)
-        end as terminal_fraud_share_{{ days }}d{{ "," if not loop.last }}
+        end as terminal_fraud_share_{{ days }}d,
         {%- endfor %}
-    from windowed
-    left join known_frauds
-        on windowed.transaction_id = known_frauds.transaction_id
-    where {{ days_built('windowed.occurred_at') }}
+        case
+            when last_seeming_genuine_us > window_starts_us
+                then cast(occurred_us - last_seeming_genuine_us as double) / 3600000000
+            else cast({{ longest_days * 24 }} as double)
+        end as terminal_hours_since_genuine,
+        cast(
+            case
+                when last_known_fraud_us > window_starts_us and last_known_fraud_us = last_matured_us then 1
+                else 0
+            end as integer
+        ) as is_terminal_last_fraud
+    from known
 
 )
 

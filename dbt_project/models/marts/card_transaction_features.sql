@@ -50,8 +50,12 @@ final as (
         {%- endfor %}
         {%- for days in window_days %}
         terminal_windows.terminal_tx_count_{{ days }}d,
-        terminal_windows.terminal_fraud_share_{{ days }}d{{ "," if not loop.last }}
+        terminal_windows.terminal_fraud_share_{{ days }}d,
         {%- endfor %}
+        customer_windows.customer_amount_ratio_30d,
+        customer_windows.customer_max_amount_ratio_7d,
+        terminal_windows.terminal_hours_since_genuine,
+        terminal_windows.is_terminal_last_fraud
     from transactions
     inner join customer_windows
         on transactions.transaction_id = customer_windows.transaction_id
