@@ -79,8 +79,9 @@ def ensure_keys(settings: Settings) -> Keys:
     if not signing_path.exists():
         write_new(signing_path, _new_private_pem(), "keys.signing_key")
     private = _read_private(signing_path)
-    public_pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    write_new(public_path, public_pem, "keys.public_key")
+    if not public_path.exists():
+        public_pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        write_new(public_path, public_pem, "keys.public_key")
     if not pseudonym_path.exists():
         write_new(pseudonym_path, secrets.token_bytes(PSEUDONYM_KEY_BYTES), "keys.pseudonym_key")
     _check_pseudonym_key(pseudonym_path)

@@ -100,6 +100,7 @@ class ReleaseStore:
         chain = self._chain(model)
         history = tuple(release for release, _ in chain)
         if history and history[-1].champion.bundle_digest == bundle_digest:
+            self._tidy(model, history[-1].number)
             return history[-1]
         self._refuse_if_overtaken(model, history, after)
         if not is_withdrawn_allowed:
@@ -130,6 +131,7 @@ class ReleaseStore:
         chain = self._chain(model)
         history = tuple(release for release, _ in chain)
         if standing is not None and _was_rolled_back(history, standing):
+            self._tidy(model, history[-1].number)
             return history[-1]
         self._refuse_if_overtaken(model, history, standing)
         champions = standing_champions(history)
@@ -218,8 +220,12 @@ class ReleaseStore:
                 f"Expected number {number} of {model} to be free, but another promotion won it: release {number} "
                 f"stands; look at it with `lifecycle releases {model}` before you promote again"
             )
-        remove_abandoned(folder, {file_name(old) for old in range(1, number + 1)})
+        self._tidy(model, number)
         return release
+
+    def _tidy(self, model: str, number: int) -> None:
+        """Remove what dead writers of numbers up to `number` left behind: nobody can win those any more."""
+        remove_abandoned(self.root / "releases" / model, {file_name(old) for old in range(1, number + 1)})
 
     def _sealed(self, document: Release | Freeze) -> bytes:
         payload = encode(document)

@@ -174,7 +174,7 @@ class SmallStore:
         }
 
 
-def score_request(decision_id: str = "d1", **changes: Any) -> dict[str, Any]:
+def score_request(decision_id: Any = "d1", **changes: Any) -> dict[str, Any]:
     """A valid request."""
     return {
         "decision_id": decision_id,

@@ -98,7 +98,7 @@ def test_a_golden_row_that_comes_out_differently_is_refused(
     store: SmallStore, folder: Path, change: dict[str, object], complaint: str
 ) -> None:
     rows = golden_rows(1)
-    rows[1] = msgspec.structs.replace(rows[1], **change)  # type: ignore[arg-type]
+    rows[1] = msgspec.structs.replace(rows[1], **change)
     name, files = resealed(store, folder, golden_jsonl=b"\n".join(map(msgspec.json.encode, rows)))
     with pytest.raises(ContractError, match=complaint):
         load_model(verify_bundle(name, files, store.keys.public_keys))

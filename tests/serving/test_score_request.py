@@ -62,7 +62,7 @@ def test_another_offset_becomes_utc() -> None:
         (score_request(decision_id=""), "$.decision_id", "Expected `str` of length >= 1"),
         (score_request(decision_id="a b"), "$.decision_id", "Expected printable ASCII characters without spaces"),
         (score_request(decision_id="x\n"), "$.decision_id", "Expected printable ASCII characters without spaces"),
-        (score_request(**{SECRET: 1}), "$", "Expected only the keys ['decision_id'"),
+        (score_request() | {SECRET: 1}, "$", "Expected only the keys ['decision_id'"),
         (
             {"decision_id": "d"},
             "$",

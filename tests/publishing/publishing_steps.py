@@ -1,0 +1,26 @@
+"""The steps of publishing, each of which may be killed and taken again; a process of its own takes one by name."""
+
+import sys
+from pathlib import Path
+
+from lifecycle.publishing.bundles import write_bundle
+from tests.serving.small_models import MODEL, VERDICTS, SmallStore, lineage
+
+
+def take(step: str, home: Path, candidates: Path) -> None:
+    """Take ``publish <seed>``, ``rollback <number>`` or ``freeze`` in the installation at `home`."""
+    store = SmallStore.under(home)
+    verb, _, argument = step.partition(" ")
+    if verb == "publish":
+        files = {path.name: path.read_bytes() for path in (candidates / argument).iterdir()}
+        root, key = store.settings.release_store, store.keys.signing_key
+        bundle = write_bundle(root, files, lineage=lineage(int(argument)), verdicts=VERDICTS, signing_key=key)
+        store.releases.publish(MODEL, bundle, by="test", reason=step)
+    elif verb == "rollback":
+        store.releases.rollback(MODEL, by="test", reason=step, standing=int(argument))
+    elif store.releases.freeze_state() is None:
+        store.releases.freeze(by="test", reason=step)
+
+
+if __name__ == "__main__":
+    take(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

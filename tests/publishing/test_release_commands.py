@@ -1,0 +1,130 @@
+import json
+import struct
+from pathlib import Path
+
+import msgspec
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from lifecycle.cli.release import register
+from lifecycle.errors import LifecycleError
+from serving.app import create_app
+from serving.contract import DecisionRecord
+from serving.segments import segment_name
+from tests.serving.in_process import InProcessClient
+from tests.serving.small_models import MODEL, SmallStore, score_request
+from tests.serving.test_api import settings_of
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def app(store: SmallStore, monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
+    monkeypatch.setenv("LIFECYCLE_HOME", str(store.settings.home))
+    app = typer.Typer()
+    register(app)
+    return app
+
+
+def said(app: typer.Typer, *arguments: str, exit_code: int = 0) -> str:
+    result = runner.invoke(app, list(arguments), env={"COLUMNS": "200"})
+    if isinstance(result.exception, LifecycleError):
+        raise result.exception
+    assert result.exit_code == exit_code, result.output
+    return result.output
+
+
+def test_promote_roll_back_and_look(app: typer.Typer, store: SmallStore) -> None:
+    store.publish(1)
+    bundle = store.seal(2)
+    assert "release 2 stands" in said(app, "promote", MODEL, bundle, "--reason", "better [at] night")
+    assert "as release 1 had it" in said(app, "rollback", MODEL, "--reason", "worse", "--standing", "2")
+    table = said(app, "releases", MODEL)
+    assert "rollback to 1" in table
+    assert "better [at] night" in table
+    history = json.loads(said(app, "releases", MODEL, "--json"))
+    assert [release["number"] for release in history] == [1, 2, 3]
+    assert "release 4 stands" in said(app, "promote", MODEL, bundle, "--reason", "by hand it may come back")
+
+
+def test_a_bundle_that_does_not_verify_is_not_promoted_by_hand(app: typer.Typer, store: SmallStore) -> None:
+    bundle = store.seal(1)
+    (store.settings.release_store / "bundles" / bundle / "model.txt").write_text("tampered")
+    with pytest.raises(LifecycleError, match=r"model\.txt"):
+        said(app, "promote", MODEL, bundle, "--reason", "hurry")
+
+
+def test_freeze_and_unfreeze(app: typer.Typer, store: SmallStore) -> None:
+    store.publish(1)
+    said(app, "freeze", "--reason", "audit")
+    assert "Promotion is frozen" in said(app, "releases", MODEL)
+    with pytest.raises(LifecycleError, match="audit"):
+        said(app, "promote", MODEL, store.seal(2), "--reason", "hurry")
+    said(app, "unfreeze", "--reason", "over")
+    said(app, "promote", MODEL, store.seal(2), "--reason", "now")
+
+
+def test_a_reason_is_asked_for(app: typer.Typer) -> None:
+    for command in (["freeze"], ["unfreeze"], ["rollback", MODEL], ["promote", MODEL, "0" * 64]):
+        assert runner.invoke(app, command).exit_code == 2
+
+
+@pytest.fixture
+def decided(store: SmallStore) -> Path:
+    """The segment with one decision, made by a server."""
+    store.publish(1)
+    with InProcessClient(create_app(settings_of(store))) as client:
+        assert client.post(f"/v1/models/{MODEL}/score", json=score_request("d1")).status_code == 200
+    return store.settings.decision_log_dir / segment_name(1)
+
+
+def test_a_decision_is_replayed_bit_for_bit_also_after_newer_releases(
+    app: typer.Typer, store: SmallStore, decided: Path
+) -> None:
+    store.publish(2)
+    assert "The same, the margin bit for bit." in said(app, "replay", "d1")
+    [replay] = json.loads(said(app, "replay", "d1", "--json"))
+    assert replay["is_same"]
+    assert [line["name"] for line in replay["lines"]] == ["margin", "score", "decision"]
+    assert decided.is_file()
+
+
+def altered(segment: Path, **changes: object) -> None:
+    record = msgspec.json.decode(segment.read_bytes(), type=DecisionRecord)
+    segment.write_bytes(msgspec.json.encode(msgspec.structs.replace(record, **changes)) + b"\n")
+
+
+def test_a_margin_that_differs_in_its_last_bit_is_told(app: typer.Typer, decided: Path) -> None:
+    record = msgspec.json.decode(decided.read_bytes(), type=DecisionRecord)
+    [bits] = struct.unpack("<q", struct.pack("<d", record.margin))
+    [margin] = struct.unpack("<d", struct.pack("<q", bits + 1))
+    altered(decided, margin=margin)
+    [replay] = json.loads(said(app, "replay", "d1", "--json", exit_code=1))
+    assert [line["is_same"] for line in replay["lines"]] == [False, True, True]
+    assert "differs" in said(app, "replay", "d1", exit_code=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"features": (1.0, 1)}, "Expected 4 features, got 2"),
+        ({"features": ("x", 1, "shop", None)}, "Expected `float`, got `str`"),
+        ({"bundle_digest": "0" * 64}, "missing"),
+        ({"bundle_digest": None}, "got none - at decision d1"),
+        ({"model": "credit"}, "Expected a bundle of credit, got one of card_fraud"),
+        ({"error": "ScoringError"}, "only failed attempts"),
+    ],
+)
+def test_a_record_that_cannot_be_replayed_says_why(
+    app: typer.Typer, decided: Path, changes: dict[str, object], complaint: str
+) -> None:
+    altered(decided, **changes)
+    with pytest.raises(LifecycleError, match=complaint):
+        said(app, "replay", "d1")
+
+
+def test_an_unknown_decision_is_not_found(app: typer.Typer, decided: Path) -> None:
+    with pytest.raises(LifecycleError, match="Expected decision d2, found none"):
+        said(app, "replay", "d2")
+    assert decided.is_file()
