@@ -6,4 +6,6 @@ import os
 # the `dagster.yaml` that `lifecycle init` writes.
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# LightGBM's threads give their core back while they wait; by default they spin, which costs a shared machine tenfold.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")

@@ -39,7 +39,6 @@ def prepare(settings: Settings) -> None:
         If the folder cannot be written, or the disk is nearly full.
     """
     from lifecycle.publishing.keys import ensure_keys
-    from lifecycle.publishing.registry import Registry
     from lifecycle.warehouse import open_warehouse
 
     try:
@@ -55,7 +54,7 @@ def prepare(settings: Settings) -> None:
             f"Expected to write to LIFECYCLE_HOME, got {error.strerror} - at {settings.root}"
         ) from error
     open_warehouse(settings)
-    Registry(settings.mlflow_dir).prepare()
+    settings.mlflow_dir.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager

@@ -15,7 +15,9 @@ PARTITION_TAG = "dagster/partition"
 )
 def run_failure_alerts(context: dg.RunFailureSensorContext) -> None:
     """Tell people of every failed run."""
-    raise_alert(Settings().root, failure_alert(context.dagster_run, refused_gates(context), context.failure_event.message))
+    raise_alert(
+        Settings().root, failure_alert(context.dagster_run, refused_gates(context), context.failure_event.message)
+    )
 
 
 def refused_gates(context: dg.RunFailureSensorContext) -> list[str]:

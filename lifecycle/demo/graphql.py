@@ -34,6 +34,18 @@ query Runs($filter: RunsFilter!) {
     ... on PythonError { message }
   }
 }"""
+_EVENTS = """
+query Events($runId: ID!) {
+  logsForRun(runId: $runId) {
+    __typename
+    ... on EventConnection {
+      events {
+        __typename
+        ... on ExecutionStepFailureEvent { error { message cause { message cause { message } } } }
+      }
+    }
+  }
+}"""
 _LOCATION_STATUS = """
 query Location { workspaceOrError { __typename ... on Workspace { locationEntries {
   name loadStatus locationOrLoadError { __typename ... on PythonError { message } } } } } }"""
@@ -124,9 +136,17 @@ class DagsterApi:
             time.sleep(0.3)
         if run.status != "SUCCESS":
             raise LifecycleError(
-                f"Expected the run to succeed, it ended with {run.status} - see {self.run_url(run_id)}"
+                f"Expected the run to succeed, it ended with {run.status}: {self._failure(run_id)} "
+                f"- see {self.run_url(run_id)}"
             )
         return run
+
+    def _failure(self, run_id: str) -> str:
+        """Why a run failed: the errors of its steps, first lines only."""
+        answer = self._ask(_EVENTS, {"runId": run_id})["logsForRun"]
+        errors = [event["error"] for event in answer.get("events", []) if event.get("error")]
+        causes = [_innermost(error)["message"].strip().splitlines() for error in errors]
+        return "; ".join(" ".join(lines[:3]) for lines in causes) or "no step failed, look at the run's log"
 
     def run_url(self, run_id: str) -> str:
         """Where people look at a run."""
@@ -148,3 +168,8 @@ class DagsterApi:
             raise LifecycleError(f"Expected an answer of Dagster's GraphQL, got: {document['errors'][0]['message']}")
         answer: dict[str, Any] = document["data"]
         return answer
+
+
+def _innermost(error: dict[str, Any]) -> dict[str, Any]:
+    cause = error.get("cause")
+    return _innermost(cause) if cause else error

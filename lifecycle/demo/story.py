@@ -25,6 +25,8 @@ from lifecycle.warehouse.loading import load
 from lifecycle.warehouse.raw import RELATIONS
 
 FEATURES_JOB = "features"
+CUSTOMERS, TERMINALS, FRAUD_SCALE = 800, 600, 4.0
+"""About 1,700 transactions a day with 2 % frauds: enough to learn from in weeks, replayed in seconds."""
 STEP_DAYS = 2
 """Days of live traffic between two daily checks, to keep the demonstration short; each day is judged all the same."""
 RELOAD_REQUESTS_PER_SECOND = 60.0
@@ -106,12 +108,15 @@ class Story:
     def _simulation(self) -> SimulationConfig:
         days = self.days
         return SimulationConfig(
-            customers=1500,
-            terminals=1000,
+            customers=CUSTOMERS,
+            terminals=TERMINALS,
             start_date=days.first_day,
             days=(days.end_day - days.first_day).days,
             seed=self.state.seed,
             pattern_change_date=days.change_day,
+            fraud_scale=FRAUD_SCALE,
+            report_delay_mean_days=1.0,
+            late_report_share=0.02,
         )
 
     def _live(self, start: dt.date, end: dt.date) -> None:

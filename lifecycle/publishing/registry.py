@@ -32,10 +32,6 @@ class Registry:
         self._root = root
         self.tracking_uri = f"sqlite:///{root / 'mlflow.db'}"
 
-    def prepare(self) -> None:
-        """Create the database, so that processes that start at the same time do not race to."""
-        self._client().search_experiments(max_results=1)
-
     def register(
         self, model: str, candidate: Candidate, evidence: GateEvidence, metrics: dict[str, float]
     ) -> RegisteredVersion:
