@@ -1,75 +1,71 @@
-"""What simulating and loading card transactions costs: rows a second and peak memory, each in a process of its own.
+"""What simulating and loading card transactions costs: rows a second and peak memory, each step in its own process.
 
 python benchmarks/simulator.py --rows 15000000 --out /tmp/simulated
 """
 
 import argparse
+import datetime as dt
 import json
-import shutil
+import resource
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+
+from lifecycle.settings import Settings
+from lifecycle.simulator import SimulationConfig, simulate
+from lifecycle.warehouse import open_warehouse
+from lifecycle.warehouse.loading import load
 
 DAYS = 365
 TRANSACTIONS_PER_CUSTOMER = 2.0
 """A day, on average."""
+STEPS = ("simulate", "load_card_transactions", "load_fraud_reports", "load_card_transactions_again")
 
 
-def measured(script: str, *arguments: str) -> dict[str, float]:
-    """Run a script of this project in a child process: seconds, and its peak memory in MB."""
-    watch = (
-        "import resource, sys, time; started = time.perf_counter(); "
-        f"exec({script!r}); "
-        "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024; "
-        "import json; print(json.dumps({'rows': rows, 'seconds': time.perf_counter() - started, 'peak_mb': peak}))"
-    )
-    out = subprocess.run([sys.executable, "-c", watch, *arguments], check=True, capture_output=True, text=True).stdout
-    figures: dict[str, float] = json.loads(out)
-    figures["rows_per_second"] = figures["rows"] / figures["seconds"]
+def rows_of(step: str, out: Path, rows: int) -> int:
+    """Run one step and say how many rows it went through."""
+    if step == "simulate":
+        customers = max(1, round(rows / DAYS / TRANSACTIONS_PER_CUSTOMER))
+        config = SimulationConfig(customers, 2 * customers, dt.date(2025, 1, 1), DAYS, seed=1)
+        return simulate(config, out / "files").card_transactions
+    warehouse = open_warehouse(Settings(home=out / "home"))
+    if step == "load_fraud_reports":
+        return load(warehouse, "fraud_reports", out / "files/fraud_reports").rows_read
+    return load(warehouse, "card_transactions", out / "files/card_transactions").rows_read
+
+
+def measured(step: str, out: Path, rows: int) -> dict[str, float]:
+    """Figures of one step, run in a child process so that its peak memory is its own."""
+    command = [sys.executable, __file__, "--step", step, "--out", str(out), "--rows", str(rows)]
+    figures: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return figures
-
-
-SIMULATE = """
-from pathlib import Path
-from lifecycle.simulator import SimulationConfig, simulate
-customers, days = int(sys.argv[2]), int(sys.argv[3])
-config = SimulationConfig(customers=customers, terminals=2 * customers, start_date=dt.date(2025, 1, 1), days=days, seed=1)
-rows = simulate(config, Path(sys.argv[1])).card_transactions
-"""
-LOAD = """
-from pathlib import Path
-from lifecycle.settings import Settings
-from lifecycle.warehouse import open_warehouse
-from lifecycle.warehouse.loading import load
-rows = load(open_warehouse(Settings(home=Path(sys.argv[2]))), sys.argv[3], Path(sys.argv[1])).rows_read
-"""
 
 
 def main() -> None:
     """Simulate a year of about `--rows` transactions, load it, load it again, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=15_000_000)
-    parser.add_argument("--out", type=Path, default=None, help="where to write; a temporary folder if not given")
+    parser.add_argument("--out", type=Path, default=None, help="a new folder; a temporary one if not given")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    out = chosen.out or Path(tempfile.mkdtemp(prefix="simulated-"))
-    customers = max(1, round(chosen.rows / DAYS / TRANSACTIONS_PER_CUSTOMER))
-    home = out / "home"
-    figures = {
-        "simulate": measured(SIMULATE, str(out), str(customers), str(DAYS)),
-        "load card_transactions": measured(LOAD, str(out / "card_transactions"), str(home), "card_transactions"),
-        "load fraud_reports": measured(LOAD, str(out / "fraud_reports"), str(home), "fraud_reports"),
-        "load card_transactions again": measured(LOAD, str(out / "card_transactions"), str(home), "card_transactions"),
-    }
-    if chosen.out is None:
-        shutil.rmtree(out)
+    if chosen.step:
+        started = time.perf_counter()
+        rows = rows_of(chosen.step, chosen.out, chosen.rows)
+        seconds = time.perf_counter() - started
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({"rows": rows, "seconds": seconds, "rows_per_second": rows / seconds, "peak_mb": peak_mb}))
+        return
+    with tempfile.TemporaryDirectory(prefix="simulated-") as temporary:
+        figures = {step: measured(step, chosen.out or Path(temporary), chosen.rows) for step in STEPS}
     if chosen.json:
         print(json.dumps(figures))
         return
-    for name, figure in figures.items():
+    for step, figure in figures.items():
         print(
-            f"{name:30s} {figure['rows']:12,.0f} rows {figure['seconds']:8.1f} s "
+            f"{step:30s} {figure['rows']:12,.0f} rows {figure['seconds']:8.1f} s "
             f"{figure['rows_per_second']:12,.0f} rows/s {figure['peak_mb']:8,.0f} MB peak"
         )
 

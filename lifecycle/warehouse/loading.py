@@ -24,6 +24,7 @@ from lifecycle.warehouse.staging import (
 from lifecycle.warehouse.touched import DayRange, touched_days
 
 _REPORTS = "staged_reports"
+_REPORTED = "reported_transactions"
 _KNOWN = "known_rows"
 
 
@@ -216,15 +217,19 @@ class _Load:
         self.session.execute(f"delete from {staged} where {key} in (select {key} from {_KNOWN})")
 
     def _refuse_reports(self, staged: str, sources: Sequence[Source]) -> None:
+        """Refuse reports without their transaction, or from before it; `_REPORTED` keeps each with its transaction."""
         transactions = RAW["card_transactions"].table
+        # One pass over all transactions, with the few reports as the join's hashed side.
+        self.session.execute(
+            f"create temp table {_REPORTED} as select s.transaction_id, s.reported_at, t.occurred_at "
+            f"from {transactions} t join {staged} s on s.transaction_id = t.transaction_id "
+            f"where t.transaction_id between (select min(transaction_id) from {staged}) "
+            f"and (select max(transaction_id) from {staged})"
+        )
         unknown = (
-            f"select transaction_id from {staged} "
-            f"where transaction_id not in (select transaction_id from {transactions})"
+            f"select transaction_id from {staged} where transaction_id not in (select transaction_id from {_REPORTED})"
         )
-        early = (
-            f"select s.transaction_id from {staged} s join {transactions} t on t.transaction_id = s.transaction_id "
-            "where s.reported_at < t.occurred_at"
-        )
+        early = f"select transaction_id from {_REPORTED} where reported_at < occurred_at"
         self._refuse(
             sources,
             staged,
@@ -266,24 +271,24 @@ class _Load:
         read: dict[int, tuple[int, dt.date | None, dt.date | None]],
         inserted: dict[int, tuple[int, dt.date | None, dt.date | None]],
     ) -> None:
+        """One row a file into the manifest."""
+        import pyarrow as pa
+
         loaded_at = dt.datetime.now(dt.UTC).replace(tzinfo=None)
         none = (0, None, None)
-        for position, source in enumerate(sources):
-            rows, first_day, last_day = read.get(position, none)
-            self.session.execute(
-                f"insert into {LOADS_TABLE} values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    name,
-                    source.file.digest,
-                    self.mapping.digest,
-                    source.file.name,
-                    rows,
-                    inserted.get(position, none)[0],
-                    first_day,
-                    last_day,
-                    loaded_at,
-                ],
-            )
+        days = [read.get(position, none) for position in range(len(sources))]
+        columns = {
+            "relation": [name] * len(sources),
+            "content_digest": [source.file.digest for source in sources],
+            "mapping_digest": [self.mapping.digest] * len(sources),
+            "source_name": [source.file.name for source in sources],
+            "rows": [rows for rows, _, _ in days],
+            "rows_inserted": [inserted.get(position, none)[0] for position in range(len(sources))],
+            "first_day": pa.array([first_day for _, first_day, _ in days], pa.date32()),
+            "last_day": pa.array([last_day for _, _, last_day in days], pa.date32()),
+            "loaded_at": [loaded_at] * len(sources),
+        }
+        self.session.append(LOADS_TABLE, pa.table(columns))
 
     def _touched(self) -> tuple[DayRange, ...]:
         """Days that the rows left in the staged tables make out of date."""
@@ -297,8 +302,8 @@ class _Load:
         if "fraud_reports" in relations:
             staged = STAGED if self.mapping.relation == "fraud_reports" else _REPORTS
             table = self.session.query(
-                f"select distinct t.occurred_at::date as o, s.reported_at::date as r from {staged} s "
-                f"join {transactions} t on t.transaction_id = s.transaction_id"
+                f"select distinct occurred_at::date as o, reported_at::date as r from {_REPORTED} "
+                f"where transaction_id in (select transaction_id from {staged})"
             )
             reports = list(zip(table.column(0).to_pylist(), table.column(1).to_pylist(), strict=True))
         if not occurred and not reports:
