@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lifecycle.errors import LifecycleError
-from lifecycle.modelling.arrays import FloatArray, IntArray
+from lifecycle.modelling.arrays import FloatArray, IntArray, day_numbers
 from lifecycle.modelling.ranking import CardDay, Outcomes, card_codes, card_days, require_frauds
 
 METRICS = (
@@ -88,17 +88,7 @@ def evaluate(
         If the window has no fraud or nothing else, or the arrays differ in length.
     """
     drawn = metric_draws(outcomes, predictions, capacity, draws=draws, seed=seed)
-    days = np.unique(outcomes.occurred_at.astype("datetime64[D]"))
-    return Evaluation(
-        metrics={name: _interval(values, confidence) for name, values in drawn.items()},
-        rows=len(outcomes),
-        frauds=int(outcomes.is_fraud.sum()),
-        cards=card_codes(outcomes.entity)[1],
-        days=len(days),
-        capacity=capacity,
-        confidence=confidence,
-        draws=draws,
-    )
+    return _evaluation(outcomes, drawn, capacity, confidence)
 
 
 def paired_difference(
@@ -118,9 +108,27 @@ def paired_difference(
     LifecycleError
         As `evaluate`.
     """
+    return compare(outcomes, ours, theirs, capacity, confidence=confidence, draws=draws, seed=seed)[2]
+
+
+def compare(
+    outcomes: Outcomes,
+    ours: Predictions,
+    theirs: Predictions,
+    capacity: int,
+    *,
+    confidence: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = SEED,
+) -> tuple[Evaluation, Evaluation, dict[str, Interval]]:
+    """`evaluate` of both models and their `paired_difference`, for the cost of the two evaluations."""
     our_draws = metric_draws(outcomes, ours, capacity, draws=draws, seed=seed)
     their_draws = metric_draws(outcomes, theirs, capacity, draws=draws, seed=seed)
-    return {name: _interval(our_draws[name] - their_draws[name], confidence) for name in METRICS}
+    return (
+        _evaluation(outcomes, our_draws, capacity, confidence),
+        _evaluation(outcomes, their_draws, capacity, confidence),
+        {name: _interval(our_draws[name] - their_draws[name], confidence) for name in METRICS},
+    )
 
 
 def metric_draws(
@@ -259,6 +267,19 @@ def _recalls(days: list[CardDay], multiplicities: FloatArray, capacity: int) -> 
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = caught / total
     return shares[0], shares[1]
+
+
+def _evaluation(outcomes: Outcomes, drawn: dict[str, FloatArray], capacity: int, confidence: float) -> Evaluation:
+    return Evaluation(
+        metrics={name: _interval(values, confidence) for name, values in drawn.items()},
+        rows=len(outcomes),
+        frauds=int(outcomes.is_fraud.sum()),
+        cards=card_codes(outcomes.entity)[1],
+        days=len(np.unique(day_numbers(outcomes.occurred_at))),
+        capacity=capacity,
+        confidence=confidence,
+        draws=len(drawn["roc_auc"]) - 1,
+    )
 
 
 def _interval(draws: FloatArray, confidence: float) -> Interval:

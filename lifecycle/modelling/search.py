@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from lifecycle.modelling.arrays import FloatArray
 from lifecycle.modelling.fitting import FitRows, Parameters, dataset, fixed_parameters, require_both
 from lifecycle.spec import FeatureSpec, SearchSpec
 
@@ -62,10 +63,23 @@ class Trial:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The best trial, and all of them in order."""
+    """The best trial, all of them in order, and the margins of the best trial's models on their validation windows.
+
+    `validation_margins` has an array of shape ``(n_validation,)`` for each fold.
+    """
 
     best: Trial
     trials: tuple[Trial, ...]
+    validation_margins: tuple[FloatArray, ...]
+
+
+@dataclass(frozen=True)
+class _Grown:
+    """The boosters of one trial (beyond the best number of rounds), that number, and each fold's metric there."""
+
+    boosters: tuple[Any, ...]
+    rounds: int
+    fold_scores: tuple[float, ...]
 
 
 def suggest(trial: Any) -> Parameters:
@@ -113,18 +127,21 @@ def search(
         study = optuna.create_study(direction="maximize", sampler=sampler)
         study.enqueue_trial({name: value for name, value in DEFAULT.items() if name != "bagging_freq"})
         trials: list[Trial] = []
+        best, best_grown = -1, None
         for number in range(spec.trials):
             asked = study.ask()
             parameters = suggest(asked)
-            rounds, fold_scores = _grow(boxes, {**fixed, **parameters, "metric": LIGHTGBM_METRICS[spec.metric]})
-            trials.append(Trial(number, parameters, rounds, float(np.mean(fold_scores)), tuple(fold_scores)))
-            study.tell(asked, trials[-1].score)
+            grown = _grow(boxes, {**fixed, **parameters, "metric": LIGHTGBM_METRICS[spec.metric]})
+            score = float(np.mean(grown.fold_scores))
+            trials.append(Trial(number, parameters, grown.rounds, score, grown.fold_scores))
+            if best_grown is None or score > trials[best].score:
+                best, best_grown = number, grown
+            study.tell(asked, score)
             if progress is not None:
                 progress("search", number + 1, spec.trials)
     finally:
         optuna.logging.set_verbosity(verbosity)
-    best = max(trials, key=lambda trial: (trial.score, -trial.number))
-    return SearchResult(best, tuple(trials))
+    return SearchResult(trials[best], tuple(trials), _margins(best_grown, folds))
 
 
 def _binned(fold: FoldRows, number: int, schema: Sequence[FeatureSpec], fixed: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -135,8 +152,18 @@ def _binned(fold: FoldRows, number: int, schema: Sequence[FeatureSpec], fixed: M
     return train, dataset(fold.validation, schema, fixed, reference=train)
 
 
-def _grow(boxes: Sequence[tuple[Any, Any]], parameters: Mapping[str, Any]) -> tuple[int, list[float]]:
-    """Grow all folds together; the best number of rounds by the mean metric, and each fold's metric there.
+def _margins(grown: _Grown | None, folds: Sequence[FoldRows]) -> tuple[FloatArray, ...]:
+    """What the boosters at the best number of rounds say of their validation windows."""
+    if grown is None:
+        return ()
+    return tuple(
+        booster.predict(fold.validation.features, raw_score=True, num_iteration=grown.rounds, num_threads=1)
+        for booster, fold in zip(grown.boosters, folds, strict=True)
+    )
+
+
+def _grow(boxes: Sequence[tuple[Any, Any]], parameters: Mapping[str, Any]) -> _Grown:
+    """Grow all folds together, to some rounds beyond the best.
 
     Each fold grows in a thread of its own, as LightGBM lets go of the interpreter; what a fold becomes does not depend
     on the others.
@@ -153,7 +180,7 @@ def _grow(boxes: Sequence[tuple[Any, Any]], parameters: Mapping[str, Any]) -> tu
                 best_rounds, best_scores = rounds, scores
             elif rounds - best_rounds >= PATIENCE_ROUNDS:
                 break
-    return best_rounds, best_scores
+    return _Grown(tuple(boosters), best_rounds, tuple(best_scores))
 
 
 def _start(train: Any, validation: Any, parameters: Mapping[str, Any]) -> Any:

@@ -10,12 +10,12 @@ from lifecycle.modelling.arrays import BoolArray, FloatArray
 from lifecycle.modelling.baseline import fit_baseline
 from lifecycle.modelling.calibration import fit_calibration, scores
 from lifecycle.modelling.curves import Curves, curves
-from lifecycle.modelling.evaluation import Evaluation, Interval, Predictions, evaluate, paired_difference
+from lifecycle.modelling.evaluation import Evaluation, Interval, Predictions, compare
 from lifecycle.modelling.fitting import FitRows, Parameters
 from lifecycle.modelling.golden import golden_rows
 from lifecycle.modelling.ranking import Outcomes
 from lifecycle.modelling.reference import SCORE, BinnedColumn, Reference, freeze
-from lifecycle.modelling.search import FoldRows, Progress, Trial, search
+from lifecycle.modelling.search import FoldRows, Progress, SearchResult, Trial, search
 from lifecycle.modelling.splits import Split, Window, out_of_time_split, whole_weeks
 from lifecycle.modelling.thresholds import bands_from_capacity
 from lifecycle.modelling.training_set import Examples, labels
@@ -94,7 +94,7 @@ def train(spec: RiskModelSpec, examples: Examples, as_of: dt.date, progress: Pro
     training = _Training(spec, examples, split)
     folds = [training.fold(number) for number in range(len(split.folds))]
     found = search(folds, spec.features, spec.training.search, told)
-    judged = training.judge(found.best)
+    judged = training.judge(found)
     told("judged model", 1, 1)
     released = training.release(found.best, judged)
     told("released model", 1, 1)
@@ -102,6 +102,7 @@ def train(spec: RiskModelSpec, examples: Examples, as_of: dt.date, progress: Pro
     ours = Predictions(judged.holdout_margins, scores(judged.holdout_margins, judged.calibration))
     theirs = fit_baseline(training.fit_rows(split.judged), spec.features).predict(training.features(split.holdout))
     capacity, confidence = spec.decision.review_cards_per_day, spec.gates.confidence
+    evaluation, baseline_evaluation, difference = compare(outcomes, ours, theirs, capacity, confidence=confidence)
     told("evaluation", 1, 1)
     released_scores = scores(judged.holdout_margins, released.calibration)
     return Trained(
@@ -118,9 +119,9 @@ def train(spec: RiskModelSpec, examples: Examples, as_of: dt.date, progress: Pro
         ),
         judged_model_text=judged.text,
         judged_calibration=judged.calibration,
-        evaluation=evaluate(outcomes, ours, capacity, confidence=confidence),
-        baseline_evaluation=evaluate(outcomes, theirs, capacity, confidence=confidence),
-        baseline_difference=paired_difference(outcomes, ours, theirs, capacity, confidence=confidence),
+        evaluation=evaluation,
+        baseline_evaluation=baseline_evaluation,
+        baseline_difference=difference,
         curves=curves(outcomes, ours),
         reference=_reference(spec, examples, released.window, split.holdout, released_scores),
         importance=fitting.importance(released.text),
@@ -161,10 +162,11 @@ class _Training:
         self._spec, self._examples, self._split = spec, examples, split
         self.seed = spec.training.search.seed
 
-    def judge(self, trial: Trial) -> _Judged:
+    def judge(self, found: SearchResult) -> _Judged:
         """Fit the model to judge, and calibrate it on what the folds' models said of their validation windows."""
-        text = self.fit(self._split.judged, trial)
-        margins, is_fraud = self.validation_margins(trial)
+        text = self.fit(self._split.judged, found.best)
+        margins = np.concatenate(found.validation_margins)
+        is_fraud = np.concatenate([self.labels(fold.validation) for fold in self._split.folds])
         calibration = fit_calibration(margins, is_fraud)
         holdout_margins = fitting.margins(text, self.features(self._split.holdout))
         return _Judged(text, calibration, margins, is_fraud, holdout_margins)
@@ -214,15 +216,6 @@ class _Training:
             seed=search_spec.seed,
             num_threads=search_spec.num_threads,
         )
-
-    def validation_margins(self, trial: Trial) -> tuple[FloatArray, BoolArray]:
-        """Margins of the best trial's fold models on their validation windows, and the labels there."""
-        margins, is_fraud = [], []
-        for fold in self._split.folds:
-            validation = self.fit_rows(fold.validation)
-            margins.append(fitting.margins(self.fit(fold.train, trial), validation.features))
-            is_fraud.append(validation.is_fraud)
-        return np.concatenate(margins), np.concatenate(is_fraud)
 
     def counts(self) -> tuple[WindowCount, ...]:
         """Every window's dates, rows and frauds, for evidence."""
