@@ -20,14 +20,12 @@ ROW = "1,2026-01-01 10:00:00,7,70,12.50"
 @pytest.fixture(autouse=True)
 def _nothing_is_ever_kept(warehouse: Warehouse) -> Any:
     """After each test of this file the warehouse is as it was before the refused load."""
-    tables = ("card_transactions", "customers", "loads")
     yield
-    held = {table: warehouse.query(f"from raw.{table}").num_rows for table in tables}
-    loaded_for_reports = held["card_transactions"] == 6
-    assert held == (
-        {"card_transactions": 6, "customers": 0, "loads": 1} if loaded_for_reports else dict.fromkeys(tables, 0)
-    )
-    assert warehouse.query("from raw.fraud_reports").num_rows == 0
+    tables = ("card_transactions", "loads", "fraud_reports", "customers")
+    counts = ", ".join(f"(select count(*) from raw.{table})" for table in tables)
+    held = [column[0].as_py() for column in warehouse.query(f"select {counts}").columns]
+    # Reports need their transactions: those tests load six of them first, from one file.
+    assert held in ([0, 0, 0, 0], [6, 1, 0, 0])
 
 
 @pytest.mark.parametrize(
