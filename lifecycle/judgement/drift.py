@@ -110,21 +110,19 @@ def judge_drift(
         Frozen with the model that made the decisions.
     daily
         Counts in the reference's bins by day of `occurred_at` and column (`modelling.reference.count`); days outside
-        the window are left aside. A day of the window without decisions means no verdict: without it the others' mix of
-        weekdays would be compared with whole weeks.
+        the window are left aside. A day of it without decisions means no verdict, as weekdays would be missing.
     window_end
         The day after the window's last.
     bundle_digest
         The champion whose reference and decisions these are.
     previous
-        The verdict of the day before: while its alarm stands for the same bundle, its onset is kept, since the window
-        moves on and would forget it.
+        The verdict of the day before: its onset is kept while the alarm of the same bundle stands, as the window moves
+        on and would forget it.
     """
     start = window_end - dt.timedelta(days=spec.window_days)
     dates = [start + dt.timedelta(days=offset) for offset in range(spec.window_days)]
     counts = {name: _by_day(daily, dates, name, len(binned.counts)) for name, binned in reference.columns.items()}
     rows_by_day = counts[SCORE].sum(axis=1)
-    rows = int(rows_by_day.sum())
     why_none = _no_verdict(rows_by_day, spec)
     table: dict[str, float] = {}
     if why_none is None:
@@ -138,7 +136,7 @@ def judge_drift(
         bundle_digest=bundle_digest,
         window_start=start.isoformat(),
         window_end=window_end.isoformat(),
-        rows=rows,
+        rows=int(rows_by_day.sum()),
         has_verdict=why_none is None,
         is_alarm=bool(alarmed),
         psi=table,

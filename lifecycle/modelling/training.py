@@ -1,4 +1,12 @@
-"""One training from examples to everything a candidate consists of."""
+"""One training from examples to everything a candidate consists of.
+
+Search and rounds are selected on the validation windows. The judged model is fitted on the window before the holdout,
+calibrated on the validation windows' margins (made by the folds' models, so out of time), and evaluated on the holdout
+once. With ``training.is_refitted`` the released model is then fitted by the same recipe on the last mature days: the
+holdout has judged the procedure, not these trees. Its own margins on later days do not exist yet, so its calibration is
+fitted on every out-of-time margin of the procedure: the folds' and the judged model's on the holdout. Bands and score
+bins come from the judged model's holdout margins on the released calibration's scale.
+"""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -69,13 +77,6 @@ class Trained:
 def train(spec: RiskModelSpec, examples: Examples, as_of: dt.date, progress: Progress | None = None) -> Trained:
     """Search, fit, calibrate, judge on the holdout, and refit on the last mature days.
 
-    Search and rounds are selected on the validation windows. The judged model is fitted on the window before the
-    holdout, calibrated on the validation windows' margins (made by the folds' models, so out of time), and evaluated on
-    the holdout once. With ``training.is_refitted`` the released model is then fitted by the same recipe on the last
-    mature days: the holdout has judged the procedure, not these trees. Its own margins on later days do not exist yet,
-    so its calibration is fitted on every out-of-time margin of the procedure: the folds' and the judged model's on the
-    holdout. Bands and score bins come from the judged model's holdout margins on the released calibration's scale.
-
     Parameters
     ----------
     spec, examples, as_of
@@ -98,13 +99,23 @@ def train(spec: RiskModelSpec, examples: Examples, as_of: dt.date, progress: Pro
     told("judged model", 1, 1)
     released = training.release(found.best, judged)
     told("released model", 1, 1)
+    trained = _trained(spec, training, found, judged, released)
+    told("evaluation", 1, 1)
+    return trained
+
+
+def _trained(
+    spec: RiskModelSpec, training: "_Training", found: SearchResult, judged: "_Judged", released: "_Released"
+) -> Trained:
+    """What the models made and what the holdout says of them."""
+    split = training.split
     outcomes = training.outcomes(split.holdout)
     ours = Predictions(judged.holdout_margins, scores(judged.holdout_margins, judged.calibration))
     theirs = fit_baseline(training.fit_rows(split.judged), spec.features).predict(training.features(split.holdout))
     capacity, confidence = spec.decision.review_cards_per_day, spec.gates.confidence
     evaluation, baseline_evaluation, difference = compare(outcomes, ours, theirs, capacity, confidence=confidence)
-    told("evaluation", 1, 1)
     released_scores = scores(judged.holdout_margins, released.calibration)
+    fitted_on = training.features(released.window)
     return Trained(
         model_text=released.text,
         deciding=Deciding(
@@ -114,16 +125,14 @@ def train(spec: RiskModelSpec, examples: Examples, as_of: dt.date, progress: Pro
             calibration=released.calibration,
             bands=bands_from_capacity(outcomes, released_scores, spec.decision),
         ),
-        golden=golden_rows(
-            training.features(released.window), spec.features, released.text, released.calibration, training.seed
-        ),
+        golden=golden_rows(fitted_on, spec.features, released.text, released.calibration, training.seed),
         judged_model_text=judged.text,
         judged_calibration=judged.calibration,
         evaluation=evaluation,
         baseline_evaluation=baseline_evaluation,
         baseline_difference=difference,
         curves=curves(outcomes, ours),
-        reference=_reference(spec, examples, released.window, split.holdout, released_scores),
+        reference=training.reference(released.window, released_scores),
         importance=fitting.importance(released.text),
         parameters=found.best.parameters,
         rounds=found.best.rounds,
@@ -159,27 +168,27 @@ class _Training:
     """The arrays of one training's windows, and the models fitted on them."""
 
     def __init__(self, spec: RiskModelSpec, examples: Examples, split: Split) -> None:
-        self._spec, self._examples, self._split = spec, examples, split
+        self._spec, self._examples, self.split = spec, examples, split
         self.seed = spec.training.search.seed
 
     def judge(self, found: SearchResult) -> _Judged:
         """Fit the model to judge, and calibrate it on what the folds' models said of their validation windows."""
-        text = self.fit(self._split.judged, found.best)
+        text = self.fit(self.split.judged, found.best)
         margins = np.concatenate(found.validation_margins)
-        is_fraud = np.concatenate([self.labels(fold.validation) for fold in self._split.folds])
+        is_fraud = np.concatenate([self.labels(fold.validation) for fold in self.split.folds])
         calibration = fit_calibration(margins, is_fraud)
-        holdout_margins = fitting.margins(text, self.features(self._split.holdout))
+        holdout_margins = fitting.margins(text, self.features(self.split.holdout))
         return _Judged(text, calibration, margins, is_fraud, holdout_margins)
 
     def release(self, trial: Trial, judged: _Judged) -> _Released:
         """The judged model itself, or its refit on the last mature days."""
         if not self._spec.training.is_refitted:
-            return _Released(judged.text, judged.calibration, self._split.judged)
+            return _Released(judged.text, judged.calibration, self.split.judged)
         calibration = fit_calibration(
             np.concatenate([judged.validation_margins, judged.holdout_margins]),
-            np.concatenate([judged.validation_labels, self.labels(self._split.holdout)]),
+            np.concatenate([judged.validation_labels, self.labels(self.split.holdout)]),
         )
-        return _Released(self.fit(self._split.refit, trial), calibration, self._split.refit)
+        return _Released(self.fit(self.split.refit, trial), calibration, self.split.refit)
 
     def features(self, window: Window) -> FloatArray:
         """A window's features, shape ``(n, n_features)``."""
@@ -196,7 +205,7 @@ class _Training:
 
     def fold(self, number: int) -> FoldRows:
         """A fold's arrays."""
-        fold = self._split.folds[number]
+        fold = self.split.folds[number]
         return FoldRows(self.fit_rows(fold.train), self.fit_rows(fold.validation))
 
     def outcomes(self, window: Window) -> Outcomes:
@@ -217,10 +226,27 @@ class _Training:
             num_threads=search_spec.num_threads,
         )
 
+    def reference(self, fitted_on: Window, released_scores: FloatArray) -> Reference:
+        """Bins of the features over the last whole weeks that the model was fitted on, and of the holdout's scores."""
+        spec, holdout = self._spec, self.split.holdout
+        window = whole_weeks(fitted_on, self._examples.occurred_at)
+        columns: dict[str, BinnedColumn] = {}
+        for position, feature in enumerate(spec.features):
+            levels = len(feature.categories or ()) if feature.dtype == "category" else None
+            columns[feature.name] = freeze(self._examples.features[window.rows, position], spec.drift.bins, levels)
+        columns[SCORE] = freeze(released_scores, spec.drift.bins)
+        return Reference(
+            columns=columns,
+            start=window.start.isoformat(),
+            end=window.end.isoformat(),
+            score_start=holdout.start.isoformat(),
+            score_end=holdout.end.isoformat(),
+        )
+
     def counts(self) -> tuple[WindowCount, ...]:
         """Every window's dates, rows and frauds, for evidence."""
-        named = [("judged", self._split.judged), ("holdout", self._split.holdout), ("refit", self._split.refit)]
-        for number, fold in enumerate(self._split.folds):
+        named = [("judged", self.split.judged), ("holdout", self.split.holdout), ("refit", self.split.refit)]
+        for number, fold in enumerate(self.split.folds):
             named += [(f"train_{number}", fold.train), (f"validation_{number}", fold.validation)]
         return tuple(
             WindowCount(name=name, **window.dates(), rows=len(window.rows), frauds=int(self.labels(window).sum()))
@@ -251,25 +277,6 @@ def predict(model_text: bytes, calibration: Calibration, features: FloatArray) -
 def contract_features(spec: RiskModelSpec) -> tuple[Feature, ...]:
     """The specification's features as the contract that the server reads."""
     return tuple(Feature(**feature.model_dump()) for feature in spec.features)
-
-
-def _reference(
-    spec: RiskModelSpec, examples: Examples, fitted_on: Window, held_out: Window, released_scores: FloatArray
-) -> Reference:
-    """Bins of the features over the last whole weeks that the model was fitted on, and of the holdout's scores."""
-    window = whole_weeks(fitted_on, examples.occurred_at)
-    columns: dict[str, BinnedColumn] = {}
-    for position, feature in enumerate(spec.features):
-        levels = len(feature.categories or ()) if feature.dtype == "category" else None
-        columns[feature.name] = freeze(examples.features[window.rows, position], spec.drift.bins, levels)
-    columns[SCORE] = freeze(released_scores, spec.drift.bins)
-    return Reference(
-        columns=columns,
-        start=window.start.isoformat(),
-        end=window.end.isoformat(),
-        score_start=held_out.start.isoformat(),
-        score_end=held_out.end.isoformat(),
-    )
 
 
 def _untold(stage: str, done: int, total: int) -> None:
