@@ -3,9 +3,12 @@
 import datetime as dt
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from lifecycle.simulator import SimulationConfig, SimulationSummary
 
 app = typer.Typer(help="Make up card transactions, fraud reports, customers and terminals as Parquet files.")
 
@@ -35,10 +38,7 @@ def simulate_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
     """Write simulated days; `lifecycle warehouse load RELATION OUT/RELATION` loads them."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from lifecycle.simulator import SimulationConfig, simulate
+    from lifecycle.simulator import SimulationConfig
 
     config = SimulationConfig(
         customers=customers,
@@ -52,16 +52,7 @@ def simulate_command(
         pattern_change_date=pattern_change_day.date() if pattern_change_day else None,
         testing_share=testing_share,
     )
-    columns = (TextColumn("simulating days"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        bar = bars.add_task("", total=None)
-        summary = simulate(
-            config,
-            out,
-            first_day.date() if first_day else None,
-            last_day.date() if last_day else None,
-            lambda done, total: bars.update(bar, completed=done, total=total),
-        )
+    summary = _simulate(config, out, first_day, last_day)
     if as_json:
         typer.echo(json.dumps(summary.as_document()))
         return
@@ -69,3 +60,24 @@ def simulate_command(
         f"{summary.card_transactions:,} transactions from {summary.first_date} to {summary.last_date}, "
         f"{summary.fraud_share:.2%} fraud, {summary.fraud_reports:,} reports on these days - in {summary.out}"
     )
+
+
+def _simulate(
+    config: "SimulationConfig", out: Path, first_day: dt.datetime | None, last_day: dt.datetime | None
+) -> "SimulationSummary":
+    """Write the days under a progress bar on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from lifecycle.simulator import simulate
+
+    columns = (TextColumn("simulating days"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task("", total=None)
+        return simulate(
+            config,
+            out,
+            first_day.date() if first_day else None,
+            last_day.date() if last_day else None,
+            lambda done, total: bars.update(bar, completed=done, total=total),
+        )

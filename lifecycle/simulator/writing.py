@@ -61,8 +61,7 @@ def simulate(
     """Write the days from `first_date` to `last_date` (both included; ``None`` for all) below `out`.
 
     ``card_transactions/<day>.parquet`` by the day they occurred, ``fraud_reports/<day>.parquet`` by the day they were
-    reported, ``customers/customers.parquet``, ``terminals/terminals.parquet``. A file is whole or not there, and the
-    same days give the same rows, whichever others are written.
+    reported, ``customers/customers.parquet``, ``terminals/terminals.parquet``. A file is whole or not there.
 
     Raises
     ------
