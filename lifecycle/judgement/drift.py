@@ -111,10 +111,8 @@ def judge_drift(
     daily
         Counts in the reference's bins by day of `occurred_at` and column (`modelling.reference.count`); days outside
         the window are left aside. A day of it without decisions means no verdict, as weekdays would be missing.
-    window_end
-        The day after the window's last.
-    bundle_digest
-        The champion whose reference and decisions these are.
+    window_end, bundle_digest
+        The day after the window's last; the champion whose reference and decisions these are.
     previous
         The verdict of the day before: its onset is kept while the alarm of the same bundle stands, as the window moves
         on and would forget it.

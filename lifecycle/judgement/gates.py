@@ -152,43 +152,51 @@ def not_worse_than_champion(
     comparison
         Needed where there is another champion; ``None`` if the champion has seen the whole holdout.
     """
-    required = {"metric": gates.metric, "confidence": gates.confidence, "minimum_frauds": gates.minimum_frauds}
+    is_passed, summary = _against_champion(candidate_digest, champion_digest, comparison, gates)
+    observed: dict[str, object] = {"champion": champion_digest}
+    if comparison is not None:
+        observed |= {
+            "unseen_start": comparison.unseen_start.isoformat(),
+            "unseen_end": comparison.unseen_end.isoformat(),
+            "rows": comparison.rows,
+            "frauds": comparison.frauds,
+        }
+        if comparison.difference is not None:
+            observed |= _observed(comparison.difference[gates.metric])
+        if not is_passed and _is_thin(comparison, gates):
+            possible = comparison.champion_trained_until + dt.timedelta(days=training.holdout_days + maturity_days)
+            summary += f"; the whole holdout is unseen from as_of {possible} on"
+    return Verdict(
+        gate=NOT_WORSE_THAN_CHAMPION,
+        is_passed=is_passed,
+        summary=summary,
+        observed=observed,
+        required={"metric": gates.metric, "confidence": gates.confidence, "minimum_frauds": gates.minimum_frauds},
+    )
 
-    def verdict(is_passed: bool, summary: str, observed: dict[str, object] | None = None) -> Verdict:
-        return Verdict(
-            gate=NOT_WORSE_THAN_CHAMPION,
-            is_passed=is_passed,
-            summary=summary,
-            observed={"champion": champion_digest, **(observed or {})},
-            required=required,
-        )
 
+def _against_champion(
+    candidate_digest: str, champion_digest: str | None, comparison: ChampionComparison | None, gates: GatesSpec
+) -> tuple[bool, str]:
     if champion_digest is None:
-        return verdict(True, "there is no champion to compare with")
+        return True, "there is no champion to compare with"
     if candidate_digest == champion_digest:
-        return verdict(True, "the candidate is the champion, to the byte")
+        return True, "the candidate is the champion, to the byte"
     if comparison is None:
-        return verdict(False, "not enough evidence: the champion was fitted on all days of the holdout")
-    seen: dict[str, object] = {
-        "unseen_start": comparison.unseen_start.isoformat(),
-        "unseen_end": comparison.unseen_end.isoformat(),
-        "rows": comparison.rows,
-        "frauds": comparison.frauds,
-    }
-    if comparison.frauds < gates.minimum_frauds or comparison.difference is None:
-        possible = comparison.champion_trained_until + dt.timedelta(days=training.holdout_days + maturity_days)
-        return verdict(
-            False,
+        return False, "not enough evidence: the champion was fitted on all days of the holdout"
+    if _is_thin(comparison, gates) or comparison.difference is None:
+        return False, (
             f"not enough evidence: {comparison.frauds} frauds on the days that neither model has seen, "
-            f"below {gates.minimum_frauds}; the whole holdout is unseen from as_of {possible} on",
-            seen,
+            f"below {gates.minimum_frauds}"
         )
     interval = comparison.difference[gates.metric]
     is_passed = bool(interval.high >= 0)
     word = "not below" if is_passed else "below"
-    return verdict(
-        is_passed, f"{gates.metric} {word} the champion's: {_text(interval)}", {**seen, **_observed(interval)}
-    )
+    return is_passed, f"{gates.metric} {word} the champion's: {_text(interval)}"
+
+
+def _is_thin(comparison: ChampionComparison, gates: GatesSpec) -> bool:
+    return comparison.frauds < gates.minimum_frauds
 
 
 def _text(interval: Interval) -> str:

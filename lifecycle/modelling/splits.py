@@ -85,37 +85,29 @@ def out_of_time_split(occurred_at: TimeArray, as_of: dt.date, training: Training
     start, end = training_window(as_of, training, maturity_days)
     _require_history(occurred_at, start, as_of)
     gap = dt.timedelta(days=maturity_days)
-    train, validation = dt.timedelta(days=training.train_days), dt.timedelta(days=training.validation_days)
-    step = dt.timedelta(days=training.fold_step_days)
+    train = dt.timedelta(days=training.train_days)
     holdout_start = end - dt.timedelta(days=training.holdout_days)
-
-    def window(first: dt.date, last: dt.date, known_at: dt.date, name: str) -> Window:
-        inside = np.flatnonzero((occurred_at >= instant(first)) & (occurred_at < instant(last)))
-        if not inside.size:
-            raise LifecycleError(
-                f"Expected examples in the {name} window [{first}, {last}) of as_of {as_of}, got none "
-                "- at the training set"
-            )
-        return Window(first, last, known_at, inside.astype(np.int64))
-
     folds = []
     for number in range(training.validation_folds):
-        validation_end = holdout_start - gap - number * step
-        validation_start = validation_end - validation
+        validation_end = holdout_start - gap - number * dt.timedelta(days=training.fold_step_days)
+        validation_start = validation_end - dt.timedelta(days=training.validation_days)
         train_end = validation_start - gap
-        folds.append(
-            Fold(
-                train=window(train_end - train, train_end, validation_start, f"training (fold {number})"),
-                validation=window(validation_start, validation_end, holdout_start, f"validation (fold {number})"),
-            )
-        )
+        learned = _window(occurred_at, train_end - train, train_end, validation_start)
+        folds.append(Fold(learned, _window(occurred_at, validation_start, validation_end, holdout_start)))
     judged_end = holdout_start - gap
     return Split(
         folds=tuple(folds),
-        judged=window(judged_end - train, judged_end, holdout_start, "training"),
-        holdout=window(holdout_start, end, as_of, "holdout"),
-        refit=window(end - train, end, as_of, "refit"),
+        judged=_window(occurred_at, judged_end - train, judged_end, holdout_start),
+        holdout=_window(occurred_at, holdout_start, end, as_of),
+        refit=_window(occurred_at, end - train, end, as_of),
     )
+
+
+def _window(occurred_at: TimeArray, start: dt.date, end: dt.date, known_at: dt.date) -> Window:
+    rows = np.flatnonzero((occurred_at >= instant(start)) & (occurred_at < instant(end)))
+    if not rows.size:
+        raise LifecycleError(f"Expected examples in the window [{start}, {end}), got none - at the training set")
+    return Window(start, end, known_at, rows.astype(np.int64))
 
 
 def _require_history(occurred_at: TimeArray, start: dt.date, as_of: dt.date) -> None:
