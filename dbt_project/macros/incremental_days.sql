@@ -1,6 +1,6 @@
 {#-
     Incremental strategy `days`: the days of this build are deleted and inserted in one transaction, so that a row that
-    has vanished from the source vanishes here, too (delete+insert by key would keep it).
+    has vanished from the source vanishes here, too (delete+insert by key would keep it). A model whose `meta` names `look_back_days` makes as many days before them anew.
 -#}
 {% macro get_incremental_days_sql(arg_dict) %}
     {{- return(adapter.dispatch('get_incremental_days_sql')(arg_dict)) -}}
@@ -8,9 +8,10 @@
 
 {#- dbt-duckdb runs a model's statements in one transaction. -#}
 {% macro default__get_incremental_days_sql(arg_dict) %}
+    {%- set look_back_days = (config.get('meta') or {}).get('look_back_days', 0) -%}
     {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
     delete from {{ arg_dict['target_relation'] }}
-    where {{ days_built('occurred_at') }};
+    where {{ days_built('occurred_at', look_back_days=look_back_days) }};
 
     insert into {{ arg_dict['target_relation'] }} ({{ columns }})
     (

@@ -99,7 +99,7 @@ def _build_selected(context: dg.AssetExecutionContext, everything: AbstractSet[d
     selected = {node: key for node, key in checks.items() if key in context.selected_asset_check_keys}
     context.log.info(f"building the days [{start_date}, {end_date})")
     warehouse = open_warehouse(Settings())
-    with warehouse.exclusive(f"run {context.run_id[:8]}: building features"):
+    with warehouse.exclusive(f"run {context.run.run_id[:8]}: building features"):
         run = run_build(
             Settings(),
             start_date,

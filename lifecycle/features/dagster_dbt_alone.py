@@ -6,11 +6,15 @@ own and every node of the manifest. To be removed when dagster-dbt imports dbt l
 """
 
 import sys
+import warnings
 
 _imported = sys.modules.get("dbt.version")
 sys.modules["dbt.version"] = None  # type: ignore[assignment] # makes its import fail
 try:
-    from dagster_dbt import DagsterDbtTranslator, dbt_assets
+    with warnings.catch_warnings():
+        # dagster-dbt imports sqlglot, which imports sqlglotrs where it is installed, which announces its end.
+        warnings.filterwarnings("ignore", "sqlglotrs is deprecated", DeprecationWarning)
+        from dagster_dbt import DagsterDbtTranslator, dbt_assets
 finally:
     if _imported is None:
         del sys.modules["dbt.version"]

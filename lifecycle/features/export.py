@@ -80,5 +80,6 @@ def _write(warehouse: Warehouse, sql: str, out: Path) -> int:
     except OSError as error:
         raise LifecycleError(f"Expected to write {out}, got {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.exists():
+            temporary.unlink()
     return rows

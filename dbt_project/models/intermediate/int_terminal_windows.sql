@@ -13,26 +13,29 @@ transactions as (
 
 ),
 
-fraud_reports as (
+reported_transactions as (
 
-    select * from {{ ref('stg_fraud_reports') }}
+    select
+        *,
+        {{ microseconds('occurred_at') }} as occurred_us
+    from {{ ref('int_reported_transactions') }}
+    where {{ days_built('occurred_at', look_back_days=longest_days) }}
 
 ),
 
+-- A plain fraud is of an amount that is nothing unusual for the card: the terminal is the likelier cause.
 frauds as (
 
     select
-        transactions.transaction_id,
-        transactions.terminal_id,
-        transactions.occurred_us,
-        transactions.occurred_us + {{ days_in_microseconds(report_delay_days()) }} as matured_us,
+        transaction_id,
+        terminal_id,
+        occurred_us,
+        case when customer_amount_ratio_30d < 2 then 1 else 0 end as is_plain,
+        occurred_us + {{ days_in_microseconds(report_delay_days()) }} as matured_us,
         greatest(
-            transactions.occurred_us + {{ days_in_microseconds(report_delay_days()) }},
-            {{ microseconds('fraud_reports.reported_at') }}
+            occurred_us + {{ days_in_microseconds(report_delay_days()) }}, {{ microseconds('reported_at') }}
         ) as counts_from_us
-    from fraud_reports
-    inner join transactions
-        on fraud_reports.transaction_id = transactions.transaction_id
+    from reported_transactions
 
 ),
 
@@ -44,7 +47,8 @@ fraud_changes as (
         terminal_id,
         matured_us as changes_us,
         occurred_us as matured_fraud_us,
-        cast(null as bigint) as known_fraud_us
+        cast(null as bigint) as known_fraud_us,
+        0 as plain_change
         {%- for days in window_days %},
         0 as change_{{ days }}d
         {%- endfor %}
@@ -56,7 +60,8 @@ fraud_changes as (
         terminal_id,
         counts_from_us as changes_us,
         cast(null as bigint) as matured_fraud_us,
-        occurred_us as known_fraud_us
+        occurred_us as known_fraud_us,
+        is_plain as plain_change
         {%- for days in window_days %},
         1 as change_{{ days }}d
         {%- endfor %}
@@ -72,7 +77,8 @@ fraud_changes as (
             occurred_us + {{ days_in_microseconds(report_delay_days() + leaving_days) }}
         ) as changes_us,
         cast(null as bigint) as matured_fraud_us,
-        cast(null as bigint) as known_fraud_us
+        cast(null as bigint) as known_fraud_us,
+        {{ '-is_plain' if leaving_days == window_days | max else 0 }} as plain_change
         {%- for days in window_days %},
         {{ -1 if days == leaving_days else 0 }} as change_{{ days }}d
         {%- endfor %}
@@ -87,7 +93,8 @@ fraud_moments as (
         terminal_id,
         changes_us,
         max(matured_fraud_us) as matured_fraud_us,
-        max(known_fraud_us) as known_fraud_us
+        max(known_fraud_us) as known_fraud_us,
+        sum(plain_change) as plain_change
         {%- for days in window_days %},
         sum(change_{{ days }}d) as change_{{ days }}d
         {%- endfor %}
@@ -133,7 +140,12 @@ fraud_states as (
             partition by fraud_moments.terminal_id
             order by fraud_moments.changes_us
             rows between unbounded preceding and current row
-        ) as last_known_fraud_us
+        ) as last_known_fraud_us,
+        sum(fraud_moments.plain_change) over (
+            partition by fraud_moments.terminal_id
+            order by fraud_moments.changes_us
+            rows between unbounded preceding and current row
+        ) as plain_fraud_count
         {%- for days in window_days %},
         sum(fraud_moments.change_{{ days }}d) over (
             partition by fraud_moments.terminal_id
@@ -196,7 +208,8 @@ known_frauds as (
         last_changes.transaction_id,
         fraud_states.last_unreported_us,
         fraud_states.last_matured_fraud_us,
-        fraud_states.last_known_fraud_us
+        fraud_states.last_known_fraud_us,
+        fraud_states.plain_fraud_count
         {%- for days in window_days %},
         fraud_states.fraud_count_{{ days }}d
         {%- endfor %}
@@ -252,7 +265,8 @@ known as (
         greatest(
             coalesce(windowed.last_genuine_us, 0), coalesce(known_frauds.last_matured_fraud_us, 0)
         ) as last_matured_us,
-        coalesce(known_frauds.last_known_fraud_us, 0) as last_known_fraud_us
+        coalesce(known_frauds.last_known_fraud_us, 0) as last_known_fraud_us,
+        coalesce(known_frauds.plain_fraud_count, 0) as plain_fraud_count
     from windowed
     left join known_frauds
         on windowed.transaction_id = known_frauds.transaction_id
@@ -282,7 +296,8 @@ final as (
                 when last_known_fraud_us > window_starts_us and last_known_fraud_us = last_matured_us then 1
                 else 0
             end as integer
-        ) as is_terminal_last_fraud
+        ) as is_terminal_last_fraud,
+        cast(plain_fraud_count as bigint) as terminal_plain_fraud_count_{{ window_days | max }}d
     from known
 
 )

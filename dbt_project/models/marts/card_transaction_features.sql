@@ -55,7 +55,8 @@ final as (
         customer_windows.customer_amount_ratio_30d,
         customer_windows.customer_max_amount_ratio_7d,
         terminal_windows.terminal_hours_since_genuine,
-        terminal_windows.is_terminal_last_fraud
+        terminal_windows.is_terminal_last_fraud,
+        terminal_windows.terminal_plain_fraud_count_30d
     from transactions
     inner join customer_windows
         on transactions.transaction_id = customer_windows.transaction_id

@@ -1,0 +1,63 @@
+"""The features' SQL against the plainest Python, and by days against the whole."""
+
+import datetime as dt
+import itertools
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.features.generated import DAYS, FIRST_DAY, RawRows, generate
+from tests.features.in_process import InProcessBuild
+from tests.features.oracle import expected_features
+
+LAST = FIRST_DAY + dt.timedelta(days=DAYS)
+PROPERTY = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(scope="module")
+def whole(compiled: Path, raw_rows: RawRows) -> pa.Table:
+    built = InProcessBuild(compiled, raw_rows)
+    built.build(FIRST_DAY, LAST)
+    return built.features()
+
+
+@PROPERTY
+@given(seed=st.integers(0, 2**32 - 1))
+def test_each_feature_is_its_definition_whatever_the_microsecond(compiled: Path, seed: int) -> None:
+    rows = generate(seed, rows=250, customers=3, terminals=2)
+    built = InProcessBuild(compiled, rows)
+    built.build(FIRST_DAY, LAST)
+    found = {row["transaction_id"]: row for row in built.features().to_pylist()}
+    expected = expected_features(rows.transactions.to_pylist(), rows.reports.to_pylist())
+    assert found.keys() == expected.keys()
+    for transaction_id, features in expected.items():
+        assert {name: found[transaction_id][name] for name in features} == features
+
+
+@PROPERTY
+@given(
+    cuts=st.sets(st.integers(1, DAYS - 1), max_size=6),
+    order=st.randoms(use_true_random=False),
+    again=st.tuples(st.integers(0, DAYS - 1), st.integers(1, DAYS)),
+)
+def test_a_backfill_in_any_split_and_order_gives_the_rows_of_the_whole_to_the_bit(
+    compiled: Path, raw_rows: RawRows, whole: pa.Table, cuts: set[int], order: object, again: tuple[int, int]
+) -> None:
+    edges = [0, *sorted(cuts), DAYS]
+    ranges = list(itertools.pairwise(edges))
+    order.shuffle(ranges)  # type: ignore[attr-defined] # hypothesis's own random
+    built = InProcessBuild(compiled, raw_rows)
+    for start, end in [*ranges, (min(again), max(again) + 1)]:
+        built.build(FIRST_DAY + dt.timedelta(days=start), FIRST_DAY + dt.timedelta(days=end))
+    assert built.features().equals(whole)
+
+
+def test_the_generated_rows_hit_the_cases_that_matter(raw_rows: RawRows, whole: pa.Table) -> None:
+    occurred = raw_rows.transactions.group_by(["customer_id", "occurred_at"]).aggregate([("transaction_id", "count")])
+    assert max(occurred.column("transaction_id_count").to_pylist()) >= 3
+    assert len(set(whole.column("is_terminal_last_fraud").to_pylist())) == 2
+    assert {row["terminal_hours_since_genuine"] for row in whole.to_pylist()} >= {168.0, 888.0}
+    assert whole.num_rows == raw_rows.transactions.num_rows
