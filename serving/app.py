@@ -64,7 +64,17 @@ def create_app(settings: ServingSettings) -> FastAPI:
             await asyncio.to_thread(log.close)
 
     # Closed by default: what the documentation pages would say of the raw routes is at /v1/models/{model}.
-    app = FastAPI(title="Risk model server", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    # FastAPI's own telemetry would send an exception's text, and so maybe a customer's value, to whatever the
+    # environment names; `/metrics` is what this server tells.
+    telemetry = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+    app = FastAPI(
+        title="Risk model server",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        telemetry=telemetry,  # type: ignore[arg-type]  # a plain dictionary: older versions have no type for it
+    )
     app.router.routes.extend(score_routes(scoring, metrics, settings.max_body_bytes))
     app.router.routes.extend(model_routes(slots))
     app.router.routes.extend(health_routes(slots, log, settings.required_models))

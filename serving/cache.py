@@ -85,7 +85,8 @@ class Cache:
         flush_folder(self._bundles)
 
     def prune(self, wanted: set[str]) -> None:
-        """Remove the bundles that no held release names, and what dead writers left behind."""
+        """Remove all bundles but those `wanted` and those that a held release names, loaded or not."""
+        named = {path.read_bytes() for path in self._held.glob("*.json")}
         for folder in self._bundles.iterdir():
-            if folder.name not in wanted:
+            if folder.name not in wanted and not any(folder.name.encode() in content for content in named):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -103,6 +103,7 @@ class DecisionLog:
         self._max_pending = max_pending
         self._open_segment = open_segment
         self._encoder = msgspec.json.Encoder()
+        self._gathered: list[_Append] = []
         self._pending: list[_Append] = []
         self._changed = threading.Condition()
         self._is_closing = False
@@ -168,9 +169,10 @@ class DecisionLog:
         self._unanswered[answered] = time.monotonic()
         if self._watch is None:
             self._watch = loop.call_later(_WATCH_SECONDS, self._refuse_stalled)
-        with self._changed:
-            self._pending.append(_Append(self._encoder.encode(record) + b"\n", answered, loop))
-            self._changed.notify()
+        if not self._gathered:
+            # Handed over once for all that the loop takes in this turn: waking the writer costs more than a score.
+            loop.call_soon(self._hand_over)
+        self._gathered.append(_Append(self._encoder.encode(record) + b"\n", answered, loop))
         try:
             await answered
         finally:
@@ -178,6 +180,7 @@ class DecisionLog:
 
     def close(self) -> None:
         """Write what is pending, seal, and give the folder up; call it off the event loop's thread."""
+        self._hand_over()
         with self._changed:
             self._is_closing = True
             self._changed.notify()
@@ -186,6 +189,12 @@ class DecisionLog:
         if self._lock_descriptor is not None:
             os.close(self._lock_descriptor)
             self._lock_descriptor = None
+
+    def _hand_over(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        with self._changed:
+            self._pending += gathered
+            self._changed.notify()
 
     def _refuse_stalled(self) -> None:
         """Refuse, on the event loop, the appends that have waited too long; again while any waits."""

@@ -75,6 +75,15 @@ class Status:
     failure: Failure | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """A champion that was replaced and is still in memory: requests that began with it end with it."""
+
+    model: str
+    status: Status
+    champion: Champion
+
+
 def should_load(serving_digest: str | None, aspired_digest: str, failure: Failure | None, now: float) -> bool:
     """Whether to load the aspired release: it is not the serving one, and did not fail a moment ago."""
     if aspired_digest == serving_digest:
@@ -113,7 +122,7 @@ class Slots:
         self._keys = keys
         self._champions: dict[str, Champion] = {}
         self._statuses: dict[str, Status] = {}
-        self._retired: list[Champion] = []
+        self._retired: list[Retired] = []
         self.poll_failure: str | None = None
         self.polled_at: float | None = None
         self.load_failures = 0
@@ -127,6 +136,11 @@ class Slots:
     def statuses(self) -> dict[str, Status]:
         """How each known model stands; replaced as a whole, never changed."""
         return self._statuses
+
+    @property
+    def retired(self) -> list["Retired"]:
+        """What the last poll replaced; its memory goes with the next one."""
+        return self._retired
 
     def champion(self, model: str) -> Champion:
         """The model that answers.
@@ -156,7 +170,7 @@ class Slots:
     def advance(self) -> None:
         """Poll the store once and load what is new; a failure is remembered and changes nothing else."""
         # What the last swap replaced: no request came in on it since, so its memory goes here and not on the loop.
-        self._retired.clear()
+        self._retired = []
         held = {model: champion.held for model, champion in self._champions.items()}
         try:
             aspired = self._source.poll(held)
@@ -169,6 +183,8 @@ class Slots:
         self.polled_at = time.monotonic()
         for model, outcome in aspired.items():
             self._approach(model, outcome)
+        if self._retired:
+            self._cache.prune({champion.bundle_digest for champion in self._champions.values()})
 
     def _approach(self, model: str, outcome: Held | ContractError) -> None:
         status, champion = self._statuses.get(model), self._champions.get(model)
@@ -190,7 +206,6 @@ class Slots:
         try:
             champion = self._prepared(held)
             if not is_cached:
-                self._cache.keep(champion.bundle_digest, champion.model.bundle.files)
                 self._cache.hold(held)
         except (ContractError, OSError) as error:
             self._set_error(model, error, failed_again(held.digest, before.failure, time.monotonic()))
@@ -200,8 +215,8 @@ class Slots:
         self._set(model, moved(self._statuses[model], "ready", error=None, failure=None))
         logger.info("%s: release %d answers, bundle %s", model, number, champion.bundle_digest)
         if replaced is not None:
-            self._retired.append(replaced)
-        self._cache.prune({champion.bundle_digest for champion in self._champions.values()})
+            ready = Status("ready", dt.datetime.now(dt.UTC), replaced.release_number)
+            self._retired.append(Retired(model, moved(ready, "retired"), replaced))
 
     def _prepared(self, held: Held) -> Champion:
         release = held.release
@@ -220,7 +235,9 @@ class Slots:
                 return verify_bundle(bundle_digest, cached, self._keys)
             except ContractError as error:
                 logger.warning("the cached bundle does not hold, reading the store's: %s", error)
-        return verify_bundle(bundle_digest, self._source.bundle(bundle_digest), self._keys)
+        bundle = verify_bundle(bundle_digest, self._source.bundle(bundle_digest), self._keys)
+        self._cache.keep(bundle_digest, bundle.files)
+        return bundle
 
     def _set(self, model: str, status: Status) -> None:
         self._statuses = {**self._statuses, model: status}

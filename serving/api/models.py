@@ -19,7 +19,11 @@ def model_routes(slots: Slots) -> list[Route]:
     async def list_models(_request: Request) -> Response:
         champions = slots.champions
         models = [summary(model, status, champions.get(model)) for model, status in sorted(slots.statuses.items())]
-        return JsonResponse(msgspec.json.encode({"models": models}))
+        retired = [
+            {"model": each.model, "state": each.status.state, "release_number": each.champion.release_number}
+            for each in slots.retired
+        ]
+        return JsonResponse(msgspec.json.encode({"models": models, "retired": retired}))
 
     async def describe_model(request: Request) -> Response:
         model = request.path_params["model"]

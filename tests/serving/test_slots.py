@@ -1,3 +1,4 @@
+import datetime as dt
 import shutil
 from pathlib import Path
 
@@ -56,8 +57,6 @@ def test_a_failed_release_is_tried_again_ever_more_rarely() -> None:
 @pytest.mark.parametrize("before", list(TRANSITIONS))
 @pytest.mark.parametrize("after", list(TRANSITIONS))
 def test_only_the_transitions_of_the_table_happen(before: State, after: State) -> None:
-    import datetime as dt
-
     status = Status(before, dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
     if after in TRANSITIONS[before]:
         assert moved(status, after).state == after
@@ -252,3 +251,30 @@ def test_a_bundle_of_another_model_is_refused(store: SmallStore) -> None:
     resign(store, 1, champion=msgspec.structs.replace(release.champion, bundle_digest=other))
     slots.advance()
     assert "Expected a bundle of card_fraud, got one of credit" in str(slots.statuses[MODEL].error)
+
+
+def test_two_models_restart_from_the_cache_alone(store: SmallStore) -> None:
+    slots = slots_of(store)
+    store.publish(1)
+    store.publish(2, "credit")
+    slots.advance()
+    store.publish(3)
+    slots.advance()
+    shutil.rmtree(store.settings.release_store)
+    restarted = slots_of(store)
+    restarted.restore()
+    assert {model: champion.release_number for model, champion in restarted.champions.items()} == {
+        MODEL: 2,
+        "credit": 1,
+    }
+
+
+def test_what_was_replaced_is_retired_until_the_next_poll(store: SmallStore) -> None:
+    slots = slots_of(store)
+    store.publish(1)
+    slots.advance()
+    store.publish(2)
+    slots.advance()
+    assert [(each.champion.release_number, each.status.state) for each in slots.retired] == [(1, "retired")]
+    slots.advance()
+    assert slots.retired == []
