@@ -61,7 +61,8 @@ class SearchSpec(SpecModel):
     trials: Annotated[int, Field(ge=1, le=1000)]
     seed: int = 20180401
     metric: Literal["average_precision", "roc_auc"] = "average_precision"
-    num_threads: Annotated[int, Field(ge=1)] = 2
+    num_threads: Annotated[int, Field(ge=1)] = 1
+    """Of one fit; the folds of a search grow side by side, each with as many."""
 
 
 class TrainingSpec(SpecModel):
@@ -147,7 +148,8 @@ class RetrainingSpec(SpecModel):
 
     is_enabled: bool = True
     minimum_new_frauds: Annotated[int, Field(ge=1)] = 50
-    """Matured frauds that occurred since the onset of the drift."""
+    """Matured frauds since the onset of the drift that lie before the holdout of a training now: what the judged model
+    can learn from. With fewer, the gates would judge a procedure that has not seen the change."""
     cooldown_days: Annotated[int, Field(ge=0)] = 7
     """Days of `as_of` between two retrainings."""
     poll_seconds: Annotated[int, Field(ge=1)] = 60

@@ -19,10 +19,12 @@ from lifecycle.assets.plots import psi_plot
 from lifecycle.assets.resources import Installation
 from lifecycle.judgement.drift import DriftVerdict, PerformanceVerdict
 from lifecycle.judgement.retraining import learns_from
+from lifecycle.modelling.splits import judged_end
 from lifecycle.publishing.drift_report import write_drift_report
 from lifecycle.spec import RiskModelSpec
+from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.decisions import daily_decisions, decided, load_decisions
-from lifecycle.warehouse.examples import MARTS, matured_frauds
+from lifecycle.warehouse.examples import MARTS, known_frauds
 
 Body = Callable[[dg.AssetExecutionContext, Installation], Iterator[Materialized]]
 
@@ -36,7 +38,7 @@ class MonitoringVerdict:
     reason: str
     onset: str | None
     new_frauds: int
-    """Matured frauds since the onset that the champion was not fitted on."""
+    """Frauds since the onset that the champion was not fitted on and the judged model of a training now would be."""
     champion: str
     champion_trained_until: str
     traffic: DriftVerdict
@@ -200,12 +202,17 @@ def monitoring_verdict(
         is_alarm=bool(alarms),
         reason="; ".join(alarm.reason for alarm in alarms) or traffic.reason,
         onset=onset,
-        new_frauds=matured_frauds(warehouse, spec, learns_from(date_of(onset), trained_until), as_of) if onset else 0,
+        new_frauds=_new_frauds(spec, warehouse, learns_from(date_of(onset), trained_until), as_of) if onset else 0,
         champion=standing.champion.bundle_digest,
         champion_trained_until=trained_until.isoformat(),
         traffic=traffic,
         performance=performance,
     )
+
+
+def _new_frauds(spec: RiskModelSpec, warehouse: Warehouse, start: dt.date, as_of: dt.date) -> int:
+    end = judged_end(as_of, spec.training, spec.label.maturity_days)
+    return known_frauds(warehouse, spec, start, end, as_of) if start < end else 0
 
 
 def _alert_on_change(

@@ -8,7 +8,7 @@ from lifecycle.spec import RiskModelSpec
 LONGEST_WINDOW_DAYS = 37
 """Terminal windows of 30 days, delayed by 7: before that, counts grow with the data and would look like drift."""
 QUIET_DAYS = 7
-CHANGED_DAYS = 14
+CHANGED_DAYS = 17
 DAYS_AHEAD = 2
 """Days that lie between the last simulated day and the day of the first start."""
 

@@ -13,8 +13,8 @@ class RetrainingState:
 
     `as_of` is the cut-off a training now would have. `alarm_reason`, `alarm_bundle` and `onset` come from the newest
     monitoring verdict that is an alarm, ``None`` where none stands; `champion_bundle` is what serves now, fitted on the
-    days before `champion_trained_until`. `new_frauds` are frauds that occurred from `learns_from` on and are mature at
-    `as_of`. `last_ordered_as_of` is that of the last training by alarm, whatever became of it.
+    days before `champion_trained_until`. `new_frauds` are frauds that occurred from `learns_from` on and before the
+    holdout of a training now. `last_ordered_as_of` is that of the last training by alarm, whatever became of it.
     """
 
     model: str

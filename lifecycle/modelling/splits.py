@@ -64,6 +64,19 @@ def training_window(as_of: dt.date, training: TrainingSpec, maturity_days: int) 
     return end - dt.timedelta(days=training.span_days(maturity_days)), end
 
 
+def judged_end(as_of: dt.date, training: TrainingSpec, maturity_days: int) -> dt.date:
+    """End (exclusive) of the days that the judged model of a training at `as_of` is fitted on: a gap before the holdout.
+
+    Examples
+    --------
+    >>> from lifecycle.spec import SearchSpec
+    >>> training = TrainingSpec(train_days=7, validation_days=7, holdout_days=7, search=SearchSpec(trials=1))
+    >>> str(judged_end(dt.date(2018, 8, 29), training, maturity_days=7))
+    '2018-08-08'
+    """
+    return as_of - dt.timedelta(days=maturity_days + training.holdout_days + maturity_days)
+
+
 def out_of_time_split(occurred_at: TimeArray, as_of: dt.date, training: TrainingSpec, maturity_days: int) -> Split:
     """Cut a training set into its windows.
 

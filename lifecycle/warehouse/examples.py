@@ -86,10 +86,9 @@ def newest_event(warehouse: Warehouse, end: dt.date) -> dt.datetime | None:
     return newest
 
 
-def matured_frauds(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, as_of: dt.date) -> int:
-    """Frauds that occurred from `start` on, are mature at `as_of` and were reported before it."""
+def known_frauds(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, as_of: dt.date) -> int:
+    """Frauds that occurred in ``[start, end)`` and were reported before `as_of`."""
     occurred_at = spec.columns.occurred_at
-    end = as_of - dt.timedelta(days=spec.label.maturity_days)
     rows = warehouse.query(
         f"""
         select count(*) as row_count
