@@ -53,7 +53,6 @@ def defs() -> dg.Definitions:
     job = dg.define_asset_job(
         "features",
         selection=dg.AssetSelection.assets(*built.keys),
-        partitions_def=feature_days,
         description="Builds and tests the features of a range of days.",
     )
     # Stopped until someone starts it: it holds the warehouse while it runs, and yesterday has rows only where something
