@@ -1,18 +1,20 @@
 """dbt as a child process: DuckDB keeps a file open for as long as its process lives, and dbt's globals are its own."""
 
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from os import environ
 from pathlib import Path
 from typing import Any
 
+from lifecycle.crash_points import crash_point
 from lifecycle.errors import LifecycleError
 from lifecycle.features.project import dbt_environment
 from lifecycle.settings import Settings
+from lifecycle.warehouse.lock import lock_of
 
 COLUMNS_CHANGED = "its columns are not those of the table that was built before"
 FAILED_STATUSES = frozenset({"error", "fail", "runtime error"})
@@ -114,10 +116,13 @@ def run_dbt(
     (target_path / "run_results.json").unlink(missing_ok=True)
     started = time.perf_counter()
     complaints: list[str] = []
+    descriptor = lock_of(settings.warehouse_path).descriptor if os.name == "posix" else None
     process = subprocess.Popen(
         [sys.executable, "-m", "lifecycle.features.dbt_process", "--log-format", "json", *arguments],
         cwd=settings.dbt_project_dir,
-        env={**environ, **dbt_environment(settings, target_path), **(variables or {})},
+        # Should this process be killed, dbt has the warehouse's file open a moment longer, and keeps the lock as long.
+        pass_fds=() if descriptor is None else (descriptor,),
+        env={**os.environ, **dbt_environment(settings, target_path), **(variables or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -149,16 +154,21 @@ def _follow(line: str, complaints: list[str], on_node: OnNode | None) -> None:
         return
     if info.get("level") == "error" and "node_info" not in data:
         complaints.append(info.get("msg", ""))
-    if on_node is not None and info.get("name") in {"LogModelResult", "LogTestResult"}:
-        on_node(
-            NodeRun(
-                unique_id=data["node_info"]["unique_id"],
-                status=str(data["status"]),
-                seconds=float(data.get("execution_time", 0)),
-                index=int(data.get("index", 0)),
-                total=int(data.get("total") or data.get("num_models") or 0),
-            )
-        )
+    if info.get("name") in {"LogModelResult", "LogTestResult"}:
+        crash_point("features.node_ended")
+        if on_node is not None:
+            on_node(_logged_node(data))
+
+
+def _logged_node(data: Mapping[str, Any]) -> NodeRun:
+    """A node as dbt's log tells its end."""
+    return NodeRun(
+        unique_id=data["node_info"]["unique_id"],
+        status=str(data["status"]),
+        seconds=float(data.get("execution_time", 0)),
+        index=int(data.get("index", 0)),
+        total=int(data.get("total") or data.get("num_models") or 0),
+    )
 
 
 def _read_results(path: Path) -> tuple[NodeRun, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lifecycle.crash_points import crash_point
 from lifecycle.errors import LifecycleError
 from lifecycle.settings import Settings
 from lifecycle.spec import read_model
@@ -76,6 +77,7 @@ def _write(warehouse: Warehouse, sql: str, out: Path) -> int:
             for batch in warehouse.batches(sql):
                 writer.write_batch(batch)
                 rows += batch.num_rows
+        crash_point("features.export_written")
         temporary.replace(out)
     except OSError as error:
         raise LifecycleError(f"Expected to write {out}, got {error.strerror or error}") from error

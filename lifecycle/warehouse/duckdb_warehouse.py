@@ -139,7 +139,8 @@ class DuckDBWarehouse:
             connection = duckdb.connect(str(path), config=self._config())
             self._lock.open_connections += 1
             try:
-                connection.execute("set TimeZone = 'UTC'")
+                # After two seconds DuckDB would draw its progress on stdout, which belongs to answers in JSON.
+                connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
                 yield DuckDBSession(connection)
             finally:
                 self._lock.open_connections -= 1

@@ -59,6 +59,13 @@ class WarehouseLock:
         finally:
             self._threads.release()
 
+    @property
+    def descriptor(self) -> int | None:
+        """The lock's open file, ``None`` while it is free; a child that inherits it keeps the lock if we are killed."""
+        # filelock has no public name for it.
+        descriptor: int | None = self._processes._context.lock_file_fd
+        return descriptor
+
     def _wait_for_threads(self, purpose: str) -> None:
         started, pause = time.monotonic(), FIRST_NOTICE_SECONDS
         while not self._threads.acquire(timeout=pause):

@@ -2,12 +2,17 @@
 
 import datetime as dt
 import importlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import ModuleType
 
 import dagster as dg
 import pyarrow as pa
 import pytest
 
+from lifecycle.errors import LifecycleError
+from lifecycle.features.dbt import DbtRun
 from lifecycle.features.project import ensure_manifest
 from lifecycle.settings import Settings
 from lifecycle.warehouse import open_warehouse
@@ -112,3 +117,28 @@ def test_the_manifest_is_parsed_once_for_the_files_as_they_are(lifecycle_home: S
     assert ensure_manifest(lifecycle_home) == manifest
     assert manifest.stat().st_mtime_ns == written
     assert manifest.is_relative_to(lifecycle_home.root)
+
+
+def test_of_two_processes_that_find_no_manifest_one_parses_and_the_other_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[Path] = []
+
+    def parse(_settings: Settings, _arguments: list[str], *, target_path: Path) -> DbtRun:
+        parsed.append(target_path)
+        time.sleep(0.3)
+        target_path.mkdir(parents=True, exist_ok=True)
+        (target_path / "manifest.json").write_text("{}")
+        return DbtRun(exit_code=0, seconds=0, nodes=(), complaints=(), log_path=target_path)
+
+    monkeypatch.setattr("lifecycle.features.dbt.run_dbt", parse)
+    with ThreadPoolExecutor(2) as pool:
+        manifests = list(pool.map(ensure_manifest, [Settings(home=tmp_path)] * 2))
+    assert len(parsed) == 1
+    assert manifests[0] == manifests[1]
+    assert manifests[0].read_text() == "{}"
+
+
+def test_a_project_that_cannot_be_found_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LifecycleError, match="set LIFECYCLE_DBT_PROJECT_DIR"):
+        ensure_manifest(Settings(home=tmp_path, dbt_project_dir=tmp_path))

@@ -5,6 +5,7 @@ import itertools
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -53,6 +54,23 @@ def test_a_backfill_in_any_split_and_order_gives_the_rows_of_the_whole_to_the_bi
     for start, end in [*ranges, (min(again), max(again) + 1)]:
         built.build(FIRST_DAY + dt.timedelta(days=start), FIRST_DAY + dt.timedelta(days=end))
     assert built.features().equals(whole)
+
+
+@PROPERTY
+@given(day=st.integers(0, DAYS - 1))
+def test_a_day_built_with_what_was_known_at_its_end_is_the_same_as_ever_after(
+    compiled: Path, raw_rows: RawRows, whole: pa.Table, day: int
+) -> None:
+    start, end = FIRST_DAY + dt.timedelta(days=day), FIRST_DAY + dt.timedelta(days=day + 1)
+    midnight = pa.scalar(dt.datetime.combine(end, dt.time()), pa.timestamp("us"))
+    known = RawRows(
+        raw_rows.transactions.filter(pc.less(raw_rows.transactions.column("occurred_at"), midnight)),
+        raw_rows.reports.filter(pc.less(raw_rows.reports.column("reported_at"), midnight)),
+    )
+    built = InProcessBuild(compiled, known)
+    built.build(start, end)
+    dates = pc.cast(whole.column("occurred_at"), pa.date32())
+    assert built.features().equals(whole.filter(pc.equal(dates, pa.scalar(start))))
 
 
 def test_the_generated_rows_hit_the_cases_that_matter(raw_rows: RawRows, whole: pa.Table) -> None:
