@@ -27,14 +27,12 @@ class BinnedColumn:
 class Reference:
     """Bins by column: every feature, and the score under `SCORE`; JSON-serialisable.
 
-    `start` and `end` bound the features' window, `score_start` and `score_end` that of the scores (the holdout).
+    `start` and `end` bound the window, half-open.
     """
 
     columns: dict[str, BinnedColumn]
     start: str
     end: str
-    score_start: str
-    score_end: str
 
 
 def freeze(column: FloatArray, bins: int, categories: int | None = None) -> BinnedColumn:

@@ -65,7 +65,7 @@ def training_window(as_of: dt.date, training: TrainingSpec, maturity_days: int) 
 
 
 def judged_end(as_of: dt.date, training: TrainingSpec, maturity_days: int) -> dt.date:
-    """End (exclusive) of the days that the judged model of a training at `as_of` is fitted on: a gap before the holdout.
+    """End (exclusive) of the days the judged model of a training at `as_of` is fitted on: a gap before the holdout.
 
     Examples
     --------

@@ -132,7 +132,7 @@ def _trained(
         baseline_evaluation=baseline_evaluation,
         baseline_difference=difference,
         curves=curves(outcomes, ours),
-        reference=training.reference(released.window, released_scores),
+        reference=training.reference(released),
         importance=fitting.importance(released.text),
         parameters=found.best.parameters,
         rounds=found.best.rounds,
@@ -226,22 +226,22 @@ class _Training:
             num_threads=search_spec.num_threads,
         )
 
-    def reference(self, fitted_on: Window, released_scores: FloatArray) -> Reference:
-        """Bins of the features over the last whole weeks that the model was fitted on, and of the holdout's scores."""
-        spec, holdout = self._spec, self.split.holdout
-        window = whole_weeks(fitted_on, self._examples.occurred_at)
+    def reference(self, released: "_Released") -> Reference:
+        """Bins of features and scores over the last whole weeks that the released model was fitted on.
+
+        The scores are the released model's own, although it has seen these rows: another model of the same procedure
+        spreads the many low scores elsewhere, which reads as a PSI above 1 in a week where nothing changed, while the
+        in-sample scores differ from a later quiet week's by less than 0.01.
+        """
+        spec = self._spec
+        window = whole_weeks(released.window, self._examples.occurred_at)
         columns: dict[str, BinnedColumn] = {}
         for position, feature in enumerate(spec.features):
             levels = len(feature.categories or ()) if feature.dtype == "category" else None
             columns[feature.name] = freeze(self._examples.features[window.rows, position], spec.drift.bins, levels)
-        columns[SCORE] = freeze(released_scores, spec.drift.bins)
-        return Reference(
-            columns=columns,
-            start=window.start.isoformat(),
-            end=window.end.isoformat(),
-            score_start=holdout.start.isoformat(),
-            score_end=holdout.end.isoformat(),
-        )
+        seen = predict(released.text, released.calibration, self.features(window))
+        columns[SCORE] = freeze(seen.scores, spec.drift.bins)
+        return Reference(columns, window.start.isoformat(), window.end.isoformat())
 
     def counts(self) -> tuple[WindowCount, ...]:
         """Every window's dates, rows and frauds, for evidence."""

@@ -136,7 +136,7 @@ def test_bands_let_the_capacity_through_on_the_holdout(
     assert bands.review_from < bands.decline_from
 
 
-def test_the_reference_holds_the_last_whole_weeks_and_the_holdouts_scores(
+def test_the_reference_holds_the_last_whole_weeks_and_the_released_models_scores(
     spec: RiskModelSpec, examples: Examples, trained: Trained
 ) -> None:
     reference = trained.reference
@@ -146,11 +146,11 @@ def test_the_reference_holds_the_last_whole_weeks_and_the_holdouts_scores(
         examples.occurred_at < instant(dt.date(2024, 1, 30))
     )
     columns = {name: examples.features[rows, i] for i, name in enumerate(spec.feature_names)}
-    columns["score"] = np.zeros(1)
+    calibration = trained.deciding.calibration
+    columns["score"] = predict(trained.model_text, calibration, examples.features[rows]).scores
     counts = count(reference, columns)
-    for name in spec.feature_names:
+    for name in (*spec.feature_names, "score"):
         assert counts[name] == list(reference.columns[name].counts)
-    assert sum(reference.columns["score"].counts) == trained.evaluation.rows
     assert len(reference.columns["segment"].counts) == 4
 
 
