@@ -28,9 +28,11 @@ def transaction_range(occurred_date: dt.date) -> DayRange:
     """Days whose features a transaction of this day is part of.
 
     Its own day (the current transaction counts), the customer windows ``(t - w, t]`` of up to 30 days, and the terminal
-    windows ``(t - 7d - w, t - 7d]``: the last day is reached by transactions after midnight.
+    windows ``(t - 7d - w, t - 7d]``. These count frauds by their amount against their own card's window, which this
+    transaction may be part of: a fraud up to 30 days later counts up to 37 days after that. The last day is reached by
+    transactions after midnight.
     """
-    return DayRange(occurred_date, occurred_date + dt.timedelta(days=LOOK_AHEAD_DAYS + 1))
+    return DayRange(occurred_date, occurred_date + dt.timedelta(days=LONGEST_WINDOW_DAYS + LOOK_AHEAD_DAYS + 1))
 
 
 def report_range(occurred_date: dt.date, reported_date: dt.date) -> DayRange | None:

@@ -37,14 +37,18 @@ class InProcessBuild:
         self.connection.execute("attach ':memory:' as warehouse; use warehouse")
         for statement in (*raw_ddl(), *(f"create schema {name}" for name in ("staging", "intermediate", "marts"))):
             self.connection.execute(statement)
-        for relation, rows in (("card_transactions", self.rows.transactions), ("fraud_reports", self.rows.reports)):
-            self.connection.register("appended", rows)
-            self.connection.execute(f"insert into raw.{relation} by name select * from appended")
+        self.insert(self.rows)
         for view in VIEWS:
             self.connection.execute(f"create view {view.replace('/', '.')} as {self._sql(view)}")
         for table in TABLES:
             empty = self._sql(table, dt.date(1970, 3, 1), dt.date(1970, 3, 2))
             self.connection.execute(f"create table {table.replace('/', '.')} as {empty}")
+
+    def insert(self, rows: RawRows) -> None:
+        """Append to the raw tables."""
+        for relation, appended in (("card_transactions", rows.transactions), ("fraud_reports", rows.reports)):
+            self.connection.register("appended", appended)
+            self.connection.execute(f"insert into raw.{relation} by name select * from appended")
 
     def build(self, start: dt.date, end: dt.date) -> None:
         """Delete and insert the days ``[start, end)``, as the incremental strategy of the project does."""

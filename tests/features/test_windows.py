@@ -10,12 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lifecycle.warehouse.touched import touched_days
 from tests.features.generated import DAYS, FIRST_DAY, RawRows, generate
 from tests.features.in_process import InProcessBuild
 from tests.features.oracle import expected_features
 
 LAST = FIRST_DAY + dt.timedelta(days=DAYS)
-PROPERTY = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+PROPERTY = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,40 @@ def test_a_day_built_with_what_was_known_at_its_end_is_the_same_as_ever_after(
     built.build(start, end)
     dates = pc.cast(whole.column("occurred_at"), pa.date32())
     assert built.features().equals(whole.filter(pc.equal(dates, pa.scalar(start))))
+
+
+@PROPERTY
+@given(late=st.lists(st.integers(0, 3999), min_size=1, max_size=3, unique=True), has_late_transactions=st.booleans())
+def test_building_the_days_that_a_late_load_touches_is_enough(
+    compiled: Path, raw_rows: RawRows, whole: pa.Table, late: list[int], has_late_transactions: bool
+) -> None:
+    transactions, reports = raw_rows.transactions, raw_rows.reports
+    ids = (
+        pa.array(late, pa.int64())
+        if has_late_transactions
+        else reports.column("transaction_id").slice(late[0] % 500, 3)
+    )
+    missing = RawRows(
+        _of_ids(transactions, ids) if has_late_transactions else transactions.slice(0, 0), _of_ids(reports, ids)
+    )
+    before = RawRows(
+        _of_ids(transactions, ids, is_in=False) if has_late_transactions else transactions,
+        _of_ids(reports, ids, is_in=False),
+    )
+    built = InProcessBuild(compiled, before)
+    built.build(FIRST_DAY, LAST)
+    built.insert(missing)
+    occurred = {row["transaction_id"]: row["occurred_at"].date() for row in transactions.to_pylist()}
+    came = [(occurred[row["transaction_id"]], row["reported_at"].date()) for row in missing.reports.to_pylist()]
+    days = [row["occurred_at"].date() for row in missing.transactions.to_pylist()]
+    for touched in touched_days(days, came, LAST - dt.timedelta(days=1)):
+        built.build(touched.start_date, touched.end_date)
+    assert built.features().equals(whole)
+
+
+def _of_ids(rows: pa.Table, ids: pa.Array, *, is_in: bool = True) -> pa.Table:
+    found = pc.is_in(rows.column("transaction_id"), value_set=pc.unique(ids))
+    return rows.filter(found if is_in else pc.invert(found))
 
 
 def test_the_generated_rows_hit_the_cases_that_matter(raw_rows: RawRows, whole: pa.Table) -> None:

@@ -29,11 +29,11 @@ TRUTH_TABLE = [
     # transactions of days, reports (occurred, reported), last day -> touched
     pytest.param([], [], 50, days(), id="nothing inserted"),
     pytest.param([0], [], 0, days((0, 1)), id="only its own day is loaded"),
-    pytest.param([0], [], 90, days((0, 38)), id="a transaction counts for 37 days more"),
+    pytest.param([0], [], 90, days((0, 68)), id="a transaction counts for 30 and 37 days more"),
     pytest.param([85], [], 90, days((85, 91)), id="never past the last loaded day"),
-    pytest.param([0, 1, 2], [], 90, days((0, 40)), id="neighbouring days merge"),
-    pytest.param([0, 60], [], 90, days((0, 38), (60, 91)), id="far days stay apart"),
-    pytest.param([0, 38], [], 90, days((0, 76)), id="ranges that meet merge"),
+    pytest.param([0, 1, 2], [], 90, days((0, 70)), id="neighbouring days merge"),
+    pytest.param([0, 80], [], 90, days((0, 68), (80, 91)), id="far days stay apart"),
+    pytest.param([0, 68], [], 140, days((0, 136)), id="ranges that meet merge"),
     pytest.param([], [(0, 0)], 90, days((7, 38)), id="a report at once waits for the 7 days"),
     pytest.param([], [(0, 7)], 90, days((7, 38)), id="a report after exactly 7 days"),
     pytest.param([], [(0, 20)], 90, days((20, 38)), id="a late report counts from when it came"),
@@ -67,6 +67,17 @@ def test_a_transaction_touches_each_day_with_a_moment_whose_windows_hold_it(
     is_in_customer_window = moment - WINDOW < occurred <= moment
     is_in_terminal_window = moment - DELAY - WINDOW < occurred <= moment - DELAY
     if is_in_customer_window or is_in_terminal_window:
+        touched = transaction_range(occurred.date())
+        assert touched.start_date <= moment.date() < touched.end_date
+
+
+@given(occurred=moments, to_fraud=ahead, later=ahead)
+def test_a_transaction_touches_each_day_at_which_a_fraud_of_its_customer_counts_by_its_amount(
+    occurred: dt.datetime, to_fraud: dt.timedelta, later: dt.timedelta
+) -> None:
+    fraud = occurred + to_fraud
+    moment = fraud + later
+    if fraud - WINDOW < occurred and moment - DELAY - WINDOW < fraud <= moment - DELAY:
         touched = transaction_range(occurred.date())
         assert touched.start_date <= moment.date() < touched.end_date
 
