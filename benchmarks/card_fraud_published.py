@@ -223,8 +223,8 @@ def compare(
     everything = spec.feature_names
     rows = [
         comparison.forest(search_spec.seed),
-        comparison.ours(f"ours, the book's {len(BOOK_FEATURES)} features", BOOK_FEATURES, search_spec),
-        comparison.ours(f"ours, the mart's {len(everything)} features", everything, search_spec),
+        comparison.ours(f"ours, {len(BOOK_FEATURES)} features of the book", BOOK_FEATURES, search_spec),
+        comparison.ours(f"ours, {len(everything)} features of the mart", everything, search_spec),
     ]
     return rows, comparison
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -18,7 +19,7 @@ PUBLISHED = {
     "best of each column": Metrics(0.879, 0.694, 0.305),
 }
 """Fraud Detection Handbook, chapters 5 and 6: mean over the four tests of folds that start 2018-07-25 to 2018-08-15."""
-HEADINGS = ("AUC", "average precision", "card precision@100")
+HEADINGS = ("AUC", "avg. precision", "card p.@100")
 
 
 class ReportedRow(Protocol):
@@ -51,7 +52,7 @@ def print_report(
 
 
 def _folds(folds: Sequence[BookFold], is_fraud: BoolArray) -> Table:
-    table = Table("train from", title="Folds", title_justify="left")
+    table = _table("Folds", "train from")
     for heading in ("train rows", "frauds", "test rows", "frauds"):
         table.add_column(heading, justify="right")
     for fold in folds:
@@ -61,7 +62,7 @@ def _folds(folds: Sequence[BookFold], is_fraud: BoolArray) -> Table:
 
 
 def _metrics(rows: Sequence[ReportedRow]) -> Table:
-    table = Table("model", title="Mean ± deviation over the folds", title_justify="left")
+    table = _table("Mean ± deviation over the folds", "model")
     for heading in HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
     for name, published in PUBLISHED.items():
@@ -74,14 +75,19 @@ def _metrics(rows: Sequence[ReportedRow]) -> Table:
 
 
 def _differences(against: Mapping[str, Mapping[str, Interval]]) -> Table:
-    table = Table(
-        "minus random forest, scikit-learn",
-        title="Paired difference, 95 % interval over draws of cards",
-        title_justify="left",
-    )
-    for heading in HEADINGS:
-        table.add_column(heading, justify="right")
+    table = _table("Ours minus scikit-learn's random forest, 95 % interval over draws of cards", "model")
+    table.add_column("metric", no_wrap=True)
+    for heading in ("difference", "low", "high"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, intervals in against.items():
-        cells = (f"{i.value:+.4f} [{i.low:+.4f}, {i.high:+.4f}]" for i in intervals.values())
-        table.add_row(name, *cells)
+        for heading, interval in zip(HEADINGS, intervals.values(), strict=True):
+            figures = (interval.value, interval.low, interval.high)
+            table.add_row(name, heading, *(f"{figure:+.4f}" for figure in figures))
+        table.add_section()
+    return table
+
+
+def _table(title: str, first: str) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column(first, no_wrap=True)
     return table
