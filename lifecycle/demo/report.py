@@ -12,7 +12,7 @@ from lifecycle.spec import RiskModelSpec
 from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.decisions import decided
 
-BAR_WIDTH = 30
+BAR_WIDTH = 20
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ def phases(warehouse: Warehouse, spec: RiskModelSpec, days: Timeline, state: Dem
     mature_end = days.end_day - dt.timedelta(days=spec.label.maturity_days)
     released_from = state.released_from or mature_end
     spans = [
-        ("before: the world as the model knows it", days.live_start, days.change_day),
-        ("during: fraud has changed, the old model decides", days.change_day, released_from),
-        ("after: the retrained model decides", released_from, mature_end),
+        ("before", days.live_start, days.change_day),
+        ("during: fraud has changed", days.change_day, released_from),
+        ("after: retrained", released_from, mature_end),
     ]
     found = []
     for name, start, end in spans:
@@ -58,7 +58,7 @@ def phases_table(found: list[Phase], capacity: int) -> Table:
     for phase in found:
         table.add_row(
             phase.name,
-            f"{phase.start} to {phase.end}",
+            f"{phase.start:%m-%d} to {phase.end:%m-%d}",
             f"{phase.decisions:,}",
             f"{phase.frauds:,}",
             f"{phase.recall:.3f}",

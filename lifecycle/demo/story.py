@@ -27,7 +27,7 @@ from lifecycle.warehouse.raw import RELATIONS
 FEATURES_JOB = "features"
 CUSTOMERS, TERMINALS, FRAUD_SCALE = 800, 600, 4.0
 """About 1,700 transactions a day with 2 % frauds: enough to learn from in weeks, replayed in seconds."""
-STEP_DAYS = 2
+STEP_DAYS = 5
 """Days of live traffic between two daily checks, to keep the demonstration short; each day is judged all the same."""
 RELOAD_REQUESTS_PER_SECOND = 60.0
 PICKUP_TIMEOUT_SECONDS = 60.0
@@ -131,7 +131,7 @@ class Story:
 
     def _replay_day(self, day: dt.date) -> None:
         requests = requests_of(self.warehouse, self.spec, day, day + dt.timedelta(days=1))
-        sent = replay(self.serving_url, self.spec.name, requests, self.screen.sent)
+        sent = replay(self.serving_url, self.spec.name, requests, on_sent=self.screen.sent)
         self.services.expect_alive()
         self.state.requests_sent += sent.sent
         self.state.requests_failed += sent.failed
