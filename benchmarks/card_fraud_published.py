@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 TESTED = "2018-07-25,2018-08-01,2018-08-08,2018-08-15"
 SEARCHED = "2018-06-20,2018-06-27,2018-07-04,2018-07-11"
+TRIALS = 24
 BOOK_FEATURES = (
     "amount",
     "is_weekend",
@@ -151,6 +152,7 @@ def read_examples(
         file,
         progress=lambda _step, done, total: bars.update(loading, completed=done, total=total),
     )
+    bars.update(loading, completed=1, total=1)
     building = bars.add_task("build the features", total=None)
     build(settings, on_node=lambda node: bars.update(building, completed=node.index, total=node.total))
     end = max(dates) + dt.timedelta(days=FOLD_DAYS)
@@ -233,7 +235,7 @@ def main(
     transactions: Annotated[Path, typer.Option(help="The handbook's transactions as one Parquet file.")],
     folds: Annotated[str, typer.Option(help="First training day of each fold to test, separated by commas.")] = TESTED,
     search_folds: Annotated[str, typer.Option(help="First training days of the folds to search on.")] = SEARCHED,
-    trials: Annotated[int | None, typer.Option(help="Trials of each search; the model's own if not given.")] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Trials of each search.")] = TRIALS,
     home: Annotated[
         Path | None, typer.Option(help="Installation to use and keep; a temporary one if not given.")
     ] = None,
@@ -245,9 +247,7 @@ def main(
 
     spec = read_model("card_fraud")
     # One thread a fold: the folds of a search grow side by side.
-    search_spec = spec.training.search.model_copy(
-        update={"num_threads": 1, "trials": trials or spec.training.search.trials}
-    )
+    search_spec = spec.training.search.model_copy(update={"num_threads": 1, "trials": trials})
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
         with ExitStack() as stack:

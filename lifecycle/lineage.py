@@ -15,7 +15,7 @@ def library_versions() -> dict[str, str]:
 
 
 def code_commit() -> str | None:
-    """The commit of the code that runs: ``LIFECYCLE_CODE_COMMIT`` (set in images), else the checkout's; ``+`` marks changes."""
+    """The commit of the code: ``LIFECYCLE_CODE_COMMIT`` (set in images), else the checkout's; ``+`` marks changes."""
     stated = os.environ.get("LIFECYCLE_CODE_COMMIT")
     if stated:
         return stated

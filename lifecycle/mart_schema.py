@@ -1,4 +1,4 @@
-"""What columns a mart has, read from its contract in the dbt project: no warehouse is needed to check a model against it."""
+"""What columns a mart has, by its contract in the dbt project: a model is checked without a warehouse."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -57,7 +57,9 @@ def monitor_schedule(
     )
 
 
-def retrain_sensor(spec: RiskModelSpec, retrain: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:
+def retrain_sensor(
+    spec: RiskModelSpec, retrain: "UnresolvedAssetJobDefinition | dg.JobDefinition"
+) -> dg.SensorDefinition:
     """The sensor that starts a retraining: at most one at a time, one for each `as_of`, and not during the cooldown."""
     keys = ModelKeys(spec.name)
 

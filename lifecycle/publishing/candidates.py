@@ -61,7 +61,12 @@ class CandidateStore:
         self._root = root / model
 
     def write(
-        self, model_text: bytes, deciding: Deciding, golden: tuple[GoldenRow, ...], lineage: Lineage, extra: dict[str, bytes]
+        self,
+        model_text: bytes,
+        deciding: Deciding,
+        golden: tuple[GoldenRow, ...],
+        lineage: Lineage,
+        extra: dict[str, bytes],
     ) -> Candidate:
         """Keep a candidate and let it stand for its `as_of`; the same candidate again changes nothing.
 

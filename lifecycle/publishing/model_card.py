@@ -10,7 +10,8 @@ from lifecycle.spec import RiskModelSpec
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1d2430 }
 h1 { margin-bottom: 0 } h2 { margin-top: 2rem; border-bottom: 1px solid #d5dae2 }
-table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #e8ebf0 }
+table { border-collapse: collapse; width: 100% }
+th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #e8ebf0 }
 td.number { font-variant-numeric: tabular-nums; text-align: right } code { overflow-wrap: anywhere }
 .passed { color: #1a7f37 } .refused { color: #b42318 }
 """

@@ -66,12 +66,14 @@ def test_the_training_set_of_a_date_needs_the_days_before_it_and_not_that_day(
     graph = repository.asset_graph
     mart = dg.AssetKey(["marts", "card_transaction_features"])
     mapping = graph.get_partition_mapping(dg.AssetKey(["card_fraud", "training_set"]), mart)
+    downstream = graph.get(dg.AssetKey(["card_fraud", "training_set"])).partitions_def
+    feature_days = graph.get(mart).partitions_def
+    assert downstream is not None
+    assert feature_days is not None
     upstream = mapping.get_upstream_mapped_partitions_result_for_partitions(
-        downstream_partitions_subset=graph.get(dg.AssetKey(["card_fraud", "training_set"]))
-        .partitions_def.empty_subset()
-        .with_partition_keys(["2018-08-29"]),
-        downstream_partitions_def=graph.get(dg.AssetKey(["card_fraud", "training_set"])).partitions_def,
-        upstream_partitions_def=graph.get(mart).partitions_def,
+        downstream_partitions_subset=downstream.empty_subset().with_partition_keys(["2018-08-29"]),
+        downstream_partitions_def=downstream,
+        upstream_partitions_def=feature_days,
     )
     days = sorted(upstream.partitions_subset.get_partition_keys())
     assert days[-1] == "2018-08-28"

@@ -67,7 +67,8 @@ def test_a_service_that_ends_is_told_with_its_last_lines(tmp_path: Path) -> None
     service = Service("broken", [sys.executable, "-c", "print('no such thing'); raise SystemExit(3)"], free_port(), "/")
     group.start(service)
     try:
-        with pytest.raises(LifecycleError, match=r"broken to run, it ended with status 3 - see .*broken\.log\nno such thing"):
+        told = r"broken to run, it ended with status 3 - see .*broken\.log\nno such thing"
+        with pytest.raises(LifecycleError, match=told):
             group.wait_until_ready(timeout_seconds=20)
     finally:
         group.stop()

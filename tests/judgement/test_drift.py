@@ -67,7 +67,7 @@ def stacked(days: Sequence[dict[str, FloatArray]]) -> dict[str, FloatArray]:
 @pytest.fixture(scope="module")
 def reference() -> Reference:
     window = stacked([traffic(seed) for seed in range(28)])
-    return Reference({name: freeze(values, 10) for name, values in window.items()}, "a", "b", "c", "d")
+    return Reference({name: freeze(values, 10) for name, values in window.items()}, "a", "b")
 
 
 def daily(reference: Reference, moved: Sequence[float] = (0,) * 7) -> dict[dt.date, dict[str, list[int]]]:

@@ -63,7 +63,7 @@ def test_a_candidate_whose_files_were_changed_is_not_believed(tmp_path: Path) ->
 
 def test_a_missing_candidate_says_which_asset_makes_it(tmp_path: Path) -> None:
     store = CandidateStore(tmp_path, "card_fraud")
-    with pytest.raises(LifecycleError, match="as of 2018-08-29, found none; materialise the asset card_fraud/candidate"):
+    with pytest.raises(LifecycleError, match="as of 2018-08-29, found none; materialise the asset card_fraud/cand"):
         store.standing("2018-08-29")
     with pytest.raises(LifecycleError, match="with digest abc, found none"):
         store.by_digest("abc")
@@ -87,7 +87,11 @@ def test_a_training_set_comes_back_as_it_was_frozen(tmp_path: Path) -> None:
 def evidence(*passed: bool) -> GateEvidence:
     verdicts = tuple(Verdict(gate=f"gate_{n}", is_passed=is_passed, summary="") for n, is_passed in enumerate(passed))
     return GateEvidence(
-        model="card_fraud", candidate_digest="c" * 64, training_set_digest="d" * 64, as_of="2018-08-29", verdicts=verdicts
+        model="card_fraud",
+        candidate_digest="c" * 64,
+        training_set_digest="d" * 64,
+        as_of="2018-08-29",
+        verdicts=verdicts,
     )
 
 

@@ -1,0 +1,122 @@
+"""One small installation, taken from raw rows to a release by real Dagster runs, for all tests of this folder."""
+
+import contextlib
+import datetime as dt
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import httpx
+import pytest
+
+from lifecycle.assets.resources import Installation
+from lifecycle.demo.graphql import RANGE_END_TAG, RANGE_START_TAG
+from lifecycle.demo.live import requests_of
+from lifecycle.demo.timeline import Timeline, timeline
+from lifecycle.demo.traffic import Replay, replay
+from lifecycle.installation import prepare
+from lifecycle.processes import serving_environment
+from lifecycle.settings import Settings
+from lifecycle.simulator import SimulationConfig, simulate
+from lifecycle.spec import RiskModelSpec, read_model
+from lifecycle.warehouse import open_warehouse
+from lifecycle.warehouse.loading import load
+from lifecycle.warehouse.raw import RELATIONS
+
+MODEL = "card_fraud"
+
+
+@dataclass(frozen=True)
+class World:
+    """An installation with simulated days, and Dagster's definitions and storage over it."""
+
+    settings: Settings
+    spec: RiskModelSpec
+    days: Timeline
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+
+    @property
+    def installation(self) -> Installation:
+        return Installation()
+
+    def run(self, job: str, partition: dt.date) -> dg.ExecuteInProcessResult:
+        return self.definitions.resolve_job_def(job).execute_in_process(
+            partition_key=partition.isoformat(), instance=self.instance, raise_on_error=False
+        )
+
+    def run_range(self, job: str, start: dt.date, end: dt.date) -> dg.ExecuteInProcessResult:
+        last = (end - dt.timedelta(days=1)).isoformat()
+        tags = {RANGE_START_TAG: start.isoformat(), RANGE_END_TAG: last}
+        return self.definitions.resolve_job_def(job).execute_in_process(
+            tags=tags, instance=self.instance, raise_on_error=False
+        )
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    home = tmp_path_factory.mktemp("end_to_end") / "home"
+    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
+        patch.setenv("LIFECYCLE_HOME", str(home))
+        patch.setenv("LIFECYCLE_PROFILE", "demo")
+        settings = Settings()
+        prepare(settings)
+        spec = read_model(MODEL, settings.profile)
+        days = timeline(spec, dt.date(2026, 11, 20))
+        _load_simulated(settings, days, home / "simulated")
+        from lifecycle.definitions import defs
+
+        definitions = defs() if callable(defs) else defs
+        made = World(settings, spec, days, definitions, instance)
+        assert made.run_range("features", days.first_day, days.end_day).success
+        yield made
+
+
+def _load_simulated(settings: Settings, days: Timeline, folder: Path) -> None:
+    config = SimulationConfig(
+        customers=500,
+        terminals=400,
+        start_date=days.first_day,
+        days=(days.end_day - days.first_day).days,
+        seed=7,
+        fraud_scale=5.0,
+        report_delay_mean_days=1.0,
+        late_report_share=0.02,
+    )
+    simulate(config, folder)
+    for relation in RELATIONS:
+        load(open_warehouse(settings), relation, folder / relation)
+
+
+@contextlib.contextmanager
+def server(world: World) -> Iterator[str]:
+    """The real server over the world's release store; its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | serving_environment(world.settings, port)
+    process = subprocess.Popen([sys.executable, "-m", "serving"], env=environment, stderr=subprocess.PIPE)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{url}/readyz").status_code == 200:
+                    break
+            time.sleep(0.1)
+        yield url
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def decide(world: World, url: str, start: dt.date, end: dt.date) -> Replay:
+    """Send the requests of ``[start, end)``."""
+    requests = requests_of(open_warehouse(world.settings), world.spec, start, end)
+    return replay(url, MODEL, requests)

@@ -1,0 +1,173 @@
+"""From raw rows to live decisions and back, by real Dagster runs, dbt, MLflow, a server process and its log."""
+
+import datetime as dt
+import json
+
+import dagster as dg
+import pytest
+from typer.testing import CliRunner
+
+from lifecycle.assets.retraining import retrain_sensor, retraining_state
+from lifecycle.cli import app
+from lifecycle.publishing.bundles import verified_bundle
+from lifecycle.warehouse import open_warehouse
+from lifecycle.warehouse.decisions import DECISIONS, load_decisions
+from serving.segments import read_records
+from tests.end_to_end.conftest import MODEL, World, decide, server
+
+# These runs import MLflow, Evidently, SQLAlchemy and litestar whole, which warn of each other; warnings of this
+# project's own packages are errors in every other test.
+pytestmark = [
+    pytest.mark.xdist_group("end_to_end"),
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("ignore"),
+]
+DAY = dt.timedelta(days=1)
+
+
+def refusals(result: dg.ExecuteInProcessResult) -> list[str]:
+    events = [e for e in result.all_events if e.event_type_value == "ASSET_CHECK_EVALUATION"]
+    evaluations = [e.asset_check_evaluation_data for e in events]
+    return [e.check_name for e in evaluations if not e.passed]
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    errors = [e.step_failure_data.error for e in result.all_events if e.event_type_value == "STEP_FAILURE"]
+    return " ".join(error.to_string() for error in errors if error is not None)
+
+
+@pytest.fixture(scope="module")
+def released(world: World) -> World:
+    """The world with its first release."""
+    result = world.run(f"{MODEL}_retrain", world.days.live_start)
+    assert result.success, failure(result)
+    return world
+
+
+def test_a_run_takes_a_model_from_the_mart_to_a_signed_release(released: World) -> None:
+    installation = released.installation
+    release = installation.releases().latest(MODEL)
+    assert release is not None
+    assert release.number == 1
+    assert release.champion.as_of == released.days.live_start.isoformat()
+    keys = installation.key_ring().public_keys
+    bundle = verified_bundle(released.settings.release_store, release.champion.bundle_digest, keys)
+    candidate = installation.candidates(MODEL).standing(release.champion.as_of)
+    assert bundle.manifest.candidate_digest == candidate.digest
+    assert all(verdict.is_passed for verdict in bundle.manifest.verdicts)
+    assert b"model card" in bundle.files["card.html"]
+    version = installation.registry().find(MODEL, candidate.digest)
+    assert version is not None
+    assert version.version == "1"
+
+
+def test_the_same_date_again_gives_the_same_digests_and_nothing_new(released: World) -> None:
+    installation, as_of = released.installation, released.days.live_start
+    before = installation.candidates(MODEL).standing(as_of.isoformat())
+    snapshot = installation.training_sets(MODEL).describe(as_of.isoformat())
+    result = released.run(f"{MODEL}_retrain", as_of)
+    assert result.success, failure(result)
+    assert installation.training_sets(MODEL).describe(as_of.isoformat()).digest == snapshot.digest
+    after = installation.candidates(MODEL).standing(as_of.isoformat())
+    assert after.digest == before.digest
+    assert after.read("model.txt") == before.read("model.txt")
+    assert len(installation.releases().history(MODEL)) == 1
+
+
+def test_a_past_date_is_judged_and_stops_at_the_gates(released: World) -> None:
+    past = released.days.live_start - 3 * DAY
+    result = released.run(f"{MODEL}_retrain", past)
+    installation = released.installation
+    candidate = installation.candidates(MODEL).standing(past.isoformat())
+    assert installation.evidence(MODEL).gates(candidate.digest).as_of == past.isoformat()
+    assert result.success or refusals(result)
+    assert installation.registry().find(MODEL, candidate.digest) is None
+    assert len(installation.releases().history(MODEL)) == 1
+
+
+def test_half_a_day_never_becomes_a_training_set(released: World) -> None:
+    beyond = released.days.end_day + 2 * DAY
+    result = released.run(f"{MODEL}_retrain", beyond)
+    assert not result.success
+    assert "No training set is frozen" in failure(result)
+    assert "days below" in failure(result)
+
+
+def test_live_requests_are_decided_logged_loaded_once_and_judged(released: World) -> None:
+    start, end = released.days.quiet
+    with server(released) as url:
+        sent = decide(released, url, start, end)
+        again = decide(released, url, start, start + DAY)
+    assert sent.failed == again.failed == 0
+    assert sent.releases == {1: sent.sent}
+    warehouse = open_warehouse(released.settings)
+    result = released.run_range(f"{MODEL}_monitor", start, end)
+    assert result.success, failure(result)
+    rows = warehouse.query(f"select count(*) as n, count(distinct decision_id) as ids from {DECISIONS}").to_pylist()[0]
+    assert rows == {"n": sent.sent, "ids": sent.sent}
+    assert load_decisions(warehouse, released.settings.decision_log_dir).read == 0
+    verdict = released.installation.evidence(MODEL).monitoring("drift")[end.isoformat()]
+    assert verdict["traffic"]["has_verdict"]
+    assert not verdict["traffic"]["is_alarm"], verdict["reason"]
+    assert max(verdict["traffic"]["psi"].values()) < 0.1
+    performance = released.installation.evidence(MODEL).monitoring("live_performance")[end.isoformat()]
+    assert performance["has_verdict"]
+    report = released.settings.reports_dir / MODEL / f"drift-{end.isoformat()}.html"
+    assert report.stat().st_size > 100_000
+
+
+def test_a_recorded_decision_replays_to_the_bit_and_hides_the_entity(released: World) -> None:
+    record = next(read_records(released.settings.decision_log_dir)).record
+    assert len(record.entity_key) == 64
+    answer = CliRunner().invoke(app, ["replay", record.decision_id, "--json"])
+    assert answer.exit_code == 0, answer.output
+    assert json.loads(answer.stdout)
+
+
+def test_a_retraining_is_ordered_once_for_a_date_and_not_while_one_is_in_flight(released: World) -> None:
+    installation, spec = released.installation, released.spec
+    as_of = released.days.change_day + DAY
+    quiet = installation.evidence(MODEL).monitoring("drift")[released.days.change_day.isoformat()]
+    alarm = quiet | {"as_of": as_of.isoformat(), "is_alarm": True, "reason": "PSI", "new_frauds": 1000}
+    alarm["onset"] = released.days.change_day.isoformat()
+    installation.evidence(MODEL).write_monitoring("drift", as_of.isoformat(), alarm)
+    sensor = retrain_sensor(spec, released.definitions.resolve_job_def(f"{MODEL}_retrain"))
+
+    def evaluate(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
+        context = dg.build_sensor_context(
+            instance=released.instance, cursor=cursor, resources={"installation": installation}
+        )
+        return sensor(context)  # type: ignore[return-value]
+
+    first = evaluate(None)
+    assert isinstance(first, dg.SensorResult)
+    requests = first.run_requests or []
+    assert [(request.run_key, request.partition_key) for request in requests] == [
+        (f"{MODEL}:{as_of.isoformat()}", as_of.isoformat())
+    ]
+    second = evaluate(first.cursor)
+    assert isinstance(second, dg.SkipReason)
+    assert "already ordered" in (second.skip_message or "")
+    state = retraining_state(spec, installation, None, is_in_flight=True)
+    assert state is not None
+    assert state.alarm_bundle == state.champion_bundle
+
+
+def test_a_freeze_stops_promotion_and_a_rollback_is_not_undone_by_a_rerun(released: World) -> None:
+    installation, as_of = released.installation, released.days.change_day + 4 * DAY
+    releases = installation.releases()
+    releases.freeze(by="tester", reason="audit")
+    frozen = released.run(f"{MODEL}_retrain", as_of)
+    assert frozen.success, failure(frozen)
+    assert len(releases.history(MODEL)) == 1
+    releases.unfreeze(by="tester", reason="audit is over")
+    assert released.run(f"{MODEL}_retrain", as_of).success
+    assert [release.champion.as_of for release in releases.history(MODEL)][-1] == as_of.isoformat()
+    answer = CliRunner().invoke(app, ["rollback", MODEL, "--reason", "it declines too much"])
+    assert answer.exit_code == 0, answer.output
+    history = releases.history(MODEL)
+    assert history[-1].champion == history[0].champion
+    rerun = released.run(f"{MODEL}_retrain", as_of)
+    assert releases.history(MODEL) == history
+    assert not rerun.success
+    assert "rolled back" in failure(rerun)
