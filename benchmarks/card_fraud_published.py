@@ -10,6 +10,7 @@ import datetime as dt
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from benchmarks.handbook_folds import DELAY_DAYS, FOLD_DAYS, BookFold, cut, requ
 from benchmarks.handbook_metrics import Interval, Metrics, Ranked, mean_and_deviation, mean_draws, paired_difference
 from benchmarks.handbook_report import PUBLISHED, print_report
 from lifecycle.errors import LifecycleError
-from lifecycle.modelling.arrays import BoolArray, FloatArray
+from lifecycle.modelling.arrays import BoolArray, FloatArray, IntArray
 from lifecycle.modelling.fitting import FitRows, fit, margins
 from lifecycle.modelling.ranking import Outcomes
 from lifecycle.modelling.search import FoldRows, SearchResult, search
@@ -107,7 +108,14 @@ class Comparison:
 
         return self._row("random forest, scikit-learn", BOOK_FEATURES, fitted, seed, None)
 
-    def _row(self, name: str, names: tuple[str, ...], fitted: Any, seed: int, found: SearchResult | None) -> Row:
+    def _row(
+        self,
+        name: str,
+        names: tuple[str, ...],
+        fitted: Callable[[BookFold], FloatArray],
+        seed: int,
+        found: SearchResult | None,
+    ) -> Row:
         bar = self._bars.add_task(f"{name}: folds", total=len(self.tested) + 1)
         ranked = []
         for fold in self.tested:
@@ -122,11 +130,11 @@ class Comparison:
     def _cut(self, start: dt.date) -> BookFold:
         return cut(start, self._examples.occurred_at, self._examples.entity, self.is_fraud)
 
-    def _features(self, rows: Any, names: tuple[str, ...]) -> FloatArray:
+    def _features(self, rows: IntArray, names: tuple[str, ...]) -> FloatArray:
         columns = [self._examples.feature_names.index(name) for name in names]
         return np.ascontiguousarray(self._examples.features[np.ix_(rows, columns)])
 
-    def _fit_rows(self, rows: Any, names: tuple[str, ...], known_at: dt.date) -> FitRows:
+    def _fit_rows(self, rows: IntArray, names: tuple[str, ...], known_at: dt.date) -> FitRows:
         is_fraud, _ = labels(self._examples, known_at, DELAY_DAYS)
         return FitRows(self._features(rows, names), is_fraud[rows])
 
