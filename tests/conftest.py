@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from lifecycle.settings import Settings
 
@@ -13,3 +14,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("LIFECYCLE_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("LIFECYCLE_PROFILE", raising=False)
     return Settings()
+
+
+# A shared machine is sometimes slow: an example that takes long is no fault, and the time limit of a test stands.
+hypothesis_settings.register_profile("shared_machine", deadline=None)
+hypothesis_settings.load_profile("shared_machine")

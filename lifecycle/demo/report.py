@@ -3,6 +3,7 @@
 import datetime as dt
 from dataclasses import dataclass
 
+from rich import box
 from rich.table import Table
 
 from lifecycle.demo.state import DemoState
@@ -12,7 +13,7 @@ from lifecycle.spec import RiskModelSpec
 from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.decisions import decided
 
-BAR_WIDTH = 20
+BAR_WIDTH = 12
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ def phases(warehouse: Warehouse, spec: RiskModelSpec, days: Timeline, state: Dem
     released_from = state.released_from or mature_end
     spans = [
         ("before", days.live_start, days.change_day),
-        ("during: fraud has changed", days.change_day, released_from),
-        ("after: retrained", released_from, mature_end),
+        ("during", days.change_day, released_from),
+        ("after", released_from, mature_end),
     ]
     found = []
     for name, start, end in spans:
@@ -51,10 +52,11 @@ def phases(warehouse: Warehouse, spec: RiskModelSpec, days: Timeline, state: Dem
 
 
 def phases_table(found: list[Phase], capacity: int) -> Table:
-    """The phases as people read them."""
-    table = Table(title=f"Recall at capacity ({capacity} cards a day)", title_justify="left")
+    """The phases as people read them: before the change, while the old model decides, with the retrained one."""
+    table = Table(title=f"Recall at capacity, {capacity} cards a day", title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("", "days", "decisions", "frauds", "recall", "95 % interval", ""):
-        table.add_column(heading, justify="right" if heading in {"decisions", "frauds", "recall"} else "left")
+        is_number = heading in {"decisions", "frauds", "recall"}
+        table.add_column(heading, justify="right" if is_number else "left", no_wrap=True)
     for phase in found:
         table.add_row(
             phase.name,

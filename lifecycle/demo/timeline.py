@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from lifecycle.spec import RiskModelSpec
 
 LONGEST_WINDOW_DAYS = 37
-"""Terminal windows of 30 days, delayed by 7: before that, counts grow with the data and would look like drift."""
+"""Terminal windows of 30 days, delayed by 7: before that, counts grow with the data and would look like drift.
+
+`terminal_plain_fraud_count_30d` looks back 30 days further, at the cards' mean amounts of its frauds; those are stable
+after a week."""
 QUIET_DAYS = 7
 CHANGED_DAYS = 17
 DAYS_AHEAD = 2
