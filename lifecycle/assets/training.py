@@ -196,12 +196,12 @@ def candidate_metadata(written: Candidate, trained: Trained) -> dict[str, Any]:
 
 
 def _metrics_table(trained: Trained) -> str:
-    lines = ["| metric | candidate | interval | logistic regression | difference |", "|---|---|---|---|---|"]
+    lines = ["| metric | model | interval | logistic | difference | its interval |", "|---|---|---|---|---|---|"]
     for name, ours in trained.evaluation.metrics.items():
         theirs, gap = trained.baseline_evaluation.metrics[name], trained.baseline_difference[name]
         lines.append(
-            f"| {name} | {ours.value:.4f} | {ours.low:.4f} to {ours.high:.4f} | {theirs.value:.4f} "
-            f"| {gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f}) |"
+            f"| {name} | {ours.value:.3f} | {ours.low:.3f}–{ours.high:.3f} | {theirs.value:.3f} "
+            f"| {gap.value:+.3f} | {gap.low:+.3f}…{gap.high:+.3f} |"
         )
     return "\n".join(lines)
 

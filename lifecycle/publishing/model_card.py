@@ -78,7 +78,9 @@ def _metrics(evaluation: dict[str, object]) -> str:
         )
         for name, interval in holdout.items()
     ]
-    return _table(("metric", "value", "95 % interval", "logistic regression"), rows)
+    section = evaluation["holdout"]
+    confidence = section["confidence"] if isinstance(section, dict) else None
+    return _table(("metric", "value", f"{confidence:.0%} interval", "logistic regression"), rows)
 
 
 def _metric_values(evaluation: dict[str, object], model: str) -> dict[str, dict[str, float]]:
@@ -105,4 +107,6 @@ def _number(value: float | None) -> str:
 def _range(minimum: float | None, maximum: float | None) -> str:
     if minimum is None and maximum is None:
         return "any"
-    return f"{'' if minimum is None else minimum:} to {'' if maximum is None else maximum}"
+    if maximum is None:
+        return f"from {minimum:g}"
+    return f"up to {maximum:g}" if minimum is None else f"{minimum:g} to {maximum:g}"
