@@ -132,7 +132,7 @@ class Comparison:
 
     def _features(self, rows: IntArray, names: tuple[str, ...]) -> FloatArray:
         columns = [self._examples.feature_names.index(name) for name in names]
-        return np.ascontiguousarray(self._examples.features[np.ix_(rows, columns)])
+        return np.ascontiguousarray(self._examples.features[rows][:, columns])
 
     def _fit_rows(self, rows: IntArray, names: tuple[str, ...], known_at: dt.date) -> FitRows:
         is_fraud, _ = labels(self._examples, known_at, DELAY_DAYS)
