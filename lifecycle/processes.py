@@ -20,6 +20,7 @@ from lifecycle.settings import PROJECT_ROOT, Settings
 
 READY_TIMEOUT_SECONDS = 120.0
 STOP_TIMEOUT_SECONDS = 15.0
+KILL_TIMEOUT_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -154,15 +155,13 @@ class Running:
                 time.sleep(0.5)
 
     def stop(self) -> None:
-        """Stop everything that was started: asked first, ended after a while."""
-        for _, process in reversed(self._processes):
-            _signal_group(process, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-        for _, process in self._processes:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.1, deadline - time.monotonic()))
-            _signal_group(process, signal.SIGKILL)
-            process.wait()
+        """Stop everything that was started, children included: asked first, ended after a while."""
+        for number, timeout_seconds in ((signal.SIGTERM, STOP_TIMEOUT_SECONDS), (signal.SIGKILL, KILL_TIMEOUT_SECONDS)):
+            for _, process in reversed(self._processes):
+                _signal_group(process, number)
+            deadline = time.monotonic() + timeout_seconds
+            while time.monotonic() < deadline and any(_is_group_alive(process) for _, process in self._processes):
+                time.sleep(0.05)
         self._processes.clear()
 
     def _log(self, service: Service) -> Path:
@@ -214,3 +213,13 @@ def _is_ready(service: Service) -> bool:
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
+
+
+def _is_group_alive(process: subprocess.Popen[bytes]) -> bool:
+    """Whether the process or one of its children still runs."""
+    process.poll()
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -13,7 +13,7 @@ from lifecycle.spec import RiskModelSpec
 from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.decisions import decided
 
-BAR_WIDTH = 12
+BAR_WIDTH = 10
 
 
 @dataclass(frozen=True)
@@ -53,18 +53,19 @@ def phases(warehouse: Warehouse, spec: RiskModelSpec, days: Timeline, state: Dem
 
 def phases_table(found: list[Phase], capacity: int) -> Table:
     """The phases as people read them: before the change, while the old model decides, with the retrained one."""
-    table = Table(title=f"Recall at capacity, {capacity} cards a day", title_justify="left", box=box.SIMPLE_HEAD)
+    title = f"Recall at capacity, {capacity} cards a day"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("", "days", "decisions", "frauds", "recall", "95 % interval", ""):
         is_number = heading in {"decisions", "frauds", "recall"}
         table.add_column(heading, justify="right" if is_number else "left", no_wrap=True)
     for phase in found:
         table.add_row(
             phase.name,
-            f"{phase.start:%m-%d} to {phase.end:%m-%d}",
+            f"{phase.start:%m-%d}…{phase.end:%m-%d}",
             f"{phase.decisions:,}",
             f"{phase.frauds:,}",
             f"{phase.recall:.3f}",
-            f"{phase.low:.3f} to {phase.high:.3f}",
+            f"{phase.low:.3f}…{phase.high:.3f}",
             "█" * round(BAR_WIDTH * phase.recall),
         )
     return table

@@ -13,7 +13,9 @@ after a week."""
 QUIET_DAYS = 7
 CHANGED_DAYS = 17
 DAYS_AHEAD = 2
-"""Days that lie between the last simulated day and the day of the first start."""
+"""Days that at least lie between the last simulated day and the day of the first start."""
+LAST_WEEKDAY = 2
+"""The simulated days always end before a Wednesday: the same weekdays give the same world, whenever it is started."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ def timeline(spec: RiskModelSpec, today: dt.date) -> Timeline:
     """The days of a demonstration that is first started `today`."""
     maturity_days = spec.label.maturity_days
     history_days = LONGEST_WINDOW_DAYS + spec.training.span_days(maturity_days) + maturity_days
-    end_day = today - dt.timedelta(days=DAYS_AHEAD)
+    latest = today - dt.timedelta(days=DAYS_AHEAD)
+    end_day = latest - dt.timedelta(days=(latest.weekday() - LAST_WEEKDAY) % 7)
     change_day = end_day - dt.timedelta(days=CHANGED_DAYS)
     live_start = change_day - dt.timedelta(days=QUIET_DAYS)
     return Timeline(live_start - dt.timedelta(days=history_days), live_start, change_day, end_day)

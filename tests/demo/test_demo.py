@@ -26,6 +26,12 @@ def test_the_demonstrations_days_lie_in_the_past_and_hold_the_first_training() -
     assert (days.live_start - days.first_day).days == needed + LONGEST_WINDOW_DAYS
 
 
+def test_the_weekdays_are_the_same_whenever_the_demonstration_is_started() -> None:
+    starts = [dt.date(2026, 11, 20) + dt.timedelta(days=offset) for offset in range(14)]
+    assert {timeline(SPEC, start).end_day.weekday() for start in starts} == {2}
+    assert all((start - timeline(SPEC, start).end_day).days >= 2 for start in starts)
+
+
 def test_the_days_keep_their_anchor_from_the_first_start(tmp_path: Path) -> None:
     file = StateFile(tmp_path)
     first = file.open(7, dt.date(2026, 11, 20))

@@ -16,8 +16,10 @@ import httpx
 import pytest
 
 from lifecycle.assets.resources import Installation
+from lifecycle.cli.run import DEMO_SEED
 from lifecycle.demo.graphql import RANGE_END_TAG, RANGE_START_TAG
 from lifecycle.demo.live import requests_of
+from lifecycle.demo.story import CUSTOMERS, FRAUD_SCALE, TERMINALS
 from lifecycle.demo.timeline import Timeline, timeline
 from lifecycle.demo.traffic import Replay, replay
 from lifecycle.installation import prepare
@@ -80,12 +82,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def _load_simulated(settings: Settings, days: Timeline, folder: Path) -> None:
     config = SimulationConfig(
-        customers=500,
-        terminals=400,
+        customers=CUSTOMERS,
+        terminals=TERMINALS,
         start_date=days.first_day,
         days=(days.end_day - days.first_day).days,
-        seed=7,
-        fraud_scale=5.0,
+        seed=DEMO_SEED,
+        fraud_scale=FRAUD_SCALE,
         report_delay_mean_days=1.0,
         late_report_share=0.02,
     )

@@ -28,7 +28,7 @@ SPEC: dict[str, Any] = {
         "validation_folds": 2,
         "fold_step_days": 4,
         "holdout_days": 7,
-        "search": {"trials": 2, "num_threads": 1},
+        "search": {"trials": 8, "num_threads": 1},
     },
     "decision": {"review_cards_per_day": 6, "decline_cards_per_day": 2},
     "gates": {"minimum_rows": 100, "minimum_frauds": 5},
