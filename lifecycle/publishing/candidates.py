@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from lifecycle.crash_points import crash_point
 from lifecycle.errors import LifecycleError
 from lifecycle.publishing.atomic import write_file, write_folder
 from serving.contract import (
@@ -80,8 +81,10 @@ class CandidateStore:
         content_digest = sha256("".join(f"{name} {sha256(files[name])}\n" for name in sorted(files)).encode())
         folder = self._root / f"{lineage.as_of}-{content_digest[:16]}"
         write_folder(folder, files)
+        crash_point("candidate.kept")
         pointer = f"{folder.name} {digest}".encode()
         write_file(self._root / "by_digest" / digest, pointer)
+        crash_point("candidate.named")
         write_file(self._root / "as_of" / lineage.as_of, pointer)
         return Candidate(folder, digest)
 

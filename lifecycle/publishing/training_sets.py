@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from lifecycle.crash_points import crash_point
 from lifecycle.errors import LifecycleError
 from lifecycle.publishing.atomic import write_file, write_folder
 
@@ -44,6 +45,7 @@ class TrainingSetStore:
         content = msgspec.json.format(msgspec.json.encode(description), indent=2)
         folder = self._root / f"{description.as_of}-{description.digest[:16]}"
         write_folder(folder, {EXAMPLES_FILE: buffer.getvalue(), DESCRIPTION_FILE: content})
+        crash_point("training_set.frozen")
         write_file(self._pointer(description.as_of), folder.name.encode())
         return folder
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from lifecycle.crash_points import crash_point
 from lifecycle.spec import RiskModelSpec
 from lifecycle.warehouse.examples import MARTS, midnight
 from lifecycle.warehouse.interface import Warehouse
@@ -70,6 +71,7 @@ def load_decisions(warehouse: Warehouse, log: Path) -> LoadedDecisions:
         inserted = session.query(f"select count(*) as row_count {new}").to_pylist()[0]["row_count"]
         session.execute(f"insert into {DECISIONS} select * {new}")
         session.execute("drop table arrived")
+        crash_point("decisions.inserted")
         session.execute(f"delete from {OFFSETS}")
         session.append(OFFSETS, _offset_rows(offsets))
     return LoadedDecisions(read, inserted)
