@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from lifecycle.assets.retraining import retrain_sensor, retraining_state
 from lifecycle.cli import app
+from lifecycle.demo.traffic import Replay
 from lifecycle.publishing.bundles import verified_bundle
 from lifecycle.warehouse import open_warehouse
 from lifecycle.warehouse.decisions import DECISIONS, load_decisions
@@ -18,7 +19,6 @@ from tests.end_to_end.conftest import MODEL, World, decide, server
 # These runs import MLflow, Evidently, SQLAlchemy and litestar whole, which warn of each other; warnings of this
 # project's own packages are errors in every other test.
 pytestmark = [
-    pytest.mark.xdist_group("end_to_end"),
     pytest.mark.timeout(600),
     pytest.mark.filterwarnings("ignore"),
 ]
@@ -42,6 +42,19 @@ def released(world: World) -> World:
     result = world.run(f"{MODEL}_retrain", world.days.live_start)
     assert result.success, failure(result)
     return world
+
+
+@pytest.fixture(scope="module")
+def watched(released: World) -> tuple[World, Replay]:
+    """The released world after a quiet week of live requests, some sent twice, and their daily check."""
+    start, end = released.days.quiet
+    with server(released) as url:
+        sent = decide(released, url, start, end)
+        again = decide(released, url, start, start + DAY)
+    assert again.failed == 0
+    result = released.run_range(f"{MODEL}_monitor", start, end)
+    assert result.success, failure(result)
+    return released, sent
 
 
 def test_a_run_takes_a_model_from_the_mart_to_a_signed_release(released: World) -> None:
@@ -93,16 +106,12 @@ def test_half_a_day_never_becomes_a_training_set(released: World) -> None:
     assert "days below" in failure(result)
 
 
-def test_live_requests_are_decided_logged_loaded_once_and_judged(released: World) -> None:
-    start, end = released.days.quiet
-    with server(released) as url:
-        sent = decide(released, url, start, end)
-        again = decide(released, url, start, start + DAY)
-    assert sent.failed == again.failed == 0
+def test_live_requests_are_decided_logged_loaded_once_and_judged(watched: tuple[World, Replay]) -> None:
+    released, sent = watched
+    end = released.days.change_day
+    assert sent.failed == 0
     assert sent.releases == {1: sent.sent}
     warehouse = open_warehouse(released.settings)
-    result = released.run_range(f"{MODEL}_monitor", start, end)
-    assert result.success, failure(result)
     rows = warehouse.query(f"select count(*) as n, count(distinct decision_id) as ids from {DECISIONS}").to_pylist()[0]
     assert rows == {"n": sent.sent, "ids": sent.sent}
     assert load_decisions(warehouse, released.settings.decision_log_dir).read == 0
@@ -116,7 +125,8 @@ def test_live_requests_are_decided_logged_loaded_once_and_judged(released: World
     assert report.stat().st_size > 100_000
 
 
-def test_a_recorded_decision_replays_to_the_bit_and_hides_the_entity(released: World) -> None:
+def test_a_recorded_decision_replays_to_the_bit_and_hides_the_entity(watched: tuple[World, Replay]) -> None:
+    released, _ = watched
     record = next(read_records(released.settings.decision_log_dir)).record
     assert len(record.entity_key) == 64
     answer = CliRunner().invoke(app, ["replay", record.decision_id, "--json"])
@@ -124,7 +134,10 @@ def test_a_recorded_decision_replays_to_the_bit_and_hides_the_entity(released: W
     assert json.loads(answer.stdout)
 
 
-def test_a_retraining_is_ordered_once_for_a_date_and_not_while_one_is_in_flight(released: World) -> None:
+def test_a_retraining_is_ordered_once_for_a_date_and_not_while_one_is_in_flight(
+    watched: tuple[World, Replay],
+) -> None:
+    released, _ = watched
     installation, spec = released.installation, released.spec
     as_of = released.days.change_day + DAY
     quiet = installation.evidence(MODEL).monitoring("drift")[released.days.change_day.isoformat()]
