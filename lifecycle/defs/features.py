@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from lifecycle.assets.keys import WAREHOUSE_POOL
 from lifecycle.features.builds import count_rows, run_build
 from lifecycle.features.dagster_dbt_alone import DagsterDbtTranslator, dbt_assets
 from lifecycle.features.dbt import DbtRun, NodeRun
@@ -18,7 +19,6 @@ from lifecycle.warehouse import open_warehouse
 UNIQUE_ID = "dagster_dbt/unique_id"
 """Metadata key under which dagster-dbt notes the dbt node of an asset or a check."""
 
-WAREHOUSE_POOL = "warehouse"
 SCHEDULE_HOUR_UTC = 1
 
 Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
