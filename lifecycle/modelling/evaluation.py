@@ -141,8 +141,9 @@ def metric_draws(
     - ``roc_auc``: probability that a fraud has a higher margin than a genuine transaction, ties half.
     - ``average_precision``: sum over distinct margins of the recall gained times the precision there.
     - ``card_precision``: for each day the `capacity` cards of highest score (a card's score is its highest of the day);
-      the share of them with a fraud that day; a card found so leaves the later days. Mean over the days. Le Borgne et
-      al., Reproducible Machine Learning for Credit Card Fraud Detection (2022), "Card Precision top-k".
+      the share of them with a fraud that day; a card found so leaves the later days. Mean over the window's days, also
+      those for which a draw has no card. Le Borgne et al., Reproducible Machine Learning for Credit Card Fraud
+      Detection (2022), "Card Precision top-k".
     - ``recall_at_capacity``: of all fraudulent transactions, the share whose card is among the `capacity` of highest
       score of its day. Every day stands for itself: no card leaves, as nobody knows yet whether a report will come.
     - ``value_recall_at_capacity``: the same share of the frauds' amount.
