@@ -9,10 +9,10 @@ export UV_DEFAULT_INDEX ?= $(shell $(PYTHON) -m pip config get global.index-url 
 export DO_NOT_TRACK := 1
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q
 
-.PHONY: help setup demo up test lint format types lock benchmarks clean
+.PHONY: help setup demo up snowflake-local test lint format types lock benchmarks clean
 
 help: ## Show the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: $(VENV)/.installed ## Install everything into .venv
 
@@ -31,6 +31,9 @@ demo: setup ## Run the whole loop on simulated transactions; ARGS=--exit ends af
 up: setup ## Start the Dagster UI with its daemon, the MLflow UI and the server
 	@$(BIN)/lifecycle up $(ARGS)
 
+snowflake-local: setup ## Start a local endpoint that answers as a Snowflake account does
+	@$(BIN)/lifecycle snowflake-local $(ARGS)
+
 test: setup ## Run the tests
 	@bash tests/run $(ARGS)
 
@@ -44,9 +47,9 @@ format: setup ## Rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 
 lock: ## Resolve the dependencies anew and write requirements/*.txt
-	$(LOCK) pyproject.toml -o requirements/serving.txt
-	$(LOCK) --extra lifecycle pyproject.toml -c requirements/serving.txt -o requirements/lifecycle.txt
-	$(LOCK) --extra lifecycle --extra dev pyproject.toml -c requirements/lifecycle.txt -o requirements/dev.txt
+	$(LOCK) --extra lifecycle --extra snowflake --extra dev pyproject.toml -o requirements/dev.txt
+	$(LOCK) --extra lifecycle --extra snowflake pyproject.toml -c requirements/dev.txt -o requirements/lifecycle.txt
+	$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/serving.txt
 	$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
 
 clean: ## Remove the state of the embedded installation (.lifecycle)
