@@ -17,10 +17,10 @@
     {%- set conditions = [] -%}
     {%- if start is not none -%}
         {%- set first = start - modules.datetime.timedelta(days=look_back_days) -%}
-        {%- do conditions.append(column ~ " >= cast('" ~ first.strftime('%Y-%m-%d') ~ "' as timestamp)") -%}
+        {%- do conditions.append(column ~ ' >= ' ~ midnight(first.strftime('%Y-%m-%d'))) -%}
     {%- endif -%}
     {%- if end is not none -%}
-        {%- do conditions.append(column ~ " < cast('" ~ end.strftime('%Y-%m-%d') ~ "' as timestamp)") -%}
+        {%- do conditions.append(column ~ ' < ' ~ midnight(end.strftime('%Y-%m-%d'))) -%}
     {%- endif -%}
     {{- conditions | join(' and ') if conditions else 'true' -}}
 {%- endmacro -%}

@@ -1,6 +1,7 @@
 {#-
     Incremental strategy `days`: the days of this build are deleted and inserted in one transaction, so that a row that
-    has vanished from the source vanishes here, too (delete+insert by key would keep it). A model whose `meta` names `look_back_days` makes as many days before them anew.
+    has vanished from the source vanishes here, too (delete+insert by key would keep it). A model whose `meta` names `look_back_days` makes as many
+    days before them anew.
 -#}
 {% macro get_incremental_days_sql(arg_dict) %}
     {{- return(adapter.dispatch('get_incremental_days_sql')(arg_dict)) -}}
@@ -23,4 +24,18 @@
 {#- Snowflake commits each statement by itself unless told otherwise. -#}
 {% macro snowflake__get_incremental_days_sql(arg_dict) %}
     {{- snowflake_dml_explicit_transaction(default__get_incremental_days_sql(arg_dict)) -}}
+{% endmacro %}
+
+{#-
+    Names the table of new rows by their days, since all sessions see it: two builds of different days never meet in one,
+    and what a build that was killed has left is replaced and dropped when its days are built again.
+-#}
+{% macro snowflake__resolve_incremental_tmp_relation(tmp_relation) %}
+    {%- set days = [] -%}
+    {%- for name in ['start_date', 'end_date'] -%}
+        {%- set day = day_bound(name) -%}
+        {%- do days.append(day.strftime('%Y%m%d') if day is not none else 'all') -%}
+    {%- endfor -%}
+    {%- set identifier = tmp_relation.identifier ~ '_' ~ days | join('_') -%}
+    {{- return(tmp_relation.incorporate(path={'identifier': identifier})) -}}
 {% endmacro %}

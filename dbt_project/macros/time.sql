@@ -11,19 +11,17 @@
     date_part(epoch_microsecond, {{ timestamp }})
 {%- endmacro -%}
 
-{#- Day of the week, Monday 1 to Sunday 7. -#}
-{%- macro iso_weekday(timestamp) -%}
-    {{- return(adapter.dispatch('iso_weekday')(timestamp)) -}}
-{%- endmacro -%}
-
-{%- macro duckdb__iso_weekday(timestamp) -%}
-    isodow({{ timestamp }})
-{%- endmacro -%}
-
-{%- macro snowflake__iso_weekday(timestamp) -%}
-    dayofweekiso({{ timestamp }})
+{#- Day of the week, Monday 0 to Sunday 6, of moments since 1900, which began on a Monday; no session's week matters. -#}
+{%- macro weekday(timestamp) -%}
+    mod(cast({{ timestamp }} as date) - cast('1900-01-01' as date), 7)
 {%- endmacro -%}
 
 {%- macro days_in_microseconds(days) -%}
     {{- days * 86400000000 -}}
+{%- endmacro -%}
+
+{#- Midnight in UTC of a day written as text. Both dialects read this type's long name, where `timestamp` alone means in
+    Snowflake what the session says. -#}
+{%- macro midnight(day) -%}
+    cast('{{ day }}' as timestamp without time zone)
 {%- endmacro -%}

@@ -39,6 +39,7 @@ placed as (
 
     select
         transactions.*,
+        {{ cents('transactions.amount') }} as amount_cents,
         {{ place('transactions.occurred_at', 'coalesce(tied_ranks.tied_rank, 0)') }} as place
     from transactions
     left join tied_ranks
@@ -50,19 +51,19 @@ windowed as (
 
     select
         {%- for days in window_days %}
-        count(*) over (
+        count(1) over (
             {{ customer_window(days) }}
         ) as tx_count_{{ days }}d,
-        sum(amount) over (
+        sum(amount_cents) over (
             {{ customer_window(days) }}
-        ) as amount_{{ days }}d,
+        ) as amount_cents_{{ days }}d,
         {%- endfor %}
-        max(amount) over (
+        max(amount_cents) over (
             {{ customer_window(7) }}
-        ) as maximum_amount_7d,
+        ) as maximum_cents_7d,
         transaction_id,
         occurred_at,
-        amount
+        amount_cents
     from placed
 
 ),
@@ -72,11 +73,11 @@ averaged as (
     select
         transaction_id,
         occurred_at,
-        amount,
-        maximum_amount_7d,
+        amount_cents,
+        maximum_cents_7d,
         {%- for days in window_days %}
         cast(tx_count_{{ days }}d as bigint) as customer_tx_count_{{ days }}d,
-        cast(amount_{{ days }}d as double) / tx_count_{{ days }}d as customer_mean_amount_{{ days }}d
+        {{ in_units('amount_cents_' ~ days ~ 'd') }} / tx_count_{{ days }}d as customer_mean_amount_{{ days }}d
         {{- "," if not loop.last }}
         {%- endfor %}
     from windowed
@@ -94,11 +95,11 @@ final as (
         customer_mean_amount_{{ days }}d,
         {%- endfor %}
         case
-            when customer_mean_amount_30d > 0 then cast(amount as double) / customer_mean_amount_30d
+            when customer_mean_amount_30d > 0 then {{ in_units('amount_cents') }} / customer_mean_amount_30d
             else cast(0 as double)
         end as customer_amount_ratio_30d,
         case
-            when customer_mean_amount_30d > 0 then cast(maximum_amount_7d as double) / customer_mean_amount_30d
+            when customer_mean_amount_30d > 0 then {{ in_units('maximum_cents_7d') }} / customer_mean_amount_30d
             else cast(0 as double)
         end as customer_max_amount_ratio_7d
     from averaged

@@ -9,6 +9,7 @@ transactions as (
 
     select
         *,
+        {{ cents('amount') }} as amount_cents,
         {{ microseconds('occurred_at') }} as occurred_us
     from {{ ref('stg_card_transactions') }}
     where {{ days_built('occurred_at', look_back_days=look_back_days + window_days) }}
@@ -57,7 +58,7 @@ customer_windows as (
     select
         fraud_days.transaction_id,
         count(*) as tx_count,
-        sum(transactions.amount) as amount
+        sum(transactions.amount_cents) as amount_cents
     from transactions
     inner join fraud_days
         on transactions.customer_id = fraud_days.customer_id
@@ -83,8 +84,9 @@ final as (
         frauds.occurred_at,
         frauds.reported_at,
         case
-            when customer_windows.amount > 0
-                then cast(frauds.amount as double) / (cast(customer_windows.amount as double) / customer_windows.tx_count)
+            when customer_windows.amount_cents > 0
+                then {{ in_units('frauds.amount_cents') }}
+                    / ({{ in_units('customer_windows.amount_cents') }} / customer_windows.tx_count)
             else cast(0 as double)
         end as customer_amount_ratio_30d
     from frauds

@@ -236,7 +236,7 @@ windowed as (
 
     select
         {%- for days in window_days %}
-        count(*) over (
+        count(1) over (
             {{ delayed_terminal_window(days) }}
         ) as tx_count_{{ days }}d,
         {%- endfor %}

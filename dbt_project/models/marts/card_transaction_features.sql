@@ -39,7 +39,7 @@ final as (
         transactions.occurred_at,
         transactions.amount,
         cast(
-            case when {{ iso_weekday('transactions.occurred_at') }} >= 6 then 1 else 0 end as integer
+            case when {{ weekday('transactions.occurred_at') }} >= 5 then 1 else 0 end as integer
         ) as is_weekend,
         cast(
             case when extract(hour from transactions.occurred_at) <= 6 then 1 else 0 end as integer
