@@ -1,0 +1,107 @@
+"""`lifecycle snowflake-local`, and how `lifecycle warehouse check` is printed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from lifecycle.local_snowflake.options import DEFAULT_HOME, DEFAULT_PORT
+
+if TYPE_CHECKING:
+    from lifecycle.warehouse.file_check import FileCheck
+    from lifecycle.warehouse.snowflake.account_check import CheckReport, StepCheck
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the root."""
+    app.command("snowflake-local")(snowflake_local_command)
+
+
+def snowflake_local_command(
+    port: Annotated[int, typer.Option(help="Loopback port to listen on.")] = DEFAULT_PORT,
+    home: Annotated[Path, typer.Option(help="Folder of its database files.")] = DEFAULT_HOME,
+) -> None:
+    """Serve an endpoint for development that answers as a Snowflake account does, until Ctrl-C."""
+    from lifecycle.local_snowflake.__main__ import serve
+    from lifecycle.local_snowflake.options import Options
+
+    serve(Options(port=port, home=home))
+
+
+def print_file(check: "FileCheck") -> None:
+    """Say where the warehouse's file is."""
+    from rich.markup import escape
+
+    state = "made at first use, in a folder that can be written"
+    if check.size_bytes is not None:
+        state = f"{check.size_bytes / 1e6:,.1f} MB, opened and written"
+    Console(highlight=False).print(f"DuckDB file {escape(check.path)}: {state}.", soft_wrap=True)
+
+
+def print_account(report: "CheckReport") -> None:
+    """Show every step's role and grants, and what is missing or too much with the statement that mends it."""
+    from rich.markup import escape
+
+    console = Console(highlight=False)
+    console.print(
+        f"Account {escape(report.account)}, database {escape(report.database)}, user {escape(report.user or '-')}, "
+        f"version {escape(report.version or '-')}",
+        soft_wrap=True,
+    )
+    _print_steps(console, report.steps)
+    _print_held(console, report)
+    for step in report.steps:
+        for need in step.missing:
+            object_ = f"future {need.kind.lower()}s in schema" if need.is_future else need.kind.lower()
+            lacks = f"{step.step}: {step.role} lacks {need.privilege} on {object_} {need.name}"
+            _print_fault(console, lacks, need.grant(step.role or ""))
+        if step.error:
+            _print_fault(console, f"{step.step}: {step.error}", "")
+    for excess in (*(one for step in report.steps for one in step.excess), *report.excess):
+        _print_fault(console, excess.what, excess.remedy)
+    for note in report.notes:
+        console.print(f"not seen: {escape(note)}", soft_wrap=True)
+    if report.is_ready:
+        console.print("Every step may do what it needs, and no other role sees protected attributes.", style="green")
+
+
+def _print_steps(console: Console, steps: "tuple[StepCheck, ...]") -> None:
+    from rich.table import Column, Table
+
+    table = Table(*(Column(heading, no_wrap=True) for heading in ("step", "role", "warehouse", "state")))
+    for step in steps:
+        faults = len(step.missing) + len(step.excess)
+        state = "no login" if step.error else f"{faults} to mend" if faults else "ready"
+        table.add_row(step.step, step.role or "-", step.warehouse or "-", state)
+    console.print(table)
+
+
+def _print_held(console: Console, report: "CheckReport") -> None:
+    from rich.table import Column, Table
+
+    table = Table(Column("role", no_wrap=True), Column("on", overflow="fold"), Column("privileges", overflow="fold"))
+    inside = f"{report.database}."
+    shown: set[str] = set()
+    for step in report.steps:
+        if not step.role or step.role in shown:
+            continue
+        shown.add(step.role)
+        privileges: dict[str, list[str]] = {}
+        for held in step.held:
+            name = held.name.removeprefix(inside)
+            on = f"future {held.kind.lower()}s in {name}" if held.is_future else f"{held.kind.lower()} {name}"
+            privileges.setdefault(on, []).append(held.privilege)
+        for row, (on, names) in enumerate(privileges.items()):
+            table.add_row(
+                "" if row else step.role, on, ", ".join(names).lower(), end_section=row + 1 == len(privileges)
+            )
+    console.print(table)
+
+
+def _print_fault(console: Console, what: str, remedy: str) -> None:
+    from rich.text import Text
+
+    console.print(Text("to mend: ", "bold red") + Text(what), soft_wrap=True)
+    if remedy:
+        console.print(Text(f"    {remedy}"), soft_wrap=True)

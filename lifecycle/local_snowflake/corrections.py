@@ -1,0 +1,40 @@
+"""Where fakesnow answers wrongly."""
+
+import datetime as dt
+from decimal import Decimal
+from importlib import import_module
+from typing import Any
+
+import fakesnow.arrow
+import pyarrow as pa
+
+_without_nulls = fakesnow.arrow.timestamp_to_sf_struct
+_server = import_module("fakesnow.server")  # its package has a function of that name
+_bound = _server.from_binding
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - a moment without a zone
+
+
+def timestamps_with_nulls(timestamps: "pa.Array | pa.ChunkedArray") -> pa.Array:
+    """The connector's form of timestamps, with those missing that are missing: fakesnow sends 1970 instead."""
+    column = timestamps.combine_chunks() if isinstance(timestamps, pa.ChunkedArray) else timestamps
+    filled = _without_nulls(column.fill_null(pa.scalar(0, pa.int64()).cast(column.type)))
+    return pa.StructArray.from_arrays(filled.flatten(), fields=list(filled.type), mask=column.is_null())
+
+
+def bound_value(binding: dict[str, str]) -> Any:
+    """A bound value as Python's: fakesnow refuses decimals and nulls, and reads moments by way of doubles."""
+    value = binding["value"]
+    match binding["type"]:
+        case _ if value is None:
+            return None
+        case "FIXED" if not value.lstrip("-").isdigit():
+            return Decimal(value)
+        case "TIMESTAMP_NTZ":
+            return _EPOCH + dt.timedelta(microseconds=int(value) // 1000)
+    return _bound(binding)
+
+
+def correct() -> None:
+    """Let fakesnow answer rightly."""
+    fakesnow.arrow.timestamp_to_sf_struct = timestamps_with_nulls  # type: ignore[assignment]
+    _server.from_binding = bound_value  # type: ignore[attr-defined]
