@@ -4,7 +4,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lifecycle.snowflake_settings import SnowflakeSettings
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -18,12 +21,14 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LIFECYCLE_", extra="ignore", frozen=True)
 
     home: Path = Path(".lifecycle")
-    target: Literal["duckdb"] = "duckdb"
+    target: Literal["duckdb", "snowflake"] = "duckdb"
+    """Where the tables lie; ``snowflake`` reads `snowflake`'s settings from ``LIFECYCLE_SNOWFLAKE_*``."""
     profile: str | None = None
     """Name of the profile that every model's `defs.yaml` is read with; ``None`` for production."""
     dbt_project_dir: Path = PROJECT_ROOT / "dbt_project"
     duckdb_memory_limit: str = "3GB"
     duckdb_threads: int = 2
+    snowflake: SnowflakeSettings = Field(default_factory=SnowflakeSettings)
 
     @cached_property
     def root(self) -> Path:

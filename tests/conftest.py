@@ -1,11 +1,16 @@
 """What every test may use."""
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings as hypothesis_settings
 
 from lifecycle.settings import Settings
+
+# The installation of whoever runs the tests is none of theirs.
+for name in [name for name in os.environ if name.startswith("LIFECYCLE_")]:
+    del os.environ[name]
 
 
 @pytest.fixture

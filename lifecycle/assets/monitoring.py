@@ -21,6 +21,7 @@ from lifecycle.judgement.drift import DriftVerdict, PerformanceVerdict
 from lifecycle.judgement.retraining import learns_from
 from lifecycle.modelling.splits import judged_end
 from lifecycle.publishing.drift_report import write_drift_report
+from lifecycle.publishing.evidence import EvidenceStore
 from lifecycle.spec import RiskModelSpec
 from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.decisions import daily_decisions, decided, load_decisions
@@ -102,7 +103,7 @@ def _days(context: dg.AssetExecutionContext) -> list[dt.date]:
 
 def _decisions(spec: RiskModelSpec) -> Body:
     def body(context: dg.AssetExecutionContext, installation: Installation) -> Iterator[Materialized]:
-        warehouse = installation.warehouse()
+        warehouse = installation.warehouse(context, "log")
         loaded = load_decisions(warehouse, installation.settings.decision_log_dir)
         days = _days(context)
         counts = daily_decisions(warehouse, spec.name, days[0], as_of_after(days[-1]))
@@ -122,12 +123,13 @@ def _decisions(spec: RiskModelSpec) -> Body:
 def _live_performance(spec: RiskModelSpec) -> Body:
     def body(context: dg.AssetExecutionContext, installation: Installation) -> Iterator[Materialized]:
         verdicts = {}
+        warehouse = installation.warehouse(context)
         for day in _days(context):
             as_of = as_of_after(day)
             standing = standing_champion(spec, installation, as_of)
             if standing is None:
                 continue
-            verdict = live_performance_of(spec, installation.warehouse(), standing, as_of)
+            verdict = live_performance_of(spec, warehouse, standing, as_of)
             document = msgspec.to_builtins(verdict)
             installation.evidence(spec.name).write_monitoring("live_performance", as_of.isoformat(), document)
             verdicts[as_of.isoformat()] = verdict
@@ -151,12 +153,13 @@ def _live_performance(spec: RiskModelSpec) -> Body:
 def _drift(spec: RiskModelSpec) -> Body:
     def body(context: dg.AssetExecutionContext, installation: Installation) -> Iterator[Materialized]:
         latest = None
+        warehouse = installation.warehouse(context)
         for day in _days(context):
             as_of = as_of_after(day)
             standing = standing_champion(spec, installation, as_of)
             if standing is None:
                 continue
-            latest = monitoring_verdict(spec, installation, standing, as_of)
+            latest = monitoring_verdict(spec, warehouse, installation.evidence(spec.name), standing, as_of)
             before = installation.evidence(spec.name).monitoring("drift")
             document = msgspec.to_builtins(latest)
             installation.evidence(spec.name).write_monitoring("drift", as_of.isoformat(), document)
@@ -181,11 +184,9 @@ def _drift(spec: RiskModelSpec) -> Body:
 
 
 def monitoring_verdict(
-    spec: RiskModelSpec, installation: Installation, standing: Standing, as_of: dt.date
+    spec: RiskModelSpec, warehouse: Warehouse, evidence: EvidenceStore, standing: Standing, as_of: dt.date
 ) -> MonitoringVerdict:
     """Traffic and performance as of a date, and what there is to learn from since the onset."""
-    warehouse = installation.warehouse()
-    evidence = installation.evidence(spec.name)
     yesterday = evidence.monitoring("drift").get((as_of - dt.timedelta(days=1)).isoformat())
     previous = msgspec.convert(yesterday["traffic"], DriftVerdict) if yesterday else None
     traffic = traffic_of(spec, warehouse, standing, as_of, previous)
@@ -251,7 +252,7 @@ def _drift_report(spec: RiskModelSpec) -> Body:
         if standing is None:
             return
         start = as_of - dt.timedelta(days=spec.drift.window_days)
-        current = decided(installation.warehouse(), spec, start, as_of)
+        current = decided(installation.warehouse(context), spec, start, as_of)
         if not current.num_rows:
             context.log.info("No decisions in this window: no report")
             return

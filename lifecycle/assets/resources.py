@@ -1,6 +1,7 @@
 """The stores of this installation, for assets and sensors."""
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -12,8 +13,12 @@ from lifecycle.publishing.registry import Registry
 from lifecycle.publishing.release_store import ReleaseStore
 from lifecycle.publishing.training_sets import TrainingSetStore
 from lifecycle.settings import Settings
-from lifecycle.warehouse import Warehouse, open_warehouse
+from lifecycle.snowflake_settings import Step
+from lifecycle.warehouse import Use, Warehouse, open_warehouse
 from serving.contract import SlotRelease
+
+if TYPE_CHECKING:
+    from dagster_snowflake import SnowflakeResource
 
 
 class Installation(dg.ConfigurableResource[None]):
@@ -24,9 +29,30 @@ class Installation(dg.ConfigurableResource[None]):
         """Settings of the process that asks."""
         return Settings()
 
-    def warehouse(self) -> Warehouse:
-        """The warehouse; a sensor must never ask for it, since its writer shuts out everybody else."""
-        return open_warehouse(self.settings)
+    def warehouse(self, context: dg.AssetExecutionContext | None = None, step: Step = "read") -> Warehouse:
+        """The warehouse, opened for an asset's step; each call may log in anew, so that an asset asks once.
+
+        A sensor must never ask for it: DuckDB's writer shuts out everybody else, and Snowflake's bill counts each wake.
+        """
+        if context is None:
+            return open_warehouse(self.settings, Use(step))
+        model, asset = context.asset_key.path[0], context.asset_key.path[-1]
+        return open_warehouse(self.settings, Use(step, model, asset, context.run_id))
+
+    def snowflake(self, step: Step = "read") -> "SnowflakeResource":
+        """dagster-snowflake's resource with this installation's login, for assets of one's own.
+
+        It keeps a password as a plain field: never print or log it. Importing it takes 7 s and 200 MB (it brings
+        Snowpark): the platform itself connects by the connector.
+
+        Raises
+        ------
+        LifecycleError
+            If Snowflake's settings are missing or wrong.
+        """
+        from lifecycle.warehouse.snowflake.dagster_resource import snowflake_resource
+
+        return snowflake_resource(self.settings.snowflake, Use(step))
 
     def training_sets(self, model: str) -> TrainingSetStore:
         """Frozen training sets of a model."""

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import dagster as dg
@@ -15,12 +16,12 @@ from lifecycle.judgement import inputs
 from lifecycle.lineage import code_commit, library_versions
 from lifecycle.modelling.splits import training_window
 from lifecycle.modelling.training import Trained, train
-from lifecycle.modelling.training_set import content_digest, examples_from_table
+from lifecycle.modelling.training_set import examples_from_table
 from lifecycle.publishing.candidates import EVALUATION_FILE, JUDGED_MODEL_FILE, REFERENCE_FILE, Candidate
-from lifecycle.publishing.training_sets import TrainingSetDescription
+from lifecycle.publishing.training_sets import Selection
 from lifecycle.spec import RiskModelSpec
 from lifecycle.warehouse import Warehouse
-from lifecycle.warehouse.examples import MARTS, daily_volumes, newest_event, training_examples
+from lifecycle.warehouse.examples import MARTS, daily_volumes, newest_event, training_batches
 from serving.contract import Lineage, Verdict
 
 
@@ -40,20 +41,13 @@ def training_set_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
     def training_set(context: dg.AssetExecutionContext, installation: Installation) -> Materialized:
         as_of = date_of(context.partition_key)
         start, end = training_window(as_of, spec.training, spec.label.maturity_days)
-        warehouse = installation.warehouse()
-        expect_complete_input(input_verdicts(warehouse, spec, start, as_of), as_of)
-        table = training_examples(warehouse, spec, start, end, as_of)
-        columns = spec.columns
-        description = TrainingSetDescription(
-            model=spec.name,
-            digest=content_digest(table, columns.occurred_at, columns.transaction),
-            as_of=as_of.isoformat(),
-            first_day=start.isoformat(),
-            end_day=end.isoformat(),
-            rows=table.num_rows,
-            reported=table.num_rows - table.column(spec.label.reported_at).null_count,
-        )
-        folder = installation.training_sets(spec.name).write(table, description)
+        # Whoever extracts need not see raw rows; that they are all there is for the reading role to say.
+        expect_complete_input(input_verdicts(installation.warehouse(context), spec, start, as_of), as_of)
+        store = installation.training_sets(spec.name)
+        warehouse = installation.warehouse(context, "train")
+        with closing(training_batches(warehouse, spec, start, end, as_of)) as batches:
+            frozen = store.write(batches, spec, Selection(as_of, start, end))
+        description = frozen.description
         return dg.MaterializeResult(
             metadata={
                 "training_set_digest": description.digest,
@@ -61,7 +55,7 @@ def training_set_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
                 "reported_frauds": description.reported,
                 "first_day": description.first_day,
                 "end_day": description.end_day,
-                "folder": dg.MetadataValue.path(str(folder)),
+                "folder": dg.MetadataValue.path(str(frozen.folder)),
             }
         )
 

@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from lifecycle.cli import features, release, run, simulate, warehouse
+from lifecycle.cli import features, release, run, simulate, snowflake, warehouse
 from lifecycle.errors import LifecycleError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.add_typer(warehouse.app, name="warehouse")
 app.add_typer(features.app, name="features")
 release.register(app)
 app.add_typer(simulate.app, name="simulate")
+snowflake.register(app)
 
 
 def main() -> None:

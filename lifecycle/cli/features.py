@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,8 +11,9 @@ from rich.console import Console
 
 if TYPE_CHECKING:
     from lifecycle.features import FeatureBuild
+    from lifecycle.features.freshness import SourceFreshness
 
-app = typer.Typer(help="Build features with dbt, and export them.", no_args_is_help=True)
+app = typer.Typer(help="Build features with dbt, export and document them.", no_args_is_help=True)
 
 DAY_FORMATS = ["%Y-%m-%d"]
 
@@ -79,6 +81,35 @@ def export_command(
         Console(stderr=True).print(f"{exported.rows:,} rows, {len(exported.columns)} columns: {exported.path}")
 
 
+@app.command("freshness")
+def freshness_command(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Say when the raw tables were last loaded; exits with 1 if one is older than its limit."""
+    from lifecycle.features.freshness import read_freshness
+    from lifecycle.settings import Settings
+
+    sources = read_freshness(Settings())
+    if as_json:
+        typer.echo(json.dumps([source.as_document() for source in sources]))
+    else:
+        _print_freshness(sources)
+    if any(source.status == "error" for source in sources):
+        raise typer.Exit(1)
+
+
+@app.command("docs")
+def docs_command(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Write dbt's documentation with its graph to one HTML file, and print where it lies."""
+    from lifecycle.features.docs import write_docs
+    from lifecycle.settings import Settings
+
+    path = write_docs(Settings())
+    typer.echo(json.dumps({"path": str(path)}) if as_json else path)
+
+
 def _document(built: "FeatureBuild") -> dict[str, object]:
     return {
         "start_date": built.start_date.isoformat() if built.start_date else None,
@@ -105,3 +136,19 @@ def _print_build(built: "FeatureBuild", console: Console) -> None:
         f"{built.rows:,} rows of features; models {built.model_seconds:.1f} s, {len(built.tests)} tests "
         f"{built.test_seconds:.1f} s, dbt itself {built.overhead_seconds:.1f} s"
     )
+
+
+def _print_freshness(sources: "Sequence[SourceFreshness]") -> None:
+    from rich.table import Column, Table
+
+    headings = ("table", "status", "last load (UTC)", "hours ago", "limits")
+    table = Table(*(Column(heading, no_wrap=True) for heading in headings))
+    table.columns[3].justify = "right"
+    for source in sources:
+        loaded_at = source.loaded_at.strftime("%Y-%m-%d %H:%M") if source.loaded_at else "never"
+        age = "-" if source.age_hours is None else f"{source.age_hours:,.1f}"
+        limits = " / ".join(
+            "-" if hours is None else f"{hours:g}" for hours in (source.warn_after_hours, source.error_after_hours)
+        )
+        table.add_row(source.relation, source.status, loaded_at, age, limits)
+    Console(highlight=False).print(table)

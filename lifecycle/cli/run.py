@@ -1,6 +1,7 @@
 """`lifecycle init`, `up` and `demo`: the processes of one installation."""
 
 import os
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -9,8 +10,17 @@ DagsterPort = Annotated[int, typer.Option(help="Loopback port of the Dagster UI.
 MlflowPort = Annotated[int, typer.Option(help="Loopback port of the MLflow UI.")]
 ServingPort = Annotated[int, typer.Option(help="Loopback port of the inference server.")]
 
+SNOWFLAKE_DEMO_HOME = ".lifecycle-snowflake"
+"""Where the demonstration on Snowflake keeps its state, beside that on DuckDB."""
 DEMO_MODEL = "card_fraud"
 DEMO_SEED = 20180401
+
+
+class Target(StrEnum):
+    """Warehouses that the demonstration runs on."""
+
+    DUCKDB = "duckdb"
+    SNOWFLAKE = "snowflake"
 
 
 def register(app: typer.Typer) -> None:
@@ -47,6 +57,9 @@ def up_command(
 
 
 def demo_command(
+    target: Annotated[
+        Target, typer.Option(help="Warehouse; snowflake is a local endpoint unless settings name one.")
+    ] = Target.DUCKDB,
     exit_after: Annotated[bool, typer.Option("--exit", help="End after the last step, for CI.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the simulated world, at the first start.")] = DEMO_SEED,
     dagster_port: DagsterPort = 3000,
@@ -61,6 +74,9 @@ def demo_command(
     """
     # Before the settings are read, and for every process that is started: the model's short windows.
     os.environ["LIFECYCLE_PROFILE"] = "demo"
+    os.environ["LIFECYCLE_TARGET"] = target.value
+    if target is Target.SNOWFLAKE:
+        os.environ.setdefault("LIFECYCLE_HOME", SNOWFLAKE_DEMO_HOME)
     from lifecycle.demo.run import run_demo
     from lifecycle.processes import Ports
 

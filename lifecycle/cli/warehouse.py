@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from lifecycle.warehouse.loading import LoadResult
     from lifecycle.warehouse.status import WarehouseStatus
 
-app = typer.Typer(help="Load raw tables, and say what lies in the warehouse.", no_args_is_help=True)
+app = typer.Typer(
+    help="Load raw tables, say what lies in the warehouse, and whether it is ready.", no_args_is_help=True
+)
 
 
 class Relation(StrEnum):
@@ -38,7 +40,7 @@ def load_command(
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from lifecycle.settings import Settings
-    from lifecycle.warehouse import open_warehouse
+    from lifecycle.warehouse import Use, open_warehouse
     from lifecycle.warehouse.loading import load
 
     # On stderr, as every word to a person: with --json, stdout is the document and nothing else.
@@ -48,7 +50,7 @@ def load_command(
     ) as bars:
         bar = bars.add_task("opening", total=None)
         result = load(
-            open_warehouse(Settings()),
+            open_warehouse(Settings(), Use("load")),
             relation.value,
             path,
             mapping,
@@ -66,15 +68,38 @@ def status_command(
 ) -> None:
     """Say what lies in the raw relations: rows, first and last day, loads, and the file's size."""
     from lifecycle.settings import Settings
-    from lifecycle.warehouse import open_warehouse
+    from lifecycle.warehouse import Use, open_warehouse
     from lifecycle.warehouse.status import read_status
 
-    settings = Settings()
-    status = read_status(open_warehouse(settings), settings.warehouse_path)
+    # The role that loads sees all raw relations, protected attributes among them.
+    status = read_status(open_warehouse(Settings(), Use("load")))
     if as_json:
         typer.echo(json.dumps(status.as_document()))
     else:
         _print_status(status)
+
+
+@app.command("check")
+def check_command(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Say whether the warehouse is ready: the file, or every role's grants in the account. Exits 1 if it is not."""
+    from lifecycle.cli.snowflake import print_account, print_file
+    from lifecycle.settings import Settings
+
+    settings = Settings()
+    if settings.target == "duckdb":
+        from lifecycle.warehouse.file_check import check_file
+
+        file = check_file(settings)
+        typer.echo(json.dumps(file.as_document())) if as_json else print_file(file)
+        return
+    from lifecycle.warehouse.snowflake.account_check import check
+
+    report = check(settings)
+    typer.echo(json.dumps(report.as_document())) if as_json else print_account(report)
+    if not report.is_ready:
+        raise typer.Exit(1)
 
 
 def _print_load(result: "LoadResult") -> None:
@@ -110,4 +135,5 @@ def _print_status(status: "WarehouseStatus") -> None:
         )
     console = Console(highlight=False)
     console.print(table)
-    console.print(f"{escape(str(status.path))}: {status.size_bytes / 1e6:,.1f} MB", soft_wrap=True)
+    size = "" if status.size_bytes is None else f": {status.size_bytes / 1e6:,.1f} MB"
+    console.print(f"{escape(status.location)}{size}", soft_wrap=True)

@@ -14,7 +14,7 @@ from lifecycle.features.dbt import DbtRun, NodeRun
 from lifecycle.features.project import ensure_manifest
 from lifecycle.settings import Settings
 from lifecycle.spec import read_specs
-from lifecycle.warehouse import open_warehouse
+from lifecycle.warehouse import Use, open_warehouse
 
 UNIQUE_ID = "dagster_dbt/unique_id"
 """Metadata key under which dagster-dbt notes the dbt node of an asset or a check."""
@@ -97,7 +97,8 @@ def _build_selected(context: dg.AssetExecutionContext, everything: AbstractSet[d
     checks = {str(spec.metadata[UNIQUE_ID]): spec.key for spec in assets.check_specs}
     selected = {node: key for node, key in checks.items() if key in context.selected_asset_check_keys}
     context.log.info(f"building the days [{start_date}, {end_date})")
-    warehouse = open_warehouse(Settings())
+    use = Use(step="transform", asset="dbt_features", run_id=context.run.run_id)
+    warehouse = open_warehouse(Settings(), use)
     with warehouse.exclusive(f"run {context.run.run_id[:8]}: building features"):
         run = run_build(
             Settings(),
@@ -105,6 +106,7 @@ def _build_selected(context: dg.AssetExecutionContext, everything: AbstractSet[d
             end_date,
             select=_selection(everything, models, selected),
             on_node=partial(_log_node, context),
+            use=use,
         )
         relations = [f"{models[node.unique_id].path[0]}.{node.name}" for node in run.models if not node.is_failed]
         dated = [relation for relation in relations if "occurred_at" in warehouse.columns(relation)]

@@ -3,6 +3,8 @@
 import contextlib
 import datetime as dt
 import json
+import os
+from pathlib import Path
 
 import httpx
 from rich.text import Text
@@ -21,6 +23,8 @@ from lifecycle.spec import RiskModelSpec, read_model
 def run_demo(ports: Ports, model: str, seed: int, *, is_left_running: bool) -> bool:
     """Run what is not done yet, show what came of it, and stop everything at the end.
 
+    With Snowflake as the target and no account in the environment, a local endpoint takes the account's place.
+
     Returns
     -------
     bool
@@ -31,15 +35,19 @@ def run_demo(ports: Ports, model: str, seed: int, *, is_left_running: bool) -> b
     LifecycleError
         If a step cannot be done; the next start goes on with it.
     """
-    settings, screen = Settings(), Screen()
-    spec = read_model(model, settings.profile)
-    file = StateFile(settings.root)
+    screen = Screen()
     try:
         with contextlib.ExitStack() as stack:
+            if _wants_local_endpoint(Settings()):
+                with screen.step("Start the local Snowflake endpoint"):
+                    _start_local_endpoint(stack, Settings().root)
+            settings = Settings()
+            spec = read_model(model, settings.profile)
+            file = StateFile(settings.root)
             with screen.step("Start the Dagster UI and its daemon, the MLflow UI and the server"):
                 services = stack.enter_context(running_installation(settings, ports))
             stack.callback(screen.note, "Stopping what was started")
-            state = file.open(seed, dt.datetime.now(dt.UTC).date())
+            state = file.open(seed, dt.datetime.now(dt.UTC).date(), settings.target)
             story = _story(settings, spec, state, file, ports, services, screen)
             story.run()
             _show(story, spec, state, ports, screen)
@@ -50,6 +58,18 @@ def run_demo(ports: Ports, model: str, seed: int, *, is_left_running: bool) -> b
         screen.console.print("Stopped; the next `make demo` goes on from here")
         return False
     return state.requests_failed + state.reload_requests_failed == 0
+
+
+def _wants_local_endpoint(settings: Settings) -> bool:
+    return settings.target == "snowflake" and settings.snowflake.account is None
+
+
+def _start_local_endpoint(stack: contextlib.ExitStack, root: Path) -> None:
+    """Start the endpoint, with privileges as in an account, and let all that is started here connect to it."""
+    from lifecycle import local_snowflake
+
+    endpoint = stack.enter_context(local_snowflake.running(root / "local_snowflake", arguments=("--enforce",)))
+    os.environ.update(endpoint.environment())
 
 
 def _story(

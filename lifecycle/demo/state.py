@@ -18,6 +18,7 @@ class DemoState(msgspec.Struct):
 
     first_started: dt.date
     seed: int
+    target: str = "duckdb"
     done: list[str] = []
     replayed_until: dt.date | None = None
     monitored_until: dt.date | None = None
@@ -37,22 +38,28 @@ class StateFile:
     def __init__(self, root: Path) -> None:
         self._path = root / STATE_FILE
 
-    def open(self, seed: int, today: dt.date) -> DemoState:
+    def open(self, seed: int, today: dt.date, target: str) -> DemoState:
         """What stands in the file, or a new state that is written at once.
 
         Raises
         ------
         LifecycleError
-            If the file cannot be read.
+            If the file cannot be read, or belongs to a demonstration on another warehouse.
         """
         if not self._path.exists():
-            state = DemoState(first_started=today, seed=seed)
+            state = DemoState(first_started=today, seed=seed, target=target)
             self.keep(state)
             return state
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=DemoState)
+            state = msgspec.json.decode(self._path.read_bytes(), type=DemoState)
         except msgspec.DecodeError as error:
             raise LifecycleError(f"Expected the state of a demonstration, got: {error} - in {self._path}") from error
+        if state.target != target:
+            raise LifecycleError(
+                f"Expected a demonstration on {target}, got one on {state.target} - in {self._path}; go on with "
+                f"--target {state.target}, or set LIFECYCLE_HOME to another folder"
+            )
+        return state
 
     def keep(self, state: DemoState) -> None:
         """Write the state."""

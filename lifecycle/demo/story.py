@@ -20,7 +20,7 @@ from lifecycle.publishing.evidence import EvidenceStore
 from lifecycle.settings import Settings
 from lifecycle.simulator import SimulationConfig, simulate
 from lifecycle.spec import RiskModelSpec
-from lifecycle.warehouse import open_warehouse
+from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.loading import load
 from lifecycle.warehouse.raw import RELATIONS
 
@@ -103,7 +103,7 @@ class Story:
         last = end - dt.timedelta(days=1)
         simulate(self._simulation(), folder, first_date=start, last_date=last, progress=self.screen.advance)
         for relation in RELATIONS:
-            load(self.warehouse, relation, folder / relation)
+            load(open_warehouse(self.settings, Use("load")), relation, folder / relation)
 
     def _simulation(self) -> SimulationConfig:
         days = self.days

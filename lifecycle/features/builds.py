@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lifecycle.errors import LifecycleError
-from lifecycle.features.dbt import DbtRun, NodeRun, OnNode, run_dbt
-from lifecycle.features.project import dbt_state_dir, reuse_parsing
+from lifecycle.features.dbt import DbtRun, NodeRun, OnNode, busy_seconds, run_dbt
+from lifecycle.features.project import TRANSFORM, dbt_state_dir, reuse_parsing
 from lifecycle.settings import Settings
-from lifecycle.warehouse import Warehouse, open_warehouse
+from lifecycle.warehouse import Use, Warehouse, open_warehouse
 
 FEATURES_RELATION = "marts.card_transaction_features"
 
@@ -39,7 +39,7 @@ class FeatureBuild:
     @property
     def overhead_seconds(self) -> float:
         """What dbt itself takes: start, parse and bookkeeping."""
-        return self.seconds - self.model_seconds - self.test_seconds
+        return self.seconds - busy_seconds((*self.models, *self.tests))
 
 
 def day_bounds(start_date: dt.date | None, end_date: dt.date | None) -> dict[str, str]:
@@ -63,6 +63,7 @@ def build(
     *,
     full_refresh: bool = False,
     on_node: OnNode | None = None,
+    use: Use = TRANSFORM,
 ) -> FeatureBuild:
     """Build and test the features of the days ``[start_date, end_date)`` from what is loaded now.
 
@@ -76,15 +77,17 @@ def build(
         Make the tables anew, with the rows of these days only.
     on_node
         Called after each model and test, as it ends.
+    use
+        What the build is for: its query tag names model, asset and run.
 
     Raises
     ------
     LifecycleError
         If nothing is loaded, the range holds no day, or a model or a test fails.
     """
-    warehouse = open_warehouse(settings)
+    warehouse = open_warehouse(settings, use)
     with warehouse.exclusive("building features"):
-        run = run_build(settings, start_date, end_date, full_refresh=full_refresh, on_node=on_node)
+        run = run_build(settings, start_date, end_date, full_refresh=full_refresh, on_node=on_node, use=use)
         run.expect_success("to build the features")
         rows = count_rows(warehouse, [FEATURES_RELATION], start_date, end_date)[FEATURES_RELATION]
     tests = tuple(node for node in run.nodes if node.kind == "test")
@@ -99,12 +102,13 @@ def run_build(
     full_refresh: bool = False,
     select: Sequence[str] = (),
     on_node: OnNode | None = None,
+    use: Use = TRANSFORM,
 ) -> DbtRun:
     """Run ``dbt build`` on the days ``[start_date, end_date)`` under the warehouse lock, failures and all.
 
     Parameters
     ----------
-    settings, start_date, end_date, full_refresh, on_node
+    settings, start_date, end_date, full_refresh, on_node, use
         As of `build`.
     select
         Selection of models and tests; empty for all. Unit tests are never among them: they test SQL, not data.
@@ -120,7 +124,7 @@ def run_build(
         arguments.append("--full-refresh")
     if select:
         arguments += ["--select", *select]
-    warehouse = open_warehouse(settings)
+    warehouse = open_warehouse(settings, use)
     with warehouse.exclusive("building features"):
         if warehouse.query("select 1 from raw.card_transactions limit 1").num_rows == 0:
             raise LifecycleError(
@@ -129,7 +133,7 @@ def run_build(
             )
         target_path = dbt_state_dir(settings) / "builds"
         reuse_parsing(settings, target_path)
-        return run_dbt(settings, arguments, target_path=target_path, variables=days, on_node=on_node)
+        return run_dbt(settings, arguments, target_path=target_path, variables=days, on_node=on_node, use=use)
 
 
 def count_rows(

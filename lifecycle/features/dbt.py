@@ -1,5 +1,6 @@
 """dbt as a child process: DuckDB keeps a file open for as long as its process lives, and dbt's globals are its own."""
 
+import datetime as dt
 import json
 import os
 import subprocess
@@ -12,8 +13,10 @@ from typing import Any
 
 from lifecycle.crash_points import crash_point
 from lifecycle.errors import LifecycleError
-from lifecycle.features.project import dbt_environment
+from lifecycle.features.project import TRANSFORM, dbt_environment
+from lifecycle.features.snowflake_login import is_login_setting, without_secrets
 from lifecycle.settings import Settings
+from lifecycle.warehouse import Use
 from lifecycle.warehouse.lock import lock_of
 
 COLUMNS_CHANGED = "its columns are not those of the table that was built before"
@@ -24,7 +27,8 @@ FAILED_STATUSES = frozenset({"error", "fail", "runtime error"})
 class NodeRun:
     """What became of one model or test.
 
-    `seconds` is dbt's own execution time of the node; `index` counts from 1 to `total` within the run.
+    `seconds` is dbt's own execution time of the node, up to `ended_at` (seconds since 1970, 0 if dbt did not say);
+    `index` counts from 1 to `total` within the run.
     """
 
     unique_id: str
@@ -33,6 +37,7 @@ class NodeRun:
     message: str | None = None
     index: int = 0
     total: int = 0
+    ended_at: float = 0.0
 
     @property
     def kind(self) -> str:
@@ -96,6 +101,7 @@ def run_dbt(
     target_path: Path,
     variables: Mapping[str, str] | None = None,
     on_node: OnNode | None = None,
+    use: Use = TRANSFORM,
 ) -> DbtRun:
     """Run dbt to its end; the caller holds the warehouse if `arguments` make dbt open it.
 
@@ -111,23 +117,21 @@ def run_dbt(
         Further variables of the environment.
     on_node
         Called after each model and test, as it ends.
+    use
+        What dbt is run for; decides role, virtual warehouse and query tag in Snowflake.
+
+    Raises
+    ------
+    LifecycleError
+        If a setting of the Snowflake account is missing or wrong.
     """
+    environment = {name: value for name, value in os.environ.items() if not is_login_setting(name)}
+    environment |= {**dbt_environment(settings, target_path, use), **(variables or {})}
     target_path.mkdir(parents=True, exist_ok=True, mode=0o700)
     (target_path / "run_results.json").unlink(missing_ok=True)
     started = time.perf_counter()
     complaints: list[str] = []
-    descriptor = lock_of(settings.warehouse_path).descriptor if os.name == "posix" else None
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lifecycle.features.dbt_process", "--log-format", "json", *arguments],
-        cwd=settings.dbt_project_dir,
-        # Should this process be killed, dbt has the warehouse's file open a moment longer, and keeps the lock as long.
-        pass_fds=() if descriptor is None else (descriptor,),
-        env={**os.environ, **dbt_environment(settings, target_path), **(variables or {})},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    with process:
+    with _start(settings, arguments, environment) as process:
         try:
             for line in process.stdout or ():
                 _follow(line, complaints, on_node)
@@ -137,9 +141,23 @@ def run_dbt(
     return DbtRun(
         exit_code=process.returncode,
         seconds=time.perf_counter() - started,
-        nodes=_read_results(target_path / "run_results.json"),
-        complaints=tuple(complaints),
+        nodes=_read_results(target_path / "run_results.json", environment),
+        complaints=tuple(without_secrets(complaint, environment) for complaint in complaints),
         log_path=target_path / "dbt.log",
+    )
+
+
+def _start(settings: Settings, arguments: Sequence[str], environment: Mapping[str, str]) -> "subprocess.Popen[str]":
+    descriptor = lock_of(settings.warehouse_path).descriptor if os.name == "posix" else None
+    return subprocess.Popen(
+        [sys.executable, "-m", "lifecycle.features.dbt_process", "--log-format", "json", *arguments],
+        cwd=settings.dbt_project_dir,
+        # Should this process be killed, dbt has the warehouse's file open a moment longer, and keeps the lock as long.
+        pass_fds=() if descriptor is None else (descriptor,),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
@@ -171,7 +189,7 @@ def _logged_node(data: Mapping[str, Any]) -> NodeRun:
     )
 
 
-def _read_results(path: Path) -> tuple[NodeRun, ...]:
+def _read_results(path: Path, environment: Mapping[str, str]) -> tuple[NodeRun, ...]:
     """Nodes of dbt's `run_results.json`; none if dbt did not come so far as to write it."""
     if not path.is_file():
         return ()
@@ -181,12 +199,26 @@ def _read_results(path: Path) -> tuple[NodeRun, ...]:
             unique_id=result["unique_id"],
             status=result["status"],
             seconds=float(result["execution_time"]),
-            message=result.get("message"),
+            message=without_secrets(result.get("message") or "", environment) or None,
             index=index,
             total=len(results),
+            ended_at=max((_seconds_since_1970(part["completed_at"]) for part in result["timing"]), default=0.0),
         )
         for index, result in enumerate(results, start=1)
     )
+
+
+def busy_seconds(nodes: Sequence[NodeRun]) -> float:
+    """How long at least one of the nodes ran: less than their sum where some ran side by side."""
+    busy, until = 0.0, float("-inf")
+    for started_at, ended_at in sorted((node.ended_at - node.seconds, node.ended_at) for node in nodes):
+        busy += max(0.0, ended_at - max(started_at, until))
+        until = max(until, ended_at)
+    return busy
+
+
+def _seconds_since_1970(moment: str) -> float:
+    return dt.datetime.fromisoformat(moment).timestamp()
 
 
 def _fault(message: str | None) -> str:

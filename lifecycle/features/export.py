@@ -1,15 +1,20 @@
 """Features of a model as one Parquet file."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lifecycle.crash_points import crash_point
 from lifecycle.errors import LifecycleError
 from lifecycle.settings import Settings
 from lifecycle.spec import read_model
 from lifecycle.warehouse import Warehouse, open_warehouse
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MARTS_SCHEMA = "marts"
 
@@ -51,7 +56,8 @@ def export(
     relation = f"{MARTS_SCHEMA}.{spec.mart}"
     _expect_columns(warehouse, relation, wanted)
     sql = f"select {', '.join(wanted)} from {relation} order by {transaction}"  # noqa: S608 - names checked above
-    return FeatureExport(out, _write(warehouse, sql, out), wanted)
+    rows = warehouse.retrying(lambda: _write(warehouse, sql, out))
+    return FeatureExport(out, rows, wanted)
 
 
 def _expect_columns(warehouse: Warehouse, relation: str, wanted: Sequence[str]) -> None:
@@ -66,17 +72,11 @@ def _expect_columns(warehouse: Warehouse, relation: str, wanted: Sequence[str]) 
 
 def _write(warehouse: Warehouse, sql: str, out: Path) -> int:
     """Stream the rows of `sql` to a temporary file beside `out`, then put it in its place."""
-    import pyarrow.parquet as pq
-
-    schema = warehouse.query(f"select * from ({sql}) limit 0").schema  # noqa: S608 - the caller's own
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
-    rows = 0
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-            for batch in warehouse.batches(sql):
-                writer.write_batch(batch)
-                rows += batch.num_rows
+        with closing(_canonical_batches(warehouse, sql)) as batches:
+            rows = _write_parquet(temporary, batches)
         crash_point("features.export_written")
         temporary.replace(out)
     except OSError as error:
@@ -84,4 +84,34 @@ def _write(warehouse: Warehouse, sql: str, out: Path) -> int:
     finally:
         if temporary.exists():
             temporary.unlink()
+    return rows
+
+
+def _canonical_batches(warehouse: Warehouse, sql: str) -> Generator["pa.RecordBatch", None, None]:
+    """The rows in the same types from every warehouse; at least one batch, which may be empty."""
+    import pyarrow as pa
+
+    from lifecycle.column_types import canonical_batch, canonical_schema
+
+    schema: pa.Schema | None = None
+    for batch in warehouse.batches(sql):
+        schema = schema or canonical_schema(batch.schema)
+        yield canonical_batch(batch, schema)
+    if schema is None:
+        # DuckDB sends no batch where there are no rows, and a file needs its columns all the same.
+        empty = warehouse.query(f"select * from ({sql}) as no_rows limit 0")  # noqa: S608 - the caller's own
+        yield pa.RecordBatch.from_pylist([], schema=canonical_schema(empty.schema))
+
+
+def _write_parquet(path: Path, batches: Iterator["pa.RecordBatch"]) -> int:
+    """Write a file in the schema of the first batch; how many rows it has."""
+    import pyarrow.parquet as pq
+
+    first = next(batches)
+    rows: int = first.num_rows
+    with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
+        writer.write_batch(first)
+        for batch in batches:
+            writer.write_batch(batch)
+            rows += batch.num_rows
     return rows

@@ -7,8 +7,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lifecycle.errors import LifecycleError
+from lifecycle.features.snowflake_login import login_environment
 from lifecycle.settings import Settings
+from lifecycle.warehouse import Use
 
+TRANSFORM = Use(step="transform")
 PROJECT_FILE_SUFFIXES = frozenset({".sql", ".yml", ".yaml", ".md"})
 
 
@@ -17,7 +20,7 @@ def dbt_state_dir(settings: Settings) -> Path:
     return settings.root / "dbt"
 
 
-def dbt_environment(settings: Settings, target_path: Path) -> dict[str, str]:
+def dbt_environment(settings: Settings, target_path: Path, use: Use = TRANSFORM) -> dict[str, str]:
     """Variables that dbt and the project's `profiles.yml` read; they win over those of this process.
 
     Parameters
@@ -26,8 +29,17 @@ def dbt_environment(settings: Settings, target_path: Path) -> dict[str, str]:
         The installation.
     target_path
         Where dbt writes its artifacts and its log.
+    use
+        What dbt is run for; decides role, virtual warehouse and query tag in Snowflake.
+
+    Raises
+    ------
+    LifecycleError
+        If a setting of the Snowflake account is missing or wrong.
     """
+    login = login_environment(settings.snowflake, use) if settings.target == "snowflake" else {}
     return {
+        **login,
         "LIFECYCLE_TARGET": settings.target,
         "LIFECYCLE_WAREHOUSE_PATH": str(settings.warehouse_path),
         "LIFECYCLE_DUCKDB_MEMORY_LIMIT": settings.duckdb_memory_limit,
@@ -62,9 +74,13 @@ def project_files(dbt_project_dir: Path) -> list[Path]:
     return sorted(files)
 
 
-def project_digest(dbt_project_dir: Path) -> str:
-    """SHA-256 over the project's files and the versions that read them."""
-    digest = hashlib.sha256(f"{version('dbt-core')} {version('dbt-duckdb')}".encode())
+def project_digest(settings: Settings) -> str:
+    """SHA-256 over the project's files, the versions that read them, and the target that decides names in them."""
+    dbt_project_dir = settings.dbt_project_dir
+    target = f"{settings.target} {version('dbt-core')} {version(f'dbt-{settings.target}')}"
+    if settings.target == "snowflake":
+        target += f" {settings.snowflake.database}"
+    digest = hashlib.sha256(target.encode())
     for path in project_files(dbt_project_dir):
         content = path.read_bytes()
         digest.update(f"\n{path.relative_to(dbt_project_dir).as_posix()} {len(content)}\n".encode())
@@ -83,7 +99,7 @@ def ensure_manifest(settings: Settings) -> Path:
     LifecycleError
         If dbt cannot parse the project.
     """
-    folder = dbt_state_dir(settings) / "manifests" / project_digest(settings.dbt_project_dir)[:16]
+    folder = dbt_state_dir(settings) / "manifests" / project_digest(settings)[:16]
     manifest = folder / "manifest.json"
     if manifest.is_file():
         return manifest
@@ -110,4 +126,4 @@ def reuse_parsing(settings: Settings, target_path: Path) -> None:
 
 
 def _parsing_dir(settings: Settings) -> Path:
-    return dbt_state_dir(settings) / "parsing"
+    return dbt_state_dir(settings) / "parsing" / settings.target

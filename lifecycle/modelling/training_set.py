@@ -1,16 +1,14 @@
-"""Point-in-time examples of a model, their labels as known at a moment, and the digest of a frozen training set."""
+"""Point-in-time examples of a model, and their labels as known at a moment."""
 
 import datetime as dt
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lifecycle.errors import LifecycleError
 from lifecycle.modelling.arrays import AnyArray, BoolArray, FloatArray, IntArray, TimeArray, days, instant
-from lifecycle.modelling.columns import feature_column, float_column, key_column, named, time_column, whole_column
+from lifecycle.modelling.columns import feature_column, float_column, key_column, time_column, whole_column
 from lifecycle.spec import RiskModelSpec
 
 
@@ -102,72 +100,3 @@ def labels(examples: Examples, as_of: dt.date, maturity_days: int) -> tuple[Bool
     is_fraud = ~np.isnat(examples.reported_at) & (examples.reported_at < cutoff)
     is_mature = examples.occurred_at < cutoff - days(maturity_days)
     return is_fraud, is_mature
-
-
-def content_digest(table: pa.Table, occurred_at: str = "occurred_at", transaction: str = "transaction_id") -> str:
-    """SHA-256 of a table's logical content: names, types, values and which of them are null.
-
-    Independent of the order of rows and columns, of chunks, of how text or a timestamp's unit is stored, and of any
-    file format. ``-0.0`` counts as ``0.0``.
-
-    Raises
-    ------
-    LifecycleError
-        If the key columns are missing or a transaction is there twice.
-    """
-    missing = sorted({occurred_at, transaction} - set(table.column_names))
-    if missing:
-        raise LifecycleError(f"Expected the columns {[occurred_at, transaction]}, missing {missing} - at the digest")
-    ids = table.column(transaction).to_numpy()
-    unique, counts = np.unique(ids, return_counts=True)
-    if len(unique) != len(ids):
-        repeated = np.flatnonzero(np.isin(ids, unique[counts > 1]))
-        raise LifecycleError(
-            f"Expected each {transaction} once, got {len(ids) - len(unique)} more, first at rows {named(repeated)} "
-            "- at the training set"
-        )
-    order = pc.sort_indices(table, sort_keys=[(occurred_at, "ascending"), (transaction, "ascending")])
-    content = hashlib.sha256(f"{table.num_rows} rows\n".encode())
-    for name in sorted(table.column_names):
-        array = _canonical(pa.chunked_array(table.column(name)).take(order))
-        valid = array.is_valid().to_numpy(zero_copy_only=False)
-        content.update(f"{len(name)} {name} {array.type}\n".encode())
-        content.update(np.packbits(valid).tobytes())
-        content.update(_value_bytes(array))
-    return content.hexdigest()
-
-
-def _canonical(column: pa.ChunkedArray) -> pa.Array:
-    """One chunk, in the one type of its kind."""
-    array = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], type=column.type)
-    if pa.types.is_dictionary(array.type):
-        array = array.cast(array.type.value_type)
-    if pa.types.is_large_string(array.type):
-        array = array.cast(pa.string())
-    if pa.types.is_timestamp(array.type):
-        array = array.cast(pa.timestamp("us", array.type.tz))
-    return array
-
-
-def _value_bytes(array: pa.Array) -> bytes:
-    """The values in little-endian order, with zero for null."""
-    if pa.types.is_string(array.type):
-        lengths = pc.fill_null(pc.binary_length(array), 0).to_numpy(zero_copy_only=False).astype("<i8")
-        text = "".join(value for value in array.to_pylist() if value is not None)
-        return bytes(lengths.tobytes()) + text.encode()
-    if pa.types.is_decimal(array.type):
-        texts = array.cast(pa.string())
-        return _value_bytes(texts)
-    if pa.types.is_floating(array.type):
-        values = pc.fill_null(array, 0.0).to_numpy(zero_copy_only=False).astype("<f8") + 0.0
-        values[np.isnan(values)] = np.nan
-        return bytes(values.tobytes())
-    if pa.types.is_timestamp(array.type) or pa.types.is_date(array.type):
-        width = pa.int32() if pa.types.is_date32(array.type) else pa.int64()
-        array = array.view(width)
-    if pa.types.is_integer(array.type) or pa.types.is_boolean(array.type):
-        filled = pc.fill_null(array.cast(pa.int64()), 0)
-        return bytes(filled.to_numpy(zero_copy_only=False).astype("<i8").tobytes())
-    raise LifecycleError(
-        f"Expected numbers, text, dates and timestamps, got a column of type `{array.type}` - at the training set"
-    )

@@ -1,21 +1,32 @@
-"""The warehouse: one interface, and DuckDB behind it."""
+"""The warehouse: one interface, DuckDB and Snowflake behind it."""
 
 from lifecycle.settings import Settings
 from lifecycle.warehouse.duckdb_warehouse import DuckDBWarehouse
 from lifecycle.warehouse.failures import as_lifecycle_error
-from lifecycle.warehouse.interface import Session, Warehouse
+from lifecycle.warehouse.interface import Location, Session, Use, Warehouse
 
-__all__ = ["Session", "Warehouse", "open_warehouse"]
+__all__ = ["Location", "Session", "Use", "Warehouse", "open_warehouse"]
 
 
-def open_warehouse(settings: Settings) -> Warehouse:
-    """The installation's warehouse; made with its raw tables at first use.
+def open_warehouse(settings: Settings, use: Use = Use()) -> Warehouse:  # noqa: B008 - frozen
+    """The installation's warehouse; made with its raw tables at first use where it is a file.
+
+    Parameters
+    ----------
+    settings
+        The installation.
+    use
+        What it is opened for; decides role, virtual warehouse and query tag in Snowflake.
 
     Raises
     ------
     LifecycleError
-        If the folder or the file cannot be read or written.
+        If the folder or the file cannot be read or written, or a setting of the account is missing or wrong.
     """
+    if settings.target == "snowflake":
+        from lifecycle.warehouse.snowflake import SnowflakeWarehouse  # 1 s that only who uses it pays
+
+        return SnowflakeWarehouse(settings, use)
     path = settings.warehouse_path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import msgspec
 from lifecycle.crash_points import crash_point
 from lifecycle.spec import RiskModelSpec
 from lifecycle.warehouse.examples import MARTS, midnight
-from lifecycle.warehouse.interface import Warehouse
+from lifecycle.warehouse.interface import Definition, Dialect, Warehouse
 from serving.contract import DecisionRecord
 from serving.segments import read_records
 
@@ -19,15 +19,26 @@ if TYPE_CHECKING:
 DECISIONS = "raw.decisions"
 OFFSETS = "raw.decision_log_offsets"
 
-_DDL = (
-    f"""create table if not exists {DECISIONS} (
-        model varchar not null, decision_id varchar not null, slot varchar not null, transaction_id varchar not null,
-        entity_key varchar not null, occurred_at timestamp not null, decided_at timestamp not null,
-        bundle_digest varchar, release_number bigint, features varchar, margin double, score double, decision varchar,
-        caller varchar, elapsed_us bigint not null, error varchar
-    )""",
-    f"create table if not exists {OFFSETS} (segment varchar not null, next_offset bigint not null)",
-)
+_COLUMNS = """
+    model varchar not null, decision_id varchar not null, slot varchar not null, transaction_id varchar not null,
+    entity_key varchar not null, occurred_at {timestamp} not null, decided_at {timestamp} not null,
+    bundle_digest varchar, release_number bigint, features varchar, margin double, score double, decision varchar,
+    caller varchar, elapsed_us bigint not null, error varchar
+"""
+_NAMES = tuple(column.split()[0] for column in _COLUMNS.split(",") if column.strip())
+
+
+def decision_definitions(dialect: Dialect) -> tuple[Definition, ...]:
+    """What makes the tables of decisions and of the position that was reached in the log."""
+    columns = _COLUMNS.format(timestamp=dialect.timestamp)
+    return (
+        Definition("raw", "create schema if not exists raw"),
+        Definition(DECISIONS, f"create table if not exists {DECISIONS} ({columns})"),
+        Definition(
+            OFFSETS,
+            f"create table if not exists {OFFSETS} (segment varchar not null, next_offset bigint not null)",
+        ),
+    )
 
 
 class LoadedDecisions(msgspec.Struct, frozen=True):
@@ -48,9 +59,12 @@ def load_decisions(warehouse: Warehouse, log: Path) -> LoadedDecisions:
     The position in each segment is kept in the same transaction as the rows, so that a crash at any point loads
     nothing twice and loses nothing.
     """
-    with warehouse.transaction("loading the decision log") as session:
-        for statement in _DDL:
-            session.execute(statement)
+    return warehouse.retrying(lambda: _load(warehouse, log))
+
+
+def _load(warehouse: Warehouse, log: Path) -> LoadedDecisions:
+    warehouse.ensure(decision_definitions(warehouse.dialect))
+    with warehouse.session("loading the decision log") as session:
         known = session.query(f"select segment, next_offset from {OFFSETS}").to_pylist()
         offsets = {row["segment"]: row["next_offset"] for row in known}
         first: dict[tuple[str, str, str], DecisionRecord] = {}
@@ -61,19 +75,21 @@ def load_decisions(warehouse: Warehouse, log: Path) -> LoadedDecisions:
             first.setdefault((entry.record.model, entry.record.decision_id, entry.record.slot), entry.record)
         if not first:
             return LoadedDecisions(0, 0)
-        session.execute(f"create temporary table arrived as select * from {DECISIONS} limit 0")
-        session.append("arrived", _rows(list(first.values())))
+        arrived = session.scratch("arrived", _COLUMNS.format(timestamp=warehouse.dialect.timestamp))
+        session.append(arrived, _rows(list(first.values())))
+        # A decision that another process has loaded meanwhile is known here: each counts once, whoever was first.
         new = f"""
-            from arrived where not exists (
+            from {arrived} as arrived where not exists (
                 select 1 from {DECISIONS} as known where known.model = arrived.model
                 and known.decision_id = arrived.decision_id and known.slot = arrived.slot
             )"""
-        inserted = session.query(f"select count(*) as row_count {new}").to_pylist()[0]["row_count"]
-        session.execute(f"insert into {DECISIONS} select * {new}")
-        session.execute("drop table arrived")
-        crash_point("decisions.inserted")
-        session.execute(f"delete from {OFFSETS}")
-        session.append(OFFSETS, _offset_rows(offsets))
+        columns = ", ".join(_NAMES)
+        with session.transaction(serial="decisions"):
+            inserted = session.query(f"select count(*) as row_count {new}").to_pylist()[0]["row_count"]
+            session.execute(f"insert into {DECISIONS} ({columns}) select {columns} {new}")
+            crash_point("decisions.inserted")
+            session.execute(f"delete from {OFFSETS}")
+            session.append(OFFSETS, _offset_rows(offsets))
     return LoadedDecisions(read, inserted)
 
 
@@ -86,7 +102,7 @@ def decided(
     score, decision, reported_at. Errors are left out: nothing was decided.
     """
     columns = spec.columns
-    known_until = midnight(as_of) if as_of else dt.datetime(1, 1, 1)  # noqa: DTZ001 - as the warehouse stores it
+    known_until = midnight(as_of or dt.date(1970, 1, 1))
     return warehouse.query(
         f"""
         select

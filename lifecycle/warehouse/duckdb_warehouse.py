@@ -1,6 +1,6 @@
 """The warehouse in one DuckDB file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,18 +8,28 @@ from typing import TYPE_CHECKING, Any
 from lifecycle.crash_points import crash_point
 from lifecycle.errors import LifecycleError
 from lifecycle.warehouse.failures import as_lifecycle_error
+from lifecycle.warehouse.interface import Definition, Dialect, Location, Result
 from lifecycle.warehouse.lock import lock_of
-from lifecycle.warehouse.raw import raw_ddl
+from lifecycle.warehouse.raw import raw_definitions
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
+ROWS_PER_BATCH = 100_000
+DIALECT = Dialect(timestamp="TIMESTAMP")
+
+
 class DuckDBSession:
-    """Statements on one open connection."""
+    """Statements on one open connection, which reads local files itself."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
+
+    @property
+    def files(self) -> "DuckDBSession":
+        """This connection: it reads files as well."""
+        return self
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> None:
         """Run a statement whose result nobody reads."""
@@ -29,6 +39,21 @@ class DuckDBSession:
         """All rows of a query, in memory."""
         return self.connection.sql(sql, params=list(parameters)).to_arrow_table()
 
+    def batches(
+        self, sql: str, parameters: Sequence[object] = (), rows_per_batch: int = ROWS_PER_BATCH
+    ) -> Iterator["pa.RecordBatch"]:
+        """Rows of a query in batches."""
+        yield from self.connection.sql(sql, params=list(parameters)).to_arrow_reader(rows_per_batch)
+
+    def share(self, table: str) -> str:
+        """The table itself: files are read on this connection."""
+        return table
+
+    def scratch(self, name: str, columns: str) -> str:
+        """Make an empty temporary table."""
+        self.execute(f"create temp table {name} ({columns})")
+        return name
+
     def append(self, relation: str, rows: "pa.Table") -> None:
         """Insert `rows` into an existing relation, columns matched by name."""
         self.connection.register("_appended", rows)
@@ -36,6 +61,46 @@ class DuckDBSession:
             self.execute(f"insert into {relation} by name select * from _appended")
         finally:
             self.connection.unregister("_appended")
+
+    @contextmanager
+    def transaction(self, serial: str | None = None) -> Iterator[None]:  # noqa: ARG002 - the file has one writer
+        """Statements that take effect all together, or none if the block raises."""
+        self.execute("begin transaction")
+        try:
+            yield
+            self.execute("commit")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        import duckdb
+
+        try:
+            self.execute("rollback")
+        except duckdb.Error:
+            # A fatal failure has ended the transaction itself; the failure that led here is the one to tell.
+            return
+
+
+def open_file(path: Path, memory_limit: str, threads: int) -> DuckDBSession:
+    """A session on a DuckDB file that spills to `<path>.tmp`; who opens it closes its connection."""
+    import duckdb  # 0.25 s that only who opens a file pays
+
+    config = {
+        "memory_limit": memory_limit,
+        "threads": threads,
+        "temp_directory": f"{path}.tmp",
+        # A closed network must not stall on a download, and a bank's machine fetches no code by itself.
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        # Otherwise `from rows` finds a Python variable of the caller's where the table is missing.
+        "python_enable_replacements": False,
+    }
+    connection = duckdb.connect(str(path), config=config)
+    # After two seconds DuckDB would draw its progress on stdout, which belongs to answers in JSON.
+    connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
+    return DuckDBSession(connection)
 
 
 class DuckDBWarehouse:
@@ -57,6 +122,11 @@ class DuckDBWarehouse:
         self.threads = threads
         self._lock = lock_of(path)
 
+    @property
+    def dialect(self) -> Dialect:
+        """DuckDB's words."""
+        return DIALECT
+
     def create(self) -> None:
         """Make the file with the raw tables unless it is there; whole or not at all, whoever else tries."""
         if self.path.exists():
@@ -68,8 +138,8 @@ class DuckDBWarehouse:
             for leftover in (unfinished, Path(f"{unfinished}.wal")):
                 leftover.unlink(missing_ok=True)
             with self._connection(unfinished) as session:
-                for statement in raw_ddl():
-                    session.execute(statement)
+                for definition in raw_definitions(DIALECT):
+                    session.execute(definition.sql)
             crash_point("warehouse.tables_created")
             unfinished.replace(self.path)
             crash_point("warehouse.created")
@@ -80,24 +150,31 @@ class DuckDBWarehouse:
             return session.query(sql, parameters)
 
     def batches(
-        self, sql: str, parameters: Sequence[object] = (), rows_per_batch: int = 100_000
+        self, sql: str, parameters: Sequence[object] = (), rows_per_batch: int = ROWS_PER_BATCH
     ) -> Iterator["pa.RecordBatch"]:
         """Rows of a query in batches; the warehouse is held until the iterator is exhausted or closed."""
         with self.session("reading rows in batches") as session:
-            result = session.connection.sql(sql, params=list(parameters))
-            yield from result.to_arrow_reader(rows_per_batch)
+            yield from session.batches(sql, parameters, rows_per_batch)
 
     @contextmanager
     def transaction(self, purpose: str) -> Iterator[DuckDBSession]:
         """Statements that take effect all together, or none if the block raises."""
-        with self.session(purpose) as session:
-            session.execute("begin transaction")
-            try:
-                yield session
-                session.execute("commit")
-            except BaseException:
-                self._roll_back(session)
-                raise
+        with self.session(purpose) as session, session.transaction():
+            yield session
+
+    def ensure(self, definitions: Sequence[Definition]) -> None:
+        """Make what is missing of these, in order."""
+        with self.session("making tables") as session:
+            for definition in definitions:
+                session.execute(definition.sql)
+
+    def retrying(self, operation: Callable[[], Result]) -> Result:
+        """The result of `operation`: a file's connection is not lost."""
+        return operation()
+
+    def location(self) -> Location:
+        """The file and its size."""
+        return Location(str(self.path), self.path.stat().st_size)
 
     def columns(self, relation: str) -> dict[str, str]:
         """Column names and SQL types of ``schema.table``, in order."""
@@ -136,36 +213,12 @@ class DuckDBWarehouse:
         import duckdb  # 0.25 s that only who opens the warehouse pays
 
         try:
-            connection = duckdb.connect(str(path), config=self._config())
+            session = open_file(path, self.memory_limit, self.threads)
             self._lock.open_connections += 1
             try:
-                # After two seconds DuckDB would draw its progress on stdout, which belongs to answers in JSON.
-                connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
-                yield DuckDBSession(connection)
+                yield session
             finally:
                 self._lock.open_connections -= 1
-                connection.close()
+                session.connection.close()
         except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException) as error:
             raise as_lifecycle_error(error, self.path) from error
-
-    def _config(self) -> dict[str, object]:
-        return {
-            "memory_limit": self.memory_limit,
-            "threads": self.threads,
-            "temp_directory": f"{self.path}.tmp",
-            # A closed network must not stall on a download, and a bank's machine fetches no code by itself.
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            # Otherwise `from rows` finds a Python variable of the caller's where the table is missing.
-            "python_enable_replacements": False,
-        }
-
-    @staticmethod
-    def _roll_back(session: DuckDBSession) -> None:
-        import duckdb
-
-        try:
-            session.execute("rollback")
-        except duckdb.Error:
-            # A fatal failure has ended the transaction itself; the failure that led here is the one to tell.
-            return

@@ -1,7 +1,9 @@
 """What training and monitoring read from the warehouse: standard SQL, values as parameters."""
 
 import datetime as dt
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lifecycle.spec import RiskModelSpec
@@ -28,29 +30,65 @@ def midnight(day: dt.date) -> dt.datetime:
     return dt.datetime(day.year, day.month, day.day)  # noqa: DTZ001 - timestamps in the warehouse are UTC
 
 
-def training_examples(
+def training_batches(
     warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, as_of: dt.date
-) -> "pa.Table":
+) -> Generator["pa.RecordBatch", None, None]:
     """Examples of ``[start, end)`` with what was reported of them before `as_of`, sorted by time and id.
+
+    One query a day of `occurred_at`, which the tables are clustered by: a day is what is held in memory, and what is
+    asked for again whole if the connection is lost, since its rows are handed on only once all of them are here. All
+    batches have the one schema of `canonical_schema`. Loads and builds of this machine wait until the generator is
+    exhausted or closed, so that no two days are of different states (those of other machines share a Dagster pool
+    with the training set, or are not kept out); to be read in the thread that began it.
 
     Columns: the transaction, the entity, `occurred_at`, the amount, the features, when it was reported (null
     where nothing was reported before `as_of`).
+
+    Raises
+    ------
+    LifecycleError
+        If a column is of no kind that a training set may have, or of another kind than on the days before.
     """
+    from lifecycle.column_types import canonical_batch, canonical_schema
+
+    sql = _examples_sql(spec)
+    schema: pa.Schema | None = None
+    with warehouse.exclusive("reading a training set"):
+        for offset in range((end - start).days):
+            day = start + dt.timedelta(days=offset)
+            span = [midnight(as_of), midnight(day), midnight(day + dt.timedelta(days=1))]
+            for batch in warehouse.retrying(partial(_all_batches, warehouse, sql, span)):
+                schema = schema or canonical_schema(batch.schema)
+                yield canonical_batch(batch, schema)
+
+
+def _all_batches(warehouse: Warehouse, sql: str, parameters: Sequence[object]) -> list["pa.RecordBatch"]:
+    return list(warehouse.batches(sql, parameters))
+
+
+def training_examples(
+    warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, as_of: dt.date
+) -> "pa.Table":
+    """The rows of `training_batches` by one query and in memory: for days that are few."""
+    from lifecycle.column_types import canonical_table
+
+    return canonical_table(warehouse.query(_examples_sql(spec), [midnight(as_of), midnight(start), midnight(end)]))
+
+
+def _examples_sql(spec: RiskModelSpec) -> str:
+    """Takes three moments: `as_of`, the start and the end of `occurred_at`."""
     columns = spec.columns
     key, occurred_at, reported_at = columns.transaction, columns.occurred_at, spec.label.reported_at
     names = dict.fromkeys([key, columns.entity, occurred_at, columns.amount, *spec.feature_names])
     selected = ", ".join(f"examples.{name}" for name in names)
-    return warehouse.query(
-        f"""
+    return f"""
         select {selected}, outcomes.{reported_at} as {reported_at}
         from {MARTS}.{spec.mart} as examples
         left join {MARTS}.{spec.label.relation} as outcomes
             on outcomes.{key} = examples.{key} and outcomes.{reported_at} < ?
         where examples.{occurred_at} >= ? and examples.{occurred_at} < ?
         order by examples.{occurred_at}, examples.{key}
-        """,
-        [midnight(as_of), midnight(start), midnight(end)],
-    )
+        """
 
 
 def daily_volumes(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date) -> list[DailyVolume]:

@@ -1,16 +1,17 @@
 """Loading files into the raw relations: checked, all or nothing, and nothing twice."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from lifecycle.crash_points import crash_point
 from lifecycle.errors import LifecycleError
-from lifecycle.warehouse.interface import Session, Warehouse
+from lifecycle.warehouse.interface import Queries, Session, Warehouse
+from lifecycle.warehouse.manifest import RowsOfFile, record, recorded
 from lifecycle.warehouse.mapping import ColumnMapping, read_mapping, recognise
-from lifecycle.warehouse.raw import LOADS_TABLE, RAW, RelationName, raw_ddl
+from lifecycle.warehouse.raw import RAW, RelationName, raw_definitions
 from lifecycle.warehouse.source_files import Source, find_files, open_source
 from lifecycle.warehouse.staging import (
     MEND_THE_FILE,
@@ -24,8 +25,6 @@ from lifecycle.warehouse.staging import (
 from lifecycle.warehouse.touched import DayRange, touched_days
 
 _REPORTS = "staged_reports"
-_REPORTED = "reported_transactions"
-_KNOWN = "known_rows"
 
 
 @dataclass(frozen=True)
@@ -99,31 +98,68 @@ def load(
     given = read_mapping(mapping_file) if mapping_file else None
     if given and given.relation != relation:
         raise LifecycleError(f"Expected a mapping of {relation}, got one of {given.relation} - in {mapping_file}")
-    with warehouse.transaction(f"loading {relation} from {path.name}") as session:
-        for statement in raw_ddl():
-            session.execute(statement)
-        sources = [open_source(session, file) for file in files]
-        mapping = given or recognise(relation, sources[0].columns)
-        refuse_columns(sources, mapping)
-        result = _Load(session, mapping, progress).run(path, sources)
+
+    about_to_commit: list[LoadResult] = []
+
+    def attempt() -> LoadResult:
+        warehouse.ensure(raw_definitions(warehouse.dialect))
+        with warehouse.session(f"loading {relation} from {path.name}") as session:
+            sources = [open_source(session.files, file) for file in files]
+            mapping = given or recognise(relation, sources[0].columns)
+            refuse_columns(sources, mapping)
+            return _Load(session, mapping, warehouse.dialect.timestamp, progress).run(path, sources, about_to_commit)
+
+    result = warehouse.retrying(attempt)
     crash_point("load.committed")
     return result
 
 
 class _Load:
-    """One load's steps, in order, within its transaction."""
+    """One load's steps, in order."""
 
-    def __init__(self, session: Session, mapping: ColumnMapping, progress: Progress) -> None:
+    def __init__(self, session: Session, mapping: ColumnMapping, timestamp: str, progress: Progress) -> None:
         self.session = session
         self.mapping = mapping
+        self.timestamp = timestamp
         self.progress = progress
+        self.known: dict[RelationName, str] = {}
+        """By relation, the scratch table of staged keys that it holds already."""
+        self.recorded_meanwhile: set[str] = set()
+        """Digests of fresh files that were in the manifest by the time of the transaction."""
+        self.reported = ""
+        """The scratch table of staged reports with their transactions."""
 
-    def run(self, path: Path, sources: Sequence[Source]) -> LoadResult:
-        """Stage, check and insert what the manifest does not know; record it."""
-        known = self._recorded(sources)
+    def run(self, path: Path, sources: Sequence[Source], about_to_commit: list[LoadResult]) -> LoadResult:
+        """Stage, check and insert what the manifest does not know; record it.
+
+        What it will answer is added to `about_to_commit` before the commit, whose answer may be lost.
+        """
+        known = recorded(self.session, self.mapping.digest, sources)
         fresh = [source for source in sources if source.file.digest not in known]
-        loads = self._insert(fresh) if fresh else [RelationLoad(name, 0, 0, 0) for name in self.mapping.relations]
-        touched = self._touched() if fresh else ()
+        if not fresh and about_to_commit:
+            # The attempt before did commit, and only the answer to it was lost.
+            return about_to_commit[-1]
+        if not fresh:
+            loads = [RelationLoad(name, 0, 0, 0) for name in self.mapping.relations]
+            return self._result(path, sources, fresh, known, loads, ())
+        staged = self._stage(fresh)
+        with self.session.transaction(serial="loads"):
+            # Another process may have loaded a file meanwhile: its rows are known then, and it is recorded.
+            self.recorded_meanwhile = set(recorded(self.session, self.mapping.digest, fresh))
+            loads = self._insert(fresh, staged)
+            result = self._result(path, sources, fresh, known, loads, self._touched(staged))
+            about_to_commit.append(result)
+        return result
+
+    def _result(
+        self,
+        path: Path,
+        sources: Sequence[Source],
+        fresh: Sequence[Source],
+        known: Mapping[str, Mapping[RelationName, int]],
+        loads: Sequence[RelationLoad],
+        touched: tuple[DayRange, ...],
+    ) -> LoadResult:
         loads = [_with_known(load, [rows.get(load.relation, 0) for rows in known.values()]) for load in loads]
         used = self.mapping.source_columns
         left_out = dict.fromkeys(name for source in sources for name in source.columns if name not in used)
@@ -141,32 +177,32 @@ class _Load:
             touched=touched,
         )
 
-    def _recorded(self, sources: Sequence[Source]) -> dict[str, dict[RelationName, int]]:
-        """Rows by relation of each file that was loaded before with this mapping, by its digest."""
-        digests = {source.file.digest for source in sources}
-        rows = self.session.query(
-            f"select content_digest, relation, rows from {LOADS_TABLE} where mapping_digest = ?", [self.mapping.digest]
-        ).to_pylist()
-        recorded: dict[str, dict[RelationName, int]] = {}
-        for row in rows:
-            if row["content_digest"] in digests:
-                recorded.setdefault(row["content_digest"], {})[row["relation"]] = row["rows"]
-        return recorded
-
-    def _insert(self, sources: Sequence[Source]) -> list[RelationLoad]:
-        stage(self.session, sources, self.mapping, self.progress)
+    def _stage(self, sources: Sequence[Source]) -> dict[RelationName, str]:
+        """Read the files and check what needs only them; each relation's table of fresh rows, by its name."""
+        files = self.session.files
+        stage(files, sources, self.mapping, self.progress)
         crash_point("load.staged")
         self.progress("checking", 0, 1)
         self._refuse_duplicates(sources)
+        tables: dict[RelationName, str] = {self.mapping.relation: STAGED}
         reports = self.mapping.derived.fraud_reports
         if reports:
-            self.session.execute(
+            files.execute(
                 f"create temp table {_REPORTS} as select _file, transaction_id, "
                 f"occurred_at + to_days({reports.delay_days}) as reported_at from {STAGED} where _is_reported"
             )
-        loads = [self._insert_relation(self.mapping.relation, STAGED, sources)]
-        if reports:
-            loads.append(self._insert_relation("fraud_reports", _REPORTS, sources))
+            tables["fraud_reports"] = _REPORTS
+        if "fraud_reports" in tables:
+            timestamp = self.timestamp
+            columns = f"transaction_id bigint, reported_at {timestamp}, occurred_at {timestamp}"
+            self.reported = self.session.scratch("reported_transactions", columns)
+        self.known = {
+            name: self.session.scratch(f"known_{name}", f"{RAW[name].key} bigint, is_same boolean") for name in tables
+        }
+        return {name: self.session.share(table) for name, table in tables.items()}
+
+    def _insert(self, sources: Sequence[Source], staged: Mapping[RelationName, str]) -> list[RelationLoad]:
+        loads = [self._insert_relation(name, table, sources) for name, table in staged.items()]
         self.progress("checking", 1, 1)
         return loads
 
@@ -174,7 +210,13 @@ class _Load:
         key = RAW[self.mapping.relation].key
         repeated = f"select {key} from {STAGED} group by {key} having count(*) > 1"
         self._refuse(
-            sources, STAGED, repeated, expected=f"each {key} once", got="of them more than once", remedy=MEND_THE_FILE
+            self.session.files,
+            sources,
+            STAGED,
+            repeated,
+            expected=f"each {key} once",
+            got="of them more than once",
+            remedy=MEND_THE_FILE,
         )
 
     def _insert_relation(self, name: RelationName, staged: str, sources: Sequence[Source]) -> RelationLoad:
@@ -188,7 +230,7 @@ class _Load:
         self.session.execute(f"insert into {relation.table} ({columns}) select {columns} from {staged}")
         crash_point(f"load.inserted_{name}")
         inserted = self._rows_by_file(staged, relation.event_at)
-        self._record(name, sources, read, inserted)
+        record(self.session, self.mapping.digest, name, sources, read, inserted, self.recorded_meanwhile)
         crash_point(f"load.recorded_{name}")
         rows_read = sum(rows for rows, _, _ in read.values())
         rows_inserted = sum(rows for rows, _, _ in inserted.values())
@@ -200,37 +242,38 @@ class _Load:
         key = relation.key
         others = [column for column in relation.column_names if column != key]
         is_same = " and ".join(f"s.{column} = r.{column}" for column in others)
-        self.session.execute(f"drop table if exists {_KNOWN}")
+        known = self.known[name]
         self.session.execute(
-            f"create temp table {_KNOWN} as select s.{key}, {is_same} as is_same from {staged} s "
+            f"insert into {known} select s.{key}, {is_same} as is_same from {staged} s "
             f"join (select * from {relation.table} where {key} between (select min({key}) from {staged}) "
             f"and (select max({key}) from {staged})) r on r.{key} = s.{key}"
         )
         self._refuse(
+            self.session,
             sources,
             staged,
-            f"select {key} from {_KNOWN} where not is_same",
+            f"select {key} from {known} where not is_same",
             expected=f"known rows of {name} to come again unchanged",
             got=f"known {key} with other content",
             remedy="A loaded row is never changed: correct the file, or give the new rows new ids.",
         )
-        self.session.execute(f"delete from {staged} where {key} in (select {key} from {_KNOWN})")
+        self.session.execute(f"delete from {staged} where {key} in (select {key} from {known})")
 
     def _refuse_reports(self, staged: str, sources: Sequence[Source]) -> None:
         """Refuse reports without their transaction, or from before it; `_REPORTED` keeps each with its transaction."""
         transactions = RAW["card_transactions"].table
         # One pass over all transactions, with the few reports as the join's hashed side.
         self.session.execute(
-            f"create temp table {_REPORTED} as select s.transaction_id, s.reported_at, t.occurred_at "
+            f"insert into {self.reported} select s.transaction_id, s.reported_at, t.occurred_at "
             f"from {transactions} t join {staged} s on s.transaction_id = t.transaction_id "
             f"where t.transaction_id between (select min(transaction_id) from {staged}) "
             f"and (select max(transaction_id) from {staged})"
         )
-        unknown = (
-            f"select transaction_id from {staged} where transaction_id not in (select transaction_id from {_REPORTED})"
-        )
-        early = f"select transaction_id from {_REPORTED} where reported_at < occurred_at"
+        known = f"select transaction_id from {self.reported}"
+        unknown = f"select transaction_id from {staged} where transaction_id not in ({known})"
+        early = f"select transaction_id from {self.reported} where reported_at < occurred_at"
         self._refuse(
+            self.session,
             sources,
             staged,
             unknown,
@@ -239,6 +282,7 @@ class _Load:
             remedy="Load the card_transactions first.",
         )
         self._refuse(
+            self.session,
             sources,
             staged,
             early,
@@ -248,14 +292,23 @@ class _Load:
         )
 
     def _refuse(
-        self, sources: Sequence[Source], staged: str, keys: str, *, expected: str, got: str, remedy: str
+        self,
+        queries: Queries,
+        sources: Sequence[Source],
+        staged: str,
+        keys: str,
+        *,
+        expected: str,
+        got: str,
+        remedy: str,
     ) -> None:
-        """Raise `LoadRefusedError` if `keys` (SQL of one column) names any row of `staged`."""
-        problem = key_problem(self.session, sources, self.mapping, staged, keys, expected=expected, got=got)
+        """Raise `LoadRefusedError` if `keys` (SQL of one column, for `queries`) names any row of `staged`."""
+        files = self.session.files
+        problem = key_problem(queries, files, sources, self.mapping, staged, keys, expected=expected, got=got)
         if problem is not None:
             raise LoadRefusedError([problem], remedy)
 
-    def _rows_by_file(self, staged: str, event_at: str | None) -> dict[int, tuple[int, dt.date | None, dt.date | None]]:
+    def _rows_by_file(self, staged: str, event_at: str | None) -> dict[int, RowsOfFile]:
         """Rows, first and last day by position of the file."""
         days = f"min({event_at})::date, max({event_at})::date" if event_at else "null::date, null::date"
         table = self.session.query(f"select _file, count(*), {days} from {staged} group by _file")
@@ -264,46 +317,18 @@ class _Load:
             for file, rows, first, last in zip(*(c.to_pylist() for c in table.columns), strict=True)
         }
 
-    def _record(
-        self,
-        name: RelationName,
-        sources: Sequence[Source],
-        read: dict[int, tuple[int, dt.date | None, dt.date | None]],
-        inserted: dict[int, tuple[int, dt.date | None, dt.date | None]],
-    ) -> None:
-        """One row a file into the manifest."""
-        import pyarrow as pa
-
-        loaded_at = dt.datetime.now(dt.UTC).replace(tzinfo=None)
-        none = (0, None, None)
-        days = [read.get(position, none) for position in range(len(sources))]
-        columns = {
-            "relation": [name] * len(sources),
-            "content_digest": [source.file.digest for source in sources],
-            "mapping_digest": [self.mapping.digest] * len(sources),
-            "source_name": [source.file.name for source in sources],
-            "rows": [rows for rows, _, _ in days],
-            "rows_inserted": [inserted.get(position, none)[0] for position in range(len(sources))],
-            "first_day": pa.array([first_day for _, first_day, _ in days], pa.date32()),
-            "last_day": pa.array([last_day for _, _, last_day in days], pa.date32()),
-            "loaded_at": [loaded_at] * len(sources),
-        }
-        self.session.append(LOADS_TABLE, pa.table(columns))
-
-    def _touched(self) -> tuple[DayRange, ...]:
+    def _touched(self, staged: Mapping[RelationName, str]) -> tuple[DayRange, ...]:
         """Days that the rows left in the staged tables make out of date."""
-        relations = self.mapping.relations
         transactions = RAW["card_transactions"].table
         occurred: list[dt.date] = []
         reports: list[tuple[dt.date, dt.date]] = []
-        if "card_transactions" in relations:
-            days = self.session.query(f"select distinct occurred_at::date from {STAGED}")
+        if "card_transactions" in staged:
+            days = self.session.query(f"select distinct occurred_at::date from {staged['card_transactions']}")
             occurred = days.column(0).to_pylist()
-        if "fraud_reports" in relations:
-            staged = STAGED if self.mapping.relation == "fraud_reports" else _REPORTS
+        if "fraud_reports" in staged:
             table = self.session.query(
-                f"select distinct occurred_at::date as o, reported_at::date as r from {_REPORTED} "
-                f"where transaction_id in (select transaction_id from {staged})"
+                f"select distinct occurred_at::date as o, reported_at::date as r from {self.reported} "
+                f"where transaction_id in (select transaction_id from {staged['fraud_reports']})"
             )
             reports = list(zip(table.column(0).to_pylist(), table.column(1).to_pylist(), strict=True))
         if not occurred and not reports:

@@ -3,9 +3,14 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from lifecycle.warehouse.interface import Definition, Dialect
+
 RelationName = Literal["card_transactions", "fraud_reports", "customers", "terminals"]
 RELATIONS: tuple[RelationName, ...] = get_args(RelationName)
 SCHEMA = "raw"
+PROTECTED = "protected"
+"""Schema of what only the fairness gate may read."""
+TIMESTAMP = "TIMESTAMP"
 
 
 @dataclass(frozen=True)
@@ -25,11 +30,12 @@ class RawRelation:
     columns: tuple[Column, ...]
     key: str
     event_at: str | None = None
+    schema: str = SCHEMA
 
     @property
     def table(self) -> str:
         """Qualified name."""
-        return f"{SCHEMA}.{self.name}"
+        return f"{self.schema}.{self.name}"
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -45,7 +51,7 @@ RAW: dict[RelationName, RawRelation] = {
             "One row per card transaction.",
             (
                 Column("transaction_id", "BIGINT"),
-                Column("occurred_at", "TIMESTAMP"),
+                Column("occurred_at", TIMESTAMP),
                 Column("customer_id", "BIGINT"),
                 Column("terminal_id", "BIGINT"),
                 Column("amount", "DECIMAL(12,2)"),
@@ -56,7 +62,7 @@ RAW: dict[RelationName, RawRelation] = {
         RawRelation(
             "fraud_reports",
             "One row per transaction that was reported as fraudulent.",
-            (Column("transaction_id", "BIGINT"), Column("reported_at", "TIMESTAMP")),
+            (Column("transaction_id", "BIGINT"), Column("reported_at", TIMESTAMP)),
             key="transaction_id",
             event_at="reported_at",
         ),
@@ -70,6 +76,7 @@ RAW: dict[RelationName, RawRelation] = {
                 Column("sex", "VARCHAR"),
             ),
             key="customer_id",
+            schema=PROTECTED,
         ),
         RawRelation(
             "terminals",
@@ -86,22 +93,27 @@ _LOADS_COLUMNS = """
     content_digest varchar not null,
     mapping_digest varchar not null,
     source_name varchar not null,
-    rows bigint not null,
+    rows_read bigint not null,
     rows_inserted bigint not null,
     first_day date,
     last_day date,
-    loaded_at timestamp not null
+    loaded_at {timestamp} not null
 """
 
 
-def raw_ddl() -> tuple[str, ...]:
-    """Statements that create the schema and the raw tables where they are missing.
+def raw_definitions(dialect: Dialect) -> tuple[Definition, ...]:
+    """What makes the schemas and the raw tables.
 
-    No primary keys: DuckDB would keep an index of every id in memory; a load checks the ids instead.
+    No primary keys: DuckDB would keep an index of every id in memory, Snowflake would not hold to them; a load checks
+    the ids instead.
     """
-    statements = [f"create schema if not exists {SCHEMA}"]
+    found = [Definition(schema, f"create schema if not exists {schema}") for schema in (SCHEMA, PROTECTED)]
     for relation in RAW.values():
-        columns = ", ".join(f"{column.name} {column.type} not null" for column in relation.columns)
-        statements.append(f"create table if not exists {relation.table} ({columns})")
-    statements.append(f"create table if not exists {LOADS_TABLE} ({_LOADS_COLUMNS})")
-    return tuple(statements)
+        columns = ", ".join(
+            f"{column.name} {dialect.timestamp if column.type == TIMESTAMP else column.type} not null"
+            for column in relation.columns
+        )
+        found.append(Definition(relation.table, f"create table if not exists {relation.table} ({columns})"))
+    loads = _LOADS_COLUMNS.format(timestamp=dialect.timestamp)
+    found.append(Definition(LOADS_TABLE, f"create table if not exists {LOADS_TABLE} ({loads})"))
+    return tuple(found)

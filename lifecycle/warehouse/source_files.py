@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lifecycle.errors import LifecycleError
-from lifecycle.warehouse.interface import Session
+from lifecycle.warehouse.interface import Queries
 
 FORMATS = {".parquet": "parquet", ".csv": "csv", ".csv.gz": "csv"}
 _DELIMITERS = (",", ";", "\t", "|")
@@ -111,7 +111,7 @@ def _source_file(path: Path, given: Path) -> SourceFile:
     return SourceFile(path, name, _format(path) or "", digest, stamp)
 
 
-def open_source(session: Session, file: SourceFile) -> Source:
+def open_source(session: Queries, file: SourceFile) -> Source:
     """Read a file's column names and types.
 
     Raises

@@ -6,7 +6,7 @@ from typing import Any
 
 from lifecycle.errors import LifecycleError
 from lifecycle.warehouse.casts import FLAG, Cast, cast_column, expected_of
-from lifecycle.warehouse.interface import Session
+from lifecycle.warehouse.interface import Queries
 from lifecycle.warehouse.mapping import ColumnMapping, nearest
 from lifecycle.warehouse.raw import RAW, Column
 from lifecycle.warehouse.source_files import Source, reading
@@ -14,6 +14,8 @@ from lifecycle.warehouse.source_files import Source, reading
 STAGED = "staged_rows"
 """Temporary table: `_file` (position in the load), the raw columns, `_is_reported` where reports are derived."""
 EXAMPLES = 5
+KEYS_LOOKED_UP = 1000
+"""Of many rows that break a rule, the examples are looked for among those with the lowest keys."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a step's words, how many parts of it are done, and of how many."""
@@ -64,7 +66,7 @@ def refuse_columns(sources: Sequence[Source], mapping: ColumnMapping) -> None:
         raise LoadRefusedError(problems, "Mend the file, or name its columns with --mapping FILE.")
 
 
-def stage(session: Session, sources: Sequence[Source], mapping: ColumnMapping, progress: Progress) -> None:
+def stage(session: Queries, sources: Sequence[Source], mapping: ColumnMapping, progress: Progress) -> None:
     """Read every source into `STAGED`.
 
     Raises
@@ -94,7 +96,8 @@ def stage(session: Session, sources: Sequence[Source], mapping: ColumnMapping, p
 
 
 def key_problem(
-    session: Session,
+    queries: Queries,
+    files: Queries,
     sources: Sequence[Source],
     mapping: ColumnMapping,
     staged: str,
@@ -105,16 +108,21 @@ def key_problem(
 ) -> Problem | None:
     """The problem of the rows of table `staged` whose key is in `keys` (SQL of one column); ``None`` if there are none.
 
-    `got` is put into words with the number of such keys in front.
+    `queries` runs the SQL; `files` finds the rows in their file. `got` is put into words with the number of such keys
+    in front.
     """
-    count = _single(session, f"select count(*) from ({keys})")
+    count = _single(queries, f"select count(*) from ({keys}) as wanted")
     if not count:
         return None
     key = RAW[mapping.relation].key
-    first = f"select min(_file) from {staged} where {key} in ({keys})"
-    source = sources[_single(session, first)]
+    file = _single(queries, f"select min(_file) from {staged} where {key} in ({keys})")
+    first = queries.query(
+        f"select {key} from {staged} where _file = {file} and {key} in ({keys}) order by {key} limit {KEYS_LOOKED_UP}"
+    )
+    source = sources[file]
     value = _casts(source, mapping)[RAW[mapping.relation].column_names.index(key)].value
-    where = _example_rows(session, source, f"{value} in ({keys})")
+    found = ", ".join(str(int(one)) for one in first.column(0).to_pylist())
+    where = _example_rows(files, source, f"{value} in ({found})")
     return Problem(expected, f"{count:,} {got}", source.file.name, where)
 
 
@@ -138,7 +146,7 @@ def _mask(casts: Sequence[Cast]) -> str:
     return " + ".join(bits)
 
 
-def _value_problems(session: Session, sources: Sequence[Source], mapping: ColumnMapping) -> list[Problem]:
+def _value_problems(session: Queries, sources: Sequence[Source], mapping: ColumnMapping) -> list[Problem]:
     faults = [fault for cast in _casts(sources[0], mapping) for fault in cast.faults]
     if not _single(session, f"select count(*) from {STAGED} where _faults <> 0"):
         return []
@@ -156,17 +164,17 @@ def _value_problems(session: Session, sources: Sequence[Source], mapping: Column
     return problems
 
 
-def _example_rows(session: Session, source: Source, condition: str) -> tuple[int, ...]:
+def _example_rows(session: Queries, source: Source, condition: str) -> tuple[int, ...]:
     """Numbers of the first few rows of the file for which the condition over its own columns holds."""
     sql = f"select _row from {source.numbered} where {condition} order by _row limit {EXAMPLES}"
     with reading(source.file):
         return tuple(row["_row"] for row in session.query(sql).to_pylist())
 
 
-def _values(session: Session, sql: str) -> list[Any]:
+def _values(session: Queries, sql: str) -> list[Any]:
     """The single row of a query."""
     return [column[0].as_py() for column in session.query(sql).columns]
 
 
-def _single(session: Session, sql: str) -> Any:
+def _single(session: Queries, sql: str) -> Any:
     return _values(session, sql)[0]

@@ -2,11 +2,10 @@
 
 import datetime as dt
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from lifecycle.warehouse.interface import Warehouse
-from lifecycle.warehouse.raw import LOADS_TABLE, RAW, RawRelation, RelationName
+from lifecycle.warehouse.raw import LOADS_TABLE, RAW, RawRelation, RelationName, raw_definitions
 
 
 @dataclass(frozen=True)
@@ -24,30 +23,32 @@ class RelationStatus:
 
 @dataclass(frozen=True)
 class WarehouseStatus:
-    """Every raw relation, and the size of the file on disk."""
+    """Every raw relation, and where and how large the warehouse is (``None`` where that is not known)."""
 
-    path: Path
-    size_bytes: int
+    location: str
+    size_bytes: int | None
     relations: tuple[RelationStatus, ...]
 
     def as_document(self) -> dict[str, Any]:
         """Plain JSON types; dates and moments as ISO text."""
         document = asdict(self)
-        document["path"] = str(self.path)
         for relation in document["relations"]:
             for key in ("first_day", "last_day", "loaded_at"):
                 relation[key] = relation[key].isoformat() if relation[key] else None
         return document
 
 
-def read_status(warehouse: Warehouse, path: Path) -> WarehouseStatus:
-    """Count what lies in the raw relations of the warehouse whose file is `path`."""
+def read_status(warehouse: Warehouse) -> WarehouseStatus:
+    """Count what lies in the raw relations."""
+    warehouse.ensure(raw_definitions(warehouse.dialect))
     relations = tuple(_relation_status(warehouse, relation) for relation in RAW.values())
-    return WarehouseStatus(path, path.stat().st_size, relations)
+    location = warehouse.location()
+    return WarehouseStatus(location.name, location.size_bytes, relations)
 
 
 def _relation_status(warehouse: Warehouse, relation: RawRelation) -> RelationStatus:
-    days = f"min({relation.event_at})::date, max({relation.event_at})::date" if relation.event_at else "null, null"
+    event_at = relation.event_at or "null"
+    days = f"min({event_at})::date, max({event_at})::date"
     rows, first_day, last_day, loads, loaded_at = (
         column[0].as_py()
         for column in warehouse.query(

@@ -9,7 +9,10 @@ import pytest
 from lifecycle.defs.alerts import failure_alert
 from lifecycle.settings import Settings
 
-HEAVY = ("mlflow", "evidently", "lightgbm", "sklearn", "pandas", "matplotlib", "optuna", "dbt", "duckdb")
+HEAVY = (
+    "mlflow", "evidently", "lightgbm", "sklearn", "pandas", "matplotlib", "optuna", "dbt", "duckdb",
+    "snowflake.connector", "dagster_snowflake", "fakesnow",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +45,9 @@ def test_the_graph_holds_every_stage_of_the_model(repository: dg.RepositoryDefin
 
 def test_jobs_schedules_and_sensors_are_there(repository: dg.RepositoryDefinition) -> None:
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
-    assert jobs == {"features", "card_fraud_retrain", "card_fraud_monitor"}
-    assert {schedule.name for schedule in repository.schedule_defs} == {"features_daily", "card_fraud_daily"}
+    assert jobs == {"features", "source_freshness", "card_fraud_retrain", "card_fraud_monitor"}
+    schedules = {schedule.name for schedule in repository.schedule_defs}
+    assert schedules == {"features_daily", "card_fraud_daily", "source_freshness_schedule"}
     assert {sensor.name for sensor in repository.sensor_defs} == {"card_fraud_retrain_sensor", "run_failure_alerts"}
 
 

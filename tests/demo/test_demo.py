@@ -34,10 +34,10 @@ def test_the_weekdays_are_the_same_whenever_the_demonstration_is_started() -> No
 
 def test_the_days_keep_their_anchor_from_the_first_start(tmp_path: Path) -> None:
     file = StateFile(tmp_path)
-    first = file.open(7, dt.date(2026, 11, 20))
+    first = file.open(7, dt.date(2026, 11, 20), "duckdb")
     first.done.append("history")
     file.keep(first)
-    second = file.open(8, dt.date(2026, 12, 24))
+    second = file.open(8, dt.date(2026, 12, 24), "duckdb")
     assert second == first
     assert timeline_of(second, SPEC) == timeline(SPEC, dt.date(2026, 11, 20))
 
@@ -45,7 +45,7 @@ def test_the_days_keep_their_anchor_from_the_first_start(tmp_path: Path) -> None
 def test_a_state_that_cannot_be_read_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "demo.json").write_text("{")
     with pytest.raises(LifecycleError, match=r"in .*demo\.json"):
-        StateFile(tmp_path).open(7, dt.date(2026, 11, 20))
+        StateFile(tmp_path).open(7, dt.date(2026, 11, 20), "duckdb")
 
 
 def test_days_of_is_half_open() -> None:

@@ -15,6 +15,7 @@ import dagster as dg
 import httpx
 import pytest
 
+from lifecycle import local_snowflake
 from lifecycle.assets.resources import Installation
 from lifecycle.cli.run import DEMO_SEED
 from lifecycle.demo.graphql import RANGE_END_TAG, RANGE_START_TAG
@@ -23,11 +24,12 @@ from lifecycle.demo.story import CUSTOMERS, FRAUD_SCALE, TERMINALS
 from lifecycle.demo.timeline import Timeline, timeline
 from lifecycle.demo.traffic import Replay, replay
 from lifecycle.installation import prepare
+from lifecycle.local_snowflake import LocalSnowflake
 from lifecycle.processes import serving_environment
 from lifecycle.settings import Settings
 from lifecycle.simulator import SimulationConfig, simulate
 from lifecycle.spec import RiskModelSpec, read_model
-from lifecycle.warehouse import open_warehouse
+from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.loading import load
 from lifecycle.warehouse.raw import RELATIONS
 
@@ -43,6 +45,8 @@ class World:
     days: Timeline
     definitions: dg.Definitions
     instance: dg.DagsterInstance
+    endpoint: LocalSnowflake | None
+    """Where its warehouse is in Snowflake."""
 
     @property
     def installation(self) -> Installation:
@@ -61,10 +65,17 @@ class World:
         )
 
 
-@pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+@pytest.fixture(scope="module", params=["duckdb", "snowflake"])
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     home = tmp_path_factory.mktemp("end_to_end") / "home"
-    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
+    with contextlib.ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        instance = stack.enter_context(dg.DagsterInstance.ephemeral())
+        endpoint = None
+        if request.param == "snowflake":
+            endpoint = stack.enter_context(local_snowflake.running(home / "endpoint", arguments=("--enforce",)))
+            for name, value in endpoint.environment().items():
+                patch.setenv(name, value)
         patch.setenv("LIFECYCLE_HOME", str(home))
         patch.setenv("LIFECYCLE_PROFILE", "demo")
         settings = Settings()
@@ -75,7 +86,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         from lifecycle.definitions import defs
 
         definitions = defs() if callable(defs) else defs
-        made = World(settings, spec, days, definitions, instance)
+        made = World(settings, spec, days, definitions, instance, endpoint)
         assert made.run_range("features", days.first_day, days.end_day).success
         yield made
 
@@ -93,7 +104,7 @@ def _load_simulated(settings: Settings, days: Timeline, folder: Path) -> None:
     )
     simulate(config, folder)
     for relation in RELATIONS:
-        load(open_warehouse(settings), relation, folder / relation)
+        load(open_warehouse(settings, Use("load")), relation, folder / relation)
 
 
 @contextlib.contextmanager

@@ -11,8 +11,9 @@ from lifecycle.assets.retraining import retrain_sensor, retraining_state
 from lifecycle.cli import app
 from lifecycle.demo.traffic import Replay
 from lifecycle.publishing.bundles import verified_bundle
-from lifecycle.warehouse import open_warehouse
+from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.decisions import DECISIONS, load_decisions
+from lifecycle.warehouse.snowflake.sql_check import problems
 from serving.segments import read_records
 from tests.end_to_end.conftest import MODEL, World, decide, server
 
@@ -114,7 +115,7 @@ def test_live_requests_are_decided_logged_loaded_once_and_judged(watched: tuple[
     warehouse = open_warehouse(released.settings)
     rows = warehouse.query(f"select count(*) as n, count(distinct decision_id) as ids from {DECISIONS}").to_pylist()[0]
     assert rows == {"n": sent.sent, "ids": sent.sent}
-    assert load_decisions(warehouse, released.settings.decision_log_dir).read == 0
+    assert load_decisions(open_warehouse(released.settings, Use("log")), released.settings.decision_log_dir).read == 0
     verdict = released.installation.evidence(MODEL).monitoring("drift")[end.isoformat()]
     assert verdict["traffic"]["has_verdict"]
     assert not verdict["traffic"]["is_alarm"], verdict["reason"]
@@ -184,3 +185,23 @@ def test_a_freeze_stops_promotion_and_a_rollback_is_not_undone_by_a_rerun(releas
     assert releases.history(MODEL) == history
     assert not rerun.success
     assert "rolled back" in failure(rerun)
+
+
+@pytest.mark.parametrize("world", ["snowflake"], indirect=True)
+def test_every_statement_is_snowflakes_own_and_says_what_it_was_for(watched: tuple[World, Replay]) -> None:
+    endpoint = watched[0].endpoint
+    assert endpoint is not None
+    statements = endpoint.statements()
+    refused = {line["sql"]: found for line in statements if (found := problems(line["sql"]))}
+    assert not refused
+    tags = [json.loads(line["tag"]) for line in statements]
+    assert {tag["app"] for tag in tags} == {"lifecycle"}
+    assert {tag["step"] for tag in tags} == {"load", "transform", "train", "log", "read"}
+    in_runs = [tag for tag in tags if "asset" in tag]
+    assert {"training_set", "decisions", "drift", "live_performance"} <= {tag["asset"] for tag in in_runs}
+    assert all(tag.get("run_id") for tag in in_runs)
+    timeout = str(watched[0].settings.snowflake.statement_timeout_seconds)
+    limits = {str(line["parameters"].get("STATEMENT_TIMEOUT_IN_SECONDS")) for line in statements}
+    assert limits == {timeout}
+    warehouses = {line["role"]: line["warehouse"] for line in statements}
+    assert set(warehouses) >= {"LIFECYCLE_LOAD", "LIFECYCLE_TRANSFORM", "LIFECYCLE_TRAIN", "LIFECYCLE_LOG"}

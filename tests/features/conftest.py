@@ -1,9 +1,11 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lifecycle.features.builds import build, day_bounds
 from lifecycle.features.dbt import run_dbt
+from lifecycle.local_snowflake import LocalSnowflake, running
 from lifecycle.settings import Settings
 from lifecycle.warehouse import open_warehouse
 from tests.features.generated import RawRows, generate, insert
@@ -55,3 +57,21 @@ def lifecycle_home(built: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings
     monkeypatch.setenv("LIFECYCLE_DUCKDB_THREADS", str(built.duckdb_threads))
     monkeypatch.delenv("LIFECYCLE_PROFILE", raising=False)
     return built
+
+
+@pytest.fixture(scope="session")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSnowflake]:
+    """A local endpoint that the real connector and the real adapter connect to."""
+    with running(tmp_path_factory.mktemp("endpoint")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def built_in_snowflake(
+    endpoint: LocalSnowflake, tmp_path_factory: pytest.TempPathFactory, raw_rows: RawRows
+) -> Settings:
+    """The same rows as in `built`, loaded and built in Snowflake."""
+    settings = endpoint.settings(tmp_path_factory.mktemp("snowflake"))
+    insert(settings, raw_rows)
+    build(settings)
+    return settings

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from lifecycle.settings import Settings
 from lifecycle.warehouse import open_warehouse
+from lifecycle.warehouse.raw import raw_definitions
 
 FIRST_DAY = dt.date(2018, 4, 1)
 DAYS = 70
@@ -57,6 +58,8 @@ def generate(seed: int, rows: int = 4000, *, customers: int = 8, terminals: int 
 
 def insert(settings: Settings, rows: RawRows) -> None:
     """Put generated rows into the raw tables."""
-    with open_warehouse(settings).transaction("test data") as session:
+    warehouse = open_warehouse(settings)
+    warehouse.ensure(raw_definitions(warehouse.dialect))
+    with warehouse.session("test data") as session:
         session.append("raw.card_transactions", rows.transactions)
         session.append("raw.fraud_reports", rows.reports)

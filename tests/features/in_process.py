@@ -8,7 +8,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from lifecycle.warehouse.raw import raw_ddl
+from lifecycle.warehouse.duckdb_warehouse import DIALECT
+from lifecycle.warehouse.raw import raw_definitions
 from tests.features.generated import RawRows
 
 SENTINEL_START = dt.date(2000, 1, 1)
@@ -35,7 +36,10 @@ class InProcessBuild:
     def __post_init__(self) -> None:
         self.connection = duckdb.connect(config={"threads": 1})
         self.connection.execute("attach ':memory:' as warehouse; use warehouse")
-        for statement in (*raw_ddl(), *(f"create schema {name}" for name in ("staging", "intermediate", "marts"))):
+        for statement in (
+            *(found.sql for found in raw_definitions(DIALECT)),
+            *(f"create schema {name}" for name in ("staging", "intermediate", "marts")),
+        ):
             self.connection.execute(statement)
         self.insert(self.rows)
         for view in VIEWS:

@@ -1,15 +1,13 @@
 import datetime as dt
-import io
 from collections.abc import Callable
 from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from lifecycle.errors import LifecycleError
-from lifecycle.modelling.training_set import Examples, content_digest, examples_from_table, labels
+from lifecycle.modelling.training_set import Examples, examples_from_table, labels
 from lifecycle.spec import RiskModelSpec
 
 
@@ -122,69 +120,3 @@ def test_a_label_is_what_was_reported_before_as_of_and_matures_after_its_waiting
     is_fraud, is_mature = labels(rows, dt.date(2024, 1, 6), 2)
     assert is_fraud.tolist() == [True, False, False, False]
     assert is_mature.tolist() == [True, True, False, True]
-
-
-def as_parquet(table: pa.Table, **options: int) -> pa.Table:
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, **options)
-    buffer.seek(0)
-    return pq.read_table(buffer)
-
-
-def test_the_digest_does_not_depend_on_how_the_content_is_stored(table: pa.Table) -> None:
-    digest = content_digest(table)
-    shuffled = table.take(pa.array(np.random.default_rng(3).permutation(table.num_rows)))
-    assert content_digest(shuffled) == digest
-    assert content_digest(table.select(table.column_names[::-1])) == digest
-    assert content_digest(pa.concat_tables([table.slice(2000), table.slice(0, 2000)])) == digest
-    assert content_digest(as_parquet(table, row_group_size=700)) == digest
-    assert content_digest(replaced(table, "segment", table["segment"].cast(pa.large_string()))) == digest
-    assert content_digest(replaced(table, "segment", table["segment"].dictionary_encode())) == digest
-    assert content_digest(replaced(table, "occurred_at", table["occurred_at"].cast(pa.timestamp("ns")))) == digest
-
-
-CHANGES: dict[str, Callable[[pa.Table], pa.Table]] = {
-    "a value": lambda t: replaced(t, "is_weekend", pa.array([9, *t["is_weekend"].to_pylist()[1:]], pa.int32())),
-    "a null instead of zero": lambda t: replaced(
-        t, "is_weekend", pa.array([None, *t["is_weekend"].to_pylist()[1:]], pa.int32())
-    ),
-    "the last cent": lambda t: replaced(
-        t, "amount", pa.array([Decimal("0.01"), *t["amount"].to_pylist()[1:]], pa.decimal128(12, 2))
-    ),
-    "text moved to the next row": lambda t: replaced(
-        t, "segment", pa.array(["basicg", "old", *t["segment"].to_pylist()[2:]])
-    ),
-    "a type": lambda t: replaced(t, "is_weekend", t["is_weekend"].cast(pa.int64())),
-    "a name": lambda t: t.rename_columns([name.replace("risk", "risque") for name in t.column_names]),
-    "a row less": lambda t: t.slice(1),
-    "a report": lambda t: replaced(t, "reported_at", pa.nulls(t.num_rows, pa.timestamp("us"))),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
-def test_the_digest_changes_with_the_content(change: str, table: pa.Table) -> None:
-    assert content_digest(CHANGES[change](table)) != content_digest(table)
-
-
-def test_minus_zero_is_zero_and_every_nan_the_same() -> None:
-    def one(value: float) -> str:
-        table = pa.table(
-            {"transaction_id": [1], "occurred_at": pa.array([0], pa.timestamp("us")), "x": pa.array([value])}
-        )
-        return content_digest(table)
-
-    assert one(-0.0) == one(0.0)
-    assert one(float("nan")) == one(float(np.array([0x7FF8000000000001]).view(np.float64)[0]))
-    assert one(float("nan")) != one(0.0)
-
-
-def test_a_repeated_transaction_has_no_digest(table: pa.Table) -> None:
-    with pytest.raises(
-        LifecycleError, match=r"Expected each transaction_id once, got 1 more, first at rows \[0, 6000\]"
-    ):
-        content_digest(pa.concat_tables([table, table.slice(0, 1)]))
-
-
-def test_a_table_without_its_keys_has_no_digest(table: pa.Table) -> None:
-    with pytest.raises(LifecycleError, match=r"missing \['occurred_at'\]"):
-        content_digest(table.drop_columns(["occurred_at"]))

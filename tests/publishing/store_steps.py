@@ -9,14 +9,16 @@ import pyarrow as pa
 
 from lifecycle.publishing.candidates import CandidateStore
 from lifecycle.publishing.evidence import EvidenceStore, GateEvidence
-from lifecycle.publishing.training_sets import TrainingSetDescription, TrainingSetStore
+from lifecycle.publishing.training_sets import ROWS_PER_GROUP, Selection, TrainingSetStore
 from lifecycle.settings import Settings
+from lifecycle.spec import read_model
 from lifecycle.warehouse import open_warehouse
 from lifecycle.warehouse.decisions import load_decisions
 from serving.contract import Bands, Calibration, Deciding, DecisionRecord, GoldenRow, Lineage, Verdict
 from serving.segments import segment_name
 
 MODEL, AS_OF, DIGEST = "card_fraud", "2018-08-29", "d" * 64
+SELECTION = Selection(dt.date(2018, 8, 29), dt.date(2018, 8, 1), dt.date(2018, 8, 22))
 
 
 def write_log(folder: Path) -> None:
@@ -35,13 +37,24 @@ def write_log(folder: Path) -> None:
     (folder / segment_name(1)).write_bytes(lines)
 
 
+def examples() -> list[pa.RecordBatch]:
+    """Two batches, each of a row group; a column stands for the features."""
+    moments = pa.array(range(2 * ROWS_PER_GROUP), pa.timestamp("us"))
+    rows = pa.record_batch(
+        {
+            "transaction_id": pa.array(range(2 * ROWS_PER_GROUP)),
+            "occurred_at": moments,
+            "amount": pa.array([1.5, None] * ROWS_PER_GROUP),
+            "reported_at": pa.nulls(2 * ROWS_PER_GROUP, pa.timestamp("us")),
+        }
+    )
+    return [rows.slice(0, ROWS_PER_GROUP), rows.slice(ROWS_PER_GROUP)]
+
+
 def take(home: Path) -> None:
     """Freeze, keep, judge and load; the same again changes nothing."""
     settings = Settings(home=home)
-    description = TrainingSetDescription(
-        model=MODEL, digest=DIGEST, as_of=AS_OF, first_day="2018-08-01", end_day="2018-08-22", rows=2, reported=0
-    )
-    TrainingSetStore(settings.training_sets_dir, MODEL).write(pa.table({"transaction_id": [1, 2]}), description)
+    TrainingSetStore(settings.training_sets_dir, MODEL).write(examples(), read_model(MODEL), SELECTION)
     lineage = Lineage(
         as_of=AS_OF, training_set_digest=DIGEST, code_commit=None, parameters={}, seed=7, library_versions={}
     )

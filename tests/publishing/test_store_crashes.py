@@ -16,7 +16,9 @@ from tests.publishing.store_steps import take, write_log
 
 ROOT = Path(__file__).parents[2]
 POINTS = [
-    *(f"folder.written:{turn}" for turn in (1, 2)),
+    *(f"training_set.row_group:{turn}" for turn in (1, 2)),
+    "training_set.written",
+    "folder.written",
     *(f"file.written:{turn}" for turn in (1, 2, 3, 4)),
     "training_set.frozen",
     "candidate.kept",
@@ -53,5 +55,6 @@ def test_a_crash_changes_nothing_of_the_end(tmp_path: Path, undisturbed: Path, p
     killed = subprocess.run(command, cwd=ROOT, env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
     take(tmp_path)
+    assert not list((tmp_path / "training_sets").rglob("*.tmp"))
     assert written(tmp_path) == written(undisturbed)
     assert decisions(tmp_path) == decisions(undisturbed) == ["d1", "d2", "d3", "d4", "d5"]

@@ -1,9 +1,8 @@
-"""Training sets, candidates and evidence: whole or not there, found by their names, believed only if they match."""
+"""Candidates and evidence: whole or not there, found by their names, believed only if they match."""
 
 import datetime as dt
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from lifecycle.alerts import Alert, raise_alert, read_alerts
@@ -11,7 +10,6 @@ from lifecycle.errors import LifecycleError
 from lifecycle.publishing.atomic import write_file, write_folder
 from lifecycle.publishing.candidates import Candidate, CandidateStore
 from lifecycle.publishing.evidence import EvidenceStore, GateEvidence
-from lifecycle.publishing.training_sets import TrainingSetDescription, TrainingSetStore
 from serving.contract import Bands, Calibration, Deciding, GoldenRow, Lineage, Verdict
 
 LINEAGE = Lineage(
@@ -67,21 +65,6 @@ def test_a_missing_candidate_says_which_asset_makes_it(tmp_path: Path) -> None:
         store.standing("2018-08-29")
     with pytest.raises(LifecycleError, match="with digest abc, found none"):
         store.by_digest("abc")
-
-
-def test_a_training_set_comes_back_as_it_was_frozen(tmp_path: Path) -> None:
-    store = TrainingSetStore(tmp_path, "card_fraud")
-    table = pa.table({"transaction_id": [1, 2], "amount": [1.5, None]})
-    description = TrainingSetDescription(
-        model="card_fraud", digest="d" * 64, as_of="2018-08-29", first_day="2018-08-01", end_day="2018-08-22",
-        rows=2, reported=0,
-    )  # fmt: skip
-    store.write(table, description)
-    store.write(table, description)
-    assert store.read("2018-08-29").equals(table)
-    assert store.describe("2018-08-29") == description
-    with pytest.raises(LifecycleError, match="materialise the asset card_fraud/training_set"):
-        store.read("2018-08-30")
 
 
 def evidence(*passed: bool) -> GateEvidence:

@@ -2,9 +2,10 @@
 
 import datetime as dt
 import os
+import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lifecycle import local_snowflake
 from lifecycle.crash_points import CRASH_AT_VARIABLE, TRACE_VARIABLE
+from lifecycle.local_snowflake import LocalSnowflake
 from lifecycle.settings import Settings
-from lifecycle.warehouse import Warehouse, open_warehouse
+from lifecycle.snowflake_settings import PREFIX
+from lifecycle.warehouse import Use, Warehouse, open_warehouse
+from lifecycle.warehouse.raw import raw_definitions
+from lifecycle.warehouse.snowflake import SnowflakeWarehouse
 
+ABANDONED = ("--abandoned-seconds", "0.5")
+"""How long the endpoint waits before it rolls back the idle transaction of a lost session that others wait for."""
 COMMAND = "from lifecycle.cli.warehouse import app; app()"
 """Without the root command: its other groups would be imported in each of these processes."""
 
@@ -29,10 +37,41 @@ Columns = Mapping[str, Sequence[Any] | pa.Array]
 WriteParquet = Callable[..., Path]
 
 
+@pytest.fixture(scope="session")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSnowflake]:
+    """A local Snowflake endpoint of this test process."""
+    with local_snowflake.running(tmp_path_factory.mktemp("endpoint"), arguments=ABANDONED) as running:
+        yield running
+
+
 @pytest.fixture
-def warehouse(settings: Settings) -> Warehouse:
-    """An empty warehouse."""
-    return open_warehouse(settings)
+def snowflake_settings(endpoint: LocalSnowflake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """An installation with an empty database at the local endpoint, also for everything that reads the environment."""
+    database = f"test_{secrets.token_hex(4)}".upper()
+    short = {"NETWORK_TIMEOUT_SECONDS": "8", "LOGIN_TIMEOUT_SECONDS": "5", "DATABASE": database}
+    variables = endpoint.environment() | {PREFIX + name: value for name, value in short.items()}
+    for name, value in {**variables, "LIFECYCLE_HOME": str(tmp_path / "home")}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("LIFECYCLE_PROFILE", raising=False)
+    return Settings()
+
+
+@pytest.fixture
+def snowflake(snowflake_settings: Settings) -> Iterator[SnowflakeWarehouse]:
+    """An empty warehouse at the local Snowflake endpoint."""
+    opened = SnowflakeWarehouse(snowflake_settings, Use("load"))
+    opened.ensure(raw_definitions(opened.dialect))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(params=["duckdb", "snowflake"])
+def warehouse(request: pytest.FixtureRequest) -> Warehouse:
+    """An empty warehouse, once of each kind."""
+    if request.param == "snowflake":
+        opened: Warehouse = request.getfixturevalue("snowflake")
+        return opened
+    return open_warehouse(request.getfixturevalue("settings"))
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ ROW = "1,2026-01-01 10:00:00,7,70,12.50"
 def _nothing_is_ever_kept(warehouse: Warehouse) -> Any:
     """After each test of this file the warehouse is as it was before the refused load."""
     yield
-    tables = ("card_transactions", "loads", "fraud_reports", "customers")
-    counts = ", ".join(f"(select count(*) from raw.{table})" for table in tables)
+    tables = ("raw.card_transactions", "raw.loads", "raw.fraud_reports", "protected.customers")
+    counts = ", ".join(f"(select count(*) from {table})" for table in tables)
     held = [column[0].as_py() for column in warehouse.query(f"select {counts}").columns]
     # Reports need their transactions: those tests load six of them first, from one file.
     assert held in ([0, 0, 0, 0], [6, 1, 0, 0])

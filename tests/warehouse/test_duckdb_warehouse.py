@@ -10,6 +10,12 @@ from lifecycle.warehouse import Warehouse, open_warehouse
 from lifecycle.warehouse.raw import RAW
 
 
+@pytest.fixture
+def warehouse(settings: Settings) -> Warehouse:
+    """DuckDB's alone: these rules are about its file."""
+    return open_warehouse(settings)
+
+
 def count(warehouse: Warehouse, relation: str = "raw.terminals") -> int:
     return int(warehouse.query(f"select count(*) as n from {relation}").column("n")[0].as_py())
 

@@ -18,6 +18,13 @@ from lifecycle.warehouse import Warehouse, open_warehouse
 from lifecycle.warehouse.failures import as_lifecycle_error
 from lifecycle.warehouse.loading import load
 
+
+@pytest.fixture
+def warehouse(settings: Settings) -> Warehouse:
+    """DuckDB's alone: these rules are about its file."""
+    return open_warehouse(settings)
+
+
 LOAD_WITH_LITTLE_ROOM = """
 import resource, sys
 from pathlib import Path

@@ -6,9 +6,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from lifecycle.settings import Settings
 from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.loading import load
+from lifecycle.warehouse.raw import RAW, RelationName
 from lifecycle.warehouse.staging import LoadRefusedError
 from lifecycle.warehouse.status import read_status
 from lifecycle.warehouse.touched import DayRange
@@ -16,15 +16,15 @@ from lifecycle.warehouse.touched import DayRange
 START = dt.date(2026, 1, 1)
 
 
-def rows(warehouse: Warehouse, relation: str) -> list[dict[str, Any]]:
-    return warehouse.query(f"from raw.{relation} order by 1").to_pylist()  # type: ignore[no-any-return]
+def rows(warehouse: Warehouse, relation: RelationName) -> list[dict[str, Any]]:
+    return warehouse.query(f"select * from {RAW[relation].table} order by 1").to_pylist()  # type: ignore[no-any-return]
 
 
 def everything(warehouse: Warehouse) -> dict[str, Any]:
     with warehouse.transaction("reading all of it") as session:
         return {
-            name: session.query(f"from raw.{name} order by 1").to_pylist()
-            for name in ("card_transactions", "fraud_reports", "customers", "loads")
+            table: session.query(f"select * from {table} order by 1").to_pylist()
+            for table in ("raw.card_transactions", "raw.fraud_reports", "protected.customers", "raw.loads")
         }
 
 
@@ -124,11 +124,11 @@ def test_a_derived_report_that_changed_is_refused(warehouse: Warehouse, write_pa
     load(warehouse, "card_transactions", write_parquet(handbook))
     warehouse_before = everything(warehouse)
     with warehouse.transaction("another report") as session:
-        session.execute("update raw.fraud_reports set reported_at = reported_at + interval 1 hour")
+        session.execute("update raw.fraud_reports set reported_at = reported_at + interval '1 hour'")
     handbook["TX_TIME_DAYS"] = pa.array([9, 9, 9, 9])
     with pytest.raises(LoadRefusedError, match="known rows of fraud_reports"):
         load(warehouse, "card_transactions", write_parquet(handbook, "again.parquet"))
-    assert rows(warehouse, "card_transactions") == warehouse_before["card_transactions"]
+    assert rows(warehouse, "card_transactions") == warehouse_before["raw.card_transactions"]
 
 
 def test_a_folder_loads_as_one_and_only_its_new_files_are_read_later(
@@ -145,7 +145,7 @@ def test_a_folder_loads_as_one_and_only_its_new_files_are_read_later(
     write_parquet({name: values[4:] for name, values in transactions.items()}, "days/2.parquet")
     second = load(warehouse, "card_transactions", folder)
     assert (second.files, second.files_known, second.rows_inserted, second.rows_known) == (3, 2, 2, 4)
-    assert len(rows(warehouse, "loads")) == 3
+    assert len(warehouse.query("select * from raw.loads order by 1").to_pylist()) == 3
 
 
 def test_one_bad_file_of_a_folder_keeps_all_of_it_out(
@@ -156,7 +156,7 @@ def test_one_bad_file_of_a_folder_keeps_all_of_it_out(
     write_parquet(bad, "days/1.parquet", amount=[1.0, -1.0])
     with pytest.raises(LoadRefusedError, match=r"1\.parquet, for example row 2"):
         load(warehouse, "card_transactions", tmp_path / "files/days")
-    assert everything(warehouse) == {"card_transactions": [], "fraud_reports": [], "customers": [], "loads": []}
+    assert all(not found for found in everything(warehouse).values())
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -231,14 +231,13 @@ def test_the_answer_is_plain_json(warehouse: Warehouse, write_parquet: Any, hand
     assert document["derived"] == [{"relation": "fraud_reports", "rows_read": 2, "rows_inserted": 2, "rows_known": 0}]
 
 
-def test_status_counts_what_is_loaded(
-    warehouse: Warehouse, settings: Settings, write_parquet: Any, handbook: Any
-) -> None:
+def test_status_counts_what_is_loaded(warehouse: Warehouse, write_parquet: Any, handbook: Any) -> None:
     load(warehouse, "card_transactions", write_parquet(handbook))
-    status = read_status(warehouse, settings.warehouse_path)
+    status = read_status(warehouse)
     found = {row.relation: row for row in status.relations}
     assert found["card_transactions"].rows == 4
     assert found["card_transactions"].last_day == dt.date(2018, 4, 3)
     assert found["fraud_reports"].first_day == dt.date(2018, 4, 8)
     assert (found["customers"].rows, found["customers"].loaded_at) == (0, None)
-    assert status.size_bytes == settings.warehouse_path.stat().st_size
+    location = warehouse.location()
+    assert (status.location, status.size_bytes) == (location.name, location.size_bytes)

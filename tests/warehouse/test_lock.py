@@ -41,6 +41,12 @@ def start(script: str, settings: Settings) -> subprocess.Popen[str]:
 
 
 @pytest.fixture
+def warehouse(settings: Settings) -> Warehouse:
+    """DuckDB's alone: these rules are about its file."""
+    return open_warehouse(settings)
+
+
+@pytest.fixture
 def holder(warehouse: Warehouse, settings: Settings) -> subprocess.Popen[str]:
     """A process that has the warehouse and gives it back when told to."""
     process = start(HOLD, settings)

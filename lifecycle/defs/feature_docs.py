@@ -1,0 +1,102 @@
+"""What Dagster shows of the dbt project besides its models: how fresh its sources are, and its documentation."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from lifecycle.assets.keys import WAREHOUSE_POOL
+from lifecycle.defs.features import mart_key
+from lifecycle.features.docs import write_docs
+from lifecycle.features.freshness import SourceFreshness, read_freshness
+from lifecycle.settings import Settings
+from lifecycle.warehouse import Use
+
+FRESHNESS_CRON = "0 */6 * * *"
+"""The limits are of 30 hours and more: a source that goes stale is found within six hours."""
+
+MARTS = ("card_transaction_features", "card_fraud_outcomes")
+SOURCES = {
+    "card_transactions": "One row per card transaction, as loaded.",
+    "fraud_reports": "One row per transaction that was reported as fraudulent, as loaded.",
+}
+FRESHNESS = "is_fresh"
+
+
+def source_key(table: str) -> dg.AssetKey:
+    """Asset of a raw table, as the models name it that read it."""
+    return dg.AssetKey(["raw", table])
+
+
+@dg.asset(
+    key=["dbt", "documentation"],
+    group_name="dbt",
+    deps=[mart_key(model) for model in MARTS],
+    pool=WAREHOUSE_POOL,
+    kinds={"dbt"},
+)
+def documentation(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    """Page with every model, column and test of the dbt project, and their graph."""
+    path = write_docs(Settings(), Use(step="transform", asset="dbt/documentation", run_id=context.run.run_id))
+    return dg.MaterializeResult(
+        metadata={
+            "page": dg.MetadataValue.url(path.as_uri()),
+            "path": dg.MetadataValue.path(str(path)),
+            "size_bytes": path.stat().st_size,
+        }
+    )
+
+
+@dg.multi_asset_check(
+    name="check_source_freshness",
+    specs=[
+        dg.AssetCheckSpec(
+            FRESHNESS, asset=source_key(table), description="Its last load is not older than dbt's source says."
+        )
+        for table in SOURCES
+    ],
+    pool=WAREHOUSE_POOL,
+)
+def source_freshness(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+    """When each source was last loaded, against the limits of the dbt project."""
+    use = Use(step="transform", asset="source_freshness", run_id=context.run.run_id)
+    for source in read_freshness(Settings(), use):
+        yield _check_result(source)
+
+
+def _check_result(source: SourceFreshness) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=FRESHNESS,
+        asset_key=source_key(source.relation.partition(".")[2]),
+        passed=source.status == "pass",
+        severity=dg.AssetCheckSeverity.WARN if source.status == "warn" else dg.AssetCheckSeverity.ERROR,
+        metadata={
+            "loaded_at": source.loaded_at.isoformat() if source.loaded_at else "never",
+            "age_hours": source.age_hours,
+            "warn_after_hours": source.warn_after_hours,
+            "error_after_hours": source.error_after_hours,
+        },
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The documentation, the sources with their checks, and a job that checks them with its schedule."""
+    sources = [
+        dg.AssetSpec(source_key(table), group_name="raw", description=description)
+        for table, description in SOURCES.items()
+    ]
+    job = dg.define_asset_job(
+        "source_freshness",
+        selection=dg.AssetSelection.checks_for_assets(*(source.key for source in sources)),
+        description="Says which raw tables have not been loaded for too long.",
+    )
+    # Stopped until someone starts it, as the schedule of the features is: a demonstration in the past loads nothing.
+    schedule = dg.ScheduleDefinition(
+        name="source_freshness_schedule",
+        job=job,
+        cron_schedule=FRESHNESS_CRON,
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+    )
+    return dg.Definitions(
+        assets=[*sources, documentation], asset_checks=[source_freshness], jobs=[job], schedules=[schedule]
+    )

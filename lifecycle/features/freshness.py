@@ -1,0 +1,89 @@
+"""How long ago the raw tables were last loaded, against the limits of dbt's sources."""
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from lifecycle.errors import LifecycleError
+from lifecycle.features.dbt import run_dbt
+from lifecycle.features.project import TRANSFORM, dbt_state_dir, reuse_parsing
+from lifecycle.settings import Settings
+from lifecycle.warehouse import Use, open_warehouse
+
+Status = Literal["pass", "warn", "error"]
+
+HOURS = {"minute": 1 / 60, "hour": 1.0, "day": 24.0}
+NEVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+"""What `macros/last_load_of.sql` says of a table without a load."""
+
+
+@dataclass(frozen=True)
+class SourceFreshness:
+    """One raw table: `warn_after_hours` and `error_after_hours` are limits of `age_hours`, ``None`` for no limit."""
+
+    relation: str
+    status: Status
+    loaded_at: dt.datetime | None
+    """Its last load that brought rows, UTC; ``None`` if there was none."""
+    age_hours: float | None
+    warn_after_hours: float | None
+    error_after_hours: float | None
+
+    def as_document(self) -> dict[str, object]:
+        """The answer as JSON's types."""
+        return {**vars(self), "loaded_at": self.loaded_at.isoformat() if self.loaded_at else None}
+
+
+def read_freshness(settings: Settings, use: Use = TRANSFORM) -> tuple[SourceFreshness, ...]:
+    """Run ``dbt source freshness``; a table that is too old is an answer, not an error.
+
+    Raises
+    ------
+    LifecycleError
+        If dbt cannot read the loads, or a setting of the Snowflake account is missing or wrong.
+    """
+    target_path = dbt_state_dir(settings) / "freshness"
+    written = target_path / "sources.json"
+    with open_warehouse(settings, use).exclusive("reading the sources' freshness"):
+        reuse_parsing(settings, target_path)
+        written.unlink(missing_ok=True)
+        run = run_dbt(settings, ["source", "freshness"], target_path=target_path, use=use)
+    if not written.is_file():
+        run.expect_success("to read the sources' freshness")
+    return _read(written, run.log_path)
+
+
+def _read(written: Path, log_path: Path) -> tuple[SourceFreshness, ...]:
+    results = json.loads(written.read_text())["results"]
+    for result in results:
+        if result["status"] not in {"pass", "warn", "error"}:
+            raise LifecycleError(
+                f"Expected dbt to read when {_relation(result)} was loaded, got {result.get('error') or 'no message'} "
+                f"- see {log_path}"
+            )
+    return tuple(sorted((_freshness(result) for result in results), key=lambda source: source.relation))
+
+
+def _freshness(result: Mapping[str, Any]) -> SourceFreshness:
+    loaded_at = dt.datetime.fromisoformat(result["max_loaded_at"])
+    is_loaded = loaded_at > NEVER
+    criteria = result["criteria"]
+    return SourceFreshness(
+        relation=_relation(result),
+        status=cast("Status", result["status"]),
+        loaded_at=loaded_at if is_loaded else None,
+        age_hours=result["max_loaded_at_time_ago_in_s"] / 3600 if is_loaded else None,
+        warn_after_hours=_hours(criteria["warn_after"]),
+        error_after_hours=_hours(criteria["error_after"]),
+    )
+
+
+def _relation(result: Mapping[str, Any]) -> str:
+    return ".".join(result["unique_id"].split(".")[2:])
+
+
+def _hours(limit: Mapping[str, Any] | None) -> float | None:
+    return limit["count"] * HOURS[limit["period"]] if limit and limit["count"] is not None else None

@@ -1,0 +1,5 @@
+"""The warehouse in Snowflake."""
+
+from lifecycle.warehouse.snowflake.warehouse import SnowflakeWarehouse
+
+__all__ = ["SnowflakeWarehouse"]

@@ -1,0 +1,240 @@
+"""One connection to Snowflake that may write."""
+
+import datetime as dt
+import itertools
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING
+
+from lifecycle.crash_points import crash_point
+from lifecycle.errors import LifecycleError
+from lifecycle.settings import Settings
+from lifecycle.snowflake_settings import SnowflakeSettings
+from lifecycle.warehouse.duckdb_warehouse import DuckDBSession, open_file
+from lifecycle.warehouse.snowflake import arrow, staged
+from lifecycle.warehouse.snowflake.failures import StaleSessionError, as_lifecycle_error, connection_lost
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from snowflake.connector import SnowflakeConnection
+    from snowflake.connector.cursor import SnowflakeCursor
+
+INSERTED_BY_VALUES = 200
+"""Rows whose values go with one statement; more go by way of a staged file where no transaction is open."""
+
+
+class SnowflakeQueries:
+    """Statements on one open connection."""
+
+    def __init__(self, connection: "SnowflakeConnection", settings: SnowflakeSettings) -> None:
+        self.connection = connection
+        self.settings = settings
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> None:
+        """Run a statement whose result nobody reads."""
+        with self.cursor(sql, parameters):
+            return
+
+    def loaded_rows(self, sql: str) -> int:
+        """Run a ``copy into`` a table; how many rows it loaded, counted by file."""
+        with self.cursor(sql) as cursor:
+            names = [column.name.lower() for column in cursor.description]
+            rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return sum(int(row.get("rows_loaded") or 0) for row in rows if row.get("status") == "LOADED")
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> "pa.Table":
+        """All rows of a query, in memory; column names in lower case."""
+        import pyarrow as pa
+
+        return pa.Table.from_batches(list(self.batches(sql, parameters)))
+
+    def batches(self, sql: str, parameters: Sequence[object] = ()) -> "Iterator[pa.RecordBatch]":
+        """Rows of a query in batches of one schema."""
+        with self.cursor(sql, parameters) as cursor:
+            yield from arrow.batches(cursor)
+
+    @contextmanager
+    def cursor(self, sql: str, parameters: Sequence[object] = ()) -> "Iterator[SnowflakeCursor]":
+        """The result of a statement.
+
+        Raises
+        ------
+        ConnectionLostError
+            If the endpoint does not answer, or no longer knows the session.
+        LifecycleError
+            If the statement fails; without values.
+        """
+        from snowflake.connector.errors import Error
+        from snowflake.connector.vendored.requests.exceptions import RequestException
+
+        try:
+            with self.connection.cursor() as cursor:
+                cursor.execute(sql, list(parameters) or None)
+                yield cursor
+        except Error as error:
+            raise as_lifecycle_error(error, self.settings, _purpose(sql)) from None
+        except RequestException as error:
+            # An answer that breaks off in its middle passes the connector as it is.
+            raise connection_lost(type(error).__name__, self.settings, _purpose(sql)) from None
+
+
+class SnowflakeSession(SnowflakeQueries):
+    """A connection with scratch tables, a place for staged files, and transactions.
+
+    Files are read, cast and checked by a DuckDB of this process, so that a bad file is refused before anything leaves
+    the machine; what passes is staged as Parquet.
+    """
+
+    def __init__(self, connection: "SnowflakeConnection", settings: Settings, purpose: str) -> None:
+        super().__init__(connection, settings.snowflake)
+        self.purpose = purpose
+        self._memory_limit, self._threads = settings.duckdb_memory_limit, settings.duckdb_threads
+        self._is_in_transaction = False
+
+    @cached_property
+    def folder(self) -> Path:
+        """A folder of this session for files on their way."""
+        return Path(mkdtemp(prefix="lifecycle-staged-"))
+
+    @cached_property
+    def files(self) -> DuckDBSession:
+        """An in-process DuckDB that spills into the session's folder."""
+        return open_file(self.folder / "files.duckdb", self._memory_limit, self._threads)
+
+    def share(self, table: str) -> str:
+        """Copy a temporary table of `files` into a scratch table, by staged Parquet; returns its name here."""
+        schema = self.files.query(f"select * from {table} limit 0").schema
+        columns = ", ".join(f"{field.name} {arrow.column_type(field.type)}" for field in schema)
+        name = self.scratch(table, columns)
+        parts = self.folder / name
+        self.files.execute(
+            f"copy {table} to '{parts}' (format parquet, compression zstd, file_size_bytes '{staged.FILE_SIZE}')"
+        )
+        rows = self.files.query(f"select count(*) as row_count from {table}").column(0)[0].as_py()
+        self._copy_in(name, parts, rows)
+        return name
+
+    def scratch(self, name: str, columns: str) -> str:
+        """Make an empty temporary table: no other session sees it, whatever may be read in its schema."""
+        self._expect_no_transaction()
+        table = f"raw.scratch_{name}_{secrets.token_hex(4)}"
+        self.execute(f"create temporary table {table} ({columns})")
+        return table
+
+    def append(self, relation: str, rows: "pa.Table") -> None:
+        """Insert `rows` into an existing relation, columns matched by name.
+
+        Many rows go by way of a staged file, but for those of an open transaction, which a stage would commit.
+        """
+        if self._is_in_transaction or rows.num_rows <= INSERTED_BY_VALUES:
+            for start in range(0, rows.num_rows, INSERTED_BY_VALUES):
+                self._insert_values(relation, rows.slice(start, INSERTED_BY_VALUES))
+            return
+        import pyarrow.parquet as pq
+
+        parts = self.folder / f"appended_{secrets.token_hex(4)}"
+        parts.mkdir()
+        pq.write_table(rows, parts / "rows.parquet", compression="zstd")
+        self._copy_in(relation, parts, rows.num_rows)
+
+    @contextmanager
+    def transaction(self, serial: str | None = None) -> Iterator[None]:
+        """Statements that take effect all together, or none if the block raises.
+
+        A `serial` transaction first changes a row that all of its kind change, whose lock the others wait for:
+        Snowflake has no unique keys, and two loads at once would each find the other's rows missing.
+
+        Raises
+        ------
+        StaleSessionError
+            If another transaction of this `serial` has committed since this one was begun: a session may not see at
+            once what others have committed, so that the operation is to be tried again whole, in a new session
+            (https://docs.snowflake.com/en/sql-reference/transactions, read consistency across sessions).
+        """
+        self._expect_no_transaction()
+        turn = self._turn(serial) if serial else 0
+        self.execute("begin")
+        self._is_in_transaction = True
+        try:
+            if serial:
+                self._take_lock(serial, turn)
+            yield
+            crash_point("snowflake.before_commit")
+            self.execute("commit")
+        except BaseException:
+            self._roll_back()
+            raise
+        finally:
+            self._is_in_transaction = False
+
+    def close_files(self) -> None:
+        """Remove the folder of files on their way."""
+        if "files" in self.__dict__:
+            self.files.connection.close()
+        if "folder" in self.__dict__:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _copy_in(self, relation: str, parts: Path, rows: int) -> None:
+        if rows:
+            staged.copy_into(self, relation, parts, rows)
+
+    def _insert_values(self, relation: str, rows: "pa.Table") -> None:
+        names = ", ".join(rows.column_names)
+        one = f"({', '.join('?' * rows.num_columns)})"
+        values = [value for row in zip(*(column.to_pylist() for column in rows.columns), strict=True) for value in row]
+        self.execute(f"insert into {relation} ({names}) values {', '.join([one] * rows.num_rows)}", values)
+
+    def _turn(self, serial: str) -> int:
+        """How many transactions of this kind there have been, as far as this session sees."""
+        table = f"raw.{_lock(serial)}"
+        held = self.query(
+            "select count(*) as row_count from information_schema.tables where table_schema = 'RAW' and table_name = ?",
+            [_lock(serial).upper()],
+        )
+        if not held.column(0)[0].as_py():
+            self.execute(f"create table if not exists {table} (turn bigint, purpose varchar, since timestamp_ntz(6))")
+        turn: int | None = self.query(f"select max(turn) as turn from {table}").column(0)[0].as_py()
+        if turn is None:
+            # Two processes may both insert here; each transaction changes all rows, so that it is one lock anyway.
+            self.execute(f"insert into {table} (turn, purpose, since) values (0, ?, ?)", [self.purpose, _now()])
+        return turn or 0
+
+    def _take_lock(self, serial: str, turn: int) -> None:
+        table = f"raw.{_lock(serial)}"
+        self.execute(f"update {table} set turn = turn + 1, purpose = ?, since = ?", [self.purpose, _now()])
+        taken = self.query(f"select max(turn) as turn from {table}").column(0)[0].as_py()
+        if taken != turn + 1:
+            raise StaleSessionError(
+                f"Expected turn {turn + 1} of {table}, got {taken}: another transaction has come before - in "
+                f"{self.settings.database}. Run it again: nothing is done twice."
+            )
+
+    def _roll_back(self) -> None:
+        try:
+            self.execute("rollback")
+        except LifecycleError:
+            # The service rolls back a session that is gone; the failure that led here is the one to tell.
+            return
+
+    def _expect_no_transaction(self) -> None:
+        if self._is_in_transaction:
+            raise RuntimeError("Expected no open transaction, got one: a definition would commit it")
+
+
+def _lock(serial: str) -> str:
+    return f"{serial}_lock"
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC).replace(tzinfo=None)
+
+
+def _purpose(sql: str) -> str:
+    """The statement in a word or two, for an error: its verb and no values."""
+    words = itertools.takewhile(str.isalpha, sql.split()[:2])
+    return f"to run a statement ({' '.join(words).lower()})"

@@ -1,0 +1,161 @@
+"""The warehouse in a Snowflake account."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lifecycle.errors import LifecycleError
+from lifecycle.settings import Settings
+from lifecycle.warehouse.failures import as_lifecycle_error
+from lifecycle.warehouse.interface import Definition, Dialect, Location, Result, Use
+from lifecycle.warehouse.lock import lock_of
+from lifecycle.warehouse.snowflake.connection import close, connect
+from lifecycle.warehouse.snowflake.failures import ConnectionLostError
+from lifecycle.warehouse.snowflake.session import SnowflakeQueries, SnowflakeSession
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DIALECT = Dialect(timestamp="timestamp_ntz(6)")
+FIRST_PAUSE_SECONDS = 1.0
+
+
+class SnowflakeWarehouse:
+    """`Warehouse` in a Snowflake account: one connection for reading, kept; one of its own for each writing session.
+
+    Processes of this machine that write take turns by a lock file, with a word to those who wait; those of other
+    machines by a lock in Snowflake, see `SnowflakeSession.transaction`.
+    """
+
+    def __init__(self, settings: Settings, use: Use) -> None:
+        settings.snowflake.expect_complete(use.step)
+        self._all_settings = settings
+        self.settings = settings.snowflake
+        self.use = use
+        settings.root.mkdir(parents=True, exist_ok=True)
+        self._lock = lock_of(settings.root / "snowflake")
+        self._reading: SnowflakeQueries | None = None
+
+    @property
+    def dialect(self) -> Dialect:
+        """Snowflake's words."""
+        return DIALECT
+
+    def ensure(self, definitions: Sequence[Definition]) -> None:
+        """Make what is missing of these; nothing is sent for what is there, which a role may have no right to make."""
+        with self._forgetting():
+            present = self._present({definition.name.partition(".")[0] for definition in definitions})
+        missing = [definition for definition in definitions if definition.name not in present]
+        if not missing:
+            return
+        with self.session("making tables") as session:
+            for definition in missing:
+                session.execute(definition.sql)
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> "pa.Table":
+        """All rows of a query, in memory; column names in lower case."""
+        return self.retrying(lambda: self._queries().query(sql, parameters))
+
+    def batches(
+        self, sql: str, parameters: Sequence[object] = (), rows_per_batch: int = 100_000
+    ) -> "Iterator[pa.RecordBatch]":
+        """Rows of a query in batches of at most `rows_per_batch`; not tried again once a batch was handed on."""
+        with self._forgetting():
+            for batch in self._queries().batches(sql, parameters):
+                for start in range(0, max(batch.num_rows, 1), rows_per_batch):
+                    yield batch.slice(start, rows_per_batch)
+
+    @contextmanager
+    def session(self, purpose: str) -> Iterator[SnowflakeSession]:
+        """A connection of its own that may write; its scratch tables, stages and files are gone when it ends."""
+        with self._lock.hold(purpose):
+            opened = connect(self.settings, self.use)
+            session = SnowflakeSession(opened, self._all_settings, purpose)
+            try:
+                with _disk_told(session):
+                    yield session
+            finally:
+                session.close_files()
+                close(opened)
+
+    @contextmanager
+    def transaction(self, purpose: str) -> Iterator[SnowflakeSession]:
+        """A session whose statements take effect all together, or none if the block raises."""
+        with self.session(purpose) as session, session.transaction():
+            yield session
+
+    def retrying(self, operation: Callable[[], Result]) -> Result:
+        """The result of `operation`, tried again after a lost connection with a growing pause."""
+        for attempt in range(self.settings.attempts - 1):
+            try:
+                with self._forgetting():
+                    return operation()
+            except ConnectionLostError:
+                time.sleep(FIRST_PAUSE_SECONDS * 2**attempt)
+        with self._forgetting():
+            return operation()
+
+    def columns(self, relation: str) -> dict[str, str]:
+        """Column names and SQL types of ``schema.table``, in order."""
+        schema, _, table = relation.rpartition(".")
+        rows = self.query(
+            "select lower(column_name) as name, lower(data_type) as type from information_schema.columns "
+            "where table_schema = ? and table_name = ? order by ordinal_position",
+            [schema.upper(), table.upper()],
+        ).to_pylist()
+        if not rows:
+            raise LifecycleError(f"Expected a relation {relation}, found none - in {self.location().name}")
+        return {row["name"]: row["type"] for row in rows}
+
+    @contextmanager
+    def exclusive(self, purpose: str) -> Iterator[None]:
+        """Keep this machine's other processes that write out while dbt runs."""
+        with self._lock.hold(purpose):
+            yield
+
+    def location(self) -> Location:
+        """Account and database; how much they store is not asked, since it takes a privilege on the account."""
+        return Location(f"{self.settings.host or self.settings.account}/{self.settings.database}", None)
+
+    def close(self) -> None:
+        """Close the connection that is kept for reading; the next query opens another."""
+        if self._reading is not None:
+            close(self._reading.connection)
+            self._reading = None
+
+    def _queries(self) -> SnowflakeQueries:
+        if self._reading is None:
+            self._reading = SnowflakeQueries(connect(self.settings, self.use), self.settings)
+        return self._reading
+
+    @contextmanager
+    def _forgetting(self) -> Iterator[None]:
+        """Open a new connection next time where this one is lost."""
+        try:
+            yield
+        except ConnectionLostError:
+            self.close()
+            raise
+
+    def _present(self, schemas: set[str]) -> set[str]:
+        marks = ", ".join("?" * len(schemas))
+        names = [schema.upper() for schema in sorted(schemas)]
+        found = self._queries().query(
+            f"select lower(schema_name) as name from information_schema.schemata where schema_name in ({marks}) "
+            "union all select lower(table_schema || '.' || table_name) as name from information_schema.tables "
+            f"where table_schema in ({marks})",
+            [*names, *names],
+        )
+        return set(found.column("name").to_pylist())
+
+
+@contextmanager
+def _disk_told(session: SnowflakeSession) -> Iterator[None]:
+    """Tell of a full disk or too little memory for the files on their way, as for a DuckDB warehouse."""
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException, OSError) as error:
+        raise as_lifecycle_error(error, session.folder / "files.duckdb") from error
