@@ -12,7 +12,9 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 SCHEMA_VERSION = 1
-READABLE_VERSIONS = (1,)
+"""Current version of every document but decision records."""
+DECISION_RECORD_VERSION = 2
+"""Since 2 a record holds reasons with texts and contributions, and the trace that the request came with."""
 
 FeatureDtype = Literal["float", "int", "category"]
 FeatureSource = Literal["request", "online", "derived"]
@@ -67,6 +69,21 @@ class Bands(Struct, frozen=True, kw_only=True):
     decline_from: float | None = None
 
 
+class ReasonTexts(Struct, frozen=True, kw_only=True):
+    """What a person who was refused is told, by reason group; `version` names the wording that was approved."""
+
+    version: str
+    texts: dict[str, str]
+
+
+class Reason(Struct, frozen=True, kw_only=True):
+    """A principal reason: the reason group as `code`, its text, and what the group added to the log odds."""
+
+    code: str
+    text: str
+    contribution: float
+
+
 class Deciding(Struct, frozen=True, kw_only=True):
     """Everything besides the trees that decides: `deciding.json` of a candidate and of a bundle."""
 
@@ -75,7 +92,7 @@ class Deciding(Struct, frozen=True, kw_only=True):
     features: tuple[Feature, ...]
     calibration: Calibration
     bands: Bands
-    reason_texts: dict[str, str] | None = None
+    reason_texts: ReasonTexts | None = None
 
 
 class GoldenRow(Struct, frozen=True, kw_only=True):
@@ -180,7 +197,9 @@ class DecisionRecord(Struct, frozen=True, kw_only=True):
 
     `entity_key` is a keyed hash, never what the caller sent. `features` holds the row in the schema's order.
     `elapsed_us` runs from the request's arrival until the record was handed to the log. An error has `error` set and no
-    score.
+    score. A shadow's record has the `decision_id` of the decision that was copied. `reasons` are the principal ones,
+    the strongest first; ``None`` where they were not asked for. `caller` is the name of the API key, `trace_id` the
+    caller's W3C trace.
     """
 
     schema_version: int
@@ -197,10 +216,31 @@ class DecisionRecord(Struct, frozen=True, kw_only=True):
     margin: float | None
     score: float | None
     decision: DecisionName | None
-    reasons: tuple[str, ...] | None = None
+    reasons: tuple[Reason, ...] | None = None
     caller: str | None = None
+    trace_id: str | None = None
     elapsed_us: int
     error: str | None = None
+
+
+class RejectionRecord(Struct, frozen=True, kw_only=True, tag_field="record", tag="rejection"):
+    """Requests that got no decision, as a line of the decision log; nothing in it was chosen by the caller.
+
+    `kind` is the error's kind and `path` the place of the fault in the request. `model` is ``None`` where no release
+    names it, `decision_id` where it was not read. Requests that were turned away before they were read share a line:
+    `count` says how many it stands for.
+    """
+
+    schema_version: int
+    rejected_at: dt.datetime
+    kind: str
+    status: int
+    path: str | None = None
+    model: str | None = None
+    decision_id: str | None = None
+    caller: str | None = None
+    trace_id: str | None = None
+    count: int = 1
 
 
 def digest(content: bytes) -> str:
@@ -246,28 +286,45 @@ def decode(content: bytes, document_type: type[Document], where: str) -> Documen
     try:
         document = msgspec.json.decode(content, type=document_type)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        newer = _newer_version(content)
+        current = _current_version(document_type)
+        newer = _newer_version(content, current)
         if newer is not None:
-            raise ContractError(_version_message(newer, where)) from error
+            raise ContractError(_version_message(newer, current, where)) from error
         raise ContractError(f"{error} - in {where}") from error
-    version = getattr(document, "schema_version", SCHEMA_VERSION)
-    if version not in READABLE_VERSIONS:
-        raise ContractError(_version_message(version, where))
+    current = _current_version(document_type)
+    version = getattr(document, "schema_version", current)
+    if version not in readable_versions(current):
+        raise ContractError(_version_message(version, current, where))
     return document
 
 
-def _newer_version(content: bytes) -> int | None:
+def readable_versions(current: int) -> tuple[int, ...]:
+    """The versions that a reader of `current` accepts: it and the one before.
+
+    Examples
+    --------
+    >>> readable_versions(1), readable_versions(3)
+    ((1,), (2, 3))
+    """
+    return (current,) if current == 1 else (current - 1, current)
+
+
+def _current_version(document_type: type[Struct]) -> int:
+    return DECISION_RECORD_VERSION if document_type is DecisionRecord else SCHEMA_VERSION
+
+
+def _newer_version(content: bytes, current: int) -> int | None:
     """The document's version if it can be read at all and is newer than this code."""
     try:
         loose = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     version = loose.get("schema_version") if isinstance(loose, dict) else None
-    return version if isinstance(version, int) and version > SCHEMA_VERSION else None
+    return version if isinstance(version, int) and version > current else None
 
 
-def _version_message(version: int, where: str) -> str:
+def _version_message(version: int, current: int, where: str) -> str:
     return (
-        f"Expected schema_version {' or '.join(map(str, READABLE_VERSIONS))}, got {version}; "
+        f"Expected schema_version {' or '.join(map(str, readable_versions(current)))}, got {version}; "
         f"upgrade this installation - in {where}"
     )

@@ -4,7 +4,7 @@ import datetime as dt
 import time
 from dataclasses import dataclass
 
-from serving.contract import SCHEMA_VERSION, DecisionRecord
+from serving.contract import DECISION_RECORD_VERSION, DecisionRecord
 from serving.decision_log import DecisionLog
 from serving.errors import ScoringFailedError
 from serving.lightgbm_library import ScoringError
@@ -70,7 +70,7 @@ class Scoring:
         except ScoringError as failure:
             error = type(failure).__name__
         return DecisionRecord(
-            schema_version=SCHEMA_VERSION,
+            schema_version=DECISION_RECORD_VERSION,
             decision_id=request.decision_id,
             transaction_id=request.transaction_id,
             entity_key=pseudonym(self.pseudonym_key, request.entity_key),

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from serving.contract import SCHEMA_VERSION, DecisionRecord
+from serving.contract import DECISION_RECORD_VERSION, DecisionRecord
 from serving.errors import DecisionConflictError
 from serving.recent import RecentDecisions, answer_of, fingerprint
 
@@ -13,7 +13,7 @@ from serving.recent import RecentDecisions, answer_of, fingerprint
 def record(decision_id: str = "d1", **changes: Any) -> DecisionRecord:
     moment = dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)
     values: dict[str, Any] = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": DECISION_RECORD_VERSION,
         "decision_id": decision_id,
         "transaction_id": "t1",
         "entity_key": "f" * 64,
