@@ -1,16 +1,32 @@
-"""``lifecycle-serve`` or ``python -m serving``: one server process."""
+"""``lifecycle-serve`` or ``python -m serving``: one server, with one process or several."""
 
+import argparse
+import gc
 import logging
 import socket
+import ssl
 import sys
+import textwrap
 import traceback
+import typing
 
 import uvicorn
 from pydantic import ValidationError
 
-from serving.app import create_app
+from serving import workers
 from serving.contract import ContractError
 from serving.settings import ServingSettings
+
+_EPILOG = """\
+example:
+  SERVING_STORE=.lifecycle/release_store SERVING_PUBLIC_KEY=.lifecycle/keys/public.pem \\
+  SERVING_PSEUDONYM_KEY=.lifecycle/keys/pseudonym.key SERVING_LOG_DIR=.lifecycle/decision_log \\
+  SERVING_CACHE_DIR=.lifecycle/serving_cache python -m serving
+
+see also:
+  python -m serving.api_keys --help      make, list and revoke API keys
+  python -m serving.verify_log --help    check the decision log's checksums and seals
+"""
 
 
 class ValuelessTracebacks(logging.Filter):
@@ -27,35 +43,95 @@ class ValuelessTracebacks(logging.Filter):
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT; whatever keeps it from starting is said in one line, and it exits with 1."""
+    _parser().parse_args()
     _log_to_stderr()
     try:
         settings = ServingSettings()
-        app = create_app(settings)
+        if workers.is_worker():
+            workers.end_with_supervisor()
+            _serve(workers.worker_settings(settings), workers.worker_socket())
+            return
+        _check_binding(settings)
         bound = bound_socket(settings.host, settings.port)
-        app.state.start()
+        if settings.workers == 1:
+            _serve(settings, bound)
+            return
+        _say_address(settings, bound)
+        sys.exit(workers.Supervisor(settings, bound).run())
     except ValidationError as error:
         sys.exit(f"Error: {settings_complaint(error)}")
     except ContractError as error:
         sys.exit(f"Error: {error}")
-    host, port = bound.getsockname()[:2]
-    logging.getLogger("serving").info("serving on http://%s:%d", host, port)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            access_log=False,
-            log_config=None,
-            loop="uvloop" if sys.platform != "win32" else "asyncio",
-            http="httptools",
-            lifespan="on",
-            server_header=False,
-            # Longer than clients keep idle connections, so that none is closed under a request that is on its way.
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=settings.shutdown_seconds,
-        )
+
+
+def _serve(settings: ServingSettings, bound: socket.socket) -> None:
+    from serving.app import create_app
+    from serving.http_protocol import ServingProtocol, ServingServer
+
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        access_log=False,
+        log_config=None,
+        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        http=ServingProtocol,
+        ws="none",
+        lifespan="on",
+        server_header=False,
+        # Longer than clients keep idle connections, so that none is closed under a request that is on its way.
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+        **_tls(settings),
     )
+    app.state.start()
+    if not workers.is_worker():
+        _say_address(settings, bound)
+    # What is there now stays: looking through it again and again would hold up requests for milliseconds.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
+    server = ServingServer(config)
     server.run(sockets=[bound])
     if not server.started:
         sys.exit(1)
+
+
+def _tls(settings: ServingSettings) -> dict[str, typing.Any]:
+    """uvicorn's settings for HTTPS.
+
+    Raises
+    ------
+    ContractError
+        If only a part of what HTTPS needs is given, or a file cannot be read.
+    """
+    if settings.tls_certificate is None:
+        if settings.tls_key or settings.tls_client_ca or settings.tls_key_password_file:
+            raise ContractError("Expected a certificate beside the other TLS settings - at SERVING_TLS_CERTIFICATE")
+        return {}
+    if settings.tls_key is None:
+        raise ContractError("Expected the certificate's private key - at SERVING_TLS_KEY")
+    password = None
+    try:
+        for path in (settings.tls_certificate, settings.tls_key, settings.tls_client_ca):
+            if path is not None:
+                path.read_bytes()
+        if settings.tls_key_password_file is not None:
+            password = settings.tls_key_password_file.read_text().rstrip("\n")
+    except OSError as error:
+        raise ContractError(f"Expected a readable file, got {error.strerror} - at {error.filename}") from error
+    files = {"ssl_certfile": str(settings.tls_certificate), "ssl_keyfile": str(settings.tls_key)}
+    if settings.tls_client_ca is None:
+        return files | {"ssl_keyfile_password": password}
+    mutual = {"ssl_ca_certs": str(settings.tls_client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
+    return files | mutual | {"ssl_keyfile_password": password}
+
+
+def _check_binding(settings: ServingSettings) -> None:
+    from serving.api_keys import check_binding
+
+    check_binding(
+        settings.host, keys_configured=settings.api_keys is not None, has_tls=settings.tls_certificate is not None
+    )
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
@@ -86,6 +162,33 @@ def settings_complaint(error: ValidationError) -> str:
         f"{fault['msg']} - at SERVING_{str(fault['loc'][0]).upper()}" for fault in error.errors(include_input=False)
     ]
     return "; ".join(faults)
+
+
+def _say_address(settings: ServingSettings, bound: socket.socket) -> None:
+    host, port = bound.getsockname()[:2]
+    scheme = "http" if settings.tls_certificate is None else "https"
+    logging.getLogger("serving").info("serving on %s://%s:%d", scheme, f"[{host}]" if ":" in host else host, port)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m serving",
+        description=f"Scores with the released models.\n\n{settings_help()}",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
+
+
+def settings_help() -> str:
+    """Every setting with its default and what it means, for a terminal."""
+    lines = ["settings, as environment variables:"]
+    for name, field in ServingSettings.model_fields.items():
+        default = "required" if field.is_required() else "not set" if field.default is None else f"{field.default}"
+        lines.append(f"  SERVING_{name.upper()} ({default or 'empty'})")
+        text = " ".join((field.description or "").replace("`", "").split())
+        lines += textwrap.wrap(text, 100, initial_indent="      ", subsequent_indent="      ")
+    return "\n".join(lines)
 
 
 def _log_to_stderr() -> None:

@@ -5,30 +5,85 @@ import contextlib
 import functools
 import logging
 from collections.abc import AsyncIterator
+from typing import Any, Final
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
-from serving.api.errors import http_error, unexpected_error
-from serving.api.health import health_routes
+from serving.admission import RequestContext, read_body
+from serving.api.docs import docs_routes
+from serving.api.errors import STATUSES, error_body, error_headers, http_error, unexpected_error
+from serving.api.health import health_routes, not_ready
 from serving.api.metrics import metrics_routes
+from serving.api.mlflow import mlflow_routes
 from serving.api.models import model_routes
-from serving.api.scores import score_routes
-from serving.cache import Cache
-from serving.decision_log import DecisionLog
-from serving.metrics import Metrics
-from serving.recent import RecentDecisions
-from serving.releases import DirectoryReader, ReleaseSource
-from serving.scoring import Scoring
-from serving.security import read_pseudonym_key, read_public_keys
-from serving.segments import recent_records
+from serving.api.open_inference import open_inference_routes
+from serving.api.openapi import openapi_document
+from serving.api.operations import operation_routes
+from serving.api.scores import ScoreRoutes, respond, target
+from serving.api_keys import Scope
+from serving.errors import OverloadedError, RequestError
+from serving.parts import Parts
 from serving.settings import ServingSettings
-from serving.slots import Slots
+
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/ping", "/health", "/v2/health/live", "/v2/health/ready"})
+"""What a load balancer asks needs no key and is never turned away."""
 
 logger = logging.getLogger(__name__)
 
 
-def create_app(settings: ServingSettings) -> FastAPI:
+class ServingApp(FastAPI):
+    """FastAPI with the score routes before its router, and closed to whoever has no key for a path."""
+
+    parts: Parts
+    scores: ScoreRoutes
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a score request straight; let everything else through to its route, if its caller may."""
+        hot = target(scope)
+        if hot is not None:
+            await self.scores.answer(hot[0], scope, receive, send, is_batch=hot[1])
+            return
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        needed = needed_scope(scope["method"], scope["path"])
+        if needed is not None and needed != "score":
+            try:
+                self.parts.admission.check_key(scope, needed)
+            except RequestError as error:
+                status = STATUSES[type(error)]
+                self.parts.metrics.failed(error.kind)
+                await respond(send, status, error_body(error.kind, error.message), error_headers(status))
+                return
+        # The routes of foreign protocols admit by themselves, since each has its own form of an error.
+        is_counted = needed == "score"
+        self.parts.admission.in_flight += is_counted
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.parts.admission.in_flight -= is_counted
+
+
+def needed_scope(method: str, path: str) -> Scope | None:
+    """What a caller must be allowed to do for a path; ``None`` for what is open to all.
+
+    Examples
+    --------
+    >>> needed_scope("GET", "/metrics"), needed_scope("POST", "/v1/poll"), needed_scope("GET", "/healthz")
+    ('read', 'operate', None)
+    """
+    if path in OPEN_PATHS or (method == "GET" and path.startswith("/v2/models/") and path.endswith("/ready")):
+        return None
+    if method == "GET" or method == "HEAD":
+        return "read"
+    if path == "/invocations" or (path.startswith("/v2/models/") and path.endswith("/infer")):
+        return "score"
+    return "operate"
+
+
+def create_app(settings: ServingSettings) -> ServingApp:
     """The server's application; models are loaded when it starts, before it takes a request.
 
     ``app.state.start()`` does that ahead of time, once, for whoever wants its errors without a web server around them.
@@ -38,36 +93,22 @@ def create_app(settings: ServingSettings) -> FastAPI:
     ContractError
         If a key cannot be read.
     """
-    keys = read_public_keys(settings.public_key)
-    cache = Cache(settings.cache_dir)
-    slots = Slots(ReleaseSource(DirectoryReader(settings.store), keys), cache, keys)
-    log = DecisionLog(settings.log_dir, segment_bytes=settings.segment_bytes, segment_seconds=settings.segment_seconds)
-    recent = RecentDecisions(settings.recent_decisions)
-    metrics = Metrics(slots, log)
-    scoring = Scoring(slots, log, recent, metrics, read_pseudonym_key(settings.pseudonym_key))
-
-    @functools.cache
-    def start() -> None:
-        _start(settings, cache, log, recent, slots)
+    parts = Parts(settings)
+    start = functools.cache(parts.start)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(start)
-        polling = asyncio.create_task(_poll(slots, settings.poll_seconds))
-        polling.add_done_callback(_complain_of_end)
+        parts.run()
         try:
             yield
         finally:
-            polling.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await polling
-            await asyncio.to_thread(log.close)
+            await parts.stop()
 
-    # Closed by default: what the documentation pages would say of the raw routes is at /v1/models/{model}.
     # FastAPI's own telemetry would send an exception's text, and so maybe a customer's value, to whatever the
-    # environment names; `/metrics` is what this server tells.
+    # environment names; `/metrics` is what this server tells. Its documentation pages load scripts from elsewhere.
     telemetry = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
-    app = FastAPI(
+    app = ServingApp(
         title="Risk model server",
         lifespan=lifespan,
         docs_url=None,
@@ -75,33 +116,43 @@ def create_app(settings: ServingSettings) -> FastAPI:
         openapi_url=None,
         telemetry=telemetry,  # type: ignore[arg-type]  # a plain dictionary: older versions have no type for it
     )
-    app.router.routes.extend(score_routes(scoring, metrics, settings.max_body_bytes))
-    app.router.routes.extend(model_routes(slots))
-    app.router.routes.extend(health_routes(slots, log, settings.required_models))
-    app.router.routes.extend(metrics_routes(metrics))
+    app.parts = parts
+    app.scores = ScoreRoutes(
+        parts, max_body_bytes=settings.max_body_bytes, max_batch_bytes=settings.max_batch_bytes
+    )
+    app.openapi = lambda: openapi_document(  # type: ignore[method-assign]
+        parts.slots, settings.max_batch, has_keys=settings.api_keys is not None
+    )
+    _add_routes(app, parts, settings)
     app.state.start = start
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, unexpected_error)
     return app
 
 
-def _start(settings: ServingSettings, cache: Cache, log: DecisionLog, recent: RecentDecisions, slots: Slots) -> None:
-    cache.prepare()
-    cut = log.open()
-    if cut:
-        logger.warning("cut %d bytes of an unanswered decision from the end of the log", cut)
-    for record in recent_records(settings.log_dir, settings.recent_decisions):
-        recent.remember(record)
-    slots.restore()
-    slots.advance()
+def _add_routes(app: ServingApp, parts: Parts, settings: ServingSettings) -> None:
+    def begin(request: Request, scope: Scope) -> RequestContext:
+        context = parts.admission.admit(request.scope, scope)
+        request.state.context = context
+        return context
 
+    def refused(request: Request, error: RequestError) -> None:
+        parts.refused(error, request.path_params.get("model"), getattr(request.state, "context", None))
 
-def _complain_of_end(polling: "asyncio.Task[None]") -> None:
-    if not polling.cancelled():
-        logger.critical("the release store is no longer polled, restart this server: %r", type(polling.exception()))
+    async def body_of(request: Request, context: RequestContext) -> bytes:
+        return await read_body(request.scope, request.receive, context, settings.max_batch_bytes)
 
+    def complaints() -> list[str]:
+        return not_ready(settings.required_models, parts.slots.models, parts.log.failure)
 
-async def _poll(slots: Slots, poll_seconds: float) -> None:
-    while True:
-        await asyncio.sleep(poll_seconds)
-        await asyncio.to_thread(slots.advance)
+    protocol = {
+        "read_body": body_of, "complaints": complaints, "max_batch": settings.max_batch, "refused": refused,
+    }  # fmt: skip
+    routes = app.router.routes
+    routes.extend(model_routes(parts.slots))
+    routes.extend(health_routes(parts.slots, parts.log, settings.required_models))
+    routes.extend(metrics_routes(parts.metrics))
+    routes.extend(docs_routes(app.openapi))
+    routes.extend(operation_routes(parts.slots, parts.look))
+    routes.extend(open_inference_routes(parts.scoring, parts.slots, begin, **protocol))
+    routes.extend(mlflow_routes(parts.scoring, parts.slots, begin, mlflow_model=settings.mlflow_model, **protocol))

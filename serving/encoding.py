@@ -43,9 +43,14 @@ class RowEncoder:
         ]
 
 
-def features_type(schema: Sequence[Feature]) -> type[msgspec.Struct]:
-    """The type that a request's `features` must have: one strict field for each feature, in the schema's order."""
-    fields = [(feature.name, _field_type(feature)) for feature in schema]
+def features_type(schema: Sequence[Feature], also_allowed: frozenset[str] = frozenset()) -> type[msgspec.Struct]:
+    """The type that a request's `features` must have: one strict field for each feature, in the schema's order.
+
+    Names in `also_allowed` come after them and may have any value or be left out.
+    """
+    fields: list[Any] = [(feature.name, _field_type(feature)) for feature in schema]
+    others = sorted(also_allowed - {feature.name for feature in schema})
+    fields += [(name, Any, None) for name in others]
     return msgspec.defstruct("Features", fields, forbid_unknown_fields=True, frozen=True, gc=False)
 
 

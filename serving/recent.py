@@ -1,24 +1,25 @@
 """The decisions given lately: a repeated decision id gets the same answer and no second record."""
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from typing import Final
 
 import msgspec
 
-from serving.contract import DecisionName, DecisionRecord, SlotName
+from serving.contract import DecisionName, DecisionRecord, Reason, SlotName
 from serving.errors import DecisionConflictError
 
 RECENT_DECISIONS: Final = 50_000
 """About 35 MB; at 1,000 decisions a second a repeat is recognised for 50 s, later ones by whoever loads the log."""
 
-_FINGERPRINT_BYTES: Final = 16
+Key = tuple[str, str]
+"""Model and decision id."""
+
 _encoder = msgspec.json.Encoder()
 
 
 class ScoreResponse(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The answer to a score request."""
+    """The answer to a score request; `reasons` is ``None`` where none were asked for or could be given."""
 
     decision_id: str
     model: str
@@ -28,19 +29,11 @@ class ScoreResponse(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     score: float
     margin: float
     decision: DecisionName
-
-
-class _Entry:
-    __slots__ = ("answer", "fingerprint", "waiting")
-
-    def __init__(self, fingerprint: bytes, answer: bytes | None) -> None:
-        self.fingerprint = fingerprint
-        self.answer = answer
-        self.waiting: list[asyncio.Future[bytes | None]] = []
+    reasons: tuple[Reason, ...] | None = None
 
 
 class RecentDecisions:
-    """A bounded memory of answers by decision id; the oldest are forgotten first.
+    """A bounded memory of answers by model and decision id; the oldest are forgotten first.
 
     Parameters
     ----------
@@ -50,76 +43,99 @@ class RecentDecisions:
 
     def __init__(self, limit: int = RECENT_DECISIONS) -> None:
         self._limit = limit
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._answered: OrderedDict[Key, tuple[int, bytes]] = OrderedDict()
+        self._deciding: dict[Key, tuple[int, list[asyncio.Future[bytes | None]]]] = {}
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._answered) + len(self._deciding)
 
-    async def earlier_answer(self, record: DecisionRecord) -> bytes | None:
-        """The answer that this decision id got, also if it is only being recorded; ``None`` if it is new.
+    def answer(self, key: Key, fingerprint: int) -> bytes | None:
+        """The answer that this decision id got, ``None`` if it got none so far.
 
         Raises
         ------
         DecisionConflictError
             If the id was used for another request.
         """
-        while (entry := self._entries.get(record.decision_id)) is not None:
-            if entry.fingerprint != fingerprint(record):
-                raise DecisionConflictError(
-                    "Expected a new decision_id or the same request again, got an id that was used for another request",
-                    "$.decision_id",
-                )
-            if entry.answer is not None:
-                return entry.answer
+        answered = self._answered.get(key)
+        if answered is None:
+            return None
+        _check_same(key, answered[0], fingerprint)
+        return answered[1]
+
+    def is_deciding(self, key: Key) -> bool:
+        """Whether the same id is being decided at this moment."""
+        return key in self._deciding
+
+    async def awaited(self, key: Key, fingerprint: int) -> bytes | None:
+        """The answer of a decision that is being made, ``None`` if there was none in the end; raises as `answer`."""
+        while (deciding := self._deciding.get(key)) is not None:
+            _check_same(key, deciding[0], fingerprint)
             waiting: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
-            entry.waiting.append(waiting)
+            deciding[1].append(waiting)
             answer = await waiting
             if answer is not None:
                 return answer
-        return None
+        return self.answer(key, fingerprint)
 
-    def begin(self, record: DecisionRecord) -> None:
-        """Remember that this decision is being recorded."""
-        self._add(record.decision_id, _Entry(fingerprint(record), None))
+    def begin(self, key: Key, fingerprint: int) -> None:
+        """Remember that a decision is being made whose answer takes a while."""
+        self._deciding[key] = (fingerprint, [])
 
-    def finish(self, decision_id: str, answer: bytes | None) -> None:
-        """Remember the answer, or forget the id if it was not recorded (``None``); wakes the repeats that wait."""
-        entry = self._entries.get(decision_id)
-        if entry is None:
-            return
-        entry.answer = answer
-        if answer is None:
-            del self._entries[decision_id]
-        for waiting in entry.waiting:
-            if not waiting.done():
-                waiting.set_result(answer)
-        entry.waiting.clear()
+    def finish(self, key: Key, answer: bytes | None) -> None:
+        """Remember the answer of what `begin` began, or forget it (``None``); wakes the repeats that wait."""
+        fingerprint, waiting = self._deciding.pop(key)
+        if answer is not None:
+            self.remember(key, fingerprint, answer)
+        for future in waiting:
+            if not future.done():
+                future.set_result(answer)
 
-    def remember(self, record: DecisionRecord) -> None:
-        """Remember a decision that was read from the log; errors are left out, since they may be tried again."""
-        if record.error is None:
-            self._add(record.decision_id, _Entry(fingerprint(record), answer_of(record)))
+    def remember(self, key: Key, fingerprint: int, answer: bytes) -> None:
+        """Remember an answer."""
+        self._answered[key] = (fingerprint, answer)
+        if len(self._answered) > self._limit:
+            self._answered.popitem(last=False)
 
-    def _add(self, decision_id: str, entry: _Entry) -> None:
-        self._entries[decision_id] = entry
-        if len(self._entries) > self._limit:
-            self._forget_oldest()
-
-    def _forget_oldest(self) -> None:
-        for decision_id, entry in self._entries.items():
-            # One that is being recorded stays: somebody may wait for it.
-            if entry.answer is not None:
-                del self._entries[decision_id]
-                return
+    def remember_record(self, record: DecisionRecord) -> None:
+        """Remember a decision that was read from the log; shadows answered nobody, and errors may be tried again."""
+        if record.error is None and record.slot != "shadow":
+            self.remember((record.model, record.decision_id), fingerprint_of(record), answer_of(record))
 
 
-def fingerprint(record: DecisionRecord) -> bytes:
-    """What makes two requests the same: model, transaction, entity, time and features."""
-    same = (record.model, record.transaction_id, record.entity_key, record.occurred_at, record.features)
-    return hashlib.blake2b(_encoder.encode(same), digest_size=_FINGERPRINT_BYTES).digest()
+def fingerprint_of(record: DecisionRecord) -> int:
+    """What makes two requests with the same id the same: transaction, entity, time and features.
+
+    Comparable within one process only, since Python's hashes of texts are salted. Two different requests have the same
+    one with a probability of 2^-61.
+    """
+    return hash((record.transaction_id, record.entity_key, record.occurred_at, record.features))
+
+
+def response_of(record: DecisionRecord) -> ScoreResponse:
+    """The response that a recorded decision had."""
+    return ScoreResponse(
+        decision_id=record.decision_id,
+        model=record.model,
+        slot=record.slot,
+        bundle_digest=record.bundle_digest,  # type: ignore[arg-type]  # a decision has all of them, an error is no answer
+        release_number=record.release_number,  # type: ignore[arg-type]
+        score=record.score,  # type: ignore[arg-type]
+        margin=record.margin,  # type: ignore[arg-type]
+        decision=record.decision,  # type: ignore[arg-type]
+        reasons=record.reasons,
+    )
 
 
 def answer_of(record: DecisionRecord) -> bytes:
     """The response's body that a recorded decision had, byte for byte."""
-    answer = {name: getattr(record, name) for name in ScoreResponse.__struct_fields__}
-    return _encoder.encode(ScoreResponse(**answer))
+    return _encoder.encode(response_of(record))
+
+
+def _check_same(key: Key, known: int, fingerprint: int) -> None:
+    if known != fingerprint:
+        raise DecisionConflictError(
+            "Expected a new decision_id or the same request again, got an id that was used for another request",
+            "$.decision_id",
+            decision_id=key[1],
+        )

@@ -3,7 +3,7 @@
 import datetime as dt
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
@@ -46,21 +46,33 @@ class ScoreRequest(NamedTuple):
 
 
 class RequestReader:
-    """Decodes the score requests of one model."""
+    """Decodes the score requests of one model.
 
-    def __init__(self, schema: Sequence[Feature]) -> None:
+    Parameters
+    ----------
+    schema
+        The model's features.
+    also_allowed
+        Names of features that other models of the same release need: a request may hold them, and they are passed over.
+    """
+
+    def __init__(self, schema: Sequence[Feature], also_allowed: frozenset[str] = frozenset()) -> None:
         self._schema = {feature.name: feature for feature in schema}
-        request_type = msgspec.defstruct(
+        self._width = len(schema)
+        self._floats = tuple(index for index, feature in enumerate(schema) if feature.dtype == "float")
+        self._features_type = features_type(schema, also_allowed)
+        self._has_others = len(self._features_type.__struct_fields__) > self._width
+        self._type = msgspec.defstruct(
             "ScoreRequest",
-            list(zip(_ENVELOPE, (_Id, _Id, _EntityKey, _Moment, features_type(schema)), strict=True)),
+            list(zip(_ENVELOPE, (_Id, _Id, _EntityKey, _Moment, self._features_type), strict=True)),
             forbid_unknown_fields=True,
             frozen=True,
             gc=False,
         )
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(request_type)
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self._type)
 
-    def read(self, body: bytes) -> ScoreRequest:
-        """Decode a body.
+    def read(self, body: bytes | msgspec.Raw, at: str = "$") -> ScoreRequest:
+        """Decode one request from JSON; `at` is its place in the body, for errors.
 
         Raises
         ------
@@ -70,43 +82,72 @@ class RequestReader:
         """
         try:
             request = self._decoder.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._fault(error, body) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise self._fault(error, lambda: msgspec.json.decode(body), at) from None
+        return self._checked(request, at)
+
+    def convert(self, document: Mapping[str, Any], at: str = "$") -> ScoreRequest:
+        """Check a request that another protocol has decoded already, as strictly; raises as `read`."""
+        try:
+            request = msgspec.convert(document, self._type)
+        except msgspec.ValidationError as error:
+            raise self._fault(error, lambda: document, at) from None
+        checked = self._checked(request, at)
+        # JSON has no such numbers, but a tensor has.
+        for index in self._floats:
+            value = checked.values[index]
+            if value is not None and not math.isfinite(value):  # type: ignore[arg-type]  # a float by its type
+                name = self._features_type.__struct_fields__[index]
+                raise InvalidRequestError("Expected a finite number", f"{at}.features.{name}")
+        return checked
+
+    def _checked(self, request: Any, at: str) -> ScoreRequest:
         occurred_at = request.occurred_at
         if occurred_at.tzinfo is not dt.UTC:
             try:
                 occurred_at = occurred_at.astimezone(dt.UTC)
             except OverflowError:
-                raise InvalidRequestError("Expected a year from 1 to 9999 in UTC", "$.occurred_at") from None
+                raise InvalidRequestError("Expected a year from 1 to 9999 in UTC", f"{at}.occurred_at") from None
+        values = msgspec.structs.astuple(request.features)
         return ScoreRequest(
             request.decision_id,
             request.transaction_id,
             request.entity_key,
             occurred_at,
-            msgspec.structs.astuple(request.features),
+            values[: self._width] if self._has_others else values,
         )
 
     def json_schema(self) -> dict[str, Any]:
         """JSON Schema of the request, for people and for generators of clients."""
-        return msgspec.json.schema(self._decoder.type)
+        return _portable(msgspec.json.schema(self._type))
 
-    def _fault(self, error: Exception, body: bytes) -> InvalidRequestError:
+    def schema_components(self, prefix: str, reference: str) -> dict[str, Any]:
+        """The same in parts: ``<prefix>ScoreRequest`` and what it refers to, as `reference` names it (``{name}``)."""
+        template = reference.replace("{name}", prefix + "{name}")
+        _, components = msgspec.json.schema_components([self._type], ref_template=template)
+        return {prefix + name: _portable(schema) for name, schema in components.items()}
+
+    def _fault(self, error: Exception, document: Callable[[], Any], at: str) -> InvalidRequestError:
         if isinstance(error, UnicodeDecodeError):
-            return InvalidRequestError("Expected UTF-8", "$")
+            return InvalidRequestError("Expected UTF-8", at)
+        if isinstance(error, RecursionError):
+            return InvalidRequestError("Expected a document that is not nested so deeply", at)
         complaint, _, rest = str(error).partition(" - at `")
         path = self._declared(rest.removesuffix("`") or "$")
+        return InvalidRequestError(self._words(complaint, path, document), at + path.removeprefix("$"))
+
+    def _words(self, complaint: str, path: str, document: Callable[[], Any]) -> str:
         if complaint.startswith("Object contains unknown field"):
-            return InvalidRequestError(f"Expected only the keys {self._keys(path)}, got another one", path)
+            return f"Expected only the keys {self._keys(path)}, got another one"
         if complaint.startswith("Object missing required field"):
-            return InvalidRequestError(self._missing(path, body), path)
+            return self._missing(path, document())
         if complaint.startswith("Invalid enum value"):
             categories = self._schema[path.rpartition(".")[2]].categories
-            return InvalidRequestError(f"Expected one of {list(categories or ())}", path)
+            return f"Expected one of {list(categories or ())}"
         for prefix, words in _OWN_WORDS:
             if complaint.startswith(prefix):
-                return InvalidRequestError(words, path)
-        harmless = _HARMLESS.fullmatch(complaint) is not None
-        return InvalidRequestError(complaint if harmless else "Expected a valid score request", path)
+                return words
+        return complaint if _HARMLESS.fullmatch(complaint) else "Expected a valid score request"
 
     def _declared(self, path: str) -> str:
         """`path` if it is made of the schema's own names, else the document's root."""
@@ -116,13 +157,55 @@ class RequestReader:
     def _keys(self, path: str) -> list[str]:
         return list(self._schema if path == "$.features" else _ENVELOPE)
 
-    def _missing(self, path: str, body: bytes) -> str:
+    def _missing(self, path: str, document: Any) -> str:
         expected = self._keys(path)
-        document = msgspec.json.decode(body)
         found = document["features"] if path == "$.features" else document
         missing = [name for name in expected if name not in found]
         what = "features" if path == "$.features" else "keys"
         return f"Expected {len(expected)} {what}, missing {missing}"
+
+
+class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """The body of a batch: its requests, not yet read."""
+
+    requests: list[msgspec.Raw]
+
+
+_batch_decoder = msgspec.json.Decoder(Batch)
+
+
+def read_batch(body: bytes, max_batch: int) -> list[msgspec.Raw]:
+    """The requests of a batch's body ``{"requests": [...]}``, not yet read.
+
+    Raises
+    ------
+    InvalidRequestError
+        If it is another document, empty, or longer than `max_batch`.
+    """
+    try:
+        requests = _batch_decoder.decode(body).requests
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise InvalidRequestError('Expected {"requests": [...]}, an object with a list of score requests', "$") from None
+    check_batch_size(len(requests), max_batch)
+    return requests
+
+
+def check_batch_size(size: int, max_batch: int) -> None:
+    """Raise `InvalidRequestError` unless there are 1 to `max_batch` requests."""
+    if not 1 <= size <= max_batch:
+        raise InvalidRequestError(f"Expected 1 to {max_batch} requests, got {size}", "$.requests")
+
+
+def _portable(schema: Any) -> Any:
+    """A schema whose patterns other languages read, too: ``^`` and ``$`` in place of Python's own anchors."""
+    if isinstance(schema, dict):
+        return {
+            key: value.replace(r"\A", "^").replace(r"\Z", "$")
+            if key == "pattern" and isinstance(value, str)
+            else _portable(value)
+            for key, value in schema.items()
+        }
+    return [_portable(each) for each in schema] if isinstance(schema, list) else schema
 
 
 def example_request(schema: Sequence[Feature]) -> dict[str, Any]:

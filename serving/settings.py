@@ -1,7 +1,7 @@
 """Settings of one server, read from ``SERVING_*`` environment variables."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -10,7 +10,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class ServingSettings(BaseSettings):
     """What a server reads, writes and listens on; nothing secret stands here, only where it lies."""
 
-    model_config = SettingsConfigDict(env_prefix="SERVING_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SERVING_", extra="ignore", frozen=True, use_attribute_docstrings=True, env_ignore_empty=True
+    )
 
     store: Path
     """The release store: ``releases/`` and ``bundles/``; never written to."""
@@ -22,17 +24,61 @@ class ServingSettings(BaseSettings):
     """Folder of the decision log; one server alone writes to it."""
     cache_dir: Path
     """Folder for what the server holds, so that it restarts without the store."""
+
     host: str = "127.0.0.1"
+    """Address to listen on; another one than the loopback's needs `api_keys`."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    """0 takes any free port; the first log line says which."""
+    """Port to listen on; 0 takes any free one, and the first log line says which."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes that answer at this address; each has a log of its own in ``worker-<i>/`` if there are several."""
+    tls_certificate: Path | None = None
+    """PEM file with the certificate chain; with it the server speaks HTTPS alone."""
+    tls_key: Path | None = None
+    """PEM file with the certificate's private key."""
+    tls_key_password_file: Path | None = None
+    """File with the password of `tls_key`, if it has one."""
+    tls_client_ca: Path | None = None
+    """PEM file with the authorities whose client certificates are demanded (mutual TLS)."""
+    api_keys: Path | None = None
+    """File with the hashed API keys, made by ``python -m serving.api_keys``; without it nobody is asked for one."""
+
     poll_seconds: Annotated[float, Field(gt=0)] = 2.0
-    max_body_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024
-    recent_decisions: Annotated[int, Field(ge=0)] = 50_000
-    """How many answers are remembered for repeated decision ids."""
-    segment_bytes: Annotated[int, Field(ge=4096)] = 64 * 1024 * 1024
-    segment_seconds: Annotated[float, Field(gt=0)] = 3600.0
-    """A segment of the decision log is sealed when it is larger or older."""
+    """How often the release store and the API keys are looked at."""
     required_models: tuple[str, ...] = ()
     """Models that must answer before the server is ready, as a JSON list; without any, one must."""
+    mlflow_model: str | None = None
+    """Model behind MLflow's ``/invocations``; needed only where several are served."""
+    explain: Literal["decline", "adverse", "always"] = "decline"
+    """Which decisions have reasons unasked: declines, declines and reviews, or all."""
+
+    max_in_flight: Annotated[int, Field(ge=1)] = 128
+    """Requests a worker takes at the same time; further ones get 429 at once."""
+    request_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """Longest time from a request's arrival to its answer; ``X-Timeout-Ms`` asks for less."""
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024
+    """Longest body of one decision."""
+    max_batch: Annotated[int, Field(ge=1, le=10_000)] = 256
+    """Most decisions in one request."""
+    max_batch_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
+    """Longest body of a batch."""
     shutdown_seconds: Annotated[int, Field(ge=1)] = 10
-    """How long requests in flight are waited for."""
+    """How long requests in flight are waited for when the server stops."""
+
+    recent_decisions: Annotated[int, Field(ge=0)] = 50_000
+    """How many answers are remembered for repeated decision ids."""
+    shadow_queue: Annotated[int, Field(ge=1)] = 1000
+    """Copies that may wait for a shadow; further ones are dropped and counted."""
+
+    log_durability: Literal["written", "fsync"] = "written"
+    """When a decision is answered: once the system has its record (survives the death of the process), or the disk has
+    it (survives a loss of power)."""
+    log_failure: Literal["refuse", "continue"] = "refuse"
+    """What happens while the log cannot be written: requests get 503, or are answered and counted as unrecorded."""
+    segment_bytes: Annotated[int, Field(ge=4096)] = 64 * 1024 * 1024
+    """A segment of the decision log is sealed when it is larger."""
+    segment_seconds: Annotated[float, Field(gt=0)] = 3600.0
+    """A segment of the decision log is sealed when it is older."""
+    ship_to: str | None = None
+    """Where the log is shipped: a folder, or ``kafka://host:port[,host:port]/topic``; nowhere without it."""
+    max_unshipped_bytes: Annotated[int, Field(ge=1)] | None = None
+    """Decisions are treated as `log_failure` says once this much of the log waits to be shipped; no limit without it."""

@@ -8,22 +8,34 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.errors import (
+    BodyTimeoutError,
     BodyTooLargeError,
+    DeadlineExceededError,
     DecisionConflictError,
+    ForbiddenError,
     InvalidRequestError,
     LogUnavailableError,
     ModelNotReadyError,
+    OverloadedError,
     RequestError,
     ScoringFailedError,
+    UnauthorizedError,
     UnknownModelError,
+    UnsupportedMediaTypeError,
 )
 
 STATUSES: Final[dict[type[RequestError], int]] = {
+    UnauthorizedError: 401,
+    ForbiddenError: 403,
     UnknownModelError: 404,
+    BodyTimeoutError: 408,
     DecisionConflictError: 409,
     BodyTooLargeError: 413,
+    UnsupportedMediaTypeError: 415,
     InvalidRequestError: 422,
+    OverloadedError: 429,
     ScoringFailedError: 500,
+    DeadlineExceededError: 503,
     LogUnavailableError: 503,
     ModelNotReadyError: 503,
 }
@@ -44,11 +56,24 @@ def error_body(kind: str, message: str, path: str | None = None) -> bytes:
     return msgspec.json.encode({"error": {"kind": kind, "message": message, "path": path}})
 
 
+def error_headers(status: int) -> dict[str, str]:
+    """What a status needs beside its body: when to come back, or how to identify oneself."""
+    if status in {429, 503}:
+        return {"retry-after": str(RETRY_AFTER_SECONDS)}
+    return {"www-authenticate": "Bearer"} if status == 401 else {}
+
+
 def error_response(error: RequestError) -> Response:
-    """The response to a domain error; a 503 says when to come back."""
+    """The response to a domain error; a 429 or 503 says when to come back."""
     status = STATUSES[type(error)]
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
-    return JsonResponse(error_body(error.kind, error.message, error.path), status, headers)
+    return JsonResponse(error_body(error.kind, error.message, error.path), status, error_headers(status))
+
+
+async def request_error(_request: Request, error: Exception) -> Response:
+    """The response to a domain error that a route let through."""
+    if not isinstance(error, RequestError):
+        raise error
+    return error_response(error)
 
 
 async def http_error(_request: Request, error: Exception) -> Response:

@@ -1,49 +1,83 @@
-"""``POST /v1/models/{model}/score``: one decision."""
+"""``POST /v1/models/{model}/score`` and ``.../score/batch``: the way of a decision through the server.
 
-import time
+Plain ASGI in front of the framework's router: its layers would take longer than the decision. The schema of both routes
+is published with all others (`serving.api.openapi`).
+"""
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+import logging
+from typing import Any, Final
 
-from serving.api.errors import JsonResponse, error_response
-from serving.errors import BodyTooLargeError, RequestError
-from serving.metrics import Metrics
-from serving.scoring import Scoring
+from serving.admission import RequestContext, read_body
+from serving.api.errors import error_body, error_headers
+from serving.errors import RequestError
+from serving.parts import Parts
 
+PREFIX: Final = "/v1/models/"
+_JSON: Final = (b"content-type", b"application/json")
+_NO_SNIFF: Final = (b"x-content-type-options", b"nosniff")
 
-def score_routes(scoring: Scoring, metrics: Metrics, max_body_bytes: int) -> list[Route]:
-    """The route that scores; its handler takes the raw request, since the model's schema is known only at run time."""
-
-    async def score(request: Request) -> Response:
-        arrived_at = time.perf_counter()
-        try:
-            body = await read_body(request, max_body_bytes)
-            response: Response = JsonResponse(await scoring.answer(request.path_params["model"], body, arrived_at))
-        except RequestError as error:
-            metrics.failed(error.kind)
-            response = error_response(error)
-        metrics.answered(time.perf_counter() - arrived_at)
-        return response
-
-    return [Route("/v1/models/{model}/score", score, methods=["POST"])]
+logger = logging.getLogger(__name__)
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The request's body.
+class ScoreRoutes:
+    """Both routes; `is_batch` of `target` tells them apart.
 
-    Raises
-    ------
-    BodyTooLargeError
-        As soon as more than `max_bytes` are announced or have come.
+    Parameters
+    ----------
+    max_body_bytes, max_batch_bytes
+        Longest body of one request, and of a batch.
     """
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > max_bytes:
-        raise BodyTooLargeError(f"Expected at most {max_bytes} bytes")
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > max_bytes:
-            raise BodyTooLargeError(f"Expected at most {max_bytes} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
+
+    def __init__(self, parts: Parts, *, max_body_bytes: int, max_batch_bytes: int) -> None:
+        self._parts = parts
+        self._admission = parts.admission
+        self._scoring = parts.scoring
+        self._limits = (max_body_bytes, max_batch_bytes)
+
+    async def answer(self, model: str, scope: Any, receive: Any, send: Any, *, is_batch: bool) -> None:
+        """Answer one request to either route, whatever happens."""
+        context: RequestContext | None = None
+        self._admission.in_flight += 1
+        try:
+            context = self._admission.admit(scope, "score")
+            body = await read_body(scope, receive, context, self._limits[is_batch])
+            decide = self._scoring.answer_batch if is_batch else self._scoring.answer
+            content = await decide(model, body, context)
+        except RequestError as error:
+            status = self._parts.refused(error, model, context)
+            await respond(send, status, error_body(error.kind, error.message, error.path), error_headers(status))
+        except Exception:
+            logger.exception("a request failed")
+            self._parts.metrics.failed("Internal")
+            await respond(send, 500, error_body("Internal", "Expected to answer, but this server failed"))
+        else:
+            await respond(send, 200, content)
+        finally:
+            self._admission.in_flight -= 1
+
+
+def target(scope: Any) -> tuple[str, bool] | None:
+    """The model, and whether it is a batch, if this is a request of one of the two routes.
+
+    Examples
+    --------
+    >>> target({"type": "http", "method": "POST", "path": "/v1/models/card_fraud/score/batch"})
+    ('card_fraud', True)
+    >>> target({"type": "http", "method": "GET", "path": "/v1/models/card_fraud"}) is None
+    True
+    """
+    if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(PREFIX):
+        return None
+    model, _, route = scope["path"][len(PREFIX) :].partition("/")
+    if route == "score":
+        return model, False
+    return (model, True) if route == "score/batch" else None
+
+
+async def respond(send: Any, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
+    """Send a JSON response."""
+    sent = [_JSON, (b"content-length", b"%d" % len(content)), _NO_SNIFF]
+    if headers:
+        sent += [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": sent})
+    await send({"type": "http.response.body", "body": content})

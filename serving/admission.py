@@ -1,0 +1,168 @@
+"""Who gets in: a cap on requests in flight, a deadline for each, a caller with a name; and reading what it sends."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from serving.api_keys import ApiKeys, Scope
+from serving.errors import (
+    BodyTimeoutError,
+    BodyTooLargeError,
+    DeadlineExceededError,
+    InvalidRequestError,
+    OverloadedError,
+)
+from serving.http_protocol import ARRIVAL, BODY_IS_WHOLE
+from serving.tracing import TraceParent, parse_traceparent
+
+_LENGTH: Final = b"content-length"
+_KEY: Final = b"x-api-key"
+_AUTHORIZATION: Final = b"authorization"
+_TIMEOUT: Final = b"x-timeout-ms"
+_EXPLAIN: Final = b"x-explain"
+_TRACE: Final = b"traceparent"
+_READ: Final = frozenset({_LENGTH, _KEY, _AUTHORIZATION, _TIMEOUT, _EXPLAIN, _TRACE})
+
+
+class RequestContext(NamedTuple):
+    """What a request brings beside its body.
+
+    `arrived_at` and `deadline` are on the clock of `time.perf_counter`, in seconds. `is_explained` asks for reasons
+    whatever the decision is.
+    """
+
+    caller: str | None
+    trace: TraceParent | None
+    arrived_at: float
+    deadline: float
+    is_explained: bool
+    announced_bytes: int | None
+
+    @property
+    def trace_id(self) -> str | None:
+        """The caller's W3C trace id."""
+        return None if self.trace is None else self.trace.trace_id
+
+
+class Admission:
+    """Admits requests, or says why not, before any work is done for them.
+
+    Parameters
+    ----------
+    keys
+        Whose requests are answered.
+    max_in_flight
+        Requests in flight when another one arrives, from which on it is refused.
+    timeout_seconds
+        Longest time from arrival to answer.
+    """
+
+    def __init__(self, keys: ApiKeys, *, max_in_flight: int, timeout_seconds: float) -> None:
+        self._keys = keys
+        self._max_in_flight = max_in_flight
+        self._timeout_seconds = timeout_seconds
+        self.in_flight = 0
+        """Requests in flight now, counted up and down by whoever answers them."""
+
+    def admit(self, scope: Any, needed: Scope) -> RequestContext:
+        """The context of a request that may go on.
+
+        Raises
+        ------
+        OverloadedError, UnauthorizedError, ForbiddenError, InvalidRequestError, DeadlineExceededError
+            The first that holds, in this order; an unreadable header is an `InvalidRequestError`.
+        """
+        arrival = scope.get(ARRIVAL)
+        now = time.perf_counter()
+        arrived_at, before = (now, self.in_flight - 1) if arrival is None else arrival
+        if before >= self._max_in_flight:
+            raise OverloadedError(f"Expected fewer than {self._max_in_flight} requests in flight")
+        headers = _read_headers(scope["headers"])
+        caller = self._keys.authenticate(headers.get(_AUTHORIZATION), headers.get(_KEY))
+        caller.require(needed)
+        deadline = arrived_at + self._timeout_of(headers.get(_TIMEOUT))
+        if now > deadline:
+            raise DeadlineExceededError("Expected to begin before the request's deadline")
+        trace = headers.get(_TRACE)
+        return RequestContext(
+            caller.name,
+            parse_traceparent(trace),
+            arrived_at,
+            deadline,
+            _is_explained(headers.get(_EXPLAIN)),
+            _length(headers.get(_LENGTH)),
+        )
+
+    def check_key(self, scope: Any, needed: Scope) -> None:
+        """Check who asks, and nothing else: what describes a server answers also when it has too much to do.
+
+        Raises
+        ------
+        UnauthorizedError, ForbiddenError
+            If the caller has no valid key, or not for this.
+        """
+        headers = _read_headers(scope["headers"])
+        self._keys.authenticate(headers.get(_AUTHORIZATION), headers.get(_KEY)).require(needed)
+
+    def _timeout_of(self, header: bytes | None) -> float:
+        if header is None:
+            return self._timeout_seconds
+        if not header.isdigit() or len(header) > 9 or int(header) == 0:
+            raise InvalidRequestError("Expected a whole number of milliseconds from 1 on in the header X-Timeout-Ms")
+        return min(int(header) / 1000, self._timeout_seconds)
+
+
+async def read_body(scope: Any, receive: Any, context: RequestContext, max_bytes: int) -> bytes:
+    """The request's body.
+
+    Raises
+    ------
+    BodyTooLargeError
+        As soon as more than `max_bytes` are announced or have come.
+    BodyTimeoutError
+        If it is not whole by the deadline, or the caller has gone.
+    """
+    if context.announced_bytes is not None and context.announced_bytes > max_bytes:
+        raise BodyTooLargeError(f"Expected at most {max_bytes} bytes")
+    if BODY_IS_WHOLE in scope:
+        # As almost always: it came with the head, and needs no timer.
+        return await _collected(receive, max_bytes)
+    try:
+        async with asyncio.timeout(max(context.deadline - time.perf_counter(), 0)):
+            return await _collected(receive, max_bytes)
+    except TimeoutError:
+        raise BodyTimeoutError("Expected the whole body before the request's deadline") from None
+
+
+async def _collected(receive: Any, max_bytes: int) -> bytes:
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BodyTimeoutError("Expected the whole body, but the connection was closed")
+        part = message.get("body", b"")
+        size += len(part)
+        if size > max_bytes:
+            raise BodyTooLargeError(f"Expected at most {max_bytes} bytes")
+        if not message.get("more_body", False) and not parts:
+            return bytes(part)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _read_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    return {name: value for name, value in headers if name in _READ}
+
+
+def _is_explained(header: bytes | None) -> bool:
+    if header is None:
+        return False
+    if header.lower() != b"always":
+        raise InvalidRequestError("Expected always in the header X-Explain, or no such header")
+    return True
+
+
+def _length(header: bytes | None) -> int | None:
+    return int(header) if header is not None and header.isdigit() and len(header) < 19 else None

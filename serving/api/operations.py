@@ -1,0 +1,23 @@
+"""``POST /v1/poll``: what an operator may ask of a running server."""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from serving.api.errors import JsonResponse
+from serving.slots import Slots
+
+
+def operation_routes(slots: Slots, look: Callable[[], None]) -> list[Route]:
+    """The route; `look` reads the release store and the API keys now, on the thread that calls it."""
+
+    async def poll(_request: Request) -> Response:
+        await asyncio.to_thread(look)
+        releases = {model: serving.held.release.number for model, serving in sorted(slots.models.items())}
+        return JsonResponse(msgspec.json.encode({"releases": releases, "error": slots.poll_failure}))
+
+    return [Route("/v1/poll", poll, methods=["POST"])]

@@ -1,0 +1,147 @@
+"""What a server is made of, and the order in which it starts and stops."""
+
+import asyncio
+import contextlib
+import logging
+
+from serving.admission import Admission, RequestContext
+from serving.api.errors import STATUSES
+from serving.api_keys import ApiKeys
+from serving.cache import Cache
+from serving.decision_log import DecisionLog
+from serving.errors import DeadlineExceededError, OverloadedError, RequestError, ScoringFailedError
+from serving.metric_sources import log_seen, shipping_seen, store_seen
+from serving.metrics import Metrics
+from serving.polling import Polling
+from serving.recent import RecentDecisions
+from serving.rejections import Rejections
+from serving.releases import DirectoryReader, ReleaseSource
+from serving.scoring import Scoring
+from serving.security import read_pseudonym_key, read_public_keys
+from serving.segments import recent_records
+from serving.settings import ServingSettings
+from serving.shadow import Shadows
+from serving.shipping import shipper_of
+from serving.slots import Slots
+from serving.tracing import tracer
+
+logger = logging.getLogger(__name__)
+
+
+class Parts:
+    """The parts of one server process, put together and not yet started.
+
+    Raises
+    ------
+    ContractError
+        If a key cannot be read, or something is asked for that is not installed.
+    """
+
+    def __init__(self, settings: ServingSettings) -> None:
+        self.settings = settings
+        keys = read_public_keys(settings.public_key)
+        self.metrics = Metrics()
+        self.api_keys = ApiKeys(settings.api_keys)
+        self.cache = Cache(settings.cache_dir)
+        self.slots = Slots(
+            ReleaseSource(DirectoryReader(settings.store), keys),
+            self.cache,
+            keys,
+            on_transition=lambda change: self.metrics.transition(change.model, change.slot, change.state),
+        )
+        self.log = DecisionLog(
+            settings.log_dir,
+            durability=settings.log_durability,
+            on_failure=settings.log_failure,
+            segment_bytes=settings.segment_bytes,
+            segment_seconds=settings.segment_seconds,
+        )
+        self.recent = RecentDecisions(settings.recent_decisions)
+        self.shadows = Shadows(self.log, self.metrics, limit=settings.shadow_queue)
+        self.tracer = tracer()
+        self.scoring = Scoring(
+            self.slots,
+            self.log,
+            self.recent,
+            self.metrics,
+            self.shadows,
+            self.tracer,
+            pseudonym_key=read_pseudonym_key(settings.pseudonym_key),
+            explain=settings.explain,
+            max_batch=settings.max_batch,
+        )
+        self.admission = Admission(
+            self.api_keys, max_in_flight=settings.max_in_flight, timeout_seconds=settings.request_timeout_seconds
+        )
+        self.rejections = Rejections(self.log)
+        self.shipper = shipper_of(settings, self.log)
+        self.polling = Polling(self.look, settings.poll_seconds)
+        self._background: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Open the log and load what is released; everything that may fail at the start fails here.
+
+        Raises
+        ------
+        ContractError
+            If a folder cannot be used.
+        """
+        self.cache.prepare()
+        cut = self.log.open()
+        if cut:
+            logger.warning("cut %d bytes of an unanswered decision from the end of the log", cut)
+        for record in recent_records(self.settings.log_dir, self.settings.recent_decisions):
+            self.recent.remember_record(record)
+        self.slots.restore()
+        self.slots.advance()
+        self.metrics.watch(
+            store=lambda: store_seen(self.slots),
+            log=lambda: log_seen(self.log),
+            shipping=None if self.shipper is None else lambda: shipping_seen(self.shipper),
+            in_flight=lambda: self.admission.in_flight,
+        )
+        self.shadows.open()
+        self.tracer.start()
+        if self.shipper is not None:
+            self.shipper.start()
+
+    def run(self) -> None:
+        """Begin what goes on beside the requests; on the event loop."""
+        self.polling.start()
+        self._background.append(asyncio.create_task(self.metrics.keep_fresh()))
+
+    async def stop(self) -> None:
+        """End everything in the order in which nothing is lost: the log comes last, and is sealed."""
+        for task in self._background:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self.rejections.close()
+        await asyncio.to_thread(self._close)
+
+    def look(self) -> None:
+        """Read the API keys and the release store once."""
+        self.api_keys.refresh()
+        self.slots.advance()
+
+    def refused(self, error: RequestError, model: str | None, context: RequestContext | None) -> int:
+        """Count and record a request that gets no decision; returns the status of its answer."""
+        status = STATUSES[type(error)]
+        if isinstance(error, OverloadedError):
+            self.metrics.shed("capacity")
+        elif isinstance(error, DeadlineExceededError):
+            self.metrics.shed("deadline")
+        self.metrics.failed(error.kind)
+        if not isinstance(error, ScoringFailedError):
+            # A score that failed is a decision's record already.
+            self.rejections.add(error, status, model if model in self.slots.statuses else None, context)
+        return status
+
+    def _close(self) -> None:
+        self.polling.stop()
+        self.scoring.close()
+        self.shadows.close()
+        self.log.close()
+        if self.shipper is not None:
+            self.shipper.stop()
+        self.tracer.close()
