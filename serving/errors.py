@@ -45,3 +45,11 @@ class LogUnavailableError(RequestError):
 
 class ScoringFailedError(RequestError):
     """The model gave no score; recorded as an error."""
+
+
+class UnauthorizedError(RequestError):
+    """The request names no API key, or none that is valid; answered with the challenge to send one."""
+
+
+class ForbiddenError(RequestError):
+    """The API key is valid, but not for this."""

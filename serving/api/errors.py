@@ -7,18 +7,23 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serving.api_keys import CHALLENGE
 from serving.errors import (
     BodyTooLargeError,
     DecisionConflictError,
+    ForbiddenError,
     InvalidRequestError,
     LogUnavailableError,
     ModelNotReadyError,
     RequestError,
     ScoringFailedError,
+    UnauthorizedError,
     UnknownModelError,
 )
 
 STATUSES: Final[dict[type[RequestError], int]] = {
+    UnauthorizedError: 401,
+    ForbiddenError: 403,
     UnknownModelError: 404,
     DecisionConflictError: 409,
     BodyTooLargeError: 413,
@@ -30,6 +35,7 @@ STATUSES: Final[dict[type[RequestError], int]] = {
 
 RETRY_AFTER_SECONDS: Final = 1
 
+_HEADERS: Final = {401: {"WWW-Authenticate": CHALLENGE}, 503: {"Retry-After": str(RETRY_AFTER_SECONDS)}}
 _PHRASES: Final = {404: "Expected a path of this server", 405: "Expected another method for this path"}
 
 
@@ -45,9 +51,9 @@ def error_body(kind: str, message: str, path: str | None = None) -> bytes:
 
 
 def error_response(error: RequestError) -> Response:
-    """The response to a domain error; a 503 says when to come back."""
+    """The response to a domain error; a 503 says when to come back, a 401 how to say who calls."""
     status = STATUSES[type(error)]
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
+    headers = _HEADERS.get(status)
     return JsonResponse(error_body(error.kind, error.message, error.path), status, headers)
 
 
