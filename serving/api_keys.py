@@ -22,9 +22,6 @@ from serving.key_file import KEY_LENGTH, SCOPES, KeyEntry, Scope, Version, read_
 
 logger = logging.getLogger(__name__)
 
-CHALLENGE: Final = "Bearer"
-"""Value of ``WWW-Authenticate`` that a 401 carries."""
-
 _MISSING: Final = "Expected one API key, as `Authorization: Bearer <key>` or as `X-Api-Key: <key>`"
 _UNKNOWN: Final = "Expected a valid API key, got one that is unknown, expired or revoked"
 _BEARER: Final = b"Bearer "

@@ -23,7 +23,7 @@ def style_source(style: str) -> str:
     Examples
     --------
     >>> style_source("p{color:red}")
-    "'sha256-Fn3asxIbeFUzqe6nqpGlJtZhfqiHOIKOTyJYw8zkaBk='"
+    "'sha256-p0bF+un5yUb9MBO6xRb8kPHlY2BdpHVtLiFkDrZPF64='"
     """
     return f"'sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}'"
 

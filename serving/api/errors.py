@@ -7,7 +7,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.api_keys import CHALLENGE
 from serving.errors import (
     BodyTooLargeError,
     DecisionConflictError,
@@ -35,7 +34,7 @@ STATUSES: Final[dict[type[RequestError], int]] = {
 
 RETRY_AFTER_SECONDS: Final = 1
 
-_HEADERS: Final = {401: {"WWW-Authenticate": CHALLENGE}, 503: {"Retry-After": str(RETRY_AFTER_SECONDS)}}
+_HEADERS: Final = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": str(RETRY_AFTER_SECONDS)}}
 _PHRASES: Final = {404: "Expected a path of this server", 405: "Expected another method for this path"}
 
 
