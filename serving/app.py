@@ -16,6 +16,7 @@ from serving.api.models import model_routes
 from serving.api.scores import score_routes
 from serving.cache import Cache
 from serving.decision_log import DecisionLog
+from serving.metric_sources import log_seen, store_seen
 from serving.metrics import Metrics
 from serving.recent import RecentDecisions
 from serving.releases import DirectoryReader, ReleaseSource
@@ -43,7 +44,8 @@ def create_app(settings: ServingSettings) -> FastAPI:
     slots = Slots(ReleaseSource(DirectoryReader(settings.store), keys), cache, keys)
     log = DecisionLog(settings.log_dir, segment_bytes=settings.segment_bytes, segment_seconds=settings.segment_seconds)
     recent = RecentDecisions(settings.recent_decisions)
-    metrics = Metrics(slots, log)
+    metrics = Metrics()
+    metrics.watch(store=lambda: store_seen(slots), log=lambda: log_seen(log))
     scoring = Scoring(slots, log, recent, metrics, read_pseudonym_key(settings.pseudonym_key))
 
     @functools.cache
@@ -55,12 +57,14 @@ def create_app(settings: ServingSettings) -> FastAPI:
         await asyncio.to_thread(start)
         polling = asyncio.create_task(_poll(slots, settings.poll_seconds))
         polling.add_done_callback(_complain_of_end)
+        refreshing = asyncio.create_task(metrics.keep_fresh())
         try:
             yield
         finally:
-            polling.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await polling
+            for task in (polling, refreshing):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
             await asyncio.to_thread(log.close)
 
     # Closed by default: what the documentation pages would say of the raw routes is at /v1/models/{model}.

@@ -2,13 +2,13 @@
 
 import datetime as dt
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from serving.contract import DECISION_RECORD_VERSION, DecisionRecord
 from serving.decision_log import DecisionLog
 from serving.errors import ScoringFailedError
 from serving.lightgbm_library import ScoringError
-from serving.metrics import Metrics
+from serving.metrics import Metrics, SlotMetrics, nullable_features
 from serving.recent import RecentDecisions, answer_of
 from serving.score_request import ScoreRequest
 from serving.security import pseudonym
@@ -24,6 +24,8 @@ class Scoring:
     recent: RecentDecisions
     metrics: Metrics
     pseudonym_key: bytes
+    counts: dict[str, SlotMetrics] = field(default_factory=dict)
+    """Where a bundle's decisions are counted, by its digest."""
 
     def __repr__(self) -> str:
         return "Scoring(...)"
@@ -48,7 +50,18 @@ class Scoring:
         if earlier is not None:
             self.metrics.repeated()
             return earlier
-        return await self._recorded(record)
+        answer = await self._recorded(record)
+        self._count(champion, record, time.perf_counter() - arrived_at)
+        return answer
+
+    def _count(self, champion: Champion, record: DecisionRecord, elapsed_seconds: float) -> None:
+        digest = champion.bundle_digest
+        counts = self.counts.get(digest)
+        if counts is None:
+            nullable = nullable_features(champion.model.bundle.deciding.features)
+            counts = self.counts[digest] = self.metrics.slot(record.model, record.slot, digest, nullable)
+        if record.decision is not None and record.score is not None:
+            counts.decided(record.decision, record.score, elapsed_seconds, record.features or ())
 
     async def _recorded(self, record: DecisionRecord) -> bytes:
         answer = None
@@ -60,7 +73,6 @@ class Scoring:
             self.recent.finish(record.decision_id, answer)
         if answer is None or record.decision is None:
             raise ScoringFailedError("Expected a score, but the model gave none; the failure was recorded")
-        self.metrics.decided(record.model, record.decision)
         return answer
 
     def _decided(self, champion: Champion, request: ScoreRequest, arrived_at: float) -> DecisionRecord:

@@ -23,7 +23,6 @@ def score_routes(scoring: Scoring, metrics: Metrics, max_body_bytes: int) -> lis
         except RequestError as error:
             metrics.failed(error.kind)
             response = error_response(error)
-        metrics.answered(time.perf_counter() - arrived_at)
         return response
 
     return [Route("/v1/models/{model}/score", score, methods=["POST"])]
