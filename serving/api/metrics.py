@@ -1,5 +1,7 @@
 """``/metrics``: Prometheus's text format."""
 
+import asyncio
+
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +14,6 @@ def metrics_routes(metrics: Metrics) -> list[Route]:
     """The route that monitoring scrapes."""
 
     async def scrape(_request: Request) -> Response:
-        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+        return Response(await asyncio.to_thread(metrics.exposition), media_type=CONTENT_TYPE_LATEST)
 
     return [Route("/metrics", scrape, methods=["GET"])]
