@@ -54,7 +54,9 @@ class Scoring:
         answer = None
         self.recent.begin(record)
         try:
-            await self.log.append(record)
+            recorded = self.log.record([record])
+            if recorded is not None:
+                await recorded
             answer = answer_of(record) if record.error is None else None
         finally:
             self.recent.finish(record.decision_id, answer)
