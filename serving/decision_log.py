@@ -1,27 +1,31 @@
-"""The decision log's writer: a decision is on the disk before it is answered.
+"""The decision log's writer: a decision is recorded before it is answered.
 
-Appends are collected while the disk is busy with the ones before (group commit), written by one thread with one
-`fdatasync` a batch, and only then resolved. If the disk is full, broken or stuck, the waiting requests are refused and
-`failure` says so, until a write goes through again: nothing is answered that is not recorded.
+`record` writes on the caller's thread, so that what it took survives the process (``written``). With ``fsync`` a
+thread flushes once for all that came while the disk was busy (group commit), and the answers wait for that. If the
+disk is full, broken or stuck, decisions are refused or given and counted, as `on_failure` says; `failure` names the
+cause until a write goes through again. The thread also ends segments that are old, and seals those that have ended.
 """
 
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
-import msgspec
-
-from serving.contract import ContractError, DecisionRecord
-from serving.durable import flush_folder
+from serving.contract import ContractError
 from serving.errors import LogUnavailableError
-from serving.segments import mend_tail, next_number, segment_name
+from serving.group_commit import Group, GroupCommit
+from serving.open_segment import Segment
+from serving.seals import settle, write_seal
+from serving.segments import LogRecord, line_of, segment_name
+
+Durability = Literal["written", "fsync"]
+FailurePolicy = Literal["refuse", "continue"]
 
 SEGMENT_BYTES: Final = 64 * 1024 * 1024
 SEGMENT_SECONDS: Final = 3600.0
@@ -29,45 +33,9 @@ STALL_SECONDS: Final = 2.0
 MAX_PENDING: Final = 10_000
 _PROBE_BYTES: Final = 64 * 1024
 _PROBE_SECONDS: Final = 1.0
-_WATCH_SECONDS: Final = 0.25
+_CLOSED: Final = "the log is not open"
 
-
-class Segment:
-    """An open segment; `size` counts what is known to be on the disk."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.size = 0
-        self.began_at = time.monotonic()
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        flush_folder(path.parent)
-
-    def append(self, content: bytes) -> None:
-        """Write `content` and wait until the disk has it; raises `OSError` if either fails."""
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
-        # The file's length is synced too where it changed: fdatasync leaves out only what reading does not need.
-        os.fdatasync(self._descriptor)
-        self.size += len(content)
-
-    def abandon(self) -> None:
-        """Cut what came after the last successful append, as far as the disk allows, and close."""
-        with contextlib.suppress(OSError):
-            os.ftruncate(self._descriptor, self.size)
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        with contextlib.suppress(OSError):
-            os.close(self._descriptor)
-
-
-@dataclass(frozen=True, slots=True)
-class _Append:
-    line: bytes
-    answered: "asyncio.Future[None]"
-    loop: asyncio.AbstractEventLoop
+logger = logging.getLogger(__name__)
 
 
 class DecisionLog:
@@ -77,20 +45,39 @@ class DecisionLog:
     ----------
     directory
         Folder of the segments, made with mode 0700; the files have mode 0600.
+    durability
+        ``written``: a record survives the death of this process; ``fsync``: that of the machine as well.
+    on_failure
+        Whether a decision that cannot be recorded is refused, or given and counted as `unrecorded`.
     segment_bytes, segment_seconds
-        A segment is sealed when it is larger or older.
+        A segment ends when it is larger or older.
     stall_seconds
-        An append that the disk has not confirmed after this time is refused.
+        A record that the disk has not confirmed after this time counts as failed (``fsync`` only).
     max_pending
-        Appends that may wait; one more is refused at once.
+        Calls of `record` that may wait for the disk; one more counts as failed at once (``fsync`` only).
     open_segment
         Opens a new segment; tests give one whose disk fails.
+
+    Attributes
+    ----------
+    writes, records, bytes
+        Successful writes, and what they held; with ``fsync`` once the disk has it.
+    write_failures
+        Writes and flushes that failed.
+    unrecorded
+        Records of decisions that were given though they could not be recorded.
+    seal_failures
+        Seals that could not be written; they are tried again.
+    cut_bytes
+        What was cut from the log's end at the start.
     """
 
     def __init__(
         self,
         directory: Path,
         *,
+        durability: Durability = "written",
+        on_failure: FailurePolicy = "refuse",
         segment_bytes: int = SEGMENT_BYTES,
         segment_seconds: float = SEGMENT_SECONDS,
         stall_seconds: float = STALL_SECONDS,
@@ -98,154 +85,252 @@ class DecisionLog:
         open_segment: Callable[[Path], Segment] = Segment,
     ) -> None:
         self.directory = directory
-        self._limits = (segment_bytes, segment_seconds)
+        self.writes = self.records = self.bytes = 0
+        self.write_failures = self.unrecorded = self.seal_failures = self.cut_bytes = 0
+        self._is_flushing = durability == "fsync"
+        self._is_refusing = on_failure == "refuse"
+        self._segment_bytes = segment_bytes
+        self._segment_seconds = segment_seconds
         self._stall_seconds = stall_seconds
         self._max_pending = max_pending
         self._open_segment = open_segment
-        self._encoder = msgspec.json.Encoder()
-        self._gathered: list[_Append] = []
-        self._pending: list[_Append] = []
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._is_closing = False
-        self._failure: str | None = None
+        self._is_settled = False
+        self._failure: str | None = _CLOSED
+        self._obstruction: str | None = None
         self._segment: Segment | None = None
-        self._unanswered: dict[asyncio.Future[None], float] = {}
-        self._lock_descriptor: int | None = None
-        self._thread = threading.Thread(target=self._write_batches, name="decision-log", daemon=True)
-        self._watch: asyncio.TimerHandle | None = None
+        self._ended: list[Segment] = []
+        self._next_number = 1
+        self._predecessor: str | None = None
+        self._retry_seal_at = 0.0
+        self._commit = GroupCommit(self._changed, stall_seconds, self._lost)
+        self._folder_lock: int | None = None
+        self._thread = threading.Thread(target=self._run, name="decision-log", daemon=True)
 
     def open(self) -> int:
-        """Take the folder, cut a torn tail and start to write; returns the bytes that were cut.
+        """Take the folder, cut a torn tail, seal what was left unsealed; returns the bytes that were cut.
+
+        A disk that is full now is no error: the log says so by `failure` and begins once it has room.
 
         Raises
         ------
         ContractError
-            If another process writes to this folder, or it cannot be written to.
+            If another process writes to this folder, or it cannot be made or locked.
         """
         try:
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock_descriptor = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(self._lock_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._folder_lock = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._folder_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self._give_folder_up()
             raise ContractError(
                 f"Expected a decision log of its own, but another server writes to it; give this one another "
                 f"SERVING_LOG_DIR - at {self.directory}"
             ) from None
         except OSError as error:
+            self._give_folder_up()
             raise ContractError(
                 f"Expected a folder that can be written to, got {error.strerror} - at {self.directory}"
             ) from error
-        cut = mend_tail(self.directory)
+        try:
+            self._settle()
+            self._failure = None
+        except OSError as error:
+            self._failure = _reason(error)
         self._thread.start()
-        return cut
+        return self.cut_bytes
 
     @property
     def failure(self) -> str | None:
-        """Why appends are refused at present, ``None`` while they are not."""
-        if self._failure is None and self.lag_seconds > self._stall_seconds:
+        """Why nothing can be recorded at present, ``None`` while it can."""
+        if self._failure is None and self._obstruction is None and self.lag_seconds > self._stall_seconds:
             return f"the disk has not answered for {self.lag_seconds:.0f} s"
-        if self._failure is None and not self._thread.is_alive():
-            return "the log is not open"
-        return self._failure
+        return self._failure or self._obstruction
 
     @property
     def lag_seconds(self) -> float:
-        """Age of the oldest append that the disk has not confirmed."""
-        oldest = next(iter(self._unanswered.values()), None)
-        return 0.0 if oldest is None else time.monotonic() - oldest
+        """Age of the oldest record that waits for the disk."""
+        with self._lock:
+            return self._commit.lag_seconds()
 
-    async def append(self, record: DecisionRecord) -> None:
-        """Return once the record is on the disk.
+    def obstruct(self, reason: str | None) -> None:
+        """Refuse all records, whatever the policy on failures, until called with ``None``: the shipper is behind."""
+        self._obstruction = reason
+
+    def record(self, records: Sequence[LogRecord]) -> "asyncio.Future[None] | None":
+        """Write records, all or none; on any thread.
+
+        Returns
+        -------
+        asyncio.Future or None
+            ``None`` if they are written, or could not be and the policy is to continue. With ``fsync`` a future of the
+            running event loop that is resolved once the disk has them; on a thread without one ``None``, at once.
 
         Raises
         ------
         LogUnavailableError
-            If it could not be written, or the disk did not answer in time (it may then still appear in the log).
+            At once or by the future, if the policy is to refuse and they cannot be recorded, or the disk did not
+            answer in time (they may then still appear in the log).
         """
-        if self._failure is not None or len(self._unanswered) >= self._max_pending or not self._thread.is_alive():
-            raise LogUnavailableError("Expected to record the decision, but the decision log cannot be written")
-        loop = asyncio.get_running_loop()
-        answered = loop.create_future()
-        self._unanswered[answered] = time.monotonic()
-        if self._watch is None:
-            self._watch = loop.call_later(_WATCH_SECONDS, self._refuse_stalled)
-        if not self._gathered:
-            # Handed over once for all that the loop takes in this turn: waking the writer costs more than a score.
-            loop.call_soon(self._hand_over)
-        self._gathered.append(_Append(self._encoder.encode(record) + b"\n", answered, loop))
-        try:
-            await answered
-        finally:
-            self._unanswered.pop(answered, None)
+        if not records:
+            return None
+        content = line_of(records[0]) if len(records) == 1 else b"".join(map(line_of, records))
+        with self._lock:
+            if self._failure is not None or self._obstruction is not None:
+                return self._not_recorded(len(records))
+            if self._is_flushing and (
+                len(self._commit) >= self._max_pending or self._commit.lag_seconds() > self._stall_seconds
+            ):
+                return self._not_recorded(len(records))
+            segment = self._segment
+            try:
+                if segment is None:
+                    segment = self._begin()
+                segment.append(content, records)
+            except OSError as error:
+                self._give_up(error)
+                return self._not_recorded(len(records))
+            if segment.size >= self._segment_bytes:
+                self._end_segment()
+            if self._is_flushing:
+                return self._commit.join(len(content), len(records))
+            self.writes += 1
+            self.records += len(records)
+            self.bytes += len(content)
+            return None
 
     def close(self) -> None:
-        """Write what is pending, seal, and give the folder up; call it off the event loop's thread."""
-        self._hand_over()
+        """Flush what waits, seal, and give the folder up; call it off the event loop's thread."""
         with self._changed:
             self._is_closing = True
+            self._failure = _CLOSED
             self._changed.notify()
         if self._thread.is_alive():
             self._thread.join()
-        if self._lock_descriptor is not None:
-            os.close(self._lock_descriptor)
-            self._lock_descriptor = None
+        self._give_folder_up()
 
-    def _hand_over(self) -> None:
-        gathered, self._gathered = self._gathered, []
-        with self._changed:
-            self._pending += gathered
+    # With the lock held.
+
+    def _lost(self, records: int) -> LogUnavailableError | None:
+        if self._is_refusing or self._obstruction is not None:
+            return LogUnavailableError("Expected to record the decision, but the decision log cannot be written")
+        self.unrecorded += records
+        return None
+
+    def _not_recorded(self, records: int) -> None:
+        refusal = self._lost(records)
+        if refusal is not None:
+            raise refusal
+
+    def _begin(self) -> Segment:
+        self._segment = self._open_segment(self.directory / segment_name(self._next_number))
+        self._next_number += 1
+        return self._segment
+
+    def _end_segment(self) -> None:
+        if self._segment is not None:
+            self._ended.append(self._segment)
+            self._segment = None
             self._changed.notify()
 
-    def _refuse_stalled(self) -> None:
-        """Refuse, on the event loop, the appends that have waited too long; again while any waits."""
-        self._watch = None
-        now = time.monotonic()
-        for answered, since in list(self._unanswered.items()):
-            if now - since < self._stall_seconds:
-                break
-            _resolve([answered], LogUnavailableError("Expected to record the decision, but the disk does not answer"))
-        if self._unanswered:
-            self._watch = asyncio.get_running_loop().call_later(_WATCH_SECONDS, self._refuse_stalled)
-
-    def _write_batches(self) -> None:
-        while True:
-            batch = self._next_batch()
-            if batch:
-                self._write(batch)
-            elif self._is_closing:
-                break
-            elif self._failure is not None:
-                self._probe()
-            self._rotate_if_due()
+    def _give_up(self, error: OSError) -> None:
+        """After a failed write: cut what it left, and go on in a new segment once the disk takes bytes again."""
+        self.write_failures += 1
+        self._failure = _reason(error)
         if self._segment is not None:
-            self._segment.close()
+            self._segment.cut(self._segment.size)
+        self._end_segment()
 
-    def _next_batch(self) -> list[_Append]:
-        with self._changed:
-            self._changed.wait_for(lambda: self._pending or self._is_closing, timeout=_PROBE_SECONDS)
-            batch, self._pending = self._pending, []
-        return batch
+    # On the log's own thread.
 
-    def _write(self, batch: list[_Append]) -> None:
-        refusal = None
+    def _run(self) -> None:
         try:
-            if self._segment is None:
-                self._segment = self._new_segment()
-            self._segment.append(b"".join(append.line for append in batch))
-            self._failure = None
-        except OSError as error:
-            self._abandon_segment(error)
-            refusal = LogUnavailableError("Expected to record the decision, but the decision log cannot be written")
-        # All appends of a batch come from the one loop that serves; it is closed if the server was torn down hard.
-        with contextlib.suppress(RuntimeError):
-            batch[0].loop.call_soon_threadsafe(_resolve, [append.answered for append in batch], refusal)
+            while not self._is_closing:
+                self._wait_for_work()
+                self._turn()
+            self._turn()
+        except BaseException as error:
+            self._failure = f"the log's thread has ended: {type(error).__name__}"
+            logger.critical("the decision log has ended, restart this server: %r", type(error))
+            raise
 
-    def _abandon_segment(self, error: OSError) -> None:
-        """After a failed write or sync nothing is known of the pages behind it: go on in a new segment."""
-        self._failure = f"{error.strerror or type(error).__name__}"
-        if self._segment is not None:
-            self._segment.abandon()
-        self._segment = None
+    def _wait_for_work(self) -> None:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: (
+                    self._is_closing
+                    or self._commit.group.records > 0
+                    or (self._ended and time.monotonic() >= self._retry_seal_at)
+                ),
+                timeout=min(_PROBE_SECONDS, self._segment_seconds),
+            )
+
+    def _turn(self) -> None:
+        self._flush_group()
+        with self._lock:
+            segment = self._segment
+            if segment is not None and (
+                self._is_closing or time.monotonic() - segment.began_at >= self._segment_seconds
+            ):
+                self._end_segment()
+        self._seal_ended()
+        if self._failure is not None and not self._is_closing:
+            self._probe()
+
+    def _flush_group(self) -> None:
+        with self._lock:
+            group = self._commit.take()
+            dirty = [*self._ended, *([] if self._segment is None else [self._segment])]
+        if not group.records:
+            return
+        try:
+            for segment in dirty:
+                segment.sync()
+        except OSError as error:
+            self._lose_unsynced(group, error)
+            self._commit.finish(group, is_failed=True)
+        else:
+            with self._lock:
+                self.writes += group.writes
+                self.records += group.records
+                self.bytes += group.bytes
+            self._commit.finish(group, is_failed=False)
+
+    def _lose_unsynced(self, group: Group, error: OSError) -> None:
+        """After a failed flush nothing is known of the pages behind it: cut them, also those of who came since."""
+        with self._lock:
+            self.write_failures += 1
+            if not self._is_closing:
+                self._failure = _reason(error)
+            self._end_segment()
+            for segment in self._ended:
+                if segment.size > segment.synced_size:
+                    segment.cut(segment.synced_size)
+            group.add(self._commit.take())
+
+    def _seal_ended(self) -> None:
+        while self._ended and (self._is_closing or time.monotonic() >= self._retry_seal_at):
+            segment = self._ended[0]
+            try:
+                self._predecessor = write_seal(segment.path, segment.seal(self._predecessor))
+            except OSError as error:
+                self.seal_failures += 1
+                self._retry_seal_at = time.monotonic() + _PROBE_SECONDS
+                logger.warning("%s is not sealed yet: %s", segment.path.name, _reason(error))
+                if self._is_closing:
+                    break
+                continue
+            segment.close()
+            with self._lock:
+                self._ended.pop(0)
+
+    def _settle(self) -> None:
+        if not self._is_settled:
+            settled = settle(self.directory)
+            self.cut_bytes, self._next_number, self._predecessor = settled
+            self._is_settled = True
 
     def _probe(self) -> None:
         """See whether the disk takes bytes again, since no request comes to a server that is not ready."""
@@ -255,35 +340,22 @@ class DecisionLog:
                 probe.write(bytes(_PROBE_BYTES))
                 probe.flush()
                 os.fsync(probe.fileno())
-            self._failure = None
+            self._settle()
+            failure = None
         except OSError as error:
-            self._failure = f"{error.strerror or type(error).__name__}"
+            failure = _reason(error)
         finally:
             with contextlib.suppress(OSError):
                 path.unlink()
+        with self._lock:
+            if not self._is_closing:
+                self._failure = failure
 
-    def _rotate_if_due(self) -> None:
-        segment_bytes, segment_seconds = self._limits
-        segment = self._segment
-        if segment is None or segment.size == 0:
-            return
-        if segment.size >= segment_bytes or time.monotonic() - segment.began_at >= segment_seconds:
-            segment.close()
-            self._segment = None
-            try:
-                self._segment = self._new_segment()
-            except OSError as error:
-                self._abandon_segment(error)
-
-    def _new_segment(self) -> Segment:
-        return self._open_segment(self.directory / segment_name(next_number(self.directory)))
+    def _give_folder_up(self) -> None:
+        if self._folder_lock is not None:
+            os.close(self._folder_lock)
+            self._folder_lock = None
 
 
-def _resolve(answered: list["asyncio.Future[None]"], refusal: LogUnavailableError | None) -> None:
-    for future in answered:
-        if future.done():
-            continue
-        if refusal is None:
-            future.set_result(None)
-        else:
-            future.set_exception(refusal)
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__

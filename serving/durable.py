@@ -13,6 +13,15 @@ def write_flushed(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def replace_flushed(path: Path, content: bytes) -> None:
+    """Make `path` hold `content`, mode 0600, whole or not at all, whenever the machine stops; one writer at a time."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    write_flushed(temporary, content)
+    temporary.replace(path)
+    flush_folder(path.parent)
+
+
 def flush_folder(folder: Path) -> None:
     """Make the names in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SERVING_MAY_IMPORT = {
-    "cryptography", "fastapi", "msgspec", "numpy", "prometheus_client", "pydantic", "pydantic_settings", "serving",
+    "confluent_kafka", "cryptography", "fastapi", "msgspec", "numpy", "prometheus_client", "pydantic", "pydantic_settings", "serving",
     "starlette", "uvicorn",
 }  # fmt: skip
 PURE_MAY_NOT_IMPORT = {

@@ -1,0 +1,147 @@
+"""Who waits for the disk: records that one flush makes durable together, and the futures that are resolved by it."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from serving.errors import LogUnavailableError
+
+_WATCH_SECONDS: Final = 0.25
+
+
+@dataclass(slots=True)
+class Group:
+    """What one flush is for; `unattended` counts the records that nobody waits for."""
+
+    futures: "list[asyncio.Future[None]]" = field(default_factory=list)
+    writes: int = 0
+    records: int = 0
+    bytes: int = 0
+    unattended: int = 0
+
+    def add(self, other: "Group") -> None:
+        """Take over what another group holds."""
+        self.futures += other.futures
+        self.writes += other.writes
+        self.records += other.records
+        self.bytes += other.bytes
+        self.unattended += other.unattended
+
+
+class GroupCommit:
+    """The group that gathers and the futures of all that the disk has not confirmed.
+
+    Parameters
+    ----------
+    changed
+        The log's lock and what its thread waits on.
+    stall_seconds
+        Who has waited longer fails.
+    lost
+        Called with the lock held when records are not durable: their refusal, or ``None`` if they were counted and
+        their decisions are given all the same.
+    """
+
+    def __init__(
+        self, changed: threading.Condition, stall_seconds: float, lost: Callable[[int], LogUnavailableError | None]
+    ) -> None:
+        self.group = Group()
+        self._changed = changed
+        self._stall_seconds = stall_seconds
+        self._lost = lost
+        self._waiting: dict[asyncio.Future[None], tuple[float, int]] = {}
+        self._watch: asyncio.TimerHandle | None = None
+        self._is_waking = False
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    # With the lock held.
+
+    def lag_seconds(self) -> float:
+        """Age of the oldest that waits."""
+        oldest = next(iter(self._waiting.values()), None)
+        return 0.0 if oldest is None else time.monotonic() - oldest[0]
+
+    def take(self) -> Group:
+        """The group gathered so far; what comes from now on is another one."""
+        group, self.group = self.group, Group()
+        return group
+
+    def join(self, size: int, records: int) -> "asyncio.Future[None] | None":
+        """Let records that were written wait for the next flush; ``None`` on a thread without an event loop."""
+        group = self.group
+        group.writes += 1
+        group.records += records
+        group.bytes += size
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            group.unattended += records
+            self._changed.notify()
+            return None
+        future = loop.create_future()
+        group.futures.append(future)
+        self._waiting[future] = (time.monotonic(), records)
+        if self._watch is None:
+            self._watch = loop.call_later(_WATCH_SECONDS, self._fail_stalled)
+        if not self._is_waking:
+            # Once for all that the loop takes in this turn: waking the thread costs more than a score.
+            self._is_waking = True
+            loop.call_soon(self._wake)
+        return future
+
+    # On the log's thread.
+
+    def finish(self, group: Group, is_failed: bool) -> None:
+        """Tell those who wait for a group what became of it."""
+        if is_failed and group.unattended:
+            with self._changed:
+                self._lost(group.unattended)
+        by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+        for future in group.futures:
+            by_loop.setdefault(future.get_loop(), []).append(future)
+        for loop, futures in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(self._resolve, futures, is_failed)
+            except RuntimeError:  # the loop is closed: the server was torn down hard, and nobody waits any more
+                with self._changed:
+                    for future in futures:
+                        self._waiting.pop(future, None)
+
+    # On the event loop.
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._is_waking = False
+            self._changed.notify()
+
+    def _fail_stalled(self) -> None:
+        """Fail what has waited too long; again while anything waits."""
+        self._watch = None
+        until = time.monotonic() - self._stall_seconds
+        with self._changed:
+            stalled = [future for future, (since, _) in self._waiting.items() if since < until]
+            is_any_left = len(stalled) < len(self._waiting)
+        self._resolve(stalled, is_failed=True)
+        if is_any_left:
+            self._watch = asyncio.get_running_loop().call_later(_WATCH_SECONDS, self._fail_stalled)
+
+    def _resolve(self, futures: "list[asyncio.Future[None]]", is_failed: bool) -> None:
+        refusals: list[LogUnavailableError | None] = []
+        with self._changed:
+            for future in futures:
+                waited = self._waiting.pop(future, None)
+                refusals.append(self._lost(waited[1]) if is_failed and waited is not None else None)
+        for future, refusal in zip(futures, refusals, strict=True):
+            if future.done():
+                continue
+            if refusal is None:
+                future.set_result(None)
+            else:
+                future.set_exception(refusal)
+                # Marked as seen: nobody waits for a record that stands for no answer.
+                future.exception()

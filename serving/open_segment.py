@@ -1,0 +1,103 @@
+"""The segment that is being written: one long-lived descriptor, its size and digest known without asking the disk."""
+
+import contextlib
+import datetime as dt
+import errno
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from serving.contract import SCHEMA_VERSION
+from serving.durable import flush_folder
+from serving.seals import Seal, moment_of, seal_of_file
+from serving.segments import LogRecord
+
+
+class Segment:
+    """An open segment.
+
+    `size` counts whole appends, `synced_size` those that the disk is known to have. `append` and `cut` are called with
+    the log's lock held, `sync` without it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self.synced_size = 0
+        self.records = 0
+        self.began_at = time.monotonic()
+        self._first: LogRecord | None = None
+        self._last: LogRecord | None = None
+        self._hashed = hashlib.sha256()
+        self._is_cut = False
+        self._is_torn = False
+        self._is_named = False
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+
+    def append(self, content: bytes, records: Sequence[LogRecord]) -> None:
+        """Hand `content`, the lines of `records`, to the operating system; raises `OSError` if it takes not all."""
+        written = os.write(self._descriptor, content)
+        if written != len(content):
+            self._append_rest(content[written:])
+        self._hashed.update(content)
+        self.size += len(content)
+        self.records += len(records)
+        if self._first is None:
+            self._first = records[0]
+        self._last = records[-1]
+
+    def sync(self) -> None:
+        """Return once the disk has what was appended before the call; raises `OSError` if it fails."""
+        size = self.size
+        if not self._is_named:
+            flush_folder(self.path.parent)
+            self._is_named = True
+        if size > self.synced_size:
+            # The file's length is synced too where it changed: fdatasync leaves out only what reading does not need.
+            os.fdatasync(self._descriptor)
+            self.synced_size = size
+
+    def cut(self, size: int) -> None:
+        """Cut what came after `size`; where the disk refuses even that, `seal` tries again."""
+        self._is_cut = self._is_cut or size < self.size
+        self.size = size
+        try:
+            os.ftruncate(self._descriptor, size)
+            self._is_torn = False
+        except OSError:
+            self._is_torn = True
+
+    def seal(self, predecessor: str | None) -> Seal:
+        """Flush what this segment holds and say so; raises `OSError` if the disk fails."""
+        if self._is_torn:
+            os.ftruncate(self._descriptor, self.size)
+            self._is_torn = False
+        self.sync()
+        if self._is_cut:
+            return seal_of_file(self.path, predecessor)
+        return Seal(
+            schema_version=SCHEMA_VERSION,
+            segment=self.path.name,
+            bytes=self.size,
+            records=self.records,
+            sha256=self._hashed.hexdigest(),
+            first_decided_at=None if self._first is None else moment_of(self._first),
+            last_decided_at=None if self._last is None else moment_of(self._last),
+            sealed_at=dt.datetime.now(dt.UTC),
+            predecessor=predecessor,
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        with contextlib.suppress(OSError):
+            os.close(self._descriptor)
+
+    def _append_rest(self, rest: bytes) -> None:
+        """A short write means that there is no room: the next one says so."""
+        while rest:
+            written = os.write(self._descriptor, rest)
+            if written == 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            rest = rest[written:]
