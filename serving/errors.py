@@ -27,6 +27,10 @@ class UnknownModelError(RequestError):
     """No release names this model."""
 
 
+class ReleaseNotInForceError(RequestError):
+    """The request asks for a release that is not the one in force."""
+
+
 class ModelNotReadyError(RequestError):
     """The model is released, but no bundle of it could be loaded yet."""
 

@@ -60,7 +60,7 @@ class RequestReader:
         self._schema = {feature.name: feature for feature in schema}
         self._width = len(schema)
         self._floats = tuple(index for index, feature in enumerate(schema) if feature.dtype == "float")
-        self._features_type = features_type(schema, also_allowed)
+        self._features_type = features_type(tuple(schema), also_allowed)
         self._has_others = len(self._features_type.__struct_fields__) > self._width
         self._type = msgspec.defstruct(
             "ScoreRequest",

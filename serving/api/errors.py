@@ -17,6 +17,7 @@ from serving.errors import (
     LogUnavailableError,
     ModelNotReadyError,
     OverloadedError,
+    ReleaseNotInForceError,
     RequestError,
     ScoringFailedError,
     UnauthorizedError,
@@ -27,6 +28,7 @@ from serving.errors import (
 STATUSES: Final[dict[type[RequestError], int]] = {
     UnauthorizedError: 401,
     ForbiddenError: 403,
+    ReleaseNotInForceError: 404,
     UnknownModelError: 404,
     BodyTimeoutError: 408,
     DecisionConflictError: 409,

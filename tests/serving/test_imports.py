@@ -11,8 +11,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SERVING_MAY_IMPORT = {
+<<<<<<< HEAD
     "confluent_kafka", "cryptography", "fastapi", "msgspec", "numpy", "prometheus_client", "pydantic", "pydantic_settings", "serving",
     "starlette", "uvicorn",
+=======
+    "cryptography", "fastapi", "msgspec", "numpy", "opentelemetry", "prometheus_client", "pydantic",
+    "pydantic_settings", "serving", "starlette", "uvicorn",
+>>>>>>> access
 }  # fmt: skip
 PURE_MAY_NOT_IMPORT = {
     "asyncio", "dagster", "duckdb", "httpx", "lifecycle.assets", "lifecycle.cli", "lifecycle.components",
@@ -52,6 +57,13 @@ def name(path: Path) -> str:
 def test_the_server_needs_nothing_of_the_platform(path: Path) -> None:
     roots = {module.partition(".")[0] for module in imported(path)}
     assert roots - set(sys.stdlib_module_names) <= SERVING_MAY_IMPORT
+
+
+@pytest.mark.parametrize("path", sources("serving"), ids=name)
+def test_only_the_exporter_of_spans_needs_opentelemetry(path: Path) -> None:
+    roots = {module.partition(".")[0] for module in imported(path)}
+    assert "opentelemetry" not in roots or name(path) == "serving/span_export.py"
+    assert "serving.span_export" not in imported_at_once(path)
 
 
 @pytest.mark.parametrize("path", sources("lifecycle/modelling", "lifecycle/judgement"), ids=name)

@@ -5,105 +5,105 @@ from typing import Any
 import msgspec
 import pytest
 
-from serving.contract import DECISION_RECORD_VERSION, DecisionRecord
+from serving.contract import DECISION_RECORD_VERSION, DecisionRecord, Reason
 from serving.errors import DecisionConflictError
-from serving.recent import RecentDecisions, answer_of, fingerprint
+from serving.recent import RecentDecisions, ScoreResponse, answer_of, fingerprint_of
+
+KEY = ("card_fraud", "d1")
 
 
-def record(decision_id: str = "d1", **changes: Any) -> DecisionRecord:
-    moment = dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)
+def record(**changes: Any) -> DecisionRecord:
     values: dict[str, Any] = {
         "schema_version": DECISION_RECORD_VERSION,
-        "decision_id": decision_id,
+        "decision_id": "d1",
         "transaction_id": "t1",
-        "entity_key": "f" * 64,
-        "occurred_at": moment,
-        "decided_at": moment,
+        "entity_key": "e1",
+        "occurred_at": dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC),
+        "decided_at": dt.datetime(2026, 1, 31, 12, 0, 1, tzinfo=dt.UTC),
         "model": "card_fraud",
         "slot": "champion",
-        "bundle_digest": "b" * 64,
-        "release_number": 3,
-        "features": (250.5, 1, "travel", None),
-        "margin": -1.5,
-        "score": 0.25,
-        "decision": "approve",
+        "bundle_digest": "b1",
+        "release_number": 1,
+        "features": (1.5, None, "shop"),
+        "margin": 0.25,
+        "score": 0.5,
+        "decision": "review",
         "elapsed_us": 120,
     }
     return DecisionRecord(**(values | changes))
 
 
-def test_a_new_id_has_no_earlier_answer() -> None:
-    assert asyncio.run(RecentDecisions().earlier_answer(record())) is None
+def test_an_answer_is_found_again_and_its_key_is_model_and_id() -> None:
+    recent = RecentDecisions(10)
+    recent.remember(KEY, 7, b"answer")
+    assert recent.answer(KEY, 7) == b"answer"
+    assert recent.answer(("other_model", "d1"), 8) is None
 
 
-def test_a_repeat_gets_the_answer_of_the_first() -> None:
-    recent = RecentDecisions()
-    recent.begin(record())
-    recent.finish("d1", b"answer")
-    later = record(decided_at=dt.datetime(2026, 2, 1, tzinfo=dt.UTC), release_number=4, margin=2.0)
-    assert asyncio.run(recent.earlier_answer(later)) == b"answer"
+def test_another_request_with_the_same_id_is_a_conflict_that_names_it() -> None:
+    recent = RecentDecisions(10)
+    recent.remember(KEY, 7, b"answer")
+    with pytest.raises(DecisionConflictError) as raised:
+        recent.answer(KEY, 8)
+    assert (raised.value.decision_id, raised.value.path) == ("d1", "$.decision_id")
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("changes", "is_same"),
     [
-        {"transaction_id": "t2"},
-        {"entity_key": "e" * 64},
-        {"model": "credit"},
-        {"occurred_at": dt.datetime(2026, 1, 31, 13, tzinfo=dt.UTC)},
-        {"features": (250.0, 1, "travel", None)},
+        ({"decided_at": dt.datetime(2027, 1, 1, tzinfo=dt.UTC), "elapsed_us": 1, "score": 0.1}, True),
+        ({"transaction_id": "t2"}, False),
+        ({"entity_key": "e2"}, False),
+        ({"occurred_at": dt.datetime(2026, 1, 31, 13, tzinfo=dt.UTC)}, False),
+        ({"features": (1.5, 0.0, "shop")}, False),
     ],
 )
-def test_an_id_with_other_content_is_a_conflict(change: dict[str, Any]) -> None:
-    recent = RecentDecisions()
-    recent.begin(record())
-    recent.finish("d1", b"answer")
+def test_what_makes_two_requests_the_same(changes: dict[str, Any], is_same: bool) -> None:
+    assert (fingerprint_of(record()) == fingerprint_of(record(**changes))) is is_same
+
+
+def test_the_oldest_answers_are_forgotten() -> None:
+    recent = RecentDecisions(2)
+    for name in ("d1", "d2", "d3"):
+        recent.remember(("m", name), 1, name.encode())
+    assert [recent.answer(("m", name), 1) for name in ("d1", "d2", "d3")] == [None, b"d2", b"d3"]
+
+
+@pytest.mark.parametrize("answer", [b"answer", None])
+def test_repeats_wait_for_a_decision_that_is_being_made(answer: bytes | None) -> None:
+    async def run() -> list[bytes | None]:
+        recent = RecentDecisions(10)
+        recent.begin(KEY, 7)
+        assert recent.is_deciding(KEY)
+        waiting = [asyncio.create_task(recent.awaited(KEY, 7)) for _ in range(3)]
+        await asyncio.sleep(0)
+        recent.finish(KEY, answer)
+        assert not recent.is_deciding(KEY)
+        return list(await asyncio.gather(*waiting))
+
+    assert asyncio.run(run()) == [answer] * 3
+
+
+def test_another_request_with_an_id_that_is_being_decided_is_a_conflict() -> None:
+    async def run() -> None:
+        recent = RecentDecisions(10)
+        recent.begin(KEY, 7)
+        await recent.awaited(KEY, 8)
+
     with pytest.raises(DecisionConflictError):
-        asyncio.run(recent.earlier_answer(record(**change)))
+        asyncio.run(run())
 
 
-def test_a_repeat_waits_while_the_first_is_being_recorded() -> None:
-    async def scenario() -> bytes | None:
-        recent = RecentDecisions()
-        recent.begin(record())
-        repeat = asyncio.create_task(recent.earlier_answer(record()))
-        await asyncio.sleep(0)
-        assert not repeat.done()
-        recent.finish("d1", b"answer")
-        return await repeat
-
-    assert asyncio.run(scenario()) == b"answer"
+def test_records_of_answers_are_remembered_and_others_are_not() -> None:
+    recent = RecentDecisions(10)
+    recent.remember_record(record())
+    recent.remember_record(record(decision_id="d2", slot="shadow"))
+    recent.remember_record(record(decision_id="d3", error="ScoringError", score=None, margin=None, decision=None))
+    assert recent.answer(KEY, fingerprint_of(record())) == answer_of(record())
+    assert len(recent) == 1
 
 
-def test_a_repeat_of_a_decision_that_was_not_recorded_is_new() -> None:
-    async def scenario() -> bytes | None:
-        recent = RecentDecisions()
-        recent.begin(record())
-        repeat = asyncio.create_task(recent.earlier_answer(record()))
-        await asyncio.sleep(0)
-        recent.finish("d1", None)
-        return await repeat
-
-    assert asyncio.run(scenario()) is None
-
-
-def test_the_oldest_are_forgotten_but_never_one_that_is_being_recorded() -> None:
-    recent = RecentDecisions(limit=2)
-    recent.begin(record("open"))
-    for decision_id in ("a", "b", "c"):
-        recent.remember(record(decision_id))
-    assert len(recent) == 2
-    assert asyncio.run(recent.earlier_answer(record("a"))) is None
-    assert asyncio.run(recent.earlier_answer(record("c"))) == answer_of(record("c"))
-
-
-def test_a_record_read_back_from_the_log_is_recognised() -> None:
-    read = msgspec.json.decode(msgspec.json.encode(record()), type=DecisionRecord)
-    assert fingerprint(read) == fingerprint(record())
-    assert answer_of(read) == answer_of(record())
-
-
-def test_a_failed_attempt_read_from_the_log_may_be_tried_again() -> None:
-    recent = RecentDecisions()
-    recent.remember(record(error="ScoringError", margin=None, score=None, decision=None))
-    assert asyncio.run(recent.earlier_answer(record())) is None
+def test_the_answer_of_a_record_holds_its_reasons() -> None:
+    reasons = (Reason(code="amount", text="The amount is unusual.", contribution=0.5),)
+    answer = msgspec.json.decode(answer_of(record(reasons=reasons)), type=ScoreResponse)
+    assert answer.reasons == reasons
