@@ -53,7 +53,7 @@ def features_type(schema: tuple[Feature, ...], also_allowed: frozenset[str] = fr
     """
     fields: list[Any] = [(feature.name, _field_type(feature)) for feature in schema]
     others = sorted(also_allowed - {feature.name for feature in schema})
-    fields += [(name, msgspec.Raw, msgspec.Raw()) for name in others]
+    fields += [(name, Any, None) for name in others]
     return msgspec.defstruct("Features", fields, forbid_unknown_fields=True, frozen=True, gc=False)
 
 
