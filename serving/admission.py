@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from serving.api_keys import ApiKeys, Scope
@@ -56,9 +56,19 @@ class Admission:
         Requests in flight when another one arrives, from which on it is refused.
     timeout_seconds
         Longest time from arrival to answer.
+    clock
+        Seconds on the clock that arrivals are stamped with; tests give another one.
     """
 
-    def __init__(self, keys: ApiKeys, *, max_in_flight: int, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        keys: ApiKeys,
+        *,
+        max_in_flight: int,
+        timeout_seconds: float,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._clock = clock
         self._keys = keys
         self._max_in_flight = max_in_flight
         self._timeout_seconds = timeout_seconds
@@ -74,7 +84,7 @@ class Admission:
             The first that holds, in this order; an unreadable header is an `InvalidRequestError`.
         """
         arrival = scope.get(ARRIVAL)
-        now = time.perf_counter()
+        now = self._clock()
         arrived_at, before = (now, self.in_flight - 1) if arrival is None else arrival
         if before >= self._max_in_flight:
             raise OverloadedError(f"Expected fewer than {self._max_in_flight} requests in flight")

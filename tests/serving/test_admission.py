@@ -16,16 +16,17 @@ from serving.errors import (
 )
 from serving.http_protocol import ARRIVAL, BODY_IS_WHOLE
 
+NOW = 1000.0
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 def admission(max_in_flight: int = 4, timeout_seconds: float = 2.0) -> Admission:
-    return Admission(ApiKeys(None), max_in_flight=max_in_flight, timeout_seconds=timeout_seconds)
+    return Admission(ApiKeys(None), max_in_flight=max_in_flight, timeout_seconds=timeout_seconds, clock=lambda: NOW)
 
 
 def scope(before: int = 0, waited_seconds: float = 0.0, **headers: bytes) -> dict[str, Any]:
     named = [(name.replace("_", "-").encode(), value) for name, value in headers.items()]
-    return {"headers": named, ARRIVAL: (time.perf_counter() - waited_seconds, before)}
+    return {"headers": named, ARRIVAL: (NOW - waited_seconds, before)}
 
 
 def context(seconds: float = 2.0, announced_bytes: int | None = None) -> RequestContext:
