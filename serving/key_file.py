@@ -100,9 +100,7 @@ def read_key_file(path: Path) -> tuple[tuple[KeyEntry, ...], Version]:
         with os.fdopen(descriptor, "rb") as file:
             status = os.fstat(descriptor)
             if status.st_mode & 0o077:
-                raise ContractError(
-                    f"Expected mode 0600, got {status.st_mode & 0o777:04o}; run chmod 600 - at {path}"
-                )
+                raise ContractError(f"Expected mode 0600, got {status.st_mode & 0o777:04o}; run chmod 600 - at {path}")
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ContractError(f"Expected a file of API keys, got {type(error).__name__} - at {path}") from error

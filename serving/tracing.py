@@ -1,8 +1,8 @@
 """Traces: the caller's W3C trace context, and spans for whoever collects them.
 
-`parse_traceparent` reads the header that a caller sends. A `Tracer` takes spans; this one drops them, which is what a
-server does that has no collector, and `tracer` gives the one of `serving.span_export` where a collector is named. A span
-says which model decided and how, and never what the customer sent: there is no attribute for it.
+`parse_traceparent` reads the header that a caller sends. A `Tracer` takes spans; this one drops them, as a server does
+that has no collector, and `tracer` gives the one of `serving.span_export` where a collector is named. A span says which
+model decided and how, and never what the customer sent: there is no attribute for it.
 """
 
 import os
@@ -119,10 +119,12 @@ class Tracer:
         parent
             The caller's span, whose flag says whether to record; ``None`` begins a trace.
         """
-        return None
 
     def span(
-        self, name: str, parent: TraceParent | None = None, attributes: SpanAttributes = NO_ATTRIBUTES
+        self,
+        name: str,  # noqa: ARG002
+        parent: TraceParent | None = None,  # noqa: ARG002
+        attributes: SpanAttributes = NO_ATTRIBUTES,  # noqa: ARG002
     ) -> Span:
         """A span around a block; for what is not hot."""
         return _NO_SPAN

@@ -150,9 +150,9 @@ def _article(operation: Operation, document: Document) -> str:
     content = operation.content
     body = resolved(content.get("requestBody"), document)
     deprecated = ' <span class="flag">deprecated</span>' if content.get("deprecated") is True else ""
+    heading = f"{_badge(operation.method)} <code>{_path(operation.path)}</code>{deprecated}"
     parts = [
-        f'<article id="{operation.anchor}"><h3>{_badge(operation.method)} <code>{_path(operation.path)}</code>'
-        f"{deprecated}</h3>",
+        f'<article id="{operation.anchor}"><h3>{heading}</h3>',
         f'<p class="summary">{_inline(content.get("summary"))}</p>{_prose(content.get("description"))}',
         _parameter_table(operation, document),
         "".join(_media(kind, each, document) for kind, each in mapping(body.get("content")).items()),

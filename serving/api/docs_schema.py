@@ -1,4 +1,4 @@
-"""What a JSON Schema within an OpenAPI document asks for, said to a person: a type in words, a list of fields, an example.
+"""What a JSON Schema within an OpenAPI document asks for, for a person: a type in words, a list of fields, an example.
 
 The document may lack anything, and may refer to itself: what cannot be read is left out, what is too deep is cut off.
 """
@@ -22,7 +22,7 @@ _BOUNDS: Final = (
     ("maxItems", "at most {} items"),
     ("pattern", "matches {}"),
 )
-_EXAMPLES: Final[Mapping[str, Any]] = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "null": None}
+_EXAMPLES: Final[Mapping[str, Any]] = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "object": {}}
 _FORMATS: Final = {"date-time": "2026-01-31T12:00:00Z", "date": "2026-01-31"}
 
 Document = Mapping[str, Any]
@@ -80,16 +80,15 @@ def type_in_words(schema: object, document: Document, depth: int = 0) -> str:
     schema = resolved(schema, document)
     if depth > MAX_DEPTH:
         return "…"
-    if "const" in schema:
-        return _literal(schema["const"])
-    choices = sequence(schema.get("enum"))
+    choices = [schema["const"]] if "const" in schema else sequence(schema.get("enum"))
     if choices:
         shown = [_literal(choice) for choice in choices[:_MAX_CHOICES]]
         return " or ".join(shown + ["…"] * (len(choices) > _MAX_CHOICES))
-    for key in ("anyOf", "oneOf"):
-        options = [type_in_words(each, document, depth + 1) for each in sequence(schema.get(key))]
-        if options:
-            return " or ".join(dict.fromkeys(options))
+    options = [type_in_words(each, document, depth + 1) for each in _options(schema)]
+    return " or ".join(dict.fromkeys(options)) if options else _one_type(schema, document, depth)
+
+
+def _one_type(schema: Document, document: Document, depth: int) -> str:
     kinds = [text(each) for each in sequence(schema.get("type"))] or [text(schema.get("type"))]
     if kinds == ["array"]:
         return f"list of {type_in_words(schema.get('items'), document, depth + 1)}"
@@ -111,10 +110,8 @@ def fields(schema: object, document: Document, prefix: str = "", depth: int = 0)
         description = text(mapping(raw).get("description")) or text(value.get("description"))
         yield Field(path, type_in_words(value, document), name in required, bounds(value), description)
         yield from fields(value, document, f"{path}.", depth + 1)
-    for key in ("anyOf", "oneOf", "allOf"):
-        for option in sequence(schema.get(key)):
-            if key != "allOf":  # whose properties stand in the object's own
-                yield from fields(option, document, prefix, depth + 1)
+    for option in _options(schema):
+        yield from fields(option, document, prefix, depth + 1)
     if schema.get("type") == "array":
         yield from fields(schema.get("items"), document, f"{prefix.removesuffix('.')}[].", depth + 1)
 
@@ -136,31 +133,31 @@ def bounds(schema: Document) -> str:
 def example(schema: object, document: Document, depth: int = 0) -> Any:
     """A value that `schema` describes: its own example if it has one, else one made up."""
     schema = resolved(schema, document)
-    for key in ("example", "default", "const"):
-        if key in schema:
-            return schema[key]
-    for key in ("examples", "enum"):
-        given = sequence(schema.get(key))
-        if given:
-            return given[0]
-    if depth > MAX_DEPTH:
-        return None
+    given = [schema[key] for key in ("example", "default", "const") if key in schema]
+    given += [each for key in ("examples", "enum") for each in sequence(schema.get(key))[:1]]
+    if given:
+        return given[0]
+    return None if depth > MAX_DEPTH else _made_up(schema, document, depth + 1)
+
+
+def _made_up(schema: Document, document: Document, depth: int) -> Any:
     properties = _properties(schema, document)
     if properties:
-        return {name: example(each, document, depth + 1) for name, each in properties.items()}
-    for key in ("anyOf", "oneOf"):
-        options = sequence(schema.get(key))
-        if options:
-            return example(options[0], document, depth + 1)
+        return {name: example(each, document, depth) for name, each in properties.items()}
+    options = _options(schema)
+    if options:
+        return example(options[0], document, depth)
     kind = text(schema.get("type")) or text(next(iter(sequence(schema.get("type"))), ""))
     if kind == "array":
-        return [example(schema.get("items"), document, depth + 1)]
-    if kind == "object":
-        return {}
+        return [example(schema.get("items"), document, depth)]
     lowest = schema.get("minimum")
     if kind in {"integer", "number"} and isinstance(lowest, int | float):
         return lowest
     return _FORMATS.get(text(schema.get("format")), _EXAMPLES.get(kind))
+
+
+def _options(schema: Document) -> list[Any]:
+    return sequence(schema.get("anyOf")) or sequence(schema.get("oneOf"))
 
 
 def _properties(schema: Document, document: Document, depth: int = 0) -> dict[str, Any]:
