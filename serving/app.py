@@ -17,6 +17,7 @@ from serving.api.scores import score_routes
 from serving.cache import Cache
 from serving.decision_log import DecisionLog
 from serving.metrics import Metrics
+from serving.polling import Polling
 from serving.recent import RecentDecisions
 from serving.releases import DirectoryReader, ReleaseSource
 from serving.scoring import Scoring
@@ -53,14 +54,12 @@ def create_app(settings: ServingSettings) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(start)
-        polling = asyncio.create_task(_poll(slots, settings.poll_seconds))
-        polling.add_done_callback(_complain_of_end)
+        polling = Polling(slots, settings.poll_seconds)
+        polling.start()
         try:
             yield
         finally:
-            polling.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await polling
+            await asyncio.to_thread(polling.stop)
             await asyncio.to_thread(log.close)
 
     # Closed by default: what the documentation pages would say of the raw routes is at /v1/models/{model}.
@@ -94,14 +93,3 @@ def _start(settings: ServingSettings, cache: Cache, log: DecisionLog, recent: Re
         recent.remember(record)
     slots.restore()
     slots.advance()
-
-
-def _complain_of_end(polling: "asyncio.Task[None]") -> None:
-    if not polling.cancelled():
-        logger.critical("the release store is no longer polled, restart this server: %r", type(polling.exception()))
-
-
-async def _poll(slots: Slots, poll_seconds: float) -> None:
-    while True:
-        await asyncio.sleep(poll_seconds)
-        await asyncio.to_thread(slots.advance)

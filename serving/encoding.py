@@ -1,5 +1,6 @@
 """From a request's features to a model's row: one place for training, golden rows, requests and replays."""
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -43,9 +44,15 @@ class RowEncoder:
         ]
 
 
-def features_type(schema: Sequence[Feature]) -> type[msgspec.Struct]:
-    """The type that a request's `features` must have: one strict field for each feature, in the schema's order."""
-    fields = [(feature.name, _field_type(feature)) for feature in schema]
+@functools.lru_cache(maxsize=64)
+def features_type(schema: tuple[Feature, ...], also_allowed: frozenset[str] = frozenset()) -> type[msgspec.Struct]:
+    """The type that a request's `features` must have: one strict field for each feature, in the schema's order.
+
+    The names in `also_allowed` may stand there too, after these fields and with any value. Made once for each schema:
+    making one takes longer than checking a hundred rows.
+    """
+    fields: list[Any] = [(feature.name, _field_type(feature)) for feature in schema]
+    fields += [(name, msgspec.Raw, msgspec.Raw()) for name in sorted(also_allowed)]
     return msgspec.defstruct("Features", fields, forbid_unknown_fields=True, frozen=True, gc=False)
 
 
@@ -59,7 +66,7 @@ def encode(features: Mapping[str, Value], schema: Sequence[Feature]) -> Sequence
         names the feature and what was expected, never the value.
     """
     try:
-        checked = msgspec.convert(features, features_type(schema))
+        checked = msgspec.convert(features, features_type(tuple(schema)))
     except msgspec.ValidationError as error:
         raise ContractError(_without_value(str(error))) from None
     return RowEncoder(schema).row(msgspec.structs.astuple(checked))

@@ -76,13 +76,13 @@ class _States(Collector):
         number = GaugeMetricFamily("serving_release_number", "Number of the release that answers", labels=["model"])
         loaded = GaugeMetricFamily("serving_model_loaded", "1 if a model answers", labels=["model"])
         failing = GaugeMetricFamily("serving_model_error", "1 if the newest release was refused", labels=["model"])
-        champions = self._slots.champions
+        models = self._slots.models
         for model, status in self._slots.statuses.items():
-            champion = champions.get(model)
-            loaded.add_metric([model], 0 if champion is None else 1)
-            failing.add_metric([model], 1 if status.state == "error" else 0)
-            if champion is not None:
-                number.add_metric([model], champion.release_number)
+            serving = models.get(model)
+            loaded.add_metric([model], 0 if serving is None else 1)
+            failing.add_metric([model], 0 if status.error is None else 1)
+            if serving is not None:
+                number.add_metric([model], serving.release_number)
         yield from (number, loaded, failing)
         yield CounterMetricFamily("serving_load_failures", "Releases refused", value=self._slots.load_failures)
         polled_at = self._slots.polled_at

@@ -46,13 +46,20 @@ class ScoreRequest(NamedTuple):
 
 
 class RequestReader:
-    """Decodes the score requests of one model."""
+    """Decodes the score requests of one model.
 
-    def __init__(self, schema: Sequence[Feature]) -> None:
+    Parameters
+    ----------
+    also_allowed
+        Names of features that another slot's bundle knows: passed over, whatever their values.
+    """
+
+    def __init__(self, schema: Sequence[Feature], also_allowed: frozenset[str] = frozenset()) -> None:
         self._schema = {feature.name: feature for feature in schema}
+        features = features_type(tuple(schema), also_allowed)
         request_type = msgspec.defstruct(
             "ScoreRequest",
-            list(zip(_ENVELOPE, (_Id, _Id, _EntityKey, _Moment, features_type(schema)), strict=True)),
+            list(zip(_ENVELOPE, (_Id, _Id, _EntityKey, _Moment, features), strict=True)),
             forbid_unknown_fields=True,
             frozen=True,
             gc=False,
@@ -83,7 +90,7 @@ class RequestReader:
             request.transaction_id,
             request.entity_key,
             occurred_at,
-            msgspec.structs.astuple(request.features),
+            msgspec.structs.astuple(request.features)[: len(self._schema)],
         )
 
     def json_schema(self) -> dict[str, Any]:

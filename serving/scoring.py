@@ -12,7 +12,7 @@ from serving.metrics import Metrics
 from serving.recent import RecentDecisions, answer_of
 from serving.score_request import ScoreRequest
 from serving.security import pseudonym
-from serving.slots import Champion, Slots
+from serving.slots import Deployed, Slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,12 @@ class Scoring:
         RequestError
             One of its kinds, if there is no decision.
         """
-        champion = self.slots.champion(model)
-        request = champion.reader.read(body)
-        record = self._decided(champion, request, arrived_at)
+        serving = self.slots.serving(model)
+        request = serving.champion.reader.read(body)
+        deployed = serving.route(request.entity_key)
+        if deployed.reader is not serving.champion.reader:
+            request = deployed.reader.read(body)
+        record = self._decided(model, deployed, request, arrived_at)
         earlier = await self.recent.earlier_answer(record)
         if earlier is not None:
             self.metrics.repeated()
@@ -63,10 +66,10 @@ class Scoring:
         self.metrics.decided(record.model, record.decision)
         return answer
 
-    def _decided(self, champion: Champion, request: ScoreRequest, arrived_at: float) -> DecisionRecord:
+    def _decided(self, model: str, deployed: Deployed, request: ScoreRequest, arrived_at: float) -> DecisionRecord:
         margin = score = decision = error = None
         try:
-            margin, score, decision = champion.model.score(request.values)
+            margin, score, decision = deployed.model.score(request.values)
         except ScoringError as failure:
             error = type(failure).__name__
         return DecisionRecord(
@@ -76,10 +79,10 @@ class Scoring:
             entity_key=pseudonym(self.pseudonym_key, request.entity_key),
             occurred_at=request.occurred_at,
             decided_at=dt.datetime.now(dt.UTC),
-            model=champion.held.release.model,
-            slot="champion",
-            bundle_digest=champion.bundle_digest,
-            release_number=champion.release_number,
+            model=model,
+            slot=deployed.slot,
+            bundle_digest=deployed.bundle_digest,
+            release_number=deployed.release_number,
             features=request.values,
             margin=margin,
             score=score,
