@@ -1,15 +1,17 @@
 """What this server holds, on its own disk: with the store down, a restart serves the last release."""
 
 import contextlib
+import fcntl
+import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
-from serving.bundle import read_files
+from serving.bundle import Bundle, read_files
 from serving.contract import ContractError
 from serving.durable import flush_folder, write_flushed
-from serving.releases import Held, open_release
+from serving.releases import Held, open_release, servable
 from serving.security import PublicKeys
 
 
@@ -42,23 +44,38 @@ class Cache:
         for path in sorted(self._held.glob("*.json")):
             try:
                 content = path.read_bytes()
-                found[path.stem] = Held(open_release(content, path.stem, keys, f"{path}"), content)
+                found[path.stem] = Held(servable(open_release(content, path.stem, keys, f"{path}")), content)
             except OSError as error:
                 found[path.stem] = ContractError(f"Expected a readable file, got {type(error).__name__} - at {path}")
             except ContractError as error:
                 found[path.stem] = error
         return found
 
-    def hold(self, held: Held) -> None:
-        """Remember a release: from now on no lower number of its model is accepted, also after a restart."""
-        path = self._held / f"{held.release.model}.json"
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            write_flushed(temporary, held.content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        flush_folder(self._held)
+    def hold(self, held: Held, bundles: Sequence[Bundle], keys: PublicKeys, replacing: Set[str] = frozenset()) -> None:
+        """Remember a release with its bundles: from now on no lower number is accepted, also after a restart.
+
+        The bundles are there before the release is, so that whoever restarts from it finds them. A higher number that
+        another process with this cache holds already stays.
+
+        Parameters
+        ----------
+        replacing
+            Digests of the bundles to be written also where the cache has one of this name, which did not hold.
+        """
+        with self._locked():
+            for bundle in bundles:
+                if bundle.digest in replacing or not (self._bundles / bundle.digest).is_dir():
+                    self._keep(bundle.digest, bundle.files)
+            path = self._held / f"{held.release.model}.json"
+            if _number(path, keys) > held.release.number:
+                return
+            temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+            try:
+                write_flushed(temporary, held.content)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+            flush_folder(self._held)
 
     def bundle(self, bundle_digest: str) -> dict[str, bytes] | None:
         """The files of a cached bundle, nothing verified; ``None`` if it is not here whole."""
@@ -69,8 +86,7 @@ class Cache:
             return read_files(folder)
         return None
 
-    def keep(self, bundle_digest: str, files: Mapping[str, bytes]) -> None:
-        """Put a verified bundle into the cache, replacing one that is not whole or was changed."""
+    def _keep(self, bundle_digest: str, files: Mapping[str, bytes]) -> None:
         folder = self._bundles / bundle_digest
         temporary = self._bundles / f".{bundle_digest}.{secrets.token_hex(4)}.tmp"
         temporary.mkdir(mode=0o700)
@@ -84,9 +100,27 @@ class Cache:
             shutil.rmtree(temporary, ignore_errors=True)
         flush_folder(self._bundles)
 
-    def prune(self, wanted: set[str]) -> None:
-        """Remove all bundles but those `wanted` and those that a held release names, loaded or not."""
-        named = {path.read_bytes() for path in self._held.glob("*.json")}
-        for folder in self._bundles.iterdir():
-            if folder.name not in wanted and not any(folder.name.encode() in content for content in named):
-                shutil.rmtree(folder, ignore_errors=True)
+    def prune(self, wanted: Set[str]) -> None:
+        """Remove all bundles but those `wanted` and those that a held release names, loaded or not, in any slot."""
+        with self._locked():
+            named = {path.read_bytes() for path in self._held.glob("*.json")}
+            for folder in self._bundles.iterdir():
+                if folder.name not in wanted and not any(folder.name.encode() in content for content in named):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Alone among the processes that share this cache, as the workers of one server do."""
+        lock = os.open(self._held / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+
+def _number(path: Path, keys: PublicKeys) -> int:
+    """Number of a held release; 0 where there is none that can be believed."""
+    with contextlib.suppress(OSError, ContractError):
+        return open_release(path.read_bytes(), path.stem, keys, f"{path}").number
+    return 0

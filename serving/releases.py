@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 from serving.bundle import read_files
 from serving.contract import ContractError, Freeze, Release, Signed, SignedRelease, decode, digest
 from serving.security import PublicKeys
+from serving.slot_policy import newer_fault, slots_fault
 
 Payload = TypeVar("Payload", Release, Freeze)
 
@@ -138,6 +139,14 @@ def open_release(content: bytes, model: str, keys: PublicKeys, where: str) -> Re
     return release
 
 
+def servable(release: Release) -> Release:
+    """The same release; raises `ContractError` if its slots cannot be served as they stand."""
+    fault = slots_fault(release)
+    if fault is not None:
+        raise ContractError(fault)
+    return release
+
+
 def read_chain(
     model: str, files: Mapping[int, bytes], keys: PublicKeys, before: Held | None = None
 ) -> list[tuple[Release, str]]:
@@ -211,29 +220,15 @@ class ReleaseSource:
     def _newest(self, model: str, numbers: list[int], held: Held | None) -> Held:
         highest = max(numbers, default=0)
         if held is not None:
-            if highest < held.release.number:
-                raise ContractError(
-                    f"Expected release {held.release.number} of {model} or a later one, got {highest}: the store "
-                    "went back; if it was made anew on purpose, remove this server's cache and restart it"
-                )
-            if digest(self._reader.release(model, held.release.number)) != held.digest:
-                raise ContractError(
-                    f"Expected release {held.release.number} of {model} with digest {held.digest}, got other "
-                    "content: the store was rewritten; if on purpose, remove this server's cache and restart it"
-                )
+            is_unchanged = highest >= held.release.number and (
+                digest(self._reader.release(model, held.release.number)) == held.digest
+            )
+            fault = newer_fault(model, held.release.number, highest, is_held_unchanged=is_unchanged)
+            if fault is not None:
+                raise ContractError(fault)
             if highest == held.release.number:
                 return held
         first = held.release.number + 1 if held else 1
         files = {number: self._reader.release(model, number) for number in numbers if number >= first}
         newest, _ = read_chain(model, files, self._keys, before=held)[-1]
-        _refuse_unsupported(newest)
-        return Held(newest, files[highest])
-
-
-def _refuse_unsupported(release: Release) -> None:
-    beside = [slot for slot in ("canary", "shadow") if getattr(release, slot) is not None]
-    if beside:
-        raise ContractError(
-            f"Expected a release with a champion alone, got {beside} too, which this version does not serve; "
-            f"upgrade the server - at release {release.number} of {release.model}"
-        )
+        return Held(servable(newest), files[highest])

@@ -1,53 +1,55 @@
-"""Which model answers: polled, verified, loaded and warmed beside the traffic, then swapped by one assignment.
+"""What answers: polled, verified, loaded and warmed beside the traffic, then swapped by one assignment.
 
-Nothing that fails here touches what is serving: the last good model stays, and the failure shows in `statuses`.
+A release is loaded whole, every slot of it, or refused whole. Nothing that fails here touches what is serving: the last
+good release stays, and the failure shows in `statuses` and in the journal.
 """
 
 import dataclasses
 import datetime as dt
 import logging
+import threading
 import time
-from dataclasses import dataclass
-from typing import Final, Literal
+import traceback
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
 
-from serving.bundle import Bundle, verify_bundle
 from serving.cache import Cache
-from serving.contract import ContractError
+from serving.contract import ContractError, Feature, Release, SlotName
 from serving.errors import ModelNotReadyError, UnknownModelError
-from serving.model import LoadedModel, load_model
+from serving.model import LoadedModel
 from serving.releases import Held, ReleaseSource, StoreError
+from serving.routing import Share
 from serving.score_request import RequestReader
 from serving.security import PublicKeys
+from serving.slot_loading import BundleReader, LoadedRelease, SlotError, load_release
+from serving.slot_policy import (
+    Failure,
+    Load,
+    Recover,
+    Refuse,
+    Snapshot,
+    failed_again,
+    next_action,
+    slots_of,
+)
+from serving.slot_states import Journal, Place, Transition
 
-State = Literal["new", "loading", "ready", "retired", "error"]
-
-TRANSITIONS: Final[dict[State, frozenset[State]]] = {
-    "new": frozenset({"loading", "error"}),
-    "loading": frozenset({"ready", "error"}),
-    "ready": frozenset({"loading", "error", "retired"}),
-    "error": frozenset({"loading", "ready", "error"}),
-    "retired": frozenset(),
-}
-"""`ready` to `loading`: a newer release is being loaded while the one before answers. `error` to `ready`: the store is
-back to what is serving."""
-
-_LONGEST_RETRY_SECONDS: Final = 60.0
+_READERS_KEPT: Final = 32
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Champion:
-    """A model that answers, with the release it came with; never changed, only replaced."""
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class Deployed:
+    """One bundle in one slot of one release; whoever answers with it holds a reference until the answer is out."""
 
+    slot: SlotName
     model: LoadedModel
-    held: Held
+    release_number: int
     reader: RequestReader
-
-    @property
-    def release_number(self) -> int:
-        """Number of the release."""
-        return self.held.release.number
 
     @property
     def bundle_digest(self) -> str:
@@ -56,94 +58,118 @@ class Champion:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A release that could not be loaded; `retry_at` is on the monotonic clock, in seconds."""
+class Serving:
+    """Everything one model serves with; immutable, replaced whole by one assignment."""
 
-    release_digest: str
-    attempts: int
-    retry_at: float
+    held: Held
+    champion: Deployed
+    canary: Deployed | None = None
+    shadow: Deployed | None = None
+    _share: Share | None = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        stands = self.held.release.canary
+        share = None
+        if self.canary is not None and stands is not None and stands.percent is not None and stands.salt:
+            share = Share(stands.percent, stands.salt)
+        object.__setattr__(self, "_share", share)
+
+    def route(self, entity_key: str) -> Deployed:
+        """Who answers an entity: the canary for its share of them, always the same ones, else the champion."""
+        share = self._share
+        if share is None or self.canary is None or not share.holds(entity_key):
+            return self.champion
+        return self.canary
+
+    @property
+    def release_number(self) -> int:
+        """Number of the release."""
+        return self.held.release.number
+
+    @property
+    def deployed(self) -> tuple[Deployed, ...]:
+        """What stands in the slots that are filled, the champion first."""
+        return tuple(each for each in (self.champion, self.canary, self.shadow) if each is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a model's slot stands, for people and for monitoring."""
+    """How a model stands, for people and for monitoring; the states of its slots are in the journal.
 
-    state: State
-    changed_at: dt.datetime
-    aspired_number: int | None = None
+    `aspired` is the newest release that could be believed, loaded or not. `error` says why the newest one does not
+    serve, and what does.
+    """
+
+    aspired: Release | None = None
     error: str | None = None
     failure: Failure | None = None
+    changed_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
+
+    @property
+    def aspired_number(self) -> int | None:
+        """Number of the aspired release."""
+        return self.aspired.number if self.aspired is not None else None
 
 
 @dataclass(frozen=True, slots=True)
-class Retired:
-    """A champion that was replaced and is still in memory: requests that began with it end with it."""
+class _Retiring:
+    """What was replaced: the model is held here until no request holds its `deployed`, so that it is freed here."""
 
-    model: str
-    status: Status
-    champion: Champion
-
-
-def should_load(serving_digest: str | None, aspired_digest: str, failure: Failure | None, now: float) -> bool:
-    """Whether to load the aspired release: it is not the serving one, and did not fail a moment ago."""
-    if aspired_digest == serving_digest:
-        return False
-    return failure is None or failure.release_digest != aspired_digest or now >= failure.retry_at
-
-
-def failed_again(release_digest: str, before: Failure | None, now: float) -> Failure:
-    """The failure after another attempt: tried again after 2, 4, 8 s and so on, at most 60."""
-    attempts = before.attempts + 1 if before is not None and before.release_digest == release_digest else 1
-    return Failure(release_digest, attempts, now + min(_LONGEST_RETRY_SECONDS, 2.0**attempts))
-
-
-def moved(status: Status, state: State, **changes: object) -> Status:
-    """`status` in another state.
-
-    Raises
-    ------
-    ValueError
-        If the state machine has no such transition; names both states.
-    """
-    if state not in TRANSITIONS[status.state]:
-        raise ValueError(f"Expected one of {sorted(TRANSITIONS[status.state])} after {status.state!r}, got {state!r}")
-    return dataclasses.replace(status, state=state, changed_at=dt.datetime.now(dt.UTC), **changes)  # type: ignore[arg-type]
+    place: Place
+    model: LoadedModel
+    deployed: "weakref.ref[Deployed]"
 
 
 class Slots:
-    """The champions of all models.
+    """The champion, canary and shadow of all models.
 
-    `champion` is for the event loop; `restore` and `advance` belong on one other thread.
+    `serving` is for the event loop; `restore` and `advance` belong on one other thread.
+
+    Parameters
+    ----------
+    on_transition
+        Told of every transition of a bundle in a slot, on that other thread.
     """
 
-    def __init__(self, source: ReleaseSource, cache: Cache, keys: PublicKeys) -> None:
+    def __init__(
+        self,
+        source: ReleaseSource,
+        cache: Cache,
+        keys: PublicKeys,
+        on_transition: Callable[[Transition], None] | None = None,
+    ) -> None:
         self._source = source
         self._cache = cache
         self._keys = keys
-        self._champions: dict[str, Champion] = {}
-        self._statuses: dict[str, Status] = {}
-        self._retired: list[Retired] = []
+        self._bundles = BundleReader(source, cache, keys)
+        self._restored: dict[str, Held] = {}
+        self._models: Mapping[str, Serving] = MappingProxyType({})
+        self._statuses: Mapping[str, Status] = MappingProxyType({})
+        self._retiring: list[_Retiring] = []
+        self._readers = _Readers()
+        self._turn = threading.Lock()
+        self.journal = Journal(on_transition)
         self.poll_failure: str | None = None
         self.polled_at: float | None = None
         self.load_failures = 0
 
     @property
-    def champions(self) -> dict[str, Champion]:
+    def models(self) -> Mapping[str, Serving]:
         """What answers, by model; replaced as a whole, never changed."""
-        return self._champions
+        return self._models
 
     @property
-    def statuses(self) -> dict[str, Status]:
+    def statuses(self) -> Mapping[str, Status]:
         """How each known model stands; replaced as a whole, never changed."""
         return self._statuses
 
     @property
-    def retired(self) -> list["Retired"]:
-        """What the last poll replaced; its memory goes with the next one."""
-        return self._retired
+    def events(self) -> Mapping[str, tuple[Transition, ...]]:
+        """The latest transitions by model, oldest first."""
+        return self.journal.events
 
-    def champion(self, model: str) -> Champion:
-        """The model that answers.
+    def serving(self, model: str) -> Serving:
+        """What a model answers with.
 
         Raises
         ------
@@ -152,104 +178,184 @@ class Slots:
         ModelNotReadyError
             If it is released but could not be loaded so far.
         """
-        champion = self._champions.get(model)
-        if champion is not None:
-            return champion
+        serving = self._models.get(model)
+        if serving is not None:
+            return serving
         if model in self._statuses:
             raise ModelNotReadyError("Expected a loaded model, but none of its releases could be loaded so far")
         raise UnknownModelError(f"Expected one of the models {sorted(self._statuses)}, got another one")
 
     def restore(self) -> None:
         """Load what was held before a restart, from the cache alone: the store need not be there."""
-        for model, held in self._cache.held(self._keys).items():
-            if isinstance(held, ContractError):
-                self._set_error(model, held, None)
-            else:
-                self._load(model, held, is_cached=True)
+        with self._turn:
+            for model, held in self._cache.held(self._keys).items():
+                if isinstance(held, ContractError):
+                    self._refuse(model, self._fault(model, str(held)))
+                else:
+                    self._restored[model] = held
+                    self._load(model, held, is_cached=True)
 
     def advance(self) -> None:
         """Poll the store once and load what is new; a failure is remembered and changes nothing else."""
-        # What the last swap replaced: no request came in on it since, so its memory goes here and not on the loop.
-        self._retired = []
-        held = {model: champion.held for model, champion in self._champions.items()}
-        try:
-            aspired = self._source.poll(held)
-        except StoreError as error:
-            if self.poll_failure is None:
-                logger.warning("the release store cannot be read, serving goes on with what is held: %s", error)
-            self.poll_failure = str(error)
-            return
-        self.poll_failure = None
-        self.polled_at = time.monotonic()
-        for model, outcome in aspired.items():
-            self._approach(model, outcome)
-        if self._retired:
-            self._cache.prune({champion.bundle_digest for champion in self._champions.values()})
+        with self._turn:
+            self._free_retired()
+            try:
+                aspired = self._source.poll(self._held())
+            except StoreError as error:
+                if self.poll_failure is None:
+                    logger.warning("the release store cannot be read, serving goes on with what is held: %s", error)
+                self.poll_failure = str(error)
+                return
+            self.poll_failure = None
+            self.polled_at = time.monotonic()
+            for model, outcome in aspired.items():
+                self._approach(model, outcome)
 
     def _approach(self, model: str, outcome: Held | ContractError) -> None:
-        status, champion = self._statuses.get(model), self._champions.get(model)
-        if isinstance(outcome, ContractError):
-            if status is None or status.error != str(outcome):
-                self._set_error(model, outcome, None)
-            return
-        serving_digest = champion.held.digest if champion else None
-        failure = status.failure if status else None
-        if should_load(serving_digest, outcome.digest, failure, time.monotonic()):
+        status, serving = self._statuses.get(model, Status()), self._models.get(model)
+        snapshot = Snapshot(
+            serving=serving.held.digest if serving else None,
+            aspired=outcome.digest if isinstance(outcome, Held) else None,
+            fault=self._fault(model, str(outcome)) if isinstance(outcome, ContractError) else None,
+            error=status.error,
+            failure=status.failure,
+            now=time.monotonic(),
+        )
+        action = next_action(snapshot)
+        if isinstance(action, Refuse):
+            self._refuse(model, action.fault)
+        elif isinstance(outcome, Held) and isinstance(action, Load):
             self._load(model, outcome)
-        elif status is not None and status.state == "error" and outcome.digest == serving_digest:
-            self._set(model, moved(status, "ready", aspired_number=outcome.release.number, error=None, failure=None))
+        elif isinstance(outcome, Held) and isinstance(action, Recover):
+            self._forget_failed(model)
+            self._set(model, aspired=outcome.release, error=None, failure=None)
 
     def _load(self, model: str, held: Held, *, is_cached: bool = False) -> None:
-        number = held.release.number
-        before = self._statuses.get(model, Status("new", dt.datetime.now(dt.UTC)))
-        self._set(model, moved(before, "loading", aspired_number=number))
-        try:
-            champion = self._prepared(held)
-            if not is_cached:
-                self._cache.hold(held)
-        except (ContractError, OSError) as error:
-            self._set_error(model, error, failed_again(held.digest, before.failure, time.monotonic()))
-            return
-        replaced = self._champions.get(model)
-        self._champions = {**self._champions, model: champion}
-        self._set(model, moved(self._statuses[model], "ready", error=None, failure=None))
-        logger.info("%s: release %d answers, bundle %s", model, number, champion.bundle_digest)
-        if replaced is not None:
-            ready = Status("ready", dt.datetime.now(dt.UTC), replaced.release_number)
-            self._retired.append(Retired(model, moved(ready, "retired"), replaced))
-
-    def _prepared(self, held: Held) -> Champion:
+        status = self._statuses.get(model, Status())
         release = held.release
-        bundle = self._verified(release.champion.bundle_digest)
-        if bundle.manifest.model != release.model:
-            raise ContractError(
-                f"Expected a bundle of {release.model}, got one of {bundle.manifest.model} "
-                f"- at release {release.number}"
+        self._forget_failed(model, but=release.number)
+        self._set(model, aspired=release)
+        places = {slot: Place(model, slot, release.number) for slot, _ in slots_of(release)}
+        try:
+            loaded = load_release(release, self._loaded(model), self._bundles, self.journal)
+            if not is_cached:
+                self._cache.hold(held, loaded.bundles, self._keys, replacing=loaded.fetched)
+            serving = self._assembled(held, loaded)
+        except Exception as error:
+            complaint = _complaint(error, release)
+            failed_slot = error.slot if isinstance(error, SlotError) else None
+            for slot, stands in slots_of(release):
+                is_cause = failed_slot in {None, slot}
+                said = complaint if is_cause else f"its release is refused because the {failed_slot} failed"
+                self.journal.enter(places[slot], stands.bundle_digest, "failed", said)
+            self._set(model, failure=failed_again(held.digest, status.failure, time.monotonic()))
+            self._refuse(model, self._fault(model, complaint))
+            return
+        self._swap(model, serving)
+
+    def _swap(self, model: str, serving: Serving) -> None:
+        replaced = self._models.get(model)
+        self._models = MappingProxyType({**self._models, model: serving})
+        self._set(model, error=None, failure=None)
+        for deployed in serving.deployed:
+            self.journal.enter(_place(model, deployed), deployed.bundle_digest, "serving")
+        for deployed in replaced.deployed if replaced else ():
+            place = _place(model, deployed)
+            self.journal.enter(place, deployed.bundle_digest, "retiring")
+            self._retiring.append(_Retiring(place, deployed.model, weakref.ref(deployed)))
+        logger.info("%s: release %d answers, bundle %s", model, serving.release_number, serving.champion.bundle_digest)
+        if replaced is not None:
+            self._prune()
+
+    def _prune(self) -> None:
+        try:
+            self._cache.prune({each.bundle_digest for other in self._models.values() for each in other.deployed})
+        except OSError as error:
+            logger.warning("the cache keeps bundles that nobody needs: %s", error)
+
+    def _assembled(self, held: Held, loaded: LoadedRelease) -> Serving:
+        """The slots of a release; each reader passes over the features that only another slot of it knows."""
+        names = frozenset(name for model in loaded.models.values() for name in _names(model))
+        deployed = {
+            slot: Deployed(
+                slot,
+                model,
+                held.release.number,
+                self._readers.reader(model.bundle.deciding.features, names - _names(model)),
             )
-        return Champion(load_model(bundle), held, RequestReader(bundle.deciding.features))
+            for slot, model in loaded.models.items()
+        }
+        return Serving(held, deployed["champion"], deployed.get("canary"), deployed.get("shadow"))
 
-    def _verified(self, bundle_digest: str) -> Bundle:
-        cached = self._cache.bundle(bundle_digest)
-        if cached is not None:
-            try:
-                return verify_bundle(bundle_digest, cached, self._keys)
-            except ContractError as error:
-                logger.warning("the cached bundle does not hold, reading the store's: %s", error)
-        bundle = verify_bundle(bundle_digest, self._source.bundle(bundle_digest), self._keys)
-        self._cache.keep(bundle_digest, bundle.files)
-        return bundle
+    def _held(self) -> dict[str, Held]:
+        """What no lower number and no other history may replace: what serves, or what was held before a restart."""
+        return self._restored | {model: serving.held for model, serving in self._models.items()}
 
-    def _set(self, model: str, status: Status) -> None:
-        self._statuses = {**self._statuses, model: status}
+    def _loaded(self, model: str) -> dict[str, LoadedModel]:
+        """The models of the serving release by the digest of their bundle, to be used again."""
+        serving = self._models.get(model)
+        return {each.bundle_digest: each.model for each in serving.deployed} if serving else {}
 
-    def _set_error(self, model: str, error: Exception, failure: Failure | None) -> None:
-        before = self._statuses.get(model, Status("new", dt.datetime.now(dt.UTC)))
-        champion = self._champions.get(model)
+    def _free_retired(self) -> None:
+        """Let go of what no request holds any more: its memory is freed on this thread and not on the event loop."""
+        gone = [each.place for each in self._retiring if each.deployed() is None]
+        self._retiring = [each for each in self._retiring if each.place not in gone]
+        if gone:
+            self.journal.forget(*gone)
+
+    def _forget_failed(self, model: str, but: int | None = None) -> None:
+        failed = self.journal.of_model(model, "failed")
+        self.journal.forget(*(last.place for last in failed if last.release_number != but))
+
+    def _fault(self, model: str, complaint: str) -> str:
+        """A complaint together with what answers in spite of it."""
+        serving = self._models.get(model)
+        return f"{complaint}; {f'release {serving.release_number} serves on' if serving else 'nothing serves'}"
+
+    def _refuse(self, model: str, fault: str) -> None:
         self.load_failures += 1
-        self._set(model, moved(before, "error", error=str(error), failure=failure))
-        logger.error(
-            "%s: refused, %s: %s",
-            model,
-            f"release {champion.release_number} goes on" if champion else "none answers",
-            error,
-        )
+        self._set(model, error=fault)
+        logger.error("%s: refused: %s", model, fault)
+
+    def _set(self, model: str, **changes: object) -> None:
+        before = self._statuses.get(model, Status())
+        changed = dataclasses.replace(before, changed_at=dt.datetime.now(dt.UTC), **changes)  # type: ignore[arg-type]
+        self._statuses = MappingProxyType({**self._statuses, model: changed})
+
+
+class _Readers:
+    """Readers by what they read: a swap between bundles with the same features goes on with one decoder."""
+
+    def __init__(self) -> None:
+        self._readers: dict[tuple[tuple[Feature, ...], frozenset[str]], RequestReader] = {}
+
+    def reader(self, schema: Sequence[Feature], also_allowed: frozenset[str]) -> RequestReader:
+        key = (tuple(schema), also_allowed)
+        # Taken out and put back at the end, so that the first one is the one that was asked for least lately.
+        reader = self._readers.pop(key, None) or RequestReader(key[0], also_allowed=also_allowed)
+        self._readers[key] = reader
+        if len(self._readers) > _READERS_KEPT:
+            del self._readers[next(iter(self._readers))]
+        return reader
+
+
+def _names(model: LoadedModel) -> frozenset[str]:
+    return frozenset(feature.name for feature in model.bundle.deciding.features)
+
+
+def _place(model: str, deployed: Deployed) -> Place:
+    return Place(model, deployed.slot, deployed.release_number)
+
+
+def _complaint(error: Exception, release: Release) -> str:
+    """What an operator is told; of an error that nobody foresaw only its kind, since its text may hold anything."""
+    where = f"release {release.number}"
+    if isinstance(error, SlotError):
+        return str(error)
+    if isinstance(error, ContractError):
+        return f"{error} - at {where}"
+    if isinstance(error, OSError):
+        said = error.strerror or type(error).__name__
+        return f"Expected a cache that can be written to, got: {said}; free some room for it - at {where}"
+    logger.error("loading %s failed:\n%s", where, "".join(traceback.format_tb(error.__traceback__)))
+    return f"Expected a release that loads, got {type(error).__name__}; the server's log says where - at {where}"

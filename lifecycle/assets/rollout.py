@@ -40,6 +40,7 @@ def release_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
             champion=Champion(champion.bundle_digest, date_of(champion.as_of)) if champion else None,
             is_frozen=freeze is not None and freeze.is_frozen,
             is_requested_by_person=False,
+            canary_bundle=history[-1].canary.bundle_digest if history and history[-1].canary else None,
         )
         decision = decide_promotion(state, spec.promotion, GATES)
         if isinstance(decision, Refusal) and not decision.is_settled:

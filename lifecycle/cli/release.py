@@ -1,4 +1,4 @@
-"""Commands for what is released: promote, roll back, freeze, look, and replay a decision."""
+"""Commands for what is released: promote, try beside, roll back, freeze, look, and replay a decision."""
 
 import getpass
 import json
@@ -9,16 +9,18 @@ import typer
 if TYPE_CHECKING:
     from lifecycle.publishing.release_store import ReleaseStore
     from lifecycle.publishing.replay import Replay
-    from serving.contract import Freeze, Release
+    from serving.contract import Freeze, Release, SlotRelease
 
 Reason = Annotated[str, typer.Option(help="Why, for whoever reads the history.")]
 Model = Annotated[str, typer.Argument(help="The model's name.")]
+BundleDigest = Annotated[str, typer.Argument(help="Digest of a sealed bundle.")]
+After = Annotated[int | None, typer.Option(help="Refuse if another release than this one stands.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the root command."""
-    for command in (releases, promote, rollback, freeze, unfreeze, replay):
+    for command in (releases, promote, canary, end_canary, shadow, end_shadow, rollback, freeze, unfreeze, replay):
         app.command()(command)
 
 
@@ -34,13 +36,8 @@ def releases(model: Model, *, as_json: AsJson = False) -> None:
     _print_history(model, history, store.freeze_state())
 
 
-def promote(
-    model: Model,
-    bundle_digest: Annotated[str, typer.Argument(help="Digest of a sealed bundle.")],
-    reason: Reason,
-    after: Annotated[int | None, typer.Option(help="Refuse if another release than this one stands.")] = None,
-) -> None:
-    """Make a bundle the champion by hand; only one that verifies, its golden rows included."""
+def promote(model: Model, bundle_digest: BundleDigest, reason: Reason, after: After = None) -> None:
+    """Make a bundle the champion by hand; only one that verifies. Ends its canary."""
     store = _store()
     release = store.publish(
         model, bundle_digest, by=getpass.getuser(), reason=reason, after=after, is_withdrawn_allowed=True
@@ -48,12 +45,39 @@ def promote(
     _say(release)
 
 
-def rollback(
+def canary(
     model: Model,
+    bundle_digest: BundleDigest,
     reason: Reason,
-    standing: Annotated[int | None, typer.Option(help="Refuse if another release than this one stands.")] = None,
+    percent: Annotated[float, typer.Option(help="Share of the entities that it answers, 0 to 100.")],
+    salt: Annotated[str | None, typer.Option(help="Chooses the entities; drawn at random if not given.")] = None,
+    after: After = None,
 ) -> None:
-    """Bring back the champion before, as a new release; possible under a freeze, too."""
+    """Let a bundle answer a share of the entities beside the champion, or change the share of the one that does."""
+    release = _store().put_canary(
+        model, bundle_digest, percent=percent, salt=salt, by=getpass.getuser(), reason=reason, after=after,
+        is_withdrawn_allowed=True,
+    )  # fmt: skip
+    _say(release)
+
+
+def end_canary(model: Model, reason: Reason, after: After = None) -> None:
+    """Let the champion answer everybody again; possible under a freeze, too."""
+    _say(_store().end_canary(model, by=getpass.getuser(), reason=reason, after=after))
+
+
+def shadow(model: Model, bundle_digest: BundleDigest, reason: Reason, after: After = None) -> None:
+    """Let a bundle score copies of the traffic beside the champion; its answers are recorded and not returned."""
+    _say(_store().put_shadow(model, bundle_digest, by=getpass.getuser(), reason=reason, after=after))
+
+
+def end_shadow(model: Model, reason: Reason, after: After = None) -> None:
+    """Stop scoring copies of the traffic; possible under a freeze, too."""
+    _say(_store().end_shadow(model, by=getpass.getuser(), reason=reason, after=after))
+
+
+def rollback(model: Model, reason: Reason, standing: After = None) -> None:
+    """Bring back the champion before, alone, as a new release; possible under a freeze, too."""
     _say(_store().rollback(model, by=getpass.getuser(), reason=reason, standing=standing))
 
 
@@ -100,9 +124,12 @@ def _store() -> "ReleaseStore":
 
 def _say(release: "Release") -> None:
     restored = f", as release {release.restores} had it" if release.restores is not None else ""
+    canary, shadow = release.canary, release.shadow
+    beside = f"; canary {canary.bundle_digest} {_share(canary)}" if canary else ""
+    beside += f"; shadow {shadow.bundle_digest}" if shadow else ""
     typer.echo(
         f"{release.model}: release {release.number} stands, champion {release.champion.bundle_digest} "
-        f"(as of {release.champion.as_of}){restored}."
+        f"(as of {release.champion.as_of}){restored}{beside}."
     )
 
 
@@ -113,17 +140,36 @@ def _print_history(model: str, history: "tuple[Release, ...]", switch: "Freeze |
 
     console = Console()
     table = Table(title=f"Releases of {model}")
-    for column in ("number", "champion", "as of", "kind", "released at (UTC)", "by", "reason"):
+    for column in ("number", "champion", "as of", "canary", "shadow", "kind", "released at (UTC)", "by", "reason"):
         table.add_column(column)
-    for release in history:
-        kind = "promotion" if release.restores is None else f"rollback to {release.restores}"
+    for previous, release in zip((None, *history), history, strict=False):
+        slots = (release.champion.bundle_digest[:16], release.champion.as_of, *_beside(release))
         released_at = f"{release.released_at:%Y-%m-%d %H:%M:%S}"
-        digest = release.champion.bundle_digest[:16]
-        row = (str(release.number), digest, release.champion.as_of, kind, released_at, release.released_by)
+        row = (str(release.number), *slots, kind_of(previous, release), released_at, release.released_by)
         table.add_row(*row, escape(release.reason))
     console.print(table)
     if switch is not None and switch.is_frozen:
         console.print(f"[yellow]Promotion is frozen[/] by {switch.changed_by}: {escape(switch.reason)}")
+
+
+def kind_of(previous: "Release | None", release: "Release") -> str:
+    """What a release did, in a word or two, seen from the one before."""
+    if release.restores is not None:
+        return f"rollback to {release.restores}"
+    if previous is None or previous.champion.bundle_digest != release.champion.bundle_digest:
+        return "promotion"
+    slot = "canary" if previous.canary != release.canary else "shadow"
+    return f"{slot} ended" if getattr(release, slot) is None else slot
+
+
+def _beside(release: "Release") -> tuple[str, str]:
+    canary, shadow = release.canary, release.shadow
+    share = f"{canary.bundle_digest[:16]} {_share(canary)}" if canary else "-"
+    return share, shadow.bundle_digest[:16] if shadow else "-"
+
+
+def _share(canary: "SlotRelease") -> str:
+    return "without a share" if canary.percent is None else f"{canary.percent:g} %"
 
 
 def _print_replay(result: "Replay") -> None:

@@ -36,6 +36,8 @@ class PromotionState:
     champion: Champion | None
     is_frozen: bool
     is_requested_by_person: bool
+    canary_bundle: str | None = None
+    """Digest of the bundle that answers a share of the traffic, if one does."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def decide_promotion(state: PromotionState, spec: PromotionSpec, gates: Sequence
     """Release a version that passed every gate, is newer than the champion and may be promoted now.
 
     A person may promote where the mode is manual; no one passes a freeze, a failed gate, or an older ``as_of`` (going
-    back is a rollback, another command).
+    back is a rollback, another command). While a canary is being tried, only a person promotes, and only its bundle.
 
     Parameters
     ----------
@@ -94,6 +96,10 @@ def _refusal(state: PromotionState, spec: PromotionSpec, gates: Sequence[str]) -
         return unproven
     if state.is_frozen:
         return "promotion is frozen"
+    if state.canary_bundle is not None and not (
+        state.is_requested_by_person and state.canary_bundle == version.bundle_digest
+    ):
+        return "a canary is being tried: a person promotes it with `lifecycle promote`, or ends it first"
     if champion is not None and version.as_of <= champion.as_of:
         return f"its as_of {version.as_of} is not newer than the champion's {champion.as_of}"
     if spec.mode == "manual" and not state.is_requested_by_person:

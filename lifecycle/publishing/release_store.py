@@ -10,25 +10,38 @@ calling again then comes to the same end, since promoting what stands changes no
 
 import datetime as dt
 import re
+import secrets
 from pathlib import Path
+from typing import Literal
+
+import msgspec
 
 from lifecycle.errors import LifecycleError
 from lifecycle.publishing.bundles import verified_bundle
+from lifecycle.publishing.freeze_switch import FreezeSwitch
 from lifecycle.publishing.keys import Keys
 from lifecycle.publishing.linked import remove_abandoned, write_new
-from serving.contract import (
-    SCHEMA_VERSION,
-    ContractError,
-    Freeze,
-    Release,
-    SignedRelease,
-    SlotRelease,
-    encode,
+from lifecycle.publishing.release_history import (
+    Standing,
+    beside_champion,
+    canary_salt,
+    is_more_exposed,
+    refuse_if_withdrawn,
+    shadow_after_promotion,
+    standing_champions,
+    was_rolled_back,
+    withdrawn_bundles,
 )
-from serving.releases import file_name, open_envelope, read_chain, read_releases
+from lifecycle.publishing.sealing import sealed
+from serving.contract import SCHEMA_VERSION, ContractError, Freeze, Release, SlotName, SlotRelease
+from serving.releases import file_name, read_chain, read_releases
+from serving.slot_policy import share_complaint, slots_fault
 
 _MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _NO_RELEASE = 0
+_SALT_BYTES = 16
+
+_Chain = list[tuple[Release, str]]
 
 
 class ReleaseStore:
@@ -45,6 +58,7 @@ class ReleaseStore:
     def __init__(self, root: Path, keys: Keys) -> None:
         self.root = root
         self._keys = keys
+        self._switch = FreezeSwitch(root, keys)
 
     def history(self, model: str) -> tuple[Release, ...]:
         """Every release of a model, oldest first; empty where there is none.
@@ -73,7 +87,10 @@ class ReleaseStore:
         is_withdrawn_allowed: bool = False,
         ledger_head: str | None = None,
     ) -> Release:
-        """Make a bundle the champion, as the next release; what stands already is returned unchanged.
+        """Make a bundle the champion, as the next release; a champion that stands already is returned unchanged.
+
+        Promoting the canary's bundle ends the canary; while it stands, any other bundle is refused. A shadow goes on
+        beside the new champion, unless it is the new champion.
 
         Parameters
         ----------
@@ -93,10 +110,10 @@ class ReleaseStore:
         Raises
         ------
         LifecycleError
-            If promotion is frozen, the bundle is missing, does not verify, is another model's or was withdrawn, or
-            another release won; the message names its number.
+            If promotion is frozen, the bundle is missing, does not verify, is another model's or was withdrawn,
+            another bundle's canary stands, or another release won; the message names its number.
         """
-        self._refuse_if_frozen(model)
+        self._switch.refuse_if_frozen(model)
         chain = self._chain(model)
         history = tuple(release for release, _ in chain)
         if history and history[-1].champion.bundle_digest == bundle_digest:
@@ -104,13 +121,116 @@ class ReleaseStore:
             return history[-1]
         self._refuse_if_overtaken(model, history, after)
         if not is_withdrawn_allowed:
-            _refuse_if_withdrawn(model, history, bundle_digest)
-        champion = self._verified_champion(model, bundle_digest)
-        self._refuse_if_frozen(model)
-        return self._append(model, chain, champion, by=by, reason=reason, ledger_head=ledger_head)
+            refuse_if_withdrawn(model, history, bundle_digest)
+        shadow = shadow_after_promotion(model, _standing(history), bundle_digest)
+        champion = self._verified(model, bundle_digest)
+        self._verify_beside(model, shadow, "shadow")
+        self._switch.refuse_if_frozen(model)
+        return self._append(
+            model, chain, Standing(champion, None, shadow), by=by, reason=reason, ledger_head=ledger_head
+        )
+
+    def put_canary(
+        self,
+        model: str,
+        bundle_digest: str,
+        *,
+        percent: float,
+        by: str,
+        reason: str,
+        salt: str | None = None,
+        after: int | None = None,
+        is_withdrawn_allowed: bool = False,
+    ) -> Release:
+        """Let a bundle answer a share of the entities beside the champion, as the next release.
+
+        The same canary again is returned unchanged; another percent of it is a new release under the same salt, so
+        that raising it only adds entities. A canary that stands is replaced by another bundle's.
+
+        Parameters
+        ----------
+        percent
+            Share of the entities, in [0, 100].
+        salt
+            Chooses the entities, 1 to 64 bytes; drawn at random for another bundle if not given.
+        by, reason, after, is_withdrawn_allowed
+            As for `publish`.
+
+        Raises
+        ------
+        LifecycleError
+            If there is no champion, or the bundle is the champion's; if the percent or the salt is out of bounds; and
+            as `publish` does. A smaller percent of the canary that stands takes risk away, and is possible under a
+            freeze.
+        """
+        chain = self._chain(model)
+        history = tuple(release for release, _ in chain)
+        standing = beside_champion(model, _standing(history), bundle_digest, "canary")
+        chosen = canary_salt(standing, bundle_digest, salt, secrets.token_hex(_SALT_BYTES))
+        complaint = share_complaint(percent, chosen)
+        if complaint is not None:
+            raise LifecycleError(f"{complaint} - at the canary of {model}")
+        wanted = SlotRelease(bundle_digest=bundle_digest, as_of="", percent=float(percent), salt=chosen)
+        if _is_same(wanted, standing.canary):
+            self._tidy(model, history[-1].number)
+            return history[-1]
+        self._refuse_if_overtaken(model, history, after)
+        is_more = is_more_exposed(standing, wanted)
+        if is_more:
+            self._switch.refuse_if_frozen(model)
+        if is_more and not is_withdrawn_allowed:
+            refuse_if_withdrawn(model, history, bundle_digest)
+        verified = self._verified(model, bundle_digest)
+        self._verify_beside(model, standing.shadow, "shadow")
+        canary = msgspec.structs.replace(wanted, as_of=verified.as_of)
+        if is_more:
+            self._switch.refuse_if_frozen(model)
+        return self._append(model, chain, standing._replace(canary=canary), by=by, reason=reason)
+
+    def put_shadow(self, model: str, bundle_digest: str, *, by: str, reason: str, after: int | None = None) -> Release:
+        """Let a bundle score copies of the traffic beside the champion, as the next release.
+
+        It answers nobody, so that a bundle which was rolled back may be watched here. The same shadow again is
+        returned unchanged; a shadow that stands is replaced.
+
+        Raises
+        ------
+        LifecycleError
+            If there is no champion, or the bundle is the champion's; if promotion is frozen, the bundle is missing,
+            does not verify or is another model's, or another release won.
+        """
+        chain = self._chain(model)
+        history = tuple(release for release, _ in chain)
+        standing = beside_champion(model, _standing(history), bundle_digest, "shadow")
+        if standing.shadow is not None and standing.shadow.bundle_digest == bundle_digest:
+            self._tidy(model, history[-1].number)
+            return history[-1]
+        self._refuse_if_overtaken(model, history, after)
+        self._switch.refuse_if_frozen(model)
+        shadow = self._verified(model, bundle_digest)
+        self._verify_beside(model, standing.canary, "canary")
+        self._switch.refuse_if_frozen(model)
+        return self._append(model, chain, standing._replace(shadow=shadow), by=by, reason=reason)
+
+    def end_canary(self, model: str, *, by: str, reason: str, after: int | None = None) -> Release:
+        """Let the champion answer everybody again, as the next release; what stands if there is no canary.
+
+        Possible under a freeze, and whatever has become of the bundles. The bundle is withdrawn: only a person brings
+        it back.
+
+        Raises
+        ------
+        LifecycleError
+            If there is no release, or another release won.
+        """
+        return self._end(model, "canary", by=by, reason=reason, after=after)
+
+    def end_shadow(self, model: str, *, by: str, reason: str, after: int | None = None) -> Release:
+        """Stop scoring copies, as the next release; what stands if there is no shadow. Raises as `end_canary`."""
+        return self._end(model, "shadow", by=by, reason=reason, after=after)
 
     def rollback(self, model: str, *, by: str, reason: str, standing: int | None = None) -> Release:
-        """Bring back the champion before the one that stands, as a new release.
+        """Bring back the champion before the one that stands, as a new release without canary and shadow.
 
         Rolling back twice goes back twice: a rollback withdraws the champion it leaves, and the champion before is
         sought among those that were not withdrawn. It stays possible while promotion is frozen: a freeze is there to
@@ -130,31 +250,33 @@ class ReleaseStore:
         """
         chain = self._chain(model)
         history = tuple(release for release, _ in chain)
-        if standing is not None and _was_rolled_back(history, standing):
+        if standing is not None and was_rolled_back(history, standing):
             self._tidy(model, history[-1].number)
             return history[-1]
         self._refuse_if_overtaken(model, history, standing)
         champions = standing_champions(history)
         if len(champions) < 2:
+            has_canary = bool(history) and history[-1].canary is not None
+            instead = f"end the canary with `lifecycle end-canary {model}`, or " if has_canary else ""
             raise LifecycleError(
                 f"Expected a champion of {model} before the one that stands, found none among {len(history)} releases; "
-                "stop scoring at the risk engine instead"
+                f"{instead}stop scoring at the risk engine instead"
             )
         before = champions[-2]
-        champion = self._verified_champion(model, before.champion.bundle_digest)
-        return self._append(model, chain, champion, by=by, reason=reason, restores=before.number)
+        champion = self._verified(model, before.champion.bundle_digest)
+        return self._append(model, chain, Standing(champion), by=by, reason=reason, restores=before.number)
 
     def withdrawn(self, model: str) -> frozenset[str]:
-        """Digests of the bundles that a rollback took away and nobody brought back; raises as `history`."""
+        """Digests of the bundles that answered, were taken away and not brought back; raises as `history`."""
         return withdrawn_bundles(self.history(model))
 
     def freeze(self, *, by: str, reason: str) -> Freeze:
         """Stop all promotion, of every model, until `unfreeze`; raises `LifecycleError` if it is frozen already."""
-        return self._turn(is_frozen=True, by=by, reason=reason)
+        return self._switch.turn(is_frozen=True, by=by, reason=reason)
 
     def unfreeze(self, *, by: str, reason: str) -> Freeze:
         """Allow promotion again; raises `LifecycleError` if it is not frozen."""
-        return self._turn(is_frozen=False, by=by, reason=reason)
+        return self._switch.turn(is_frozen=False, by=by, reason=reason)
 
     def freeze_state(self) -> Freeze | None:
         """The last turn of the switch, ``None`` if it was never turned.
@@ -162,18 +284,11 @@ class ReleaseStore:
         Raises
         ------
         LifecycleError
-            If it cannot be read or its signature does not hold: a switch that cannot be read must not read as off.
+            If it cannot be read or its signature does not hold.
         """
-        numbers = sorted(int(path.stem) for path in (self.root / "freezes").glob("[0-9]*.json"))
-        if not numbers:
-            return None
-        path = self.root / "freezes" / file_name(numbers[-1])
-        try:
-            return open_envelope(path.read_bytes(), Freeze, self._keys.public_keys, f"{path}")
-        except ContractError as error:
-            raise LifecycleError(str(error)) from error
+        return self._switch.state()
 
-    def _chain(self, model: str) -> list[tuple[Release, str]]:
+    def _chain(self, model: str) -> _Chain:
         if not _MODEL_NAME.fullmatch(model):
             raise LifecycleError("Expected a model's name: lower-case letters, digits and underscores")
         try:
@@ -182,7 +297,22 @@ class ReleaseStore:
         except ContractError as error:
             raise LifecycleError(str(error)) from error
 
-    def _verified_champion(self, model: str, bundle_digest: str) -> SlotRelease:
+    def _end(
+        self, model: str, slot: Literal["canary", "shadow"], *, by: str, reason: str, after: int | None
+    ) -> Release:
+        chain = self._chain(model)
+        history = tuple(release for release, _ in chain)
+        standing = _standing(history)
+        if standing is None:
+            raise LifecycleError(f"Expected a release of {model}, found none - at the end of its {slot}")
+        if getattr(standing, slot) is None:
+            self._tidy(model, history[-1].number)
+            return history[-1]
+        self._refuse_if_overtaken(model, history, after)
+        left = standing._replace(canary=None) if slot == "canary" else standing._replace(shadow=None)
+        return self._append(model, chain, left, by=by, reason=reason)
+
+    def _verified(self, model: str, bundle_digest: str) -> SlotRelease:
         bundle = verified_bundle(self.root, bundle_digest, self._keys.public_keys)
         if bundle.manifest.model != model:
             raise LifecycleError(
@@ -190,11 +320,20 @@ class ReleaseStore:
             )
         return SlotRelease(bundle_digest=bundle_digest, as_of=bundle.manifest.lineage.as_of)
 
+    def _verify_beside(self, model: str, stands: SlotRelease | None, slot: SlotName) -> None:
+        """Check what goes on beside: servers refuse a release as a whole if a bundle of it does not hold."""
+        if stands is None:
+            return
+        try:
+            self._verified(model, stands.bundle_digest)
+        except LifecycleError as error:
+            raise LifecycleError(f"{error}; end the {slot} first with `lifecycle end-{slot} {model}`") from error
+
     def _append(
         self,
         model: str,
-        chain: list[tuple[Release, str]],
-        champion: SlotRelease,
+        chain: _Chain,
+        standing: Standing,
         *,
         by: str,
         reason: str,
@@ -207,15 +346,20 @@ class ReleaseStore:
             model=model,
             number=number,
             predecessor=chain[-1][1] if chain else None,
-            champion=champion,
+            champion=standing.champion,
+            canary=standing.canary,
+            shadow=standing.shadow,
             restores=restores,
             ledger_head=ledger_head,
             released_at=dt.datetime.now(dt.UTC),
             released_by=by,
             reason=reason,
         )
+        fault = slots_fault(release)
+        if fault is not None:
+            raise LifecycleError(fault)
         folder = self.root / "releases" / model
-        if not write_new(folder / file_name(number), self._sealed(release), "release"):
+        if not write_new(folder / file_name(number), sealed(release, self._keys), "release"):
             raise LifecycleError(
                 f"Expected number {number} of {model} to be free, but another promotion won it: release {number} "
                 f"stands; look at it with `lifecycle releases {model}` before you promote again"
@@ -227,37 +371,6 @@ class ReleaseStore:
         """Remove what dead writers of numbers up to `number` left behind: nobody can win those any more."""
         remove_abandoned(self.root / "releases" / model, {file_name(old) for old in range(1, number + 1)})
 
-    def _sealed(self, document: Release | Freeze) -> bytes:
-        payload = encode(document)
-        signed = self._keys.signing_key.sign(payload)
-        return encode(SignedRelease(payload=payload.decode(), key_id=signed.key_id, signature=signed.signature))
-
-    def _turn(self, *, is_frozen: bool, by: str, reason: str) -> Freeze:
-        state = self.freeze_state()
-        if (state is not None and state.is_frozen) == is_frozen:
-            raise LifecycleError(
-                f"Expected promotion to be {'allowed' if is_frozen else 'frozen'}, {_described(state)}"
-            )
-        freeze = Freeze(
-            schema_version=SCHEMA_VERSION,
-            number=state.number + 1 if state else 1,
-            is_frozen=is_frozen,
-            changed_at=dt.datetime.now(dt.UTC),
-            changed_by=by,
-            reason=reason,
-        )
-        if not write_new(self.root / "freezes" / file_name(freeze.number), self._sealed(freeze), "freeze"):
-            raise LifecycleError("Expected to turn the switch alone, but somebody else turned it at the same moment")
-        return freeze
-
-    def _refuse_if_frozen(self, model: str) -> None:
-        state = self.freeze_state()
-        if state is not None and state.is_frozen:
-            raise LifecycleError(
-                f"Expected promotion to be allowed, {_described(state)}; `lifecycle unfreeze` allows it again "
-                f"- at the promotion of {model}"
-            )
-
     def _refuse_if_overtaken(self, model: str, history: tuple[Release, ...], after: int | None) -> None:
         standing = history[-1].number if history else _NO_RELEASE
         if after is not None and standing != after:
@@ -267,45 +380,10 @@ class ReleaseStore:
             )
 
 
-def standing_champions(history: tuple[Release, ...]) -> list[Release]:
-    """The releases a rollback can go back through, oldest first; the last one is the champion's own.
-
-    A promotion goes on top. A rollback takes away everything above the release it restores.
-    """
-    champions: list[Release] = []
-    for release in history:
-        if release.restores is None:
-            champions.append(release)
-            continue
-        while champions and champions[-1].number != release.restores:
-            champions.pop()
-    return champions
+def _standing(history: tuple[Release, ...]) -> Standing | None:
+    return Standing.of(history[-1]) if history else None
 
 
-def withdrawn_bundles(history: tuple[Release, ...]) -> frozenset[str]:
-    """Digests of the bundles that were champion, were rolled back, and were not promoted again since."""
-    withdrawn: set[str] = set()
-    for previous, release in zip((None, *history), history, strict=False):
-        if release.restores is not None and previous is not None:
-            withdrawn.add(previous.champion.bundle_digest)
-        withdrawn.discard(release.champion.bundle_digest)
-    return frozenset(withdrawn)
-
-
-def _was_rolled_back(history: tuple[Release, ...], number: int) -> bool:
-    return bool(history) and history[-1].number == number + 1 and history[-1].restores is not None
-
-
-def _refuse_if_withdrawn(model: str, history: tuple[Release, ...], bundle_digest: str) -> None:
-    if bundle_digest in withdrawn_bundles(history):
-        raise LifecycleError(
-            f"Expected a bundle that was not rolled back, got {bundle_digest}; a person may bring it back with "
-            f"`lifecycle promote {model} {bundle_digest}`"
-        )
-
-
-def _described(state: Freeze | None) -> str:
-    if state is None:
-        return "but the switch was never turned"
-    turned = "froze" if state.is_frozen else "unfroze"
-    return f"but {state.changed_by} {turned} it at {state.changed_at:%Y-%m-%d %H:%M} UTC: {state.reason}"
+def _is_same(wanted: SlotRelease, stands: SlotRelease | None) -> bool:
+    """Whether a canary is wanted that stands already; its bundle says the `as_of`."""
+    return stands is not None and msgspec.structs.replace(wanted, as_of=stands.as_of) == stands

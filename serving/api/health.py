@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from serving.api.errors import RETRY_AFTER_SECONDS, JsonResponse
+from serving.api.models import state_of
 from serving.decision_log import DecisionLog
 from serving.slots import Slots
 
@@ -21,7 +22,7 @@ def health_routes(slots: Slots, log: DecisionLog, required_models: Sequence[str]
         return JsonResponse(b'{"status":"ok"}')
 
     async def readyz(_request: Request) -> Response:
-        complaints = not_ready(required_models, slots.champions.keys(), log.failure)
+        complaints = not_ready(required_models, slots.models.keys(), log.failure)
         body = {"ready": not complaints, "complaints": complaints} | details(slots, log)
         headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if complaints else None
         return JsonResponse(msgspec.json.encode(body), 503 if complaints else 200, headers)
@@ -33,7 +34,7 @@ def not_ready(required_models: Sequence[str], loaded: "set[str] | Any", log_fail
     """Why the server should get no traffic; empty if it should.
 
     Without required models one loaded model is enough: a second one that cannot be loaded must not take the first one
-    down. A refused newer release is no reason either, since the last good model answers.
+    down. A refused newer release is no reason either, since the last good one answers.
     """
     complaints = [] if log_failure is None else [f"the decision log cannot be written: {log_failure}"]
     missing = [model for model in required_models if model not in loaded]
@@ -46,20 +47,22 @@ def not_ready(required_models: Sequence[str], loaded: "set[str] | Any", log_fail
 
 def details(slots: Slots, log: DecisionLog) -> dict[str, Any]:
     """How the parts stand, also those that do not decide about readiness."""
-    champions = slots.champions
     return {
-        "models": {
-            model: {
-                "state": status.state,
-                "release_number": champions[model].release_number if model in champions else None,
-                "aspired_release_number": status.aspired_number,
-                "error": status.error,
-            }
-            for model, status in sorted(slots.statuses.items())
-        },
+        "models": {model: _model_details(slots, model) for model in sorted(slots.statuses)},
         "store": {
             "error": slots.poll_failure,
             "seconds_since_read": None if slots.polled_at is None else round(time.monotonic() - slots.polled_at, 1),
         },
         "decision_log": {"error": log.failure, "lag_seconds": round(log.lag_seconds, 3)},
+    }
+
+
+def _model_details(slots: Slots, model: str) -> dict[str, Any]:
+    status, serving = slots.statuses[model], slots.models.get(model)
+    return {
+        "state": state_of(serving, status.error),
+        "release_number": serving.release_number if serving else None,
+        "aspired_release_number": status.aspired_number,
+        "error": status.error,
+        "slots": {each.slot: each.bundle_digest for each in serving.deployed} if serving else {},
     }

@@ -156,7 +156,7 @@ def test_any_json_is_answered_and_nothing_of_it_repeated(client: InProcessClient
 
 def test_what_answers_is_listed_with_an_example_that_works(client: InProcessClient) -> None:
     [listed] = client.get("/v1/models").json()["models"]
-    assert (listed["model"], listed["state"], listed["release_number"]) == (MODEL, "ready", 1)
+    assert (listed["model"], listed["state"], listed["release_number"]) == (MODEL, "serving", 1)
     described = client.get(f"/v1/models/{MODEL}").json()
     assert [feature["name"] for feature in described["features"]] == ["amount", "is_night", "kind", "mean_amount_7d"]
     assert client.post(described["score_path"], json=described["example"]).status_code == 200

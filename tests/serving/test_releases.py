@@ -120,10 +120,12 @@ def test_a_release_of_another_model_or_number_is_refused(store: SmallStore) -> N
     assert "Expected release 2 of card_fraud, got release 1" in str(polled(store))
 
 
-def test_a_slot_that_this_version_does_not_serve_is_refused_and_not_left_out(store: SmallStore) -> None:
+def test_slots_that_cannot_be_served_are_refused_and_not_left_out(store: SmallStore) -> None:
     store.publish(1)
     resign(store, 1, shadow=SlotRelease(bundle_digest="0" * 64, as_of="2026-01-01"))
-    assert "['shadow'] too, which this version does not serve" in str(polled(store))
+    assert newest(store).release.shadow is not None
+    resign(store, 1, canary=SlotRelease(bundle_digest="0" * 64, as_of="2026-01-01", salt="s"))
+    assert "Expected a percent from 0 to 100, got none" in str(polled(store))
 
 
 def test_released_at_is_utc(store: SmallStore) -> None:

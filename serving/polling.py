@@ -1,0 +1,63 @@
+"""The one thread that polls the release store, and loads and verifies what is new beside the traffic."""
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from serving.slots import Slots
+
+logger = logging.getLogger(__name__)
+
+LOADING_SWITCH_SECONDS: Final = 0.0002
+"""How long the loading thread may hold the interpreter while the event loop waits for it; Python's own 5 ms would be
+several times a decision's latency. Only while something is polled or loaded, since switching costs."""
+
+
+class Polling:
+    """Polls every `poll_seconds` on a thread of its own until it is stopped; whatever fails, the next turn comes."""
+
+    def __init__(self, slots: Slots, poll_seconds: float) -> None:
+        self._slots = slots
+        self._poll_seconds = poll_seconds
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="releases", daemon=True)
+
+    def start(self) -> None:
+        """Begin; the first poll comes after `poll_seconds`."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the poll that is under way; blocks until then."""
+        self._is_over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._is_over.wait(self._poll_seconds):
+            try:
+                with switching_often():
+                    self._slots.advance()
+            except Exception:
+                # `Slots` refuses whatever a load raises; this is a fault of ours, and serving goes on all the same.
+                logger.exception("polling the release store failed, what is held serves on")
+                self._slots.poll_failure = "polling failed; the server's log says where"
+
+
+@contextmanager
+def switching_often() -> Iterator[None]:
+    """Let the other threads run soon, while this one works."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, LOADING_SWITCH_SECONDS))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def lower_priority(niceness: int = 10) -> None:
+    """Let the calling thread run behind the others of this process; only Linux knows priorities of threads."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)

@@ -1,0 +1,75 @@
+import time
+
+from serving.app import create_app
+from serving.contract import SlotRelease, digest
+from tests.serving.in_process import InProcessClient
+from tests.serving.slot_steps import canary, shadow
+from tests.serving.small_models import MODEL, SmallStore, score_request
+from tests.serving.test_api import URL, logged, settings_of
+from tests.serving.test_releases import release_path, resign
+
+
+def test_the_slots_are_listed_with_their_bundles_states_and_shares(store: SmallStore) -> None:
+    champion = store.publish(1).champion.bundle_digest
+    tried, watched = canary(store, 2, 12.5), shadow(store, 3)
+    with InProcessClient(create_app(settings_of(store))) as client:
+        [listed] = client.get("/v1/models").json()["models"]
+        described = client.get(f"/v1/models/{MODEL}").json()
+        ready = client.get("/readyz").json()
+    assert [
+        (slot["slot"], slot["state"], slot["bundle_digest"], slot["as_of"], slot["percent"]) for slot in listed["slots"]
+    ] == [
+        ("canary", "serving", tried, "2026-01-02", 12.5),
+        ("champion", "serving", champion, "2026-01-01", None),
+        ("shadow", "serving", watched, "2026-01-03", None),
+    ]
+    assert (listed["release_number"], listed["aspired_release_number"], listed["error"]) == (3, 3, None)
+    assert [event["state"] for event in listed["transitions"] if event["slot"] == "shadow"] == [
+        *("new", "verifying", "warming", "ready", "serving")
+    ]
+    release = store.releases.history(MODEL)[-1]
+    assert release.canary is not None
+    assert str(release.canary.salt) not in f"{listed}{described}{ready}", "it would say who is routed where"
+    assert described["slots"] == listed["slots"]
+    assert described["other_schemas"] == {}
+    assert ready["models"][MODEL]["slots"] == {"champion": champion, "canary": tried, "shadow": watched}
+
+
+def test_a_refused_release_is_listed_beside_what_serves_and_the_server_stays_ready(store: SmallStore) -> None:
+    champion = store.publish(1).champion.bundle_digest
+    with InProcessClient(create_app(settings_of(store, poll_seconds=0.02))) as client:
+        # Signed by somebody who has the key; written in two steps, and neither can be served.
+        content = release_path(store, 1).read_bytes()
+        release_path(store, 2).write_bytes(content)
+        resign(
+            store,
+            2,
+            number=2,
+            predecessor=digest(content),
+            canary=SlotRelease(bundle_digest="0" * 64, as_of="2026-01-02", percent=5.0, salt="s"),
+        )
+        waited_until = time.monotonic() + 20
+        while "`lifecycle end-canary card_fraud`" not in client.get("/v1/models").text:
+            assert time.monotonic() < waited_until
+            time.sleep(0.02)
+        [listed] = client.get("/v1/models").json()["models"]
+        assert client.get("/readyz").status_code == 200
+        assert client.post(URL, json=score_request()).json()["release_number"] == 1
+    assert (listed["state"], listed["release_number"], listed["aspired_release_number"]) == ("failed", 1, 2)
+    assert listed["error"].endswith("; release 1 serves on")
+    assert [(slot["slot"], slot["release_number"], slot["state"], slot["percent"]) for slot in listed["slots"]] == [
+        ("champion", 1, "serving", None),
+        ("canary", 2, "failed", 5.0),
+        ("champion", 2, "failed", None),
+    ]
+    assert listed["bundle_digest"] == champion
+
+
+def test_a_canarys_answer_and_record_say_who_decided(store: SmallStore) -> None:
+    store.publish(1)
+    tried = canary(store, 2, 100)
+    with InProcessClient(create_app(settings_of(store))) as client:
+        answer = client.post(URL, json=score_request()).json()
+    [record] = logged(store)
+    assert (answer["slot"], answer["bundle_digest"], answer["release_number"]) == ("canary", tried, 2)
+    assert (record.slot, record.bundle_digest, record.release_number) == ("canary", tried, 2)
