@@ -179,11 +179,13 @@ class DecisionLog:
         content = line_of(records[0]) if len(records) == 1 else b"".join(map(line_of, records))
         with self._lock:
             if self._failure is not None or self._obstruction is not None:
-                return self._not_recorded(len(records))
+                self._not_recorded(len(records))
+                return None
             if self._is_flushing and (
                 len(self._commit) >= self._max_pending or self._commit.lag_seconds() > self._stall_seconds
             ):
-                return self._not_recorded(len(records))
+                self._not_recorded(len(records))
+                return None
             segment = self._segment
             try:
                 if segment is None:
@@ -191,7 +193,8 @@ class DecisionLog:
                 segment.append(content, records)
             except OSError as error:
                 self._give_up(error)
-                return self._not_recorded(len(records))
+                self._not_recorded(len(records))
+                return None
             if segment.size >= self._segment_bytes:
                 self._end_segment()
             if self._is_flushing:
@@ -220,6 +223,7 @@ class DecisionLog:
         return None
 
     def _not_recorded(self, records: int) -> None:
+        """Raises the refusal, if it is one."""
         refusal = self._lost(records)
         if refusal is not None:
             raise refusal

@@ -62,7 +62,7 @@ def line_of(record: LogRecord) -> bytes:
     >>> import datetime as dt
     >>> now = dt.datetime(2026, 1, 31, tzinfo=dt.UTC)
     >>> line_of(RejectionRecord(schema_version=1, rejected_at=now, kind="Overloaded", status=429))[-22:]
-    b'1,"crc32":"a29b0a07"}\n'
+    b'1,"crc32":"7f036b6b"}\n'
     """
     body = _encode(record)[:-1]
     return b'%b,"crc32":"%08x"}\n' % (body, zlib.crc32(body))

@@ -117,13 +117,18 @@ def _verify_folder(folder: Path, directory: Path, tally: _Tally) -> None:
     _verify_chain(folder, directory, contents, seals, tally)
     known = segments.keys() | contents.keys()
     oldest, newest_seal = min(segments, default=0), max(contents, default=0)
-    for number in range(1, max(known, default=0) + 1):
+    # A log that was begun before there were seals may have lost its oldest segments then; the first seal vouches for
+    # what came since, by naming no predecessor.
+    for number in range(min(known, default=1), max(known, default=0) + 1):
         path = folder / segment_name(number)
         name = path.relative_to(directory).as_posix()
         if number in segments:
             if number not in contents and number < newest_seal:
                 tally.damage(name, "its seal is missing, though a later segment is sealed")
-            _verify_segment(path, name, seals.get(number), number in contents, tally)
+            try:
+                _verify_segment(path, name, seals.get(number), number in contents, tally)
+            except FileNotFoundError:  # deleted by the shipper since it was listed
+                tally.retired += 1
         elif number in contents and number < (oldest or number + 1):
             tally.retired += 1
         else:
@@ -158,9 +163,9 @@ def _verify_chain(
 
 
 def _verify_segment(path: Path, name: str, seal: Seal | None, is_sealed: bool, tally: _Tally) -> None:
+    records, size, unfinished = _verify_lines(path, name, tally)
     tally.segments += 1
     tally.sealed += is_sealed
-    records, size, unfinished = _verify_lines(path, name, tally)
     tally.records += records
     tally.bytes += size
     if unfinished and is_sealed:
