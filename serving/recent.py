@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from serving.contract import DecisionName, DecisionRecord, SlotName
+from serving.contract import DecisionName, DecisionRecord, Reason, SlotName
 from serving.errors import DecisionConflictError
 
 RECENT_DECISIONS: Final = 50_000
@@ -28,6 +28,7 @@ class ScoreResponse(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     score: float
     margin: float
     decision: DecisionName
+    reasons: tuple[Reason, ...] | None = None
 
 
 class _Entry:

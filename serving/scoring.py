@@ -2,17 +2,31 @@
 
 import datetime as dt
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
 
 from serving.contract import DECISION_RECORD_VERSION, DecisionRecord
 from serving.decision_log import DecisionLog
-from serving.errors import ScoringFailedError
+from serving.errors import InvalidRequestError, ScoringFailedError
 from serving.lightgbm_library import ScoringError
 from serving.metrics import Metrics
-from serving.recent import RecentDecisions, answer_of
+from serving.recent import RecentDecisions, ScoreResponse, answer_of
 from serving.score_request import ScoreRequest
 from serving.security import pseudonym
 from serving.slots import Champion, Slots
+
+
+class RequestContext(NamedTuple):
+    """What a request brings beside its body; times are on the clock of `time.perf_counter`, in seconds."""
+
+    caller: str | None
+    trace_id: str | None
+    arrived_at: float
+    deadline: float | None
+    is_explained: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +63,25 @@ class Scoring:
             self.metrics.repeated()
             return earlier
         return await self._recorded(record)
+
+    async def decide(
+        self, model: str, requests: Sequence[Mapping[str, Any]], context: RequestContext
+    ) -> list[ScoreResponse]:
+        """The answers to requests that another protocol has decoded: all of them are valid, or none is decided."""
+        champion = self.slots.champion(model)
+        answers = []
+        for request in [self._valid(champion, request, index) for index, request in enumerate(requests)]:
+            record = self._decided(champion, request, context.arrived_at)
+            answer = await self.recent.earlier_answer(record)
+            answers.append(await self._recorded(record) if answer is None else answer)
+        return [msgspec.json.decode(answer, type=ScoreResponse) for answer in answers]
+
+    def _valid(self, champion: Champion, request: Mapping[str, Any], index: int) -> ScoreRequest:
+        try:
+            return champion.reader.read(msgspec.json.encode(request))
+        except InvalidRequestError as error:
+            place = (error.path or "$").removeprefix("$")
+            raise InvalidRequestError(error.message, f"$.requests[{index}]{place}") from None
 
     async def _recorded(self, record: DecisionRecord) -> bytes:
         answer = None

@@ -27,6 +27,10 @@ class ServingSettings(BaseSettings):
     """0 takes any free port; the first log line says which."""
     poll_seconds: Annotated[float, Field(gt=0)] = 2.0
     max_body_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024
+    max_batch: Annotated[int, Field(ge=1, le=10_000)] = 256
+    """Most decisions in one request."""
+    mlflow_model: str | None = None
+    """Model behind MLflow's ``/invocations``; needed only where several are served."""
     recent_decisions: Annotated[int, Field(ge=0)] = 50_000
     """How many answers are remembered for repeated decision ids."""
     segment_bytes: Annotated[int, Field(ge=4096)] = 64 * 1024 * 1024

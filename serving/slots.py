@@ -56,6 +56,15 @@ class Champion:
 
 
 @dataclass(frozen=True, slots=True)
+class Serving:
+    """Everything one model serves with."""
+
+    champion: Champion
+    canary: Champion | None = None
+    shadow: Champion | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """A release that could not be loaded; `retry_at` is on the monotonic clock, in seconds."""
 
@@ -141,6 +150,15 @@ class Slots:
     def retired(self) -> list["Retired"]:
         """What the last poll replaced; its memory goes with the next one."""
         return self._retired
+
+    @property
+    def models(self) -> dict[str, Serving]:
+        """What serves, by model."""
+        return {model: Serving(champion) for model, champion in self._champions.items()}
+
+    def serving(self, model: str) -> Serving:
+        """What the model serves with; raises as `champion`."""
+        return Serving(self.champion(model))
 
     def champion(self, model: str) -> Champion:
         """The model that answers.
