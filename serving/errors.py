@@ -23,12 +23,20 @@ class UnknownModelError(RequestError):
     """No release names this model."""
 
 
+class ReleaseNotInForceError(RequestError):
+    """The request asks for a release that is not the one in force."""
+
+
 class ModelNotReadyError(RequestError):
     """The model is released, but no bundle of it could be loaded yet."""
 
 
 class InvalidRequestError(RequestError):
     """The body is not what the model's schema asks for."""
+
+
+class UnsupportedMediaTypeError(RequestError):
+    """The body is of a kind that the route does not read."""
 
 
 class BodyTooLargeError(RequestError):

@@ -13,15 +13,19 @@ from serving.errors import (
     InvalidRequestError,
     LogUnavailableError,
     ModelNotReadyError,
+    ReleaseNotInForceError,
     RequestError,
     ScoringFailedError,
     UnknownModelError,
+    UnsupportedMediaTypeError,
 )
 
 STATUSES: Final[dict[type[RequestError], int]] = {
+    ReleaseNotInForceError: 404,
     UnknownModelError: 404,
     DecisionConflictError: 409,
     BodyTooLargeError: 413,
+    UnsupportedMediaTypeError: 415,
     InvalidRequestError: 422,
     ScoringFailedError: 500,
     LogUnavailableError: 503,
