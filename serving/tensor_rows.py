@@ -1,5 +1,6 @@
 """What tensors mean to a model: one tensor a feature and one a key of the envelope; answers as tensors."""
 
+import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +40,7 @@ OUTPUTS: Final = {
 }
 """Outputs and their datatypes; an element of `reasons` is JSON: a list, or null."""
 
-_IN_ROWS: Final = re.compile(r"\$\.requests\[([0-9]+)\]\.(?:features\.)?([^.\[\]]+)")
+_IN_ROWS: Final = re.compile(r"\$\.requests\[([0-9]+)\](?:\.(?:features\.)?([^.\[\]]+))?")
 
 
 def known_features(schemas: Iterable[Sequence[Feature]]) -> dict[str, Feature]:
@@ -73,21 +74,24 @@ def rows_of(request: InferRequest, features: Mapping[str, Feature]) -> list[dict
     columns = {
         tensor.name: _checked(tensor, features, f"$.inputs[{index}]") for index, tensor in enumerate(request.tensors)
     }
-    envelope = {name: columns.pop(name) for name in ENVELOPE}
+    envelopes = zip(*(columns.pop(name) for name in ENVELOPE), strict=True)
+    # Without a feature zip would end at once: as many empty ones as there are rows.
+    features_of_rows = zip(*columns.values(), strict=True) if columns else itertools.repeat(())
     return [
-        {name: values[row] for name, values in envelope.items()}
-        | {"features": {name: values[row] for name, values in columns.items()}}
-        for row in range(len(envelope[ENVELOPE[0]]))
+        dict(zip(ENVELOPE, envelope, strict=True)) | {"features": dict(zip(columns, values, strict=True))}
+        for envelope, values in zip(envelopes, features_of_rows, strict=False)
     ]
 
 
 def in_tensor_terms(error: InvalidRequestError, tensors: Sequence[Tensor]) -> InvalidRequestError:
-    """`error` with the path of the tensor's element instead of the row's key."""
-    place = _IN_ROWS.fullmatch(error.path or "")
-    names = [tensor.name for tensor in tensors]
-    if place is None or place[2] not in names:
+    """`error` with the path of the tensor's element instead of the row's key, or of all if a row is wrong."""
+    place = _IN_ROWS.match(error.path or "")
+    if place is None:
         return error
-    return InvalidRequestError(error.message, f"$.inputs[{names.index(place[2])}].data[{place[1]}]")
+    names = [tensor.name for tensor in tensors]
+    is_found = place[2] in names
+    path = f"$.inputs[{names.index(place[2])}].data[{place[1]}]" if is_found else "$.inputs"
+    return InvalidRequestError(error.message, path)
 
 
 def check_wanted(wanted: Sequence[Wanted]) -> None:
@@ -120,7 +124,19 @@ def _checked(tensor: Tensor, features: Mapping[str, Feature], path: str) -> list
     accepted = DATATYPES_FOR[feature.dtype]
     if tensor.datatype not in accepted:
         raise InvalidRequestError(f"Expected one of the datatypes {list(accepted)}", f"{path}.datatype")
+    if _is_plain(tensor.values, feature.dtype):
+        return tensor.values
     return [_value(value, feature, f"{path}.data[{row}]") for row, value in enumerate(tensor.values)]
+
+
+def _is_plain(values: list[Any], dtype: FeatureDtype) -> bool:
+    """Whether values are what a feature takes without a second look: the way of nearly all columns."""
+    kinds = set(map(type, values))
+    if kinds == {str}:
+        return True
+    if kinds == {float}:
+        return dtype == "float" and all(map(math.isfinite, values))
+    return kinds == {int} and min(values) >= -LARGEST_INTEGER and max(values) <= LARGEST_INTEGER
 
 
 def _value(value: Scalar, feature: Feature, path: str) -> Scalar:

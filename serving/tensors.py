@@ -5,9 +5,10 @@ the order of the tensors, little endian, each element of BYTES after its length 
 what their datatype can hold, as they would be in binary: 0.1 in an FP32 tensor is the FP32 next to 0.1.
 """
 
+import math
 import struct
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, NamedTuple, TypeGuard
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -26,6 +27,9 @@ _LAYOUTS: Final[dict[str, "np.dtype[Any]"]] = {
     **{name: np.dtype(name.lower()).newbyteorder("<") for name in INTEGERS},
     **{name: np.dtype(name.lower().replace("fp", "float")).newbyteorder("<") for name in FLOATS},
 }
+_BOUNDS: Final = {name: (int(np.iinfo(_LAYOUTS[name]).min), int(np.iinfo(_LAYOUTS[name]).max)) for name in INTEGERS}
+_KINDS: Final[dict[str, type]] = {BOOL: bool, BYTES: str}
+_NUMBERS: Final[set[type]] = {int, float}
 _LENGTH: Final = struct.Struct("<I")
 _LONGEST_HEADER_DIGITS: Final = 10
 
@@ -230,42 +234,41 @@ def _flat(tensor: _Input, rows: int, path: str) -> list[Scalar]:
 
 
 def _from_json(datatype: str, values: list[Scalar], path: str) -> list[Scalar]:
-    for index, value in enumerate(values):
-        if value is not None and not _is_of(datatype, value):
-            raise InvalidRequestError(f"Expected elements of {datatype}", f"{path}.data[{index}]")
+    if not _fits(datatype, values):
+        # At least one of them does not, or is missing: look at each.
+        for index, value in enumerate(values):
+            if value is not None and not _fits(datatype, [value]):
+                raise InvalidRequestError(f"Expected elements of {datatype}", f"{path}.data[{index}]")
     return _narrowed(datatype, values, path) if datatype in FLOATS else values
 
 
-def _is_of(datatype: str, value: Scalar) -> bool:
-    if datatype == BYTES:
-        return type(value) is str
-    if datatype == BOOL:
-        return type(value) is bool
+def _fits(datatype: str, values: list[Any]) -> bool:
+    """Whether all values, of which there is one, are of the JSON type and within the bounds of a datatype."""
+    kinds = set(map(type, values))
     if datatype in FLOATS:
-        return _is_number(value)
-    bounds = np.iinfo(_LAYOUTS[datatype])
-    return type(value) is int and int(bounds.min) <= value <= int(bounds.max)
+        return kinds <= _NUMBERS
+    if kinds != {_KINDS.get(datatype, int)}:
+        return False
+    if datatype not in _BOUNDS:
+        return True
+    lowest, highest = _BOUNDS[datatype]
+    return lowest <= min(values) and max(values) <= highest
 
 
-def _is_number(value: Scalar) -> TypeGuard[int | float]:
-    return type(value) is int or type(value) is float
-
-
-def _narrowed(datatype: str, values: list[Scalar], path: str) -> list[Scalar]:
-    narrowed: list[Scalar] = []
-    for index, value in enumerate(values):
-        if not _is_number(value):
-            narrowed.append(None)
-            continue
-        try:
-            with np.errstate(over="ignore"):
-                number = float(_LAYOUTS[datatype].type(float(value)))
-        except OverflowError:
-            number = np.inf
-        if not np.isfinite(number):
-            raise InvalidRequestError(f"Expected numbers within the range of {datatype}", f"{path}.data[{index}]")
-        narrowed.append(number)
-    return narrowed
+def _narrowed(datatype: str, values: list[Any], path: str) -> list[Scalar]:
+    if datatype == "FP64" and set(map(type, values)) == {float}:
+        return values
+    try:
+        with np.errstate(over="ignore"):
+            numbers = np.array([math.nan if value is None else float(value) for value in values])
+            narrowed = numbers.astype(_LAYOUTS[datatype]).astype(np.float64)
+    except OverflowError:
+        raise InvalidRequestError(f"Expected numbers within the range of {datatype}", f"{path}.data") from None
+    beyond = np.isinf(narrowed)
+    if beyond.any():
+        place = f"{path}.data[{int(beyond.argmax())}]"
+        raise InvalidRequestError(f"Expected numbers within the range of {datatype}", place)
+    return [None if value is None else number for value, number in zip(values, narrowed.tolist(), strict=True)]
 
 
 def _from_binary(datatype: str, content: bytes, rows: int, path: str) -> list[Scalar]:

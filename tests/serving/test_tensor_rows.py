@@ -51,6 +51,10 @@ def test_a_row_is_a_score_request() -> None:
     ]
 
 
+def test_a_request_without_features_is_left_for_the_model_to_refuse() -> None:
+    assert [each["features"] for each in rows()] == [{}]
+
+
 def test_everything_of_the_envelope_that_is_missing_is_named() -> None:
     request = InferRequest(None, (ENVELOPE[1], ENVELOPE[3]), (), is_binary=False, is_explained=False)
     with pytest.raises(InvalidRequestError) as caught:
@@ -140,8 +144,10 @@ def test_what_any_slot_of_a_release_knows_may_be_sent() -> None:
     [
         ("$.requests[3].features.amount", "$.inputs[1].data[3]"),
         ("$.requests[0].occurred_at", "$.inputs[0].data[0]"),
-        ("$.requests[3].features", "$.requests[3].features"),
-        ("$.requests[3].features.other", "$.requests[3].features.other"),
+        ("$.requests[3].features", "$.inputs"),
+        ("$.requests[3]", "$.inputs"),
+        ("$.requests[3].features.other", "$.inputs"),
+        ("$", "$"),
         (None, None),
     ],
 )
