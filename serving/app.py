@@ -4,22 +4,27 @@ import asyncio
 import contextlib
 import functools
 import logging
+import time
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
 from serving.api.errors import http_error, unexpected_error
-from serving.api.health import health_routes
+from serving.api.health import health_routes, not_ready
 from serving.api.metrics import metrics_routes
+from serving.api.mlflow import mlflow_routes
 from serving.api.models import model_routes
-from serving.api.scores import score_routes
+from serving.api.open_inference import open_inference_routes
+from serving.api.scores import read_body, score_routes
 from serving.cache import Cache
 from serving.decision_log import DecisionLog
+from serving.errors import RequestError
 from serving.metrics import Metrics
 from serving.recent import RecentDecisions
 from serving.releases import DirectoryReader, ReleaseSource
-from serving.scoring import Scoring
+from serving.scoring import RequestContext, Scoring
 from serving.security import read_pseudonym_key, read_public_keys
 from serving.segments import recent_records
 from serving.settings import ServingSettings
@@ -79,10 +84,51 @@ def create_app(settings: ServingSettings) -> FastAPI:
     app.router.routes.extend(model_routes(slots))
     app.router.routes.extend(health_routes(slots, log, settings.required_models))
     app.router.routes.extend(metrics_routes(metrics))
+    _add_protocols(app, settings, scoring, slots, log, metrics)
     app.state.start = start
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, unexpected_error)
     return app
+
+
+def _add_protocols(
+    app: FastAPI, settings: ServingSettings, scoring: Scoring, slots: Slots, log: DecisionLog, metrics: Metrics
+) -> None:
+    def begin(_request: Request, _scope: str) -> RequestContext:
+        return RequestContext(None, None, time.perf_counter(), None, is_explained=False)
+
+    async def read(request: Request, _context: RequestContext) -> bytes:
+        return await read_body(request, settings.max_body_bytes)
+
+    def complaints() -> list[str]:
+        return not_ready(settings.required_models, slots.champions.keys(), log.failure)
+
+    def refused(_request: Request, error: RequestError) -> None:
+        metrics.failed(error.kind)
+
+    app.router.routes.extend(
+        open_inference_routes(
+            scoring,
+            slots,
+            begin,
+            read_body=read,
+            complaints=complaints,
+            max_batch=settings.max_batch,
+            refused=refused,
+        )
+    )
+    app.router.routes.extend(
+        mlflow_routes(
+            scoring,
+            slots,
+            begin,
+            read_body=read,
+            complaints=complaints,
+            max_batch=settings.max_batch,
+            mlflow_model=settings.mlflow_model,
+            refused=refused,
+        )
+    )
 
 
 def _start(settings: ServingSettings, cache: Cache, log: DecisionLog, recent: RecentDecisions, slots: Slots) -> None:
