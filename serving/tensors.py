@@ -246,7 +246,7 @@ def _fits(datatype: str, values: list[Any]) -> bool:
     """Whether all values, of which there is one, are of the JSON type and within the bounds of a datatype."""
     kinds = set(map(type, values))
     if datatype in FLOATS:
-        return kinds <= _NUMBERS
+        return _NUMBERS.issuperset(kinds)
     if kinds != {_KINDS.get(datatype, int)}:
         return False
     if datatype not in _BOUNDS:
