@@ -56,6 +56,7 @@ def test_a_decision_is_the_models_and_is_recorded_before_it_is_answered(
         "score": golden.score,
         "margin": golden.margin,
         "decision": record.decision,
+        "reasons": None,
     }
     assert record.features == tuple(golden.features.values())
     assert (record.margin, record.score) == (golden.margin, golden.score)

@@ -1,0 +1,87 @@
+"""What the routes of foreign protocols are given, and how they refuse; each keeps its own form of an error."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serving.api.errors import JsonResponse, error_response
+from serving.errors import RequestError, UnsupportedMediaTypeError
+from serving.model import LoadedModel
+from serving.recent import ScoreResponse
+from serving.scoring import RequestContext
+
+Begin = Callable[[Request, Literal["score", "read"]], RequestContext]
+"""Admits and authenticates a request for a scope."""
+ReadBody = Callable[[Request, RequestContext], Awaitable[bytes]]
+"""Reads a body up to the longest one and to the deadline."""
+Refused = Callable[[Request, RequestError], None]
+"""Counts and records a request that gets no answer."""
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Deployed(Protocol):
+    """One model in one slot of a release."""
+
+    @property
+    def model(self) -> LoadedModel: ...  # noqa: D102
+    @property
+    def release_number(self) -> int: ...  # noqa: D102
+
+
+class Serving(Protocol):
+    """What one model serves with."""
+
+    @property
+    def champion(self) -> Deployed: ...  # noqa: D102
+    @property
+    def canary(self) -> Deployed | None: ...  # noqa: D102
+    @property
+    def shadow(self) -> Deployed | None: ...  # noqa: D102
+
+
+class Served(Protocol):
+    """The models of this server; `serving` raises `UnknownModelError` and `ModelNotReadyError`."""
+
+    @property
+    def models(self) -> Mapping[str, Serving]: ...  # noqa: D102
+    def serving(self, model: str) -> Serving: ...  # noqa: D102
+
+
+class Decides(Protocol):
+    """The scorer: all of the requests are decided and recorded, or none."""
+
+    async def decide(  # noqa: D102
+        self, model: str, requests: Sequence[Mapping[str, Any]], context: RequestContext
+    ) -> list[ScoreResponse]: ...
+
+
+def refuse_silently(_request: Request, _error: RequestError) -> None:
+    """Count and record nothing."""
+
+
+def guarded(endpoint: Endpoint, body_of: Callable[[RequestError], bytes], refused: Refused) -> Endpoint:
+    """`endpoint`, its domain errors answered with the status of the one table and a body of the protocol's form."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except RequestError as error:
+            refused(request, error)
+            usual = error_response(error)
+            headers = {name: value for name, value in usual.headers.items() if not name.startswith("content-")}
+            return JsonResponse(body_of(error), usual.status_code, headers)
+
+    return answer
+
+
+def described(error: RequestError) -> str:
+    """An error in one line, with its place."""
+    return error.message if error.path is None else f"{error.message} - at `{error.path}`"
+
+
+def refuse_encoded(request: Request) -> None:
+    """Raise `UnsupportedMediaTypeError` if the body is compressed: it could unpack to any size."""
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMediaTypeError("Expected a body that is not compressed")

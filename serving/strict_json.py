@@ -1,0 +1,58 @@
+"""JSON of a declared type, and faults that never repeat what was sent."""
+
+import re
+from typing import Final, TypeVar
+
+import msgspec
+
+from serving.errors import InvalidRequestError
+
+Document = TypeVar("Document")
+Scalar = None | bool | int | float | str
+"""What a cell of a table or an element of a tensor may be in JSON."""
+
+# What msgspec says that holds nothing of the input: types, keys and bounds of the declared type, positions.
+_HARMLESS: Final = re.compile(
+    r"Expected `[a-z| ]+`, got `[a-z]+`"
+    r"|Expected `[a-z]+` (?:<|>)=? -?[0-9.e+-]+"
+    r"|Expected `(?:str|array)` of length (?:<|>)= [0-9]+"
+    r"|Object missing required field `[a-z_]+`"
+    r"|Number out of range"
+    r"|JSON is malformed: [a-z0-9 ,'-]+ \(byte [0-9]+\)"
+)
+_MALFORMED_AT: Final = re.compile(r"JSON is malformed: invalid character \(byte ([0-9]+)\)")
+
+
+def decoded(decoder: "msgspec.json.Decoder[Document]", body: bytes) -> Document:
+    """`body` as what `decoder` declares.
+
+    Raises
+    ------
+    InvalidRequestError
+        If it is no JSON, lacks or has an extra key, or a value has another type.
+
+    Examples
+    --------
+    >>> decoded(msgspec.json.Decoder(list[int]), b"[1, NaN]")
+    Traceback (most recent call last):
+    serving.errors.InvalidRequestError: Expected JSON, which has no NaN or Infinity (a missing value is null)
+    """
+    try:
+        return decoder.decode(body)
+    except UnicodeDecodeError:
+        raise InvalidRequestError("Expected UTF-8", "$") from None
+    except msgspec.DecodeError as error:
+        raise _fault(str(error), body) from None
+
+
+def _fault(said: str, body: bytes) -> InvalidRequestError:
+    complaint, _, rest = said.partition(" - at `")
+    path = rest.removesuffix("`") or "$"
+    if complaint.startswith("Object contains unknown field"):
+        return InvalidRequestError("Expected only the keys that the protocol names, got another one", path)
+    if complaint.startswith("Input data was truncated"):
+        return InvalidRequestError("Expected a whole JSON document, got one that is cut off", path)
+    malformed = _MALFORMED_AT.fullmatch(complaint)
+    if malformed and body[int(malformed[1]) :].lstrip(b"-")[:1] in {b"N", b"I"}:
+        return InvalidRequestError("Expected JSON, which has no NaN or Infinity (a missing value is null)", path)
+    return InvalidRequestError(complaint if _HARMLESS.fullmatch(complaint) else "Expected a valid request", path)
