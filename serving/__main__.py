@@ -49,7 +49,7 @@ def main() -> None:
         settings = ServingSettings()
         if workers.is_worker():
             workers.end_with_supervisor()
-            _serve(workers.worker_settings(settings), workers.worker_socket())
+            _serve(settings, workers.worker_socket(), workers.worker_index())
             return
         _check_binding(settings)
         bound = bound_socket(settings.host, settings.port)
@@ -64,11 +64,11 @@ def main() -> None:
         sys.exit(f"Error: {error}")
 
 
-def _serve(settings: ServingSettings, bound: socket.socket) -> None:
+def _serve(settings: ServingSettings, bound: socket.socket, worker: int | None = None) -> None:
     from serving.app import create_app
     from serving.http_protocol import ServingProtocol, ServingServer
 
-    app = create_app(settings)
+    app = create_app(settings, worker)
     config = uvicorn.Config(
         app,
         access_log=False,
@@ -84,7 +84,7 @@ def _serve(settings: ServingSettings, bound: socket.socket) -> None:
         **_tls(settings),
     )
     app.state.start()
-    if not workers.is_worker():
+    if worker is None:
         _say_address(settings, bound)
     # What is there now stays: looking through it again and again would hold up requests for milliseconds.
     gc.collect()
@@ -97,7 +97,7 @@ def _serve(settings: ServingSettings, bound: socket.socket) -> None:
 
 
 def _tls(settings: ServingSettings) -> dict[str, typing.Any]:
-    """uvicorn's settings for HTTPS.
+    """What uvicorn needs for HTTPS.
 
     Raises
     ------

@@ -56,6 +56,8 @@ class Admission:
         Requests in flight when another one arrives, from which on it is refused.
     timeout_seconds
         Longest time from arrival to answer.
+    in_flight
+        Requests in flight now, the one that asks included; needed only where the server does not stamp arrivals.
     clock
         Seconds on the clock that arrivals are stamped with; tests give another one.
     """
@@ -66,14 +68,14 @@ class Admission:
         *,
         max_in_flight: int,
         timeout_seconds: float,
+        in_flight: Callable[[], int],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._clock = clock
         self._keys = keys
         self._max_in_flight = max_in_flight
         self._timeout_seconds = timeout_seconds
-        self.in_flight = 0
-        """Requests in flight now, counted up and down by whoever answers them."""
+        self._in_flight = in_flight
 
     def admit(self, scope: Any, needed: Scope) -> RequestContext:
         """The context of a request that may go on.
@@ -85,7 +87,7 @@ class Admission:
         """
         arrival = scope.get(ARRIVAL)
         now = self._clock()
-        arrived_at, before = (now, self.in_flight - 1) if arrival is None else arrival
+        arrived_at, before = (now, self._in_flight() - 1) if arrival is None else arrival
         if before >= self._max_in_flight:
             raise OverloadedError(f"Expected fewer than {self._max_in_flight} requests in flight")
         headers = _read_headers(scope["headers"])

@@ -23,7 +23,7 @@ from serving.api.openapi import openapi_document
 from serving.api.operations import operation_routes
 from serving.api.scores import ScoreRoutes, respond, target
 from serving.api_keys import Scope
-from serving.errors import OverloadedError, RequestError
+from serving.errors import RequestError
 from serving.parts import Parts
 from serving.settings import ServingSettings
 
@@ -59,11 +59,11 @@ class ServingApp(FastAPI):
                 return
         # The routes of foreign protocols admit by themselves, since each has its own form of an error.
         is_counted = needed == "score"
-        self.parts.admission.in_flight += is_counted
+        self.parts.metrics.in_flight += is_counted
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self.parts.admission.in_flight -= is_counted
+            self.parts.metrics.in_flight -= is_counted
 
 
 def needed_scope(method: str, path: str) -> Scope | None:
@@ -76,24 +76,24 @@ def needed_scope(method: str, path: str) -> Scope | None:
     """
     if path in OPEN_PATHS or (method == "GET" and path.startswith("/v2/models/") and path.endswith("/ready")):
         return None
-    if method == "GET" or method == "HEAD":
+    if method in {"GET", "HEAD"}:
         return "read"
     if path == "/invocations" or (path.startswith("/v2/models/") and path.endswith("/infer")):
         return "score"
     return "operate"
 
 
-def create_app(settings: ServingSettings) -> ServingApp:
+def create_app(settings: ServingSettings, worker: int | None = None) -> ServingApp:
     """The server's application; models are loaded when it starts, before it takes a request.
 
-    ``app.state.start()`` does that ahead of time, once, for whoever wants its errors without a web server around them.
+    `worker` is this process's number where several answer at one address. ``app.state.start()`` does that ahead of time, once, for whoever wants its errors without a web server around them.
 
     Raises
     ------
     ContractError
         If a key cannot be read.
     """
-    parts = Parts(settings)
+    parts = Parts(settings, worker)
     start = functools.cache(parts.start)
 
     @contextlib.asynccontextmanager

@@ -47,6 +47,7 @@ class Families:
         self.requests_shed = counter("requests_shed", "Requests turned away before any work, by reason", "kind")
         self.log_writes = counter("log_writes", "Writes to the decision log, by result", "result")
         self.log_unrecorded = counter("log_unrecorded", "Decisions answered without a record")
+        self.explain_failures = counter("explain_failures", "Decisions without the reasons they should have", "model")
         self.shadow_dropped = counter("shadow_dropped", "Copies that the shadow's full queue did not take", "model")
         self.slot_transitions = counter("slot_transitions", "Changes of a slot's state", "model", "slot", "state")
         self.load_failures = counter("load_failures", "Releases refused")

@@ -3,15 +3,15 @@
 import time
 
 from serving.decision_log import DecisionLog
-from serving.metrics import LogSeen, ModelSeen, SlotSeen, StoreSeen
-from serving.slots import Champion, Slots, Status
+from serving.metrics import LogSeen, ModelSeen, ShippingSeen, SlotSeen, StoreSeen
+from serving.shipping.shipper import Shipper
+from serving.slots import Slots
 
 
 def store_seen(slots: Slots) -> StoreSeen:
     """What the slots say of the release store and of each model."""
-    champions = slots.champions
     return StoreSeen(
-        models={model: _model_seen(status, champions.get(model)) for model, status in slots.statuses.items()},
+        models={model: _model_seen(slots, model) for model in slots.statuses},
         poll_age_seconds=None if slots.polled_at is None else time.monotonic() - slots.polled_at,
         load_failures=slots.load_failures,
     )
@@ -19,12 +19,20 @@ def store_seen(slots: Slots) -> StoreSeen:
 
 def log_seen(log: DecisionLog) -> LogSeen:
     """What the decision log says of itself."""
-    return LogSeen(log.failure, log.lag_seconds)
+    return LogSeen(log.failure, log.lag_seconds, log.writes, log.write_failures, log.unrecorded)
 
 
-def _model_seen(status: Status, champion: Champion | None) -> ModelSeen:
-    if champion is None:
-        return ModelSeen(None, status.state == "error", (SlotSeen("champion", status.state, None, None),))
-    release = champion.held.release
-    slot = SlotSeen("champion", status.state, champion.bundle_digest, release.champion.as_of)
-    return ModelSeen(release.number, status.state == "error", (slot,))
+def shipping_seen(shipper: Shipper) -> ShippingSeen:
+    """How far the log has come on its way elsewhere."""
+    return ShippingSeen(shipper.failure, shipper.lag_bytes, shipper.shipped_records)
+
+
+def _model_seen(slots: Slots, model: str) -> ModelSeen:
+    serving = slots.models.get(model)
+    release = None if serving is None else serving.held.release
+    seen = []
+    for last in slots.journal.of_model(model):
+        stands = getattr(release, last.slot) if release is not None and release.number == last.release_number else None
+        seen.append(SlotSeen(last.slot, last.state, last.bundle_digest, None if stands is None else stands.as_of))
+    number = None if release is None else release.number
+    return ModelSeen(number, slots.statuses[model].error is not None, tuple(seen))

@@ -232,6 +232,10 @@ class Metrics:
         """Count a repeat that was answered from memory."""
         self._families.repeats.inc()
 
+    def explain_failed(self, model: str) -> None:
+        """Count a decision that should have reasons and has none."""
+        self._families.explain_failures.labels(model).inc()
+
     def shadow_dropped(self, model: str) -> None:
         """Count a copy that the shadow's full queue did not take."""
         self._families.shadow_dropped.labels(model).inc()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from serving.bundle import Bundle
-from serving.contract import Bands, ContractError, DecisionName, GoldenRow
+from serving.contract import Bands, ContractError, DecisionName, GoldenRow, Reason
 from serving.encoding import RowEncoder, Value, encode
 from serving.lightgbm_library import ScoringError
 from serving.probability import probability
@@ -25,6 +25,13 @@ class Scored(NamedTuple):
 
 class LoadedModel:
     """A model that scores; built by `load_model`."""
+
+    can_explain = False
+    explain_seconds = 0.0
+
+    def explain(self, values: Sequence[Value]) -> tuple[Reason, ...]:
+        """Replaced when the explainer comes in."""
+        raise ScoringError("none")
 
     def __init__(self, bundle: Bundle, scorer: Scorer) -> None:
         deciding = bundle.deciding

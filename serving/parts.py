@@ -18,10 +18,11 @@ from serving.rejections import Rejections
 from serving.releases import DirectoryReader, ReleaseSource
 from serving.scoring import Scoring
 from serving.security import read_pseudonym_key, read_public_keys
-from serving.segments import recent_records
+from serving.segments import leftover_folders, recent_records, worker_folder
 from serving.settings import ServingSettings
 from serving.shadow import Shadows
-from serving.shipping import shipper_of
+from serving.shipping.destinations import open_sink
+from serving.shipping.shipper import Shipper
 from serving.slots import Slots
 from serving.tracing import tracer
 
@@ -31,18 +32,24 @@ logger = logging.getLogger(__name__)
 class Parts:
     """The parts of one server process, put together and not yet started.
 
+    Parameters
+    ----------
+    worker
+        Number of this process where several answer at one address: it has a log and a cache of its own.
+
     Raises
     ------
     ContractError
         If a key cannot be read, or something is asked for that is not installed.
     """
 
-    def __init__(self, settings: ServingSettings) -> None:
+    def __init__(self, settings: ServingSettings, worker: int | None = None) -> None:
         self.settings = settings
+        number = worker or 0
         keys = read_public_keys(settings.public_key)
         self.metrics = Metrics()
         self.api_keys = ApiKeys(settings.api_keys)
-        self.cache = Cache(settings.cache_dir)
+        self.cache = Cache(settings.cache_dir if worker is None else settings.cache_dir / f"worker-{number}")
         self.slots = Slots(
             ReleaseSource(DirectoryReader(settings.store), keys),
             self.cache,
@@ -50,7 +57,7 @@ class Parts:
             on_transition=lambda change: self.metrics.transition(change.model, change.slot, change.state),
         )
         self.log = DecisionLog(
-            settings.log_dir,
+            worker_folder(settings.log_dir, number, settings.workers),
             durability=settings.log_durability,
             on_failure=settings.log_failure,
             segment_bytes=settings.segment_bytes,
@@ -58,7 +65,7 @@ class Parts:
         )
         self.recent = RecentDecisions(settings.recent_decisions)
         self.shadows = Shadows(self.log, self.metrics, limit=settings.shadow_queue)
-        self.tracer = tracer()
+        self.tracer = tracer(settings.otlp_endpoint, settings.trace_ratio)
         self.scoring = Scoring(
             self.slots,
             self.log,
@@ -71,10 +78,13 @@ class Parts:
             max_batch=settings.max_batch,
         )
         self.admission = Admission(
-            self.api_keys, max_in_flight=settings.max_in_flight, timeout_seconds=settings.request_timeout_seconds
+            self.api_keys,
+            max_in_flight=settings.max_in_flight,
+            timeout_seconds=settings.request_timeout_seconds,
+            in_flight=lambda: self.metrics.in_flight,
         )
         self.rejections = Rejections(self.log)
-        self.shipper = shipper_of(settings, self.log)
+        self.shipper = _shipper_of(settings, self.log, is_first=number == 0)
         self.polling = Polling(self.look, settings.poll_seconds)
         self._background: list[asyncio.Task[None]] = []
 
@@ -94,11 +104,11 @@ class Parts:
             self.recent.remember_record(record)
         self.slots.restore()
         self.slots.advance()
+        shipper = self.shipper
         self.metrics.watch(
             store=lambda: store_seen(self.slots),
             log=lambda: log_seen(self.log),
-            shipping=None if self.shipper is None else lambda: shipping_seen(self.shipper),
-            in_flight=lambda: self.admission.in_flight,
+            shipping=None if shipper is None else lambda: shipping_seen(shipper),
         )
         self.shadows.open()
         self.tracer.start()
@@ -145,3 +155,19 @@ class Parts:
         if self.shipper is not None:
             self.shipper.stop()
         self.tracer.close()
+
+
+def _shipper_of(settings: ServingSettings, log: DecisionLog, *, is_first: bool) -> Shipper | None:
+    """What ships this process's log, and for the first process also the folders that no process writes to any more."""
+    if settings.ship_to is None:
+        return None
+    folders = [log.directory, *(leftover_folders(settings.log_dir, settings.workers) if is_first else ())]
+    return Shipper(
+        settings.log_dir,
+        folders,
+        open_sink(settings.ship_to, settings.kafka_settings),
+        max_unshipped_bytes=settings.max_unshipped_bytes,
+        on_overrun=settings.log_failure,
+        obstruct=log.obstruct,
+        retention_days=settings.ship_retention_days,
+    )

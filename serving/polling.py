@@ -4,11 +4,9 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
-
-from serving.slots import Slots
 
 logger = logging.getLogger(__name__)
 
@@ -18,32 +16,32 @@ several times a decision's latency. Only while something is polled or loaded, si
 
 
 class Polling:
-    """Polls every `poll_seconds` on a thread of its own until it is stopped; whatever fails, the next turn comes."""
+    """Calls `look` every `poll_seconds` on a thread of its own until it is stopped; if one turn fails, the next comes."""
 
-    def __init__(self, slots: Slots, poll_seconds: float) -> None:
-        self._slots = slots
+    def __init__(self, look: Callable[[], None], poll_seconds: float) -> None:
+        self._look = look
         self._poll_seconds = poll_seconds
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="releases", daemon=True)
 
     def start(self) -> None:
-        """Begin; the first poll comes after `poll_seconds`."""
+        """Begin; the first turn comes after `poll_seconds`."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the poll that is under way; blocks until then."""
+        """End after the turn that is under way; blocks until then."""
         self._is_over.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _run(self) -> None:
         while not self._is_over.wait(self._poll_seconds):
             try:
                 with switching_often():
-                    self._slots.advance()
+                    self._look()
             except Exception:
-                # `Slots` refuses whatever a load raises; this is a fault of ours, and serving goes on all the same.
-                logger.exception("polling the release store failed, what is held serves on")
-                self._slots.poll_failure = "polling failed; the server's log says where"
+                # What a load may raise is refused in `Slots`; this is a fault of ours, and serving goes on all the same.
+                logger.exception("looking for a new release failed, what is held serves on")
 
 
 @contextmanager

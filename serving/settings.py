@@ -79,6 +79,14 @@ class ServingSettings(BaseSettings):
     segment_seconds: Annotated[float, Field(gt=0)] = 3600.0
     """A segment of the decision log is sealed when it is older."""
     ship_to: str | None = None
-    """Where the log is shipped: a folder, or ``kafka://host:port[,host:port]/topic``; nowhere without it."""
+    """Where the log is shipped: ``directory:/folder`` or ``kafka:host:9092,host:9092/topic``; nowhere without it."""
+    kafka_settings: Path | None = None
+    """File with more of librdkafka's settings, ``name=value`` a line, for TLS and SASL."""
     max_unshipped_bytes: Annotated[int, Field(ge=1)] | None = None
-    """Decisions are treated as `log_failure` says once this much of the log waits to be shipped; no limit without it."""
+    """Once this much of the log waits to be shipped, `log_failure` says what happens; no limit without it."""
+    ship_retention_days: Annotated[float, Field(gt=0)] | None = None
+    """Segments that were shipped and sealed longer ago are deleted, their seals kept; without it all are kept."""
+    otlp_endpoint: str | None = None
+    """Base URL of a collector that takes OpenTelemetry spans over HTTP; ``OTEL_EXPORTER_OTLP_ENDPOINT`` does as well."""
+    trace_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Which share of the requests without a caller's trace is traced where there is a collector."""

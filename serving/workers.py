@@ -48,10 +48,9 @@ def is_worker() -> bool:
     return INDEX in os.environ
 
 
-def worker_settings(settings: ServingSettings) -> ServingSettings:
-    """The settings of this worker: a log and a cache of its own."""
-    name = f"worker-{int(os.environ[INDEX])}"
-    return settings.model_copy(update={"log_dir": settings.log_dir / name, "cache_dir": settings.cache_dir / name})
+def worker_index() -> int:
+    """Number of this worker, from 0 on."""
+    return int(os.environ[INDEX])
 
 
 def worker_socket() -> socket.socket:

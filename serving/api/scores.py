@@ -31,13 +31,14 @@ class ScoreRoutes:
     def __init__(self, parts: Parts, *, max_body_bytes: int, max_batch_bytes: int) -> None:
         self._parts = parts
         self._admission = parts.admission
+        self._metrics = parts.metrics
         self._scoring = parts.scoring
         self._limits = (max_body_bytes, max_batch_bytes)
 
     async def answer(self, model: str, scope: Any, receive: Any, send: Any, *, is_batch: bool) -> None:
         """Answer one request to either route, whatever happens."""
         context: RequestContext | None = None
-        self._admission.in_flight += 1
+        self._metrics.in_flight += 1
         try:
             context = self._admission.admit(scope, "score")
             body = await read_body(scope, receive, context, self._limits[is_batch])
@@ -48,12 +49,12 @@ class ScoreRoutes:
             await respond(send, status, error_body(error.kind, error.message, error.path), error_headers(status))
         except Exception:
             logger.exception("a request failed")
-            self._parts.metrics.failed("Internal")
+            self._metrics.failed("Internal")
             await respond(send, 500, error_body("Internal", "Expected to answer, but this server failed"))
         else:
             await respond(send, 200, content)
         finally:
-            self._admission.in_flight -= 1
+            self._metrics.in_flight -= 1
 
 
 def target(scope: Any) -> tuple[str, bool] | None:

@@ -20,8 +20,14 @@ NOW = 1000.0
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
-def admission(max_in_flight: int = 4, timeout_seconds: float = 2.0) -> Admission:
-    return Admission(ApiKeys(None), max_in_flight=max_in_flight, timeout_seconds=timeout_seconds, clock=lambda: NOW)
+def admission(max_in_flight: int = 4, timeout_seconds: float = 2.0, in_flight: int = 1) -> Admission:
+    return Admission(
+        ApiKeys(None),
+        max_in_flight=max_in_flight,
+        timeout_seconds=timeout_seconds,
+        in_flight=lambda: in_flight,
+        clock=lambda: NOW,
+    )
 
 
 def scope(before: int = 0, waited_seconds: float = 0.0, **headers: bytes) -> dict[str, Any]:
@@ -63,12 +69,9 @@ def test_who_gets_in(given: dict[str, Any], refusal: type[RequestError] | None) 
 
 
 def test_without_the_protocols_stamp_the_others_in_flight_count() -> None:
-    given = admission(max_in_flight=2)
-    given.in_flight = 2  # this request and one other
-    given.admit({"headers": []}, "score")
-    given.in_flight = 3
+    admission(max_in_flight=2, in_flight=2).admit({"headers": []}, "score")  # this request and one other
     with pytest.raises(OverloadedError, match="Expected fewer than 2 requests in flight"):
-        given.admit({"headers": []}, "score")
+        admission(max_in_flight=2, in_flight=3).admit({"headers": []}, "score")
 
 
 def test_the_context_holds_what_the_headers_say() -> None:
