@@ -252,7 +252,7 @@ def _fits(datatype: str, values: list[Any]) -> bool:
     if datatype not in _BOUNDS:
         return True
     lowest, highest = _BOUNDS[datatype]
-    return lowest <= min(values) and max(values) <= highest
+    return all(lowest <= value <= highest for value in values)
 
 
 def _narrowed(datatype: str, values: list[Any], path: str) -> list[Scalar]:
