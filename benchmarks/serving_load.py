@@ -165,6 +165,11 @@ class ClosedLoop:
         for _ in range(connections):
             await self._connect()
 
+    @property
+    def connections_open(self) -> int:
+        """How many connections the server has not closed."""
+        return self._open
+
     async def stop(self) -> None:
         """End once the requests in flight are answered."""
         self._is_over = True
@@ -212,14 +217,26 @@ class OpenLoop:
     ----------
     connections
         As many as requests may be in flight.
+    is_spinning
+        Whether it looks at the clock at every turn of the event loop, or once a millisecond.
     """
 
-    def __init__(self, port: int, requests: Requests, keep: Keep, *, rate: float, connections: int) -> None:
+    def __init__(
+        self,
+        port: int,
+        requests: Requests,
+        keep: Keep,
+        *,
+        rate: float,
+        connections: int,
+        is_spinning: bool = True,
+    ) -> None:
         self._port = port
         self._requests = requests
         self._keep = keep
         self._rate = rate
         self._connections = connections
+        self._is_spinning = is_spinning
         self._free: list[Connection] = []
         self._waiting: deque[float] = deque()
         self._unanswered = 0
@@ -263,7 +280,7 @@ class OpenLoop:
             self._free = [each for each in self._free if not each._transport.is_closing()]
 
     def _schedule(self, began_at: float, done: int, total: int, sent: "asyncio.Future[None]") -> None:
-        """Send what is due by now, and come back at the loop's next turn."""
+        """Send what is due by now, and come back."""
         due = min(total, int((time.perf_counter() - began_at) * self._rate) + 1)
         for index in range(done, due):
             due_at = began_at + index / self._rate
@@ -271,10 +288,13 @@ class OpenLoop:
                 self._send(self._free.pop(), due_at)
             else:
                 self._waiting.append(due_at)
-        if due < total:
-            asyncio.get_running_loop().call_soon(self._schedule, began_at, due, total, sent)
-        else:
+        loop = asyncio.get_running_loop()
+        if due >= total:
             sent.set_result(None)
+        elif self._is_spinning:
+            loop.call_soon(self._schedule, began_at, due, total, sent)
+        else:
+            loop.call_later(0.001, self._schedule, began_at, due, total, sent)
 
     def _send(self, connection: Connection, due_at: float) -> None:
         self._unanswered += 1

@@ -19,7 +19,8 @@ START_SECONDS = 120.0
 PEERS = ("mlserver", "mlserver, no pool", "mlflow")
 """MLServer as it comes, with its pool of one process, and with the model in the server's own."""
 _REQUIREMENTS = {
-    "mlserver": ["mlserver==1.7.1", "mlserver-lightgbm==1.7.1"],
+    # Its pool asks for an event loop in a way that uvloop 0.22 refuses.
+    "mlserver": ["mlserver==1.7.1", "mlserver-lightgbm==1.7.1", "uvloop<0.22"],
     "mlflow": ["mlflow>=3,<4"],
 }
 _ENVIRONMENT = {"DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1"}
@@ -111,7 +112,7 @@ def start_peer(
             cores=cores,
             folder=logs,
             environment=_ENVIRONMENT | {"PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}"},
-            ready_path="/v2/health/ready" if program == "mlserver" else "/ping",
+            ready_path=f"/v2/models/{BENCHMARK}/ready" if program == "mlserver" else "/ping",
             seconds=START_SECONDS,
         )
     except RuntimeError as error:

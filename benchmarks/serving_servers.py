@@ -77,12 +77,12 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """What it has taken of the processors so far."""
-        fields = [_stat(pid) for pid in self._members()]
+        fields = [_stat(pid) for pid in self.members()]
         return sum(int(each[11]) + int(each[12]) for each in fields if each) / _TICKS
 
-    def footprint(self) -> Footprint:
-        """Memory, open descriptors and threads at this moment."""
-        members = self._members()
+    def footprint(self, of_members: Sequence[int] | None = None) -> Footprint:
+        """Memory, open descriptors and threads at this moment, of some of its processes or of all."""
+        members = self.members() if of_members is None else of_members
         fields = [each for each in map(_stat, members) if each]
         descriptors = 0
         for pid in members:
@@ -114,7 +114,8 @@ class Server:
         """The last lines it wrote."""
         return "\n".join(self.output.read_text(errors="replace").splitlines()[-12:])
 
-    def _members(self) -> list[int]:
+    def members(self) -> list[int]:
+        """The ids of its processes; finding them looks at every process of the machine."""
         group = str(self.process.pid)
         numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
         return [pid for pid in numbers if (fields := _stat(pid)) and fields[2] == group]
