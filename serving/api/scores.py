@@ -17,12 +17,15 @@ def score_routes(scoring: Scoring, metrics: Metrics, max_body_bytes: int) -> lis
 
     async def score(request: Request) -> Response:
         arrived_at = time.perf_counter()
+        metrics.in_flight += 1
         try:
             body = await read_body(request, max_body_bytes)
             response: Response = JsonResponse(await scoring.answer(request.path_params["model"], body, arrived_at))
         except RequestError as error:
             metrics.failed(error.kind)
             response = error_response(error)
+        finally:
+            metrics.in_flight -= 1
         return response
 
     return [Route("/v1/models/{model}/score", score, methods=["POST"])]
