@@ -9,7 +9,7 @@ export UV_DEFAULT_INDEX ?= $(shell $(PYTHON) -m pip config get global.index-url 
 export DO_NOT_TRACK := 1
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q
 
-.PHONY: help setup demo up snowflake-local test lint format types lock benchmarks clean
+.PHONY: help setup demo up snowflake-local test test-services lint format types lock benchmarks clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -36,6 +36,9 @@ snowflake-local: setup ## Start a local endpoint that answers as a Snowflake acc
 
 test: setup ## Run the tests
 	@bash tests/run $(ARGS)
+
+test-services: setup ## Run the tests that need real services, fetched below .services
+	@bash tests/services/run $(ARGS)
 
 lint: setup ## Check format, style and types
 	$(BIN)/ruff format --check .

@@ -1,0 +1,115 @@
+"""A real Prometheus, with the deployed rules, scrapes the real server and answers for it."""
+
+import contextlib
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+from serving.worker_metrics import prepare
+from tests.services.conftest import scraping
+from tests.serving.monitoring_files import dashboard_expressions
+from tests.serving.small_models import MODEL, SmallStore, golden_rows, score_request
+from tests.serving.test_server_process import URL, Server, served
+
+
+def address(server: Server) -> str:
+    return server.client.base_url.netloc.decode()
+
+
+def decide(server: Server, prefix: str, count: int) -> None:
+    for index in range(count):
+        features = golden_rows(1)[index % 8].features
+        answer = server.client.post(URL, json=score_request(f"{prefix}{index}", features=features))
+        assert answer.status_code == 200
+
+
+@contextlib.contextmanager
+def two_workers(store: SmallStore, folder: Path) -> Iterator[tuple[Server, Server]]:
+    """Two server processes that share their metrics, as the workers of one server do."""
+    prepare(folder)
+    shared = {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    with served(store, **shared) as one:
+        apart = {name: str(store.settings.root / f"other_{name}") for name in ("SERVING_LOG_DIR", "SERVING_CACHE_DIR")}
+        with served(store, **shared, **apart) as other:
+            yield one, other
+
+
+def test_prometheus_knows_every_decision_and_the_dashboards_questions(store: SmallStore, tmp_path: Path) -> None:
+    bundle = store.publish(1).champion.bundle_digest
+    with served(store) as server, scraping(tmp_path / "prometheus", [address(server)]) as prometheus:
+        decide(server, "d", 30)
+        assert server.client.post(URL, content=b"{").status_code == 422
+        decisions = f'sum(serving_requests_total{{model="{MODEL}",slot="champion",bundle="{bundle}"}})'
+        prometheus.eventually(lambda: prometheus.values(decisions) == [30])
+        assert prometheus.values(f'serving_request_duration_seconds_count{{bundle="{bundle}"}}') == [30]
+        assert prometheus.values(f'serving_score_bucket{{bundle="{bundle}",le="1.0"}}') == [30]
+        assert prometheus.values('serving_errors_total{kind="InvalidRequest"}') == [1]
+        assert prometheus.values(f'serving_release_number{{model="{MODEL}"}}') == [1]
+        assert prometheus.values('up{job="risk-model-server"}') == [1]
+        expressions = dashboard_expressions(MODEL)
+        assert len(expressions) > 30
+        # A rate needs two scrapes; what is left has nothing to say of a lone champion without a shadow or a fault.
+        speaking = [each for each in expressions if 'shadow"}' not in each and "> 0" not in each]
+        prometheus.eventually(lambda: all(prometheus.values(each) for each in speaking))
+        for expression in expressions:
+            prometheus.values(expression)
+
+
+def test_two_workers_are_one_server_to_prometheus(store: SmallStore, tmp_path: Path) -> None:
+    store.publish(1)
+    with contextlib.ExitStack() as running:
+        one, other = running.enter_context(two_workers(store, tmp_path / "metrics"))
+        prometheus = running.enter_context(scraping(tmp_path / "prometheus", [address(one)]))
+        decide(one, "a", 10)
+        decide(other, "b", 20)
+        prometheus.eventually(lambda: prometheus.values("sum(serving_requests_total)") == [30])
+        assert prometheus.values("serving_workers") == [2]
+        assert prometheus.values("serving_model_loaded") == [1]
+        assert prometheus.values('serving_slot_state{slot="champion",state="ready"}') == [2]
+        prometheus.eventually(lambda: prometheus.firing().keys() <= {"ModelTooOld"})  # the tests' models are
+
+
+def test_a_disk_without_room_wakes_somebody_until_it_has_room_again(store: SmallStore, tmp_path: Path) -> None:
+    store.publish(1)
+    with served(store) as server, scraping(tmp_path / "prometheus", [address(server)]) as prometheus:
+        decide(server, "d", 1)
+        prometheus.eventually(lambda: prometheus.values("serving_log_failing") == [0])
+        prometheus.eventually(lambda: prometheus.firing().keys() <= {"ModelTooOld"})  # the tests' models are
+        _, hard = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (0, hard))
+        assert server.client.post(URL, json=score_request("refused")).status_code == 503
+        prometheus.eventually(lambda: "DecisionLogFailing" in prometheus.firing())
+        alert = prometheus.firing()["DecisionLogFailing"]
+        assert alert["labels"]["severity"] == "page"
+        assert alert["annotations"]["summary"] == f"{address(server)} cannot record decisions"
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        prometheus.eventually(lambda: "DecisionLogFailing" not in prometheus.firing())
+
+
+def test_a_refused_release_and_a_dead_server_are_noticed(store: SmallStore, tmp_path: Path) -> None:
+    store.publish(1)
+    with served(store) as server, scraping(tmp_path / "prometheus", [address(server)]) as prometheus:
+        releases = store.settings.release_store / "releases" / MODEL
+        (releases / "000002.json").write_bytes((releases / "000001.json").read_bytes())
+        prometheus.eventually(lambda: "ReleaseRefused" in prometheus.firing())
+        assert prometheus.firing()["ReleaseRefused"]["labels"]["model"] == MODEL
+        server.stop()
+        prometheus.eventually(lambda: {"NoServerUp", "ServerDown"} <= prometheus.firing().keys())
+
+
+def test_what_the_tests_start_listens_on_loopback_alone(tmp_path: Path) -> None:
+    with scraping(tmp_path / "prometheus", ["127.0.0.1:1"]) as prometheus:
+        listening = sockets(prometheus.process.pid)
+    assert listening
+    assert set(listening) == {"0100007F"}
+
+
+def sockets(process_id: int) -> list[str]:
+    """Addresses, in the kernel's hexadecimal, that a process listens on."""
+    own = {link.readlink().name for link in Path(f"/proc/{process_id}/fd").iterdir() if link.is_symlink()}
+    lines = [
+        line.split()
+        for kind in ("tcp", "tcp6")
+        for line in Path(f"/proc/{process_id}/net/{kind}").read_text().splitlines()[1:]
+    ]
+    return [fields[1].partition(":")[0] for fields in lines if fields[3] == "0A" and f"socket:[{fields[9]}]" in own]

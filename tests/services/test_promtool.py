@@ -1,0 +1,42 @@
+"""The files that are deployed, read by Prometheus's own tool."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.services.conftest import DEPLOY, configuration, promtool
+from tests.serving.small_models import SmallStore, score_request
+from tests.serving.test_server_process import URL, served
+
+
+@pytest.mark.parametrize(("command", "file"), [("check", "alerts.yml"), ("test", "alerts_test.yml")])
+def test_the_rules_hold(command: str, file: str) -> None:
+    checked = promtool(command, "rules", str(DEPLOY / "prometheus" / file))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_a_rule_that_is_wrong_is_found(tmp_path: Path) -> None:
+    """The tests of the rules are tests: each of these changes makes one fail."""
+    rules = (DEPLOY / "prometheus" / "alerts.yml").read_text()
+    (tmp_path / "alerts_test.yml").write_text((DEPLOY / "prometheus" / "alerts_test.yml").read_text())
+    for right, wrong in (("> 0.005\n          and", "> 0.05\n          and"), ("serving_log_failing == 1", "1 == 2")):
+        assert right in rules
+        (tmp_path / "alerts.yml").write_text(rules.replace(right, wrong))
+        assert promtool("test", "rules", str(tmp_path / "alerts_test.yml")).returncode != 0
+
+
+def test_the_configuration_holds(tmp_path: Path) -> None:
+    checked = promtool("check", "config", str(configuration(tmp_path, ["127.0.0.1:8080"], "key")))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    checked = promtool("check", "config", "--syntax-only", str(DEPLOY / "prometheus" / "prometheus.yml"))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_what_the_server_tells_is_as_prometheus_wants_it(store: SmallStore) -> None:
+    store.publish(1)
+    with served(store) as server:
+        server.client.post(URL, json=score_request())
+        server.client.post(URL, content=b"{")
+        told = server.client.get("/metrics").text
+    checked = promtool("check", "metrics", input=told)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
