@@ -13,7 +13,7 @@ import msgspec
 from serving.admission import RequestContext
 from serving.contract import DECISION_RECORD_VERSION, DecisionName, DecisionRecord, Reason, SlotName
 from serving.decision_log import DecisionLog
-from serving.errors import DeadlineExceededError, InvalidRequestError, ScoringFailedError
+from serving.errors import DeadlineExceededError, InvalidRequestError, ReleaseNotInForceError, ScoringFailedError
 from serving.lightgbm_library import ScoringError
 from serving.metrics import Metrics, SlotMetrics, nullable_features
 from serving.model import Scored
@@ -142,10 +142,22 @@ class Scoring:
         return b'{"responses":[' + b",".join(await self._decided(items)) + b"]}"
 
     async def decide(
-        self, model: str, requests: Sequence[Mapping[str, Any]], context: RequestContext
+        self,
+        model: str,
+        requests: Sequence[Mapping[str, Any]],
+        context: RequestContext,
+        release_number: int | None = None,
     ) -> list[ScoreResponse]:
-        """The answers to requests that another protocol has decoded; as strict and as well recorded as a batch."""
+        """The answers to requests that another protocol has decoded; as strict and as well recorded as a batch.
+
+        Parameters
+        ----------
+        release_number
+            The release that must be in force; any without it.
+        """
         serving = self._slots.serving(model)
+        if release_number not in {None, serving.release_number}:
+            raise ReleaseNotInForceError(f"Expected release {serving.release_number}, which is in force, got another one")
         check_batch_size(len(requests), self._max_batch)
         items = [
             self._item(serving, lambda deployed, one=one, at=at: deployed.reader.convert(one, at), context)  # type: ignore[misc]

@@ -155,13 +155,13 @@ class OpenInference:
         if asked.is_explained:
             context = context._replace(is_explained=True)
         try:
-            answers = await self.scoring.decide(model, rows, context)
+            answers = await self.scoring.decide(model, rows, context, pinned)
         except InvalidRequestError as error:
             raise in_tensor_terms(error, asked.tensors) from None
         if pinned is not None and {answer.release_number for answer in answers} != {pinned}:
             raise DecisionConflictError(
-                f"Expected decisions by release {pinned}, but another one had decided on a decision_id before, or came "
-                "into force just now; its decisions stand, and a path without a version answers with them"
+                f"Expected decisions by release {pinned}, but another one had decided on a decision_id before; its "
+                "decisions stand, and a path without a version answers with them"
             )
         return infer_response(model, asked, answers)
 

@@ -10,7 +10,7 @@ from serving.api.errors import JsonResponse, error_response
 from serving.errors import RequestError, UnsupportedMediaTypeError
 from serving.model import LoadedModel
 from serving.recent import ScoreResponse
-from serving.scoring import RequestContext
+from serving.admission import RequestContext
 
 Begin = Callable[[Request, Literal["score", "read"]], RequestContext]
 """Admits and authenticates a request for a scope."""
@@ -53,7 +53,11 @@ class Decides(Protocol):
     """The scorer: all of the requests are decided and recorded, or none."""
 
     async def decide(  # noqa: D102
-        self, model: str, requests: Sequence[Mapping[str, Any]], context: RequestContext
+        self,
+        model: str,
+        requests: Sequence[Mapping[str, Any]],
+        context: RequestContext,
+        release_number: int | None = None,
     ) -> list[ScoreResponse]: ...
 
 

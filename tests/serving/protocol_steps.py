@@ -13,7 +13,7 @@ from serving.api.open_inference import open_inference_routes
 from serving.contract import Feature
 from serving.errors import ModelNotReadyError, RequestError, UnknownModelError
 from serving.recent import ScoreResponse
-from serving.scoring import RequestContext
+from serving.admission import RequestContext
 from tests.serving.small_models import EXAMPLE, MODEL, SCHEMA, score_request
 
 DATATYPES = {"amount": "FP64", "is_night": "INT64", "mean_amount_7d": "FP64"}
@@ -75,14 +75,18 @@ class Scripted:
         self.scopes.append(scope)
         if self.refusal is not None:
             raise self.refusal
-        return RequestContext("engine", None, 0.0, None, is_explained=False)
+        return RequestContext("engine", None, 0.0, 1e9, is_explained=False, announced_bytes=None)
 
     async def read_body(self, request: Request, _context: RequestContext) -> bytes:
         self.before_body()
         return await request.body()
 
     async def decide(
-        self, model: str, requests: Sequence[Mapping[str, Any]], context: RequestContext
+        self,
+        model: str,
+        requests: Sequence[Mapping[str, Any]],
+        context: RequestContext,
+        release_number: int | None = None,
     ) -> list[ScoreResponse]:
         self.contexts.append(context)
         self.decided.extend(requests)
