@@ -14,6 +14,11 @@ LOADING_SWITCH_SECONDS: Final = 0.0002
 """How long the loading thread may hold the interpreter while the event loop waits for it; Python's own 5 ms would be
 several times a decision's latency. Only while something is polled or loaded, since switching costs."""
 
+LOADING_NICENESS: Final = 10
+"""Without it the system gives the loading thread whole time slices of the processor that the event loop runs on. One
+core, a model of 500 trees loaded without a pause: the 99.9th percentile of a decision falls from about 5 ms to between
+0.3 and 2.6 ms."""
+
 
 class Polling:
     """Calls `look` every `poll_seconds` on a thread of its own until it is stopped; if one turn fails, the next comes."""
@@ -35,6 +40,7 @@ class Polling:
             self._thread.join()
 
     def _run(self) -> None:
+        lower_priority()
         while not self._is_over.wait(self._poll_seconds):
             try:
                 with switching_often():
@@ -55,7 +61,9 @@ def switching_often() -> Iterator[None]:
         sys.setswitchinterval(before)
 
 
-def lower_priority(niceness: int = 10) -> None:
-    """Let the calling thread run behind the others of this process; only Linux knows priorities of threads."""
+def lower_priority() -> None:
+    """Let the calling thread run behind the others; only Linux knows priorities of threads."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+        native = threading.get_native_id()
+        niceness = max(LOADING_NICENESS, os.getpriority(os.PRIO_PROCESS, native))
+        os.setpriority(os.PRIO_PROCESS, native, niceness)

@@ -125,7 +125,7 @@ def _store() -> "ReleaseStore":
 def _say(release: "Release") -> None:
     restored = f", as release {release.restores} had it" if release.restores is not None else ""
     canary, shadow = release.canary, release.shadow
-    beside = f"; canary {canary.bundle_digest} {_share(canary)}" if canary else ""
+    beside = f"; canary {canary.bundle_digest} answers {_share(canary)}" if canary else ""
     beside += f"; shadow {shadow.bundle_digest}" if shadow else ""
     typer.echo(
         f"{release.model}: release {release.number} stands, champion {release.champion.bundle_digest} "

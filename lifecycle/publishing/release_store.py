@@ -89,8 +89,7 @@ class ReleaseStore:
     ) -> Release:
         """Make a bundle the champion, as the next release; a champion that stands already is returned unchanged.
 
-        Promoting the canary's bundle ends the canary; while it stands, any other bundle is refused. A shadow goes on
-        beside the new champion, unless it is the new champion.
+        Promoting the canary's bundle ends the canary; while it stands, any other is refused. A shadow goes on.
 
         Parameters
         ----------
@@ -102,16 +101,16 @@ class ReleaseStore:
             Number of the release that the decision to promote was made upon, 0 for none: if another stands by now, it
             won and this is refused. ``None`` promotes upon whatever stands.
         is_withdrawn_allowed
-            Whether a bundle may come back that a rollback took away. Leave it off wherever nobody looks: otherwise
-            the next run of the same partition undoes a person's rollback.
+            Whether a bundle may come back that was taken away. Leave it off wherever nobody looks: otherwise the next
+            run of the same partition undoes a person's rollback.
         ledger_head
             Digest of the ledger's last event, once there is one.
 
         Raises
         ------
         LifecycleError
-            If promotion is frozen, the bundle is missing, does not verify, is another model's or was withdrawn,
-            another bundle's canary stands, or another release won; the message names its number.
+            If promotion is frozen, the bundle is missing, does not verify, is another model's or was withdrawn, another
+            bundle's canary stands, or another release won.
         """
         self._switch.refuse_if_frozen(model)
         chain = self._chain(model)
@@ -126,9 +125,8 @@ class ReleaseStore:
         champion = self._verified(model, bundle_digest)
         self._verify_beside(model, shadow, "shadow")
         self._switch.refuse_if_frozen(model)
-        return self._append(
-            model, chain, Standing(champion, None, shadow), by=by, reason=reason, ledger_head=ledger_head
-        )
+        after_it = Standing(champion, None, shadow)
+        return self._append(model, chain, after_it, by=by, reason=reason, ledger_head=ledger_head)
 
     def put_canary(
         self,
@@ -166,11 +164,7 @@ class ReleaseStore:
         chain = self._chain(model)
         history = tuple(release for release, _ in chain)
         standing = beside_champion(model, _standing(history), bundle_digest, "canary")
-        chosen = canary_salt(standing, bundle_digest, salt, secrets.token_hex(_SALT_BYTES))
-        complaint = share_complaint(percent, chosen)
-        if complaint is not None:
-            raise LifecycleError(f"{complaint} - at the canary of {model}")
-        wanted = SlotRelease(bundle_digest=bundle_digest, as_of="", percent=float(percent), salt=chosen)
+        wanted = _wanted_canary(model, standing, bundle_digest, percent, salt)
         if _is_same(wanted, standing.canary):
             self._tidy(model, history[-1].number)
             return history[-1]
@@ -178,8 +172,8 @@ class ReleaseStore:
         is_more = is_more_exposed(standing, wanted)
         if is_more:
             self._switch.refuse_if_frozen(model)
-        if is_more and not is_withdrawn_allowed:
-            refuse_if_withdrawn(model, history, bundle_digest)
+            if not is_withdrawn_allowed:
+                refuse_if_withdrawn(model, history, bundle_digest)
         verified = self._verified(model, bundle_digest)
         self._verify_beside(model, standing.shadow, "shadow")
         canary = msgspec.structs.replace(wanted, as_of=verified.as_of)
@@ -382,6 +376,15 @@ class ReleaseStore:
 
 def _standing(history: tuple[Release, ...]) -> Standing | None:
     return Standing.of(history[-1]) if history else None
+
+
+def _wanted_canary(model: str, standing: Standing, bundle_digest: str, percent: float, salt: str | None) -> SlotRelease:
+    """The canary that is asked for; its `as_of` stays open until its bundle is read."""
+    chosen = canary_salt(standing, bundle_digest, salt, secrets.token_hex(_SALT_BYTES))
+    complaint = share_complaint(percent, chosen)
+    if complaint is not None:
+        raise LifecycleError(f"{complaint} - at the canary of {model}")
+    return SlotRelease(bundle_digest=bundle_digest, as_of="", percent=float(percent), salt=chosen)
 
 
 def _is_same(wanted: SlotRelease, stands: SlotRelease | None) -> bool:

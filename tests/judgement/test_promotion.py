@@ -59,3 +59,17 @@ def test_promotion(
         assert decision == PromotionOrder("new", AS_OF, f"{how}: 2 gates passed")
     else:
         assert decision == Refusal(reason, is_settled="already" in reason)
+
+
+@pytest.mark.parametrize(
+    ("canary", "is_requested", "is_promoted"),
+    [(None, False, True), ("new", False, False), ("new", True, True), ("other", False, False), ("other", True, False)],
+)
+def test_while_a_canary_is_tried_only_a_person_promotes_and_only_its_bundle(
+    canary: str | None, is_requested: bool, is_promoted: bool
+) -> None:
+    state = PromotionState(VERSION, OLDER, False, is_requested, canary)
+    decision = decide_promotion(state, PromotionSpec(mode="auto"), GATES)
+    assert isinstance(decision, PromotionOrder) is is_promoted
+    if isinstance(decision, Refusal):
+        assert "a canary is being tried" in decision.reason

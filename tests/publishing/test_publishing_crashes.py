@@ -11,11 +11,13 @@ import pytest
 from lifecycle.crash_points import CRASH_AT_VARIABLE, TRACE_VARIABLE
 from lifecycle.publishing.release_store import ReleaseStore
 from serving.bundle import read_bundle
+from serving.contract import Release
 from tests.publishing.publishing_steps import take
 from tests.serving.small_models import MODEL, SmallStore, candidate_files
 
 ROOT = Path(__file__).parents[2]
-STEPS = ("publish 1", "publish 2", "rollback 2", "freeze")
+STEPS = ("publish 1", "publish 2", "rollback 2", "canary 3", "shadow 2", "end_canary", "freeze")
+SEALED = ["bundle.signed", "bundle.sealed", "release.written", "release.linked"]
 POINTS = {
     "publish 1": [
         *(
@@ -23,18 +25,21 @@ POINTS = {
             for key in ("signing_key", "public_key", "pseudonym_key")
             for step in ("written", "linked")
         ),
-        *("bundle.signed", "bundle.sealed", "release.written", "release.linked"),
+        *SEALED,
     ],
     "rollback 2": ["release.written", "release.linked"],
+    "canary 3": SEALED,
+    "shadow 2": SEALED,
+    "end_canary": ["release.written", "release.linked"],
     "freeze": ["freeze.written", "freeze.linked"],
 }
 
 
 @pytest.fixture(scope="module")
 def candidates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files of two candidates, so that a child process need not train."""
+    """Files of three candidates, so that a child process need not train."""
     folder = tmp_path_factory.mktemp("candidates")
-    for seed in (1, 2):
+    for seed in (1, 2, 3):
         (folder / str(seed)).mkdir()
         for name, content in candidate_files(seed).items():
             (folder / str(seed) / name).write_bytes(content)
@@ -52,7 +57,7 @@ def take_steps(steps: tuple[str, ...], home: Path, candidates: Path) -> None:
         take(step, home, candidates)
 
 
-def state(home: Path) -> tuple[list[tuple[str, int | None]], list[str], int]:
+def state(home: Path) -> tuple[list[tuple[str | None, str | None, str | None, int | None]], list[str], int]:
     """What publishing left behind, without the times."""
     store = SmallStore.under(home)
     root = store.settings.release_store
@@ -62,10 +67,16 @@ def state(home: Path) -> tuple[list[tuple[str, int | None]], list[str], int]:
     history = ReleaseStore(root, store.keys).history(MODEL)
     switch = store.releases.freeze_state()
     return (
-        [(release.champion.bundle_digest, release.restores) for release in history],
+        [(*standing(release), release.restores) for release in history],
         bundles,
         switch.number if switch else 0,
     )
+
+
+def standing(release: Release) -> tuple[str | None, str | None, str | None]:
+    slots = (release.champion, release.canary, release.shadow)
+    champion, canary, shadow = (slot.bundle_digest if slot else None for slot in slots)
+    return champion, canary, shadow
 
 
 @pytest.mark.parametrize(("step", "point"), [(step, point) for step in POINTS for point in POINTS[step]])

@@ -48,6 +48,31 @@ def test_promote_roll_back_and_look(app: typer.Typer, store: SmallStore) -> None
     assert "release 4 stands" in said(app, "promote", MODEL, bundle, "--reason", "by hand it may come back")
 
 
+def test_try_a_canary_and_a_shadow_and_end_them(app: typer.Typer, store: SmallStore) -> None:
+    store.publish(1)
+    b, c = store.seal(2), store.seal(3)
+    said_of_canary = said(app, "canary", MODEL, b, "--percent", "2.5", "--reason", "a first try")
+    assert f"release 2 stands, champion {store.releases.history(MODEL)[0].champion.bundle_digest}" in said_of_canary
+    assert f"canary {b} answers 2.5 %" in said_of_canary
+    assert f"shadow {c}." in said(app, "shadow", MODEL, c, "--reason", "watch", "--after", "2")
+    assert "answers 10 %" in said(app, "canary", MODEL, b, "--percent", "10", "--reason", "more")
+    assert "canary" not in said(app, "end-canary", MODEL, "--reason", "worse")
+    assert "shadow" not in said(app, "end-shadow", MODEL, "--reason", "seen")
+    table = said(app, "releases", MODEL)
+    for kind in ("promotion", "canary ended", "shadow ended", f"{b[:16]} 2.5 %"):
+        assert kind in table
+    history = json.loads(said(app, "releases", MODEL, "--json"))
+    assert [release["number"] for release in history] == [1, 2, 3, 4, 5, 6]
+    assert "release 7 stands" in said(app, "canary", MODEL, b, "--percent", "1", "--reason", "by hand again")
+
+
+def test_a_canary_without_a_percent_is_refused(app: typer.Typer, store: SmallStore) -> None:
+    store.publish(1)
+    assert runner.invoke(app, ["canary", MODEL, store.seal(2), "--reason", "hurry"]).exit_code == 2
+    with pytest.raises(LifecycleError, match="Expected a percent from 0 to 100, got 120"):
+        said(app, "canary", MODEL, store.seal(2), "--percent", "120", "--reason", "hurry")
+
+
 def test_a_bundle_that_does_not_verify_is_not_promoted_by_hand(app: typer.Typer, store: SmallStore) -> None:
     bundle = store.seal(1)
     (store.settings.release_store / "bundles" / bundle / "model.txt").write_text("tampered")

@@ -6,7 +6,7 @@ import pytest
 
 from lifecycle.errors import LifecycleError
 from lifecycle.publishing.linked import write_new
-from lifecycle.publishing.release_store import ReleaseStore, standing_champions, withdrawn_bundles
+from lifecycle.publishing.release_store import ReleaseStore
 from serving.contract import Release, digest
 from tests.serving.small_models import MODEL, SmallStore
 
@@ -202,45 +202,3 @@ def test_a_store_of_another_installation_is_refused(store: SmallStore, tmp_path:
     other = SmallStore.under(tmp_path / "other")
     with pytest.raises(LifecycleError, match="Expected a signature by one of the keys"):
         ReleaseStore(store.settings.release_store, other.keys).history(MODEL)
-
-
-def released(*steps: tuple[str, int | None]) -> tuple[Release, ...]:
-    """A history in short: the champion and the release that it restores."""
-    import datetime as dt
-
-    from serving.contract import SlotRelease
-
-    return tuple(
-        Release(
-            schema_version=1,
-            model=MODEL,
-            number=number,
-            predecessor=None,
-            champion=SlotRelease(bundle_digest=champion, as_of="2026-01-01"),
-            restores=restores,
-            released_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
-            released_by="test",
-            reason="test",
-        )
-        for number, (champion, restores) in enumerate(steps, start=1)
-    )
-
-
-@pytest.mark.parametrize(
-    ("history", "standing", "withdrawn"),
-    [
-        (released(), [], set()),
-        (released(("a", None)), ["a"], set()),
-        (released(("a", None), ("b", None)), ["a", "b"], set()),
-        (released(("a", None), ("b", None), ("a", 1)), ["a"], {"b"}),
-        (released(("a", None), ("b", None), ("a", 1), ("c", None)), ["a", "c"], {"b"}),
-        (released(("a", None), ("b", None), ("a", 1), ("b", None)), ["a", "b"], set()),
-        (released(("a", None), ("b", None), ("c", None), ("b", 2), ("a", 1)), ["a"], {"b", "c"}),
-        (released(("a", None), ("b", None), ("a", None), ("b", 2)), ["a", "b"], {"a"}),
-    ],
-)
-def test_what_a_rollback_can_go_back_through(
-    history: tuple[Release, ...], standing: list[str], withdrawn: set[str]
-) -> None:
-    assert [release.champion.bundle_digest for release in standing_champions(history)] == standing
-    assert withdrawn_bundles(history) == withdrawn

@@ -10,9 +10,10 @@ import msgspec
 import pytest
 
 from lifecycle.publishing.bundles import write_bundle
-from serving.bundle import Bundle
+from serving.bundle import Bundle, read_bundle
 from serving.contract import Deciding, decode, encode
 from serving.model import LoadedModel, load_model
+from serving.routing import Share
 from serving.slot_states import Transition
 from serving.slots import Deployed
 from tests.serving.slot_steps import canary, number, shadow, slots_of, states
@@ -27,6 +28,7 @@ from tests.serving.small_models import (
     score_request,
 )
 
+ROW = (12.5, 1, "shop", None)
 ENTITIES = [f"customer-{number}" for number in range(400)]
 
 
@@ -231,3 +233,55 @@ def test_a_canary_that_ends_leaves_everybody_to_the_champion(store: SmallStore) 
     serving = slots.serving(MODEL)
     assert (number(slots), serving.canary) == (3, None)
     assert {serving.route(entity).slot for entity in ENTITIES} == {"champion"}
+
+
+def test_under_traffic_every_answer_is_by_a_bundle_that_its_release_names(store: SmallStore) -> None:
+    slots = slots_of(store)
+    store.publish(1)
+    slots.advance()
+    answers: list[tuple[str, Deployed, float]] = []
+    faults: list[BaseException] = []
+    is_over = threading.Event()
+
+    def ask() -> None:
+        try:
+            while not is_over.is_set():
+                for entity in ENTITIES[:20]:
+                    deployed = slots.serving(MODEL).route(entity)
+                    answers.append((entity, deployed, deployed.model.score(ROW).margin))
+        except BaseException as error:  # told to the test, whatever it is
+            faults.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for seed in (2, 3, 2, 3):
+        bundle = store.seal(seed)
+        for percent in (30, 70):
+            store.releases.put_canary(MODEL, bundle, percent=percent, is_withdrawn_allowed=True, by="t", reason="t")
+            slots.advance()
+        store.releases.put_shadow(MODEL, store.seal(4), by="t", reason="t")
+        slots.advance()
+        store.releases.publish(MODEL, bundle, by="t", reason="t")
+        slots.advance()
+        store.releases.rollback(MODEL, by="t", reason="t")
+        slots.advance()
+    is_over.set()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    margins = {store.seal(seed): load_margin(store, seed) for seed in (1, 2, 3)}
+    history = {release.number: release for release in store.releases.history(MODEL)}
+    for entity, deployed, margin in answers:
+        release = history[deployed.release_number]
+        stands = release.champion
+        if release.canary is not None and Share(release.canary.percent or 0, release.canary.salt or "").holds(entity):
+            stands = release.canary
+        assert deployed.bundle_digest == stands.bundle_digest
+        assert margin == margins[stands.bundle_digest]
+    assert len({deployed.release_number for _, deployed, _ in answers}) > 5
+
+
+def load_margin(store: SmallStore, seed: int) -> float:
+    folder = store.settings.release_store / "bundles" / store.seal(seed)
+    return load_model(read_bundle(folder, store.keys.public_keys)).score(ROW).margin

@@ -1,12 +1,14 @@
+import shutil
 import time
 
+import pytest
+
 from serving.app import create_app
-from serving.contract import SlotRelease, digest
+from serving.bundle import read_bundle
 from tests.serving.in_process import InProcessClient
 from tests.serving.slot_steps import canary, shadow
 from tests.serving.small_models import MODEL, SmallStore, score_request
 from tests.serving.test_api import URL, logged, settings_of
-from tests.serving.test_releases import release_path, resign
 
 
 def test_the_slots_are_listed_with_their_bundles_states_and_shares(store: SmallStore) -> None:
@@ -35,19 +37,18 @@ def test_the_slots_are_listed_with_their_bundles_states_and_shares(store: SmallS
     assert ready["models"][MODEL]["slots"] == {"champion": champion, "canary": tried, "shadow": watched}
 
 
-def test_a_refused_release_is_listed_beside_what_serves_and_the_server_stays_ready(store: SmallStore) -> None:
+def test_a_refused_release_is_listed_beside_what_serves_and_the_server_stays_ready(
+    store: SmallStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     champion = store.publish(1).champion.bundle_digest
+    tried = store.seal(2)
+    folder = store.settings.release_store / "bundles" / tried
+    sealed = read_bundle(folder, store.keys.public_keys)
+    shutil.rmtree(folder)
+    monkeypatch.setattr("lifecycle.publishing.release_store.verified_bundle", lambda *_: sealed)
     with InProcessClient(create_app(settings_of(store, poll_seconds=0.02))) as client:
-        # Signed by somebody who has the key; written in two steps, and neither can be served.
-        content = release_path(store, 1).read_bytes()
-        release_path(store, 2).write_bytes(content)
-        resign(
-            store,
-            2,
-            number=2,
-            predecessor=digest(content),
-            canary=SlotRelease(bundle_digest="0" * 64, as_of="2026-01-02", percent=5.0, salt="s"),
-        )
+        # The bundle goes before any server could read it, as from a store that is copied in pieces.
+        store.releases.put_canary(MODEL, tried, percent=5, by="test", reason="test")
         waited_until = time.monotonic() + 20
         while "`lifecycle end-canary card_fraud`" not in client.get("/v1/models").text:
             assert time.monotonic() < waited_until

@@ -1,3 +1,4 @@
+import os
 import sys
 import threading
 from pathlib import Path
@@ -5,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from serving.cache import Cache
-from serving.polling import Polling, switching_often
+from serving.polling import LOADING_NICENESS, Polling, lower_priority, switching_often
 from serving.releases import Held, file_name
 from tests.serving.slot_steps import slots_of
 from tests.serving.small_models import MODEL, SmallStore
@@ -45,6 +46,21 @@ def test_a_poll_that_fails_is_told_and_the_next_one_comes(store: SmallStore, mon
     assert have_failed.wait(timeout=30)
     polling.stop()
     assert slots.poll_failure == "polling failed; the server's log says where"
+
+
+def test_the_loading_thread_alone_steps_back() -> None:
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    seen: list[int] = []
+
+    def work() -> None:
+        lower_priority()
+        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
+    assert seen == [max(LOADING_NICENESS, before) if sys.platform == "linux" else before]
 
 
 def test_the_loop_gets_its_turn_soon_only_while_something_is_loaded() -> None:

@@ -26,7 +26,7 @@ class Second:
     store: SmallStore
 
     def bundle(self, slot: str, name: str) -> Path:
-        stands = getattr(self.store.releases.history(MODEL)[-1], slot)
+        stands: SlotRelease = getattr(self.store.releases.history(MODEL)[-1], slot)
         return self.store.settings.release_store / "bundles" / stands.bundle_digest / name
 
     def resign_canary(self, **changes: Any) -> None:
@@ -79,7 +79,7 @@ def another_models(second: Second) -> None:
     second.resign_canary(bundle_digest=second.store.seal(4, "credit"))
 
 
-FAILURES: dict[str, tuple[Callable[[Second], None], str]] = {
+FAILURES: dict[str, tuple[Callable[[Second], object], str]] = {
     "missing bundle": (lambda second: shutil.rmtree(second.bundle("canary", "model.txt").parent), "missing"),
     "partial bundle": (lambda second: second.bundle("shadow", "golden.jsonl").unlink(), "missing ['golden.jsonl']"),
     "bad digest": (spoil("model.txt"), "canary of release 4; mend the release store"),
