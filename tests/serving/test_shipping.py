@@ -1,6 +1,5 @@
 """The shipper: nothing is lost whatever stops it, and it stops nothing else but by declared policy."""
 
-import datetime as dt
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,8 +9,7 @@ import pytest
 
 from serving.contract import ContractError
 from serving.errors import LogUnavailableError
-from serving.seals import read_seal
-from serving.segments import leftover_folders, line_of, read_records, seal_path, segment_name, segment_paths
+from serving.segments import leftover_folders, line_of, read_records, segment_name, segment_paths
 from serving.shipping.cursor import CURSOR_FILE
 from serving.shipping.directory import DirectorySink
 from serving.shipping.shipper import Shipper
@@ -353,15 +351,12 @@ def test_only_what_was_shipped_and_is_old_is_deleted_and_its_seal_stays(log: Pat
     opened(log).close()
     assert shipped(log, sink).deleted_segments == 0, "off by default"
     assert shipped(log, sink, retention_days=1).deleted_segments == 0
-    sealed_at = read_seal(seal_path(log / segment_name(3))).sealed_at
-    age = (dt.datetime.now(dt.UTC) - sealed_at) / dt.timedelta(days=1)
     write(log, ["d10"])
-    complaint, sink.complaint = sink.complaint, ShippingError("gone")
+    sink.complaint = ShippingError("the topic is gone")
     with pytest.raises(ShippingError):
         shipped(log, sink, retention_days=0)
-    sink.complaint = complaint
     assert len(segment_paths(log)) == 5
-    assert age > 0
+    sink.complaint = None
     assert shipped(log, sink, retention_days=0).deleted_segments == 5
     assert segment_paths(log) == []
     report = verify_log(log)
