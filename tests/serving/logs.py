@@ -30,7 +30,7 @@ def first_version_line(decision_id: str) -> bytes:
 
 
 def rejection(**changes: Any) -> RejectionRecord:
-    values = {"schema_version": 1, "rejected_at": MOMENT, "kind": "Overloaded", "status": 429}
+    values: dict[str, Any] = {"schema_version": 1, "rejected_at": MOMENT, "kind": "Overloaded", "status": 429}
     return RejectionRecord(**(values | changes))
 
 

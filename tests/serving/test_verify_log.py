@@ -83,7 +83,12 @@ def rewrite(log: Path) -> None:
     write_seal(segment(log, 2), seal_of_file(segment(log, 2), read_seal(seal_path(segment(log, 2))).predecessor))
 
 
-TAMPERINGS: dict[str, tuple[Callable[[Path], None], str]] = {
+def remove(log: Path, number: int) -> None:
+    segment(log, number).unlink()
+    seal_path(segment(log, number)).unlink()
+
+
+TAMPERINGS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a bit of a line": (lambda log: flip(segment(log, 2), 40), f"{segment_name(2)}: Expected a record, got: a wrong"),
     "a record with a new checksum": (
         lambda log: segment(log, 2).write_bytes(line("d2") + line("x3")),
@@ -103,7 +108,7 @@ TAMPERINGS: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "a segment removed": (lambda log: segment(log, 2).unlink(), f"{segment_name(2)}: the segment is missing"),
     "a segment and its seal removed": (
-        lambda log: (segment(log, 2).unlink(), seal_path(segment(log, 2)).unlink(), None)[-1],
+        lambda log: remove(log, 2),
         f"{segment_name(2)}: the segment is missing",
     ),
     "a seal removed": (
@@ -111,7 +116,7 @@ TAMPERINGS: dict[str, tuple[Callable[[Path], None], str]] = {
         f"{segment_name(2)}: its seal is missing, though a later segment is sealed",
     ),
     "the oldest segments and seals removed": (
-        lambda log: (segment(log, 1).unlink(), seal_path(segment(log, 1)).unlink(), None)[-1],
+        lambda log: remove(log, 1),
         f"{seal_path(segment(Path(), 2))}: the seal before it is another one than it names, or missing",
     ),
     "a record and its seal made new": (
@@ -119,16 +124,13 @@ TAMPERINGS: dict[str, tuple[Callable[[Path], None], str]] = {
         f"{seal_path(segment(Path(), 3))}: the seal before it is another one than it names, or missing",
     ),
     "a seal that is none": (
-        lambda log: (seal_path(segment(log, 2)).write_bytes(b"{}"), None)[-1],
+        lambda log: seal_path(segment(log, 2)).write_bytes(b"{}"),
         f"{seal_path(segment(Path(), 2))}: ",
     ),
     "a seal of another segment": (
-        lambda log: (
-            seal_path(segment(log, 4)).write_bytes(
-                encode(read_seal(seal_path(segment(log, 4)))).replace(b"0004.jsonl", b"0005.jsonl")
-            ),
-            None,
-        )[-1],
+        lambda log: seal_path(segment(log, 4)).write_bytes(
+            encode(read_seal(seal_path(segment(log, 4)))).replace(b"0004.jsonl", b"0005.jsonl")
+        ),
         f"{seal_path(segment(Path(), 4))}: the seal names another segment",
     ),
 }
