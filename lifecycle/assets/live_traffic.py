@@ -57,24 +57,34 @@ def standing_champion(spec: RiskModelSpec, installation: Installation, as_of: dt
 def live_performance_of(
     spec: RiskModelSpec, warehouse: Warehouse, standing: Standing, as_of: dt.date
 ) -> PerformanceVerdict:
-    """Recall at capacity over the last whole weeks whose outcomes are mature."""
+    """Recall at capacity over the last whole weeks whose outcomes are mature, of what the champion answered."""
     end = as_of - dt.timedelta(days=spec.label.maturity_days)
     start = end - dt.timedelta(days=spec.drift.window_days)
-    table = decided(warehouse, spec, start, end, as_of)
+    table, capacity = champions_share(decided(warehouse, spec, start, end, as_of), spec.decision.review_cards_per_day)
     outcomes, predictions = outcomes_and_predictions(table)
     frauds = int(outcomes.is_fraud.sum())
     caught = 0
     if 0 < frauds < len(outcomes):
-        evaluation = evaluate(outcomes, predictions, spec.decision.review_cards_per_day, draws=0)
+        evaluation = evaluate(outcomes, predictions, capacity, draws=0)
         caught = round(evaluation.metrics[RECALL].value * frauds)
     minimum_frauds = spec.gates.minimum_frauds
     return judge_performance(caught, frauds, standing.promised_recall, (start, end), minimum_frauds, spec.drift)
 
 
+def champions_share(answered: "pa.Table", capacity: int) -> tuple["pa.Table", int]:
+    """The rows that the champion answered, and the part of the daily capacity that falls to them.
+
+    A canary answers a random share of the entities. Its rows are another model's performance; without them the whole
+    capacity would look at fewer cards, and recall would be higher than on all of them.
+    """
+    rows = answered.filter(np.equal(answered.column("slot").to_numpy(), "champion"))
+    return rows, max(1, round(capacity * rows.num_rows / max(answered.num_rows, 1)))
+
+
 def traffic_of(
     spec: RiskModelSpec, warehouse: Warehouse, standing: Standing, as_of: dt.date, previous: DriftVerdict | None
 ) -> DriftVerdict:
-    """PSI of the last whole weeks of decisions against the champion's own training set.
+    """PSI of the last whole weeks of decisions, whoever answered, against the champion's own training set.
 
     `previous` is the verdict of the day before, if there is one.
     """

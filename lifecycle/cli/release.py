@@ -176,7 +176,9 @@ def _print_replay(result: "Replay") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"Decision {result.decision_id}, {result.model}, release {result.release_number}")
+    table = Table(
+        title=f"Decision {result.decision_id}, {result.model}, {result.slot} of release {result.release_number}"
+    )
     for column in ("", "recorded", "replayed", ""):
         table.add_column(column)
     for line in result.lines:

@@ -9,7 +9,7 @@ import msgspec
 from lifecycle.errors import LifecycleError
 from lifecycle.publishing.bundles import bundle_folder
 from serving.bundle import read_bundle
-from serving.contract import ContractError, DecisionRecord
+from serving.contract import ContractError, DecisionRecord, SlotName
 from serving.encoding import encode
 from serving.lightgbm_library import ScoringError
 from serving.model import LoadedModel, Scored, bits, load_model
@@ -31,6 +31,7 @@ class Replay(msgspec.Struct, frozen=True):
 
     decision_id: str
     model: str
+    slot: SlotName
     release_number: int
     bundle_digest: str
     lines: tuple[Line, ...]
@@ -49,8 +50,9 @@ class Replay(msgspec.Struct, frozen=True):
 def replay_decision(decision_id: str, log: Path, store: Path, keys: PublicKeys) -> list[Replay]:
     """Find a decision in the log's segments and compute it again with the bundle it names.
 
-    Margin, score and decision must be the same, the margin and the score in every bit. A decision that was recorded
-    more than once (the server was killed before it could answer) is replayed each time.
+    Margin, score and decision must be the same, the margin and the score in every bit. Every record of the decision is
+    replayed: the shadow's beside the answer, and each one where it was recorded more than once (the server was killed
+    before it could answer).
 
     Raises
     ------
@@ -80,7 +82,14 @@ def _replayed(record: DecisionRecord, store: Path, keys: PublicKeys) -> Replay:
         )
     loaded = load_model(bundle)
     scored = loaded.score(_checked(loaded, record.features))
-    return Replay(record.decision_id, record.model, record.release_number, record.bundle_digest, _lines(record, scored))
+    return Replay(
+        record.decision_id,
+        record.model,
+        record.slot,
+        record.release_number,
+        record.bundle_digest,
+        _lines(record, scored),
+    )
 
 
 def _checked(loaded: LoadedModel, features: Sequence[float | int | str | None]) -> Sequence[float | int | str | None]:

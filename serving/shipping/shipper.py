@@ -132,6 +132,7 @@ class Shipper:
             self._shipping.join(self._poll_seconds)
         if self._watching.is_alive():
             self._watching.join()
+        self.measure()
         if self._obstruct is not None:
             self._obstruct(None)
         if not self._shipping.is_alive():
@@ -206,7 +207,6 @@ class Shipper:
     def _watch(self) -> None:
         while not self._stopping.wait(self._poll_seconds):
             self.measure()
-        self.measure()
 
     def _delete_old(self, folder: ShippedFolder) -> None:
         if self._retention_days is not None:

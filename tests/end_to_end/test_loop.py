@@ -14,6 +14,7 @@ from lifecycle.publishing.bundles import verified_bundle
 from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.decisions import DECISIONS, load_decisions
 from lifecycle.warehouse.snowflake.sql_check import problems
+from serving.contract import DecisionRecord
 from serving.segments import read_records
 from tests.end_to_end.conftest import MODEL, World, decide, server
 
@@ -129,6 +130,7 @@ def test_live_requests_are_decided_logged_loaded_once_and_judged(watched: tuple[
 def test_a_recorded_decision_replays_to_the_bit_and_hides_the_entity(watched: tuple[World, Replay]) -> None:
     released, _ = watched
     record = next(read_records(released.settings.decision_log_dir)).record
+    assert isinstance(record, DecisionRecord)
     assert len(record.entity_key) == 64
     answer = CliRunner().invoke(app, ["replay", record.decision_id, "--json"])
     assert answer.exit_code == 0, answer.output

@@ -10,9 +10,10 @@ from typer.testing import CliRunner
 from lifecycle.cli.release import register
 from lifecycle.errors import LifecycleError
 from serving.app import create_app
-from serving.contract import DecisionRecord
-from serving.segments import segment_name
+from serving.contract import DecisionRecord, RejectionRecord
+from serving.segments import line_of, record_of, segment_name
 from tests.serving.in_process import InProcessClient
+from tests.serving.logs import MOMENT
 from tests.serving.small_models import MODEL, SmallStore, score_request
 from tests.serving.test_api import settings_of
 
@@ -116,12 +117,25 @@ def test_a_decision_is_replayed_bit_for_bit_also_after_newer_releases(
 
 
 def altered(segment: Path, **changes: object) -> None:
-    record = msgspec.json.decode(segment.read_bytes(), type=DecisionRecord)
-    segment.write_bytes(msgspec.json.encode(msgspec.structs.replace(record, **changes)) + b"\n")
+    segment.write_bytes(line_of(msgspec.structs.replace(record_of(segment.read_bytes()), **changes)))
+
+
+def test_a_shadows_record_is_replayed_beside_the_answer(app: typer.Typer, decided: Path) -> None:
+    answer = record_of(decided.read_bytes())
+    with decided.open("ab") as segment:
+        segment.write(line_of(msgspec.structs.replace(answer, slot="shadow")))
+        segment.write(
+            line_of(RejectionRecord(schema_version=1, rejected_at=MOMENT, kind="x", status=1, decision_id="d1"))
+        )
+    replays = json.loads(said(app, "replay", "d1", "--json"))
+    assert [(replay["slot"], replay["is_same"]) for replay in replays] == [("champion", True), ("shadow", True)]
+    assert "shadow of release 1" in said(app, "replay", "d1")
 
 
 def test_a_margin_that_differs_in_its_last_bit_is_told(app: typer.Typer, decided: Path) -> None:
-    record = msgspec.json.decode(decided.read_bytes(), type=DecisionRecord)
+    record = record_of(decided.read_bytes())
+    assert isinstance(record, DecisionRecord)
+    assert record.margin is not None
     [bits] = struct.unpack("<q", struct.pack("<d", record.margin))
     [margin] = struct.unpack("<d", struct.pack("<q", bits + 1))
     altered(decided, margin=margin)

@@ -1,261 +1,242 @@
+"""The log's writer while all is well: durability, segments and seals."""
+
 import asyncio
 import errno
-import os
-import time
-from collections.abc import Callable
+import threading
 from pathlib import Path
+from typing import Any
 
-import msgspec
 import pytest
 
-from serving.contract import ContractError, DecisionRecord
-from serving.decision_log import DecisionLog, Segment
-from serving.errors import LogUnavailableError
-from serving.segments import (
-    find_records,
-    mend_tail,
-    read_records,
-    recent_records,
-    segment_name,
-    segment_paths,
-)
+from serving.contract import ContractError, digest
+from serving.decision_log import DecisionLog, Durability
+from serving.open_segment import Segment
+from serving.seals import read_seal
+from serving.segments import seal_path, segment_name, segment_paths
+from serving.verify_log import verify_log
+from tests.serving.failing_disk import Disk, refused
+from tests.serving.logs import MOMENT, eventually, first_version_line, ids, line, opened, record_all, rejection, write
 from tests.serving.test_recent import record
 
-
-def line(decision_id: str) -> bytes:
-    return msgspec.json.encode(record(decision_id)) + b"\n"
+BOTH = pytest.mark.parametrize("durability", ["written", "fsync"])
 
 
-def ids(directory: Path) -> list[str]:
-    return [logged.record.decision_id for logged in read_records(directory)]
-
-
-def append_all(log: DecisionLog, records: list[DecisionRecord]) -> list[BaseException | None]:
-    async def scenario() -> list[BaseException | None]:
-        return await asyncio.gather(*(log.append(each) for each in records), return_exceptions=True)
-
-    return asyncio.run(scenario())
-
-
-def test_an_append_returns_when_the_record_can_be_read(tmp_path: Path) -> None:
-    log = DecisionLog(tmp_path / "log")
-    log.open()
-    assert append_all(log, [record(f"d{index}") for index in range(50)]) == [None] * 50
-    assert ids(tmp_path / "log") == [f"d{index}" for index in range(50)]
+def test_a_written_record_can_be_read_when_the_call_returns(tmp_path: Path) -> None:
+    log = opened(tmp_path / "log")
+    for index in range(50):
+        assert log.record([record(f"d{index}")]) is None
+        assert ids(tmp_path / "log")[-1] == f"d{index}"
+    assert (log.writes, log.records, log.bytes) == (50, 50, segment_paths(tmp_path / "log")[0].stat().st_size)
     log.close()
+
+
+@BOTH
+def test_records_of_one_call_stand_together(tmp_path: Path, durability: Durability) -> None:
+    log = opened(tmp_path, durability=durability)
+
+    async def scenario() -> None:
+        future = log.record([record("d1"), rejection(decision_id="d2"), record("d3")])
+        assert (future is None) == (durability == "written")
+        if future is not None:
+            await future
+        assert log.record([]) is None
+
+    asyncio.run(scenario())
+    assert ids(tmp_path) == ["d1", "d2", "d3"]
+    assert (log.writes, log.records) == (1, 3)
+    log.close()
+
+
+def test_a_flushed_record_is_on_the_disk_when_its_future_is_resolved(tmp_path: Path, disk: Disk) -> None:
+    log = opened(tmp_path, durability="fsync", open_segment=disk.open())
+
+    async def scenario() -> None:
+        disk.is_running.clear()
+        future = log.record([record("d1")])
+        assert future is not None
+        await asyncio.sleep(0.1)
+        assert ids(tmp_path) == ["d1"], "it survives the process at once"
+        assert not future.done(), "and the machine once the disk has it"
+        assert log.lag_seconds > 0.05
+        disk.is_running.set()
+        await future
+        assert log.lag_seconds == 0.0
+
+    asyncio.run(scenario())
+    log.close()
+
+
+def test_records_of_the_same_time_share_a_flush(tmp_path: Path, disk: Disk) -> None:
+    log = opened(tmp_path, durability="fsync", open_segment=disk.open())
+    assert record_all(log, [record(f"d{index}") for index in range(200)]) == [None] * 200
+    assert disk.syncs == 1
+    assert (log.writes, log.records) == (200, 200)
+    log.close()
+
+
+def test_a_thread_without_an_event_loop_does_not_wait(tmp_path: Path) -> None:
+    log = opened(tmp_path, durability="fsync")
+    threads = [
+        threading.Thread(target=lambda turn=turn: [log.record([record(f"t{turn}-{each}")]) for each in range(50)])
+        for turn in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    assert record_all(log, [record(f"d{index}") for index in range(50)]) == [None] * 50
+    for thread in threads:
+        thread.join()
+    log.close()
+    assert len(ids(tmp_path)) == len(set(ids(tmp_path))) == 250
+    assert log.records == 250
 
 
 def test_files_are_the_owners_alone(tmp_path: Path) -> None:
-    log = DecisionLog(tmp_path / "log")
-    log.open()
-    append_all(log, [record()])
-    log.close()
+    write(tmp_path / "log", ["d1"])
     assert (tmp_path / "log").stat().st_mode & 0o777 == 0o700
-    assert segment_paths(tmp_path / "log")[0].stat().st_mode & 0o777 == 0o600
-
-
-def test_appends_at_the_same_time_share_a_sync(tmp_path: Path) -> None:
-    syncs: list[int] = []
-
-    class Counting(Segment):
-        def append(self, content: bytes) -> None:
-            syncs.append(content.count(b"\n"))
-            time.sleep(0.02)
-            super().append(content)
-
-    log = DecisionLog(tmp_path, open_segment=Counting)
-    log.open()
-    append_all(log, [record(f"d{index}") for index in range(200)])
-    log.close()
-    assert sum(syncs) == 200
-    assert len(syncs) <= 4
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "log").iterdir()} == {0o600}
 
 
 def test_a_second_server_cannot_write_to_the_same_folder(tmp_path: Path) -> None:
-    log = DecisionLog(tmp_path)
-    log.open()
+    log = opened(tmp_path)
     with pytest.raises(ContractError, match="another server writes to it"):
         DecisionLog(tmp_path).open()
     log.close()
+    opened(tmp_path).close()
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ContractError, match=r"Expected a folder that can be written to, got .* - at "):
+        DecisionLog(tmp_path / "file" / "log").open()
+
+
+@BOTH
+def test_a_closed_log_refuses(tmp_path: Path, durability: Durability) -> None:
+    log = DecisionLog(tmp_path, durability=durability)
+    for _ in range(2):
+        assert log.failure == "the log is not open"
+        assert refused(record_all(log, [record()])) == [True]
+        log = opened(tmp_path, durability=durability)
+        log.close()
+
+
+def test_closing_flushes_what_waits(tmp_path: Path, disk: Disk) -> None:
+    log = opened(tmp_path, durability="fsync", open_segment=disk.open())
+
+    async def scenario() -> None:
+        disk.is_running.clear()
+        futures = [log.record([record(f"d{index}")]) for index in range(5)]
+        await asyncio.sleep(0.05)
+        closing = asyncio.create_task(asyncio.to_thread(log.close))
+        await asyncio.sleep(0.05)
+        disk.is_running.set()
+        await closing
+        assert await asyncio.gather(*filter(None, futures)) == [None] * 5
+
+    asyncio.run(scenario())
+    assert verify_log(tmp_path).sealed == 1
+
+
+# Segments and seals.
 
 
 def test_a_large_segment_is_sealed_and_the_next_one_opened(tmp_path: Path) -> None:
-    log = DecisionLog(tmp_path, segment_bytes=2000)
-    log.open()
-    for index in range(10):
-        append_all(log, [record(f"d{index}")])
-    log.close()
+    write(tmp_path, [f"d{index}" for index in range(10)], segment_bytes=2000)
     assert len(segment_paths(tmp_path)) >= 3
     assert ids(tmp_path) == [f"d{index}" for index in range(10)]
+    report = verify_log(tmp_path)
+    assert report.is_whole
+    assert report.sealed == report.segments
 
 
 def test_an_old_segment_is_sealed_without_another_request(tmp_path: Path) -> None:
-    log = DecisionLog(tmp_path, segment_seconds=0.05)
-    log.open()
-    append_all(log, [record("d1")])
-    deadline = time.monotonic() + 5
-    while len(segment_paths(tmp_path)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    log = opened(tmp_path, segment_seconds=0.05)
+    log.record([record("d1")])
+    eventually(seal_path(tmp_path / segment_name(1)).exists)
+    log.record([record("d2")])
     log.close()
     assert [path.name for path in segment_paths(tmp_path)] == [segment_name(1), segment_name(2)]
+
+
+def test_a_server_that_decides_nothing_leaves_no_segment(tmp_path: Path) -> None:
+    opened(tmp_path).close()
+    assert segment_paths(tmp_path) == []
+
+
+@BOTH
+def test_a_seal_says_what_its_segment_holds(tmp_path: Path, durability: Durability) -> None:
+    moments = [MOMENT.replace(minute=minute) for minute in range(3)]
+    log = opened(tmp_path, durability=durability)
+    record_all(log, [record("d1", decided_at=moments[0]), record("d2", decided_at=moments[1])])
+    log.record([rejection(rejected_at=moments[2])])
+    log.close()
+    write(tmp_path, ["d3"])
+    first, second = (read_seal(seal_path(path)) for path in segment_paths(tmp_path))
+    content = segment_paths(tmp_path)[0].read_bytes()
+    assert (first.segment, first.bytes, first.records) == (segment_name(1), len(content), 3)
+    assert (first.sha256, first.predecessor) == (digest(content), None)
+    assert (first.first_decided_at, first.last_decided_at) == (moments[0], moments[2])
+    assert second.predecessor == digest(seal_path(segment_paths(tmp_path)[0]).read_bytes())
 
 
 def test_a_restart_begins_a_new_segment(tmp_path: Path) -> None:
     for decision_id in ("d1", "d2"):
-        log = DecisionLog(tmp_path)
-        log.open()
-        append_all(log, [record(decision_id)])
-        log.close()
+        write(tmp_path, [decision_id])
     assert [path.name for path in segment_paths(tmp_path)] == [segment_name(1), segment_name(2)]
-    assert ids(tmp_path) == ["d1", "d2"]
 
 
-@pytest.mark.parametrize("torn", [line("d3")[:-1], line("d3")[:40], b"\x00" * 300, b"\x00\x00\n" + line("d3")[:9]])
-def test_a_torn_tail_is_cut_and_kept_beside(tmp_path: Path, torn: bytes) -> None:
-    path = tmp_path / segment_name(1)
-    path.write_bytes(line("d1") + line("d2") + torn)
+def test_a_crash_between_the_end_of_a_segment_and_its_seal_is_mended(tmp_path: Path) -> None:
+    write(tmp_path, ["d1"])
+    for number in (2, 3):
+        (tmp_path / segment_name(number)).write_bytes(line(f"d{number}") + line("torn")[: number * 10])
+    (tmp_path / f".{seal_path(tmp_path / segment_name(2)).name}.tmp").write_bytes(b"{")
     log = DecisionLog(tmp_path)
-    assert log.open() == len(torn)
-    append_all(log, [record("d4")])
+    assert log.open() == log.cut_bytes == 50
+    assert ids(tmp_path) == ["d1", "d2", "d3"]
+    report = verify_log(tmp_path)
+    assert (report.is_whole, report.sealed) == (True, 3)
+    log.record([record("d4")])
     log.close()
-    assert path.read_bytes() == line("d1") + line("d2")
-    assert path.with_suffix(".torn").read_bytes() == torn
-    assert ids(tmp_path) == ["d1", "d2", "d4"]
+    assert (verify_log(tmp_path).is_whole, verify_log(tmp_path).sealed) == (True, 4)
 
 
-def test_a_whole_log_is_not_cut(tmp_path: Path) -> None:
-    (tmp_path / segment_name(1)).write_bytes(line("d1"))
-    assert mend_tail(tmp_path) == 0
-    assert mend_tail(tmp_path / "nowhere") == 0
-
-
-def test_a_line_damaged_between_others_is_an_error_and_not_cut(tmp_path: Path) -> None:
-    path = tmp_path / segment_name(1)
-    path.write_bytes(line("d1") + b"{}\n" + line("d2"))
-    assert mend_tail(tmp_path) == 0
-    with pytest.raises(ContractError, match=f"at {path}, byte {len(line('d1'))}"):
-        ids(tmp_path)
-
-
-def test_reading_goes_on_where_it_ended_and_leaves_an_unfinished_line(tmp_path: Path) -> None:
-    path = tmp_path / segment_name(1)
-    path.write_bytes(line("d1") + line("d2")[:30])
-    first = list(read_records(tmp_path))
-    assert [logged.record.decision_id for logged in first] == ["d1"]
-    path.write_bytes(line("d1") + line("d2"))
-    (tmp_path / segment_name(2)).write_bytes(line("d3"))
-    offsets = {first[-1].segment: first[-1].end}
-    assert [logged.record.decision_id for logged in read_records(tmp_path, offsets)] == ["d2", "d3"]
-
-
-def test_a_decision_is_found_in_any_segment(tmp_path: Path) -> None:
-    (tmp_path / segment_name(1)).write_bytes(line("d1") + line("d2"))
-    (tmp_path / segment_name(2)).write_bytes(line("d3") + line("d2"))
-    assert [(logged.segment, logged.offset) for logged in find_records(tmp_path, "d2")] == [
-        (segment_name(1), len(line("d1"))),
-        (segment_name(2), len(line("d3"))),
-    ]
-    assert find_records(tmp_path, "d") == []
-
-
-def test_the_last_records_are_read_across_segments(tmp_path: Path) -> None:
-    (tmp_path / segment_name(1)).write_bytes(line("d1") + line("d2"))
-    (tmp_path / segment_name(2)).write_bytes(line("d3"))
-    assert [each.decision_id for each in recent_records(tmp_path, 2)] == ["d2", "d3"]
-    assert recent_records(tmp_path, 0) == []
-
-
-class Disk:
-    """A disk that can be full, or broken, or stuck."""
-
-    def __init__(self) -> None:
-        self.complaint: int | None = None
-        self.written = -1
-        self.delay_seconds = 0.0
-
-    def open(self) -> Callable[[Path], Segment]:
-        disk = self
-
-        class Segmented(Segment):
-            def append(self, content: bytes) -> None:
-                time.sleep(disk.delay_seconds)
-                if disk.complaint is not None:
-                    os.write(self._descriptor, content[: disk.written])
-                    raise OSError(disk.complaint, os.strerror(disk.complaint))
-                super().append(content)
-
-        return Segmented
-
-
-@pytest.mark.parametrize(("complaint", "written"), [(errno.ENOSPC, 40), (errno.EIO, 10_000), (errno.EDQUOT, 0)])
-def test_a_failed_write_is_refused_and_leaves_no_trace(tmp_path: Path, complaint: int, written: int) -> None:
-    disk = Disk()
-    log = DecisionLog(tmp_path, open_segment=disk.open())
-    log.open()
-    append_all(log, [record("d1")])
-    disk.complaint, disk.written = complaint, written
-    refusals = append_all(log, [record("d2"), record("d3")])
-    assert [type(refusal) for refusal in refusals] == [LogUnavailableError] * 2
-    assert log.failure == os.strerror(complaint)
-    assert ids(tmp_path) == ["d1"]
-    log.close()
-
-
-def test_the_log_recovers_by_itself_once_the_disk_does(tmp_path: Path) -> None:
-    disk = Disk()
-    log = DecisionLog(tmp_path, open_segment=disk.open())
-    log.open()
-    disk.complaint = errno.ENOSPC
-    append_all(log, [record("d1")])
-    assert log.failure is not None
-    disk.complaint = None
-    deadline = time.monotonic() + 5
-    while log.failure is not None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert append_all(log, [record("d2")]) == [None]
-    log.close()
-    assert ids(tmp_path) == ["d2"]
-
-
-def test_a_stuck_disk_refuses_in_time(tmp_path: Path) -> None:
-    disk = Disk()
-    disk.delay_seconds = 1.2
-    log = DecisionLog(tmp_path, open_segment=disk.open(), stall_seconds=0.2)
-    log.open()
-    began = time.monotonic()
-    refusals = append_all(log, [record("d1")])
-    assert [type(refusal) for refusal in refusals] == [LogUnavailableError]
-    assert time.monotonic() - began < 1.0
-    log.close()
-
-
-def test_more_waiting_than_allowed_is_refused_at_once(tmp_path: Path) -> None:
-    disk = Disk()
-    disk.delay_seconds = 0.2
-    log = DecisionLog(tmp_path, open_segment=disk.open(), max_pending=5)
-    log.open()
-    outcomes = append_all(log, [record(f"d{index}") for index in range(8)])
-    log.close()
-    assert [outcome is None for outcome in outcomes] == [True] * 5 + [False] * 3
-
-
-def test_closing_writes_what_waits(tmp_path: Path) -> None:
-    disk = Disk()
-    disk.delay_seconds = 0.1
-    log = DecisionLog(tmp_path, open_segment=disk.open())
-    log.open()
-
-    async def scenario() -> list[BaseException | None]:
-        appends = asyncio.gather(*(log.append(record(f"d{index}")) for index in range(5)), return_exceptions=True)
-        await asyncio.sleep(0)
-        await asyncio.to_thread(log.close)
-        return await appends
-
-    assert asyncio.run(scenario()) == [None] * 5
-    assert ids(tmp_path) == [f"d{index}" for index in range(5)]
-
-
-def test_a_closed_log_refuses(tmp_path: Path) -> None:
+def test_a_log_of_the_first_version_goes_on(tmp_path: Path) -> None:
+    (tmp_path / segment_name(1)).write_bytes(first_version_line("d1") + first_version_line("d2")[:-1])
     log = DecisionLog(tmp_path)
-    assert log.failure == "the log is not open"
-    assert [type(each) for each in append_all(log, [record()])] == [LogUnavailableError]
+    assert log.open() == len(first_version_line("d2")) - 1
+    log.record([record("d3")])
+    log.close()
+    assert ids(tmp_path) == ["d1", "d3"]
+    assert verify_log(tmp_path).is_whole
+
+
+def test_a_seal_that_finds_no_room_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    complaints = [OSError(errno.ENOSPC, "No space left on device")] * 2
+    real = Segment.seal
+
+    def fails_twice(segment: Segment, predecessor: str | None) -> Any:
+        if complaints:
+            raise complaints.pop()
+        return real(segment, predecessor)
+
+    monkeypatch.setattr(Segment, "seal", fails_twice)
+    monkeypatch.setattr("serving.decision_log._PROBE_SECONDS", 0.02)
+    log = opened(tmp_path, segment_bytes=1)
+    log.record([record("d1")])
+    eventually(lambda: verify_log(tmp_path).sealed == 1)
+    log.record([record("d2")])
+    log.close()
+    assert log.seal_failures == 2
+    assert (verify_log(tmp_path).is_whole, verify_log(tmp_path).sealed) == (True, 2)
+
+
+def test_sealing_does_not_hold_up_recording(tmp_path: Path, disk: Disk) -> None:
+    log = opened(tmp_path, segment_bytes=1, open_segment=disk.open())
+    disk.is_running.clear()
+    for index in range(20):
+        log.record([record(f"d{index}")])
+    assert len(ids(tmp_path)) == 20
+    assert verify_log(tmp_path).sealed == 0
+    disk.is_running.set()
+    log.close()
+    assert (verify_log(tmp_path).is_whole, verify_log(tmp_path).sealed) == (True, 20)

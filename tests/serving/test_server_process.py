@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 
+from serving.contract import DecisionRecord
 from serving.segments import read_records
 from tests.serving.small_models import MODEL, SmallStore, booster, golden_rows, score_request
 from tests.serving.test_score_request import SECRET
@@ -98,7 +99,8 @@ def release_number(server: Server) -> int:
 
 
 def logged_ids(store: SmallStore) -> list[str]:
-    return [each.record.decision_id for each in read_records(store.settings.decision_log_dir)]
+    records = (each.record for each in read_records(store.settings.decision_log_dir))
+    return [record.decision_id for record in records if isinstance(record, DecisionRecord)]
 
 
 @dataclass
