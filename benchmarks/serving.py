@@ -201,6 +201,8 @@ def measure(rounds: int, seconds: float, peers_folder: Path | None) -> dict[str,
             contestants, document["peers_missing"] = with_peers(stage, held, peers_folder)
             with pinned(cores.load):
                 document["peers"] = summary(contestants, in_rounds(contestants, rounds, seconds))
+            for row in document["peers"]:
+                row["score_multiple"] = document["peers"][1]["requests_per_second"] / row["requests_per_second"]
     if max(row["load_busy"] for row in throughput) > 0.95:
         note("note: the load generator took all of its core in a turn; that server could have done more")
     score = next(row for row in throughput if row["server"] == "score")
@@ -219,13 +221,13 @@ def measure(rounds: int, seconds: float, peers_folder: Path | None) -> dict[str,
 def report(document: Mapping[str, Any]) -> None:
     """Print the tables."""
     rates = {"requests_per_second": ",.0f", "requests_per_second_ratio": ".3f", "lowest_ratio": ".3f"}
-    rates |= {"highest_ratio": ".3f", "p50_ms": ".3f", "p99_ms": ".3f", "cpu_us": ".0f"}
+    rates |= {"highest_ratio": ".3f", "p50_ms": ".3f", "p99_ms": ".3f", "cpu_us": ".0f", "cpu_us_ratio": ".2f"}
     columns = {"server": "", **rates, "server_busy": ".2f", "load_busy": ".2f", "failures": "d"}
     print(f"Throughput, {document['connections']} connections, medians of {document['rounds']} rounds\n")
     claims_of.print_table(document["throughput"], columns)
     if "peers" in document:
         print("Beside other servers with the same booster\n")
-        claims_of.print_table(document["peers"], columns)
+        claims_of.print_table(document["peers"], columns | {"score_multiple": ".1f"})
     print(f"Latency at {document['rate']:.0f} requests/s, counted from when each was due\n")
     quantiles = dict.fromkeys(QUANTILES, ".3f")
     ratios = {"p50_ms_ratio": ".2f", "p99_ms_ratio": ".2f", "p99_9_ms_ratio": ".2f", "late_p99_ms": ".3f"}
