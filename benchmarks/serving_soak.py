@@ -20,8 +20,7 @@ EXPLAINED_EVERY = 20
 INVALID_EVERY = 100
 SWAP_SECONDS = 30.0
 LEAST_SWAPS = 16
-"""A short run swaps more often, so that memory has settled by its second quarter: an old bundle is freed after a new one
-is loaded."""
+"""A short run swaps more often, so that memory has settled by its second quarter: swaps hold two bundles."""
 CONNECTIONS = 16
 SEGMENT_BYTES = 8 * 1024 * 1024
 SAMPLES = 120
