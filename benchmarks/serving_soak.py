@@ -19,6 +19,8 @@ RATE = 300.0
 EXPLAINED_EVERY = 20
 INVALID_EVERY = 100
 SWAP_SECONDS = 30.0
+LEAST_SWAPS = 16
+"""A short run swaps more often, so that memory has settled by its second quarter: swaps hold two bundles."""
 CONNECTIONS = 16
 SEGMENT_BYTES = 8 * 1024 * 1024
 SAMPLES = 120
@@ -76,7 +78,9 @@ async def _soak(
 
     # Its timers are good enough here: nothing is said of latency, and an hour of spinning is an hour of a core.
     opened = OpenLoop(server.port, MixedRequests(requests), keep, rate=RATE, connections=CONNECTIONS, is_spinning=False)
-    swapping = asyncio.create_task(_swap_now_and_then(place, (other, place.bundle_digest)))
+    swapping = asyncio.create_task(
+        _swap_now_and_then(place, (other, place.bundle_digest), min(SWAP_SECONDS, seconds / LEAST_SWAPS))
+    )
     watching = asyncio.create_task(_watch(server, seconds / SAMPLES))
     await opened.run(seconds)
     swapping.cancel()
@@ -84,12 +88,12 @@ async def _soak(
     return await watching, await swapping
 
 
-async def _swap_now_and_then(place: Ground, bundles: tuple[str, str]) -> int:
-    """Publish another release every half minute until cancelled; returns how many."""
+async def _swap_now_and_then(place: Ground, bundles: tuple[str, str], every_seconds: float) -> int:
+    """Publish another release now and then until cancelled; returns how many."""
     done = 0
     try:
         while True:
-            await asyncio.sleep(SWAP_SECONDS)
+            await asyncio.sleep(every_seconds)
             await asyncio.to_thread(place.home.publish, BENCHMARK, bundles[done % 2])
             done += 1
     except asyncio.CancelledError:

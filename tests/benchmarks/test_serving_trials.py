@@ -1,4 +1,5 @@
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -129,7 +130,7 @@ def test_a_lost_request_is_neither_accepted_nor_turned_away() -> None:
 def soak_outcome(resident: list[float], descriptors: list[int]) -> Outcome:
     held = [Footprint(mb, count, 3) for mb, count in zip(resident, descriptors, strict=True)]
     samples = [Sample(30.0 * index, each) for index, each in enumerate(held)]
-    return serving_soak._outcome(samples, serving_soak.Counter(expected=100), 1, 10.0)
+    return serving_soak._outcome(samples, Counter(expected=100), 1, 10.0)
 
 
 def test_a_soak_holds_where_what_is_held_settles() -> None:
