@@ -21,7 +21,7 @@ from serving.api.models import model_routes
 from serving.api.open_inference import open_inference_routes
 from serving.api.openapi import openapi_document
 from serving.api.operations import operation_routes
-from serving.api.scores import ScoreRoutes, respond, target
+from serving.api.scores import ScoreRoutes, respond, score_routes, target
 from serving.api_keys import Scope
 from serving.errors import RequestError
 from serving.parts import Parts
@@ -149,6 +149,7 @@ def _add_routes(app: ServingApp, parts: Parts, settings: ServingSettings) -> Non
         "read_body": body_of, "complaints": complaints, "max_batch": settings.max_batch, "refused": refused,
     }  # fmt: skip
     routes = app.router.routes
+    routes.extend(score_routes(app.scores))
     routes.extend(model_routes(parts.slots))
     routes.extend(health_routes(parts.slots, parts.log, settings.required_models))
     routes.extend(metrics_routes(parts.metrics))

@@ -296,6 +296,7 @@ class Metrics:
         )
         for model in models:
             self._families.shadow_dropped.labels(model)
+            self._families.explain_failures.labels(model)
 
     def _show_log(self, seen: LogSeen) -> None:
         self._families.log_failing.set(0 if seen.failure is None else 1)

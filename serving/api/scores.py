@@ -7,6 +7,8 @@ is published with all others (`serving.api.openapi`).
 import logging
 from typing import Any, Final
 
+from starlette.routing import Route
+
 from serving.admission import RequestContext, read_body
 from serving.api.errors import error_body, error_headers
 from serving.errors import RequestError
@@ -55,6 +57,27 @@ class ScoreRoutes:
             await respond(send, 200, content)
         finally:
             self._metrics.in_flight -= 1
+
+
+class _ScoreEndpoint:
+    """One of the two routes as the router knows it: it answers other methods and whoever has no shortcut."""
+
+    def __init__(self, scores: ScoreRoutes, *, is_batch: bool) -> None:
+        self._scores = scores
+        self._is_batch = is_batch
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request."""
+        await self._scores.answer(scope["path_params"]["model"], scope, receive, send, is_batch=self._is_batch)
+
+
+def score_routes(scores: ScoreRoutes) -> list[Route]:
+    """Both routes for the framework's router."""
+    path = f"{PREFIX}{{model}}/score"
+    return [
+        Route(path, _ScoreEndpoint(scores, is_batch=False), methods=["POST"]),
+        Route(f"{path}/batch", _ScoreEndpoint(scores, is_batch=True), methods=["POST"]),
+    ]
 
 
 def target(scope: Any) -> tuple[str, bool] | None:

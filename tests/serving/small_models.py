@@ -19,14 +19,17 @@ from serving.contract import (
     Bands,
     Calibration,
     Deciding,
+    DecisionRecord,
     Feature,
     GoldenRow,
     Lineage,
+    RejectionRecord,
     Release,
     Verdict,
     encode,
 )
 from serving.probability import probability
+from serving.segments import read_records
 
 MODEL = "card_fraud"
 CATEGORIES = ("online", "shop", "travel")
@@ -157,6 +160,16 @@ class SmallStore:
     def publish(self, seed: int, model: str = MODEL) -> Release:
         """Seal and promote the bundle of a seed."""
         return self.releases.publish(model, self.seal(seed, model), by="test", reason=f"seed {seed}")
+
+    def decisions(self) -> list[DecisionRecord]:
+        """What the decision log holds of decisions, errors and shadows."""
+        records = (logged.record for logged in read_records(self.settings.decision_log_dir))
+        return [record for record in records if isinstance(record, DecisionRecord)]
+
+    def rejections(self) -> list[RejectionRecord]:
+        """What the decision log holds of requests that got no decision."""
+        records = (logged.record for logged in read_records(self.settings.decision_log_dir))
+        return [record for record in records if isinstance(record, RejectionRecord)]
 
     def environment(self, **others: str) -> dict[str, str]:
         """What a server of this installation needs in its environment."""

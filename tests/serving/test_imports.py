@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SERVING_MAY_IMPORT = {
-    "confluent_kafka", "cryptography", "fastapi", "msgspec", "numba", "numpy", "opentelemetry", "prometheus_client",
-    "pydantic", "pydantic_settings", "serving", "starlette", "uvicorn",
+    "confluent_kafka", "cryptography", "fastapi", "llvmlite", "msgspec", "numba", "numpy", "opentelemetry",
+    "prometheus_client", "pydantic", "pydantic_settings", "serving", "starlette", "uvicorn",
 }  # fmt: skip
 PURE_MAY_NOT_IMPORT = {
     "asyncio", "dagster", "duckdb", "httpx", "lifecycle.assets", "lifecycle.cli", "lifecycle.components",

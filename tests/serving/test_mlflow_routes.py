@@ -6,7 +6,6 @@ import pytest
 
 from serving.app import create_app
 from serving.errors import DecisionConflictError
-from serving.segments import read_records
 from tests.serving.in_process import InProcessClient
 from tests.serving.protocol_steps import Scripted, deployed, record
 from tests.serving.small_models import EXAMPLE, MODEL, SmallStore, as_features, examples, golden_rows, score_request
@@ -34,7 +33,7 @@ def test_predictions_are_the_native_routes_answers_and_are_in_the_same_log(store
         response = client.post(URL, json={"dataframe_records": [record(f"d{n}", **row) for n, row in enumerate(rows)]})
         native = client.post(f"/v1/models/{MODEL}/score", json=score_request("d7", features=rows[7])).json()
         as_csv = client.post(URL, content=csv_of(record("c", **rows[0])), headers=CSV).json()["predictions"][0]
-        logged = [each.record.decision_id for each in read_records(store.settings.decision_log_dir)]
+        logged = [record.decision_id for record in store.decisions()]
     predictions = response.json()["predictions"]
     assert response.status_code == 200
     assert [each["margin"] for each in predictions] == [row.margin for row in golden_rows(1)]
@@ -61,7 +60,7 @@ def test_an_invalid_row_refuses_them_all_and_is_placed_in_the_table(
         response = client.post(URL, json={"dataframe_records": [record("d1"), record("d2", **changes)]})
     assert response.status_code == 422
     assert response.json() == {"error_code": "InvalidRequest", "message": complaint}
-    assert list(read_records(store.settings.decision_log_dir)) == []
+    assert store.decisions() == []
 
 
 def test_a_fault_in_csv_is_placed_at_its_line(store: SmallStore) -> None:

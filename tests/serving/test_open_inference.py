@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from serving.app import create_app
 from serving.contract import Feature
 from serving.errors import DecisionConflictError, InvalidRequestError, RequestError, ScoringFailedError
-from serving.segments import read_records
 from tests.serving.in_process import InProcessClient
 from tests.serving.protocol_steps import Scripted, deployed, tensors
 from tests.serving.small_models import EXAMPLE, MODEL, SCHEMA, SmallStore, golden_rows, score_request
@@ -31,7 +30,7 @@ def test_decisions_are_those_of_the_native_route_and_are_in_the_same_log(store: 
     with InProcessClient(create_app(settings_of(store))) as client:
         response = client.post(URL, json=tensors(*requests))
         native = [client.post(f"/v1/models/{MODEL}/score", json=request).json() for request in requests]
-        records = [each.record for each in read_records(store.settings.decision_log_dir)]
+        records = store.decisions()
     answered = outputs(response)
     assert response.status_code == 200
     assert answered["margin"] == [row.margin for row in golden_rows(1)]
@@ -50,7 +49,7 @@ def test_an_invalid_row_refuses_them_all_and_is_placed_in_its_tensor(store: Smal
         assert response.status_code == 422
         assert response.json() == {"error": "Expected one of ['online', 'shop', 'travel'] - at `$.inputs[6].data[1]`"}
         assert 'serving_errors_total{kind="InvalidRequest"} 1.0' in client.get("/metrics").text
-    assert list(read_records(store.settings.decision_log_dir)) == []
+    assert store.decisions() == []
 
 
 @pytest.mark.parametrize("lacking", ["decision_id", "transaction_id", "entity_key", "occurred_at"])
@@ -230,8 +229,8 @@ def client(store: SmallStore) -> Iterator[InProcessClient]:
 
 
 def test_a_body_beyond_the_limit_is_refused_in_the_protocols_form(client: InProcessClient) -> None:
-    response = client.post(URL, content=b" " * (64 * 1024 + 1))
-    assert (response.status_code, response.json()) == (413, {"error": "Expected at most 65536 bytes"})
+    response = client.post(URL, content=b" " * (1024 * 1024 + 1))
+    assert (response.status_code, response.json()) == (413, {"error": "Expected at most 1048576 bytes"})
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)

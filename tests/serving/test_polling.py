@@ -22,15 +22,14 @@ def test_what_is_new_is_loaded_on_a_thread_of_its_own(store: SmallStore) -> None
         if getattr(event, "state", None) == "serving":
             is_serving.set()
 
-    polling = Polling(slots_of(store, observe), poll_seconds=0.01)
+    polling = Polling(slots_of(store, observe).advance, poll_seconds=0.01)
     polling.start()
     assert is_serving.wait(timeout=30)
     polling.stop()
     assert set(loaded_on) == {"releases"}
 
 
-def test_a_poll_that_fails_is_told_and_the_next_one_comes(store: SmallStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    slots = slots_of(store)
+def test_a_poll_that_fails_is_told_and_the_next_one_comes(caplog: pytest.LogCaptureFixture) -> None:
     turns: list[int] = []
     have_failed = threading.Event()
 
@@ -40,12 +39,11 @@ def test_a_poll_that_fails_is_told_and_the_next_one_comes(store: SmallStore, mon
             have_failed.set()
         raise RuntimeError("nobody foresaw this")
 
-    monkeypatch.setattr(slots, "advance", fails)
-    polling = Polling(slots, poll_seconds=0.01)
+    polling = Polling(fails, poll_seconds=0.01)
     polling.start()
     assert have_failed.wait(timeout=30)
     polling.stop()
-    assert slots.poll_failure == "polling failed; the server's log says where"
+    assert "looking for a new release failed, what is held serves on" in caplog.text
 
 
 def test_the_loading_thread_alone_steps_back() -> None:

@@ -11,7 +11,6 @@ import requests
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
-from serving.segments import read_records
 from tests.serving.protocol_steps import record
 from tests.serving.small_models import EXAMPLE, MODEL, SmallStore, booster, golden_rows, score_request
 from tests.serving.test_server_process import Server, served
@@ -113,7 +112,7 @@ def test_tensors_give_the_models_margins_bit_for_bit_and_are_recorded(
     assert answer.as_numpy("release_number").tolist() == [1] * len(GOLDEN)
     assert set(answer.as_numpy("slot").tolist()) == {b"champion"}
     assert (answer.get_response()["id"], answer.get_response()["model_version"]) == ("r1", "1")
-    recorded = [each.record for each in read_records(store.settings.decision_log_dir)]
+    recorded = store.decisions()
     assert [each.margin for each in recorded if each.decision_id.startswith(prefix)] == MARGINS
 
 
@@ -186,7 +185,7 @@ def test_requests_asks_as_mlflows_documentation_shows(server: Server, store: Sma
         assert response.status_code == 200, response.text
         assert [each["margin"] for each in response.json()["predictions"]] == MARGINS
     # The five asked for the same decisions: all but the first were repeats.
-    ids = [each.record.decision_id for each in read_records(store.settings.decision_log_dir)]
+    ids = [record.decision_id for record in store.decisions()]
     assert [each for each in ids if each.startswith("x")] == [f"x{n}" for n in range(len(GOLDEN))]
 
 

@@ -12,19 +12,19 @@ from serving.recent import RecentDecisions, ScoreResponse, answer_of, fingerprin
 KEY = ("card_fraud", "d1")
 
 
-def record(**changes: Any) -> DecisionRecord:
+def record(decision_id: str = "d1", **changes: Any) -> DecisionRecord:
     values: dict[str, Any] = {
         "schema_version": DECISION_RECORD_VERSION,
-        "decision_id": "d1",
+        "decision_id": decision_id,
         "transaction_id": "t1",
-        "entity_key": "e1",
+        "entity_key": "f" * 64,
         "occurred_at": dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC),
         "decided_at": dt.datetime(2026, 1, 31, 12, 0, 1, tzinfo=dt.UTC),
         "model": "card_fraud",
         "slot": "champion",
-        "bundle_digest": "b1",
+        "bundle_digest": "b" * 64,
         "release_number": 1,
-        "features": (1.5, None, "shop"),
+        "features": (250.5, 1, "travel", None),
         "margin": 0.25,
         "score": 0.5,
         "decision": "review",
@@ -55,7 +55,7 @@ def test_another_request_with_the_same_id_is_a_conflict_that_names_it() -> None:
         ({"transaction_id": "t2"}, False),
         ({"entity_key": "e2"}, False),
         ({"occurred_at": dt.datetime(2026, 1, 31, 13, tzinfo=dt.UTC)}, False),
-        ({"features": (1.5, 0.0, "shop")}, False),
+        ({"features": (250.5, 1, "travel", 0.0)}, False),
     ],
 )
 def test_what_makes_two_requests_the_same(changes: dict[str, Any], is_same: bool) -> None:
@@ -97,8 +97,8 @@ def test_another_request_with_an_id_that_is_being_decided_is_a_conflict() -> Non
 def test_records_of_answers_are_remembered_and_others_are_not() -> None:
     recent = RecentDecisions(10)
     recent.remember_record(record())
-    recent.remember_record(record(decision_id="d2", slot="shadow"))
-    recent.remember_record(record(decision_id="d3", error="ScoringError", score=None, margin=None, decision=None))
+    recent.remember_record(record("d2", slot="shadow"))
+    recent.remember_record(record("d3", error="ScoringError", score=None, margin=None, decision=None))
     assert recent.answer(KEY, fingerprint_of(record())) == answer_of(record())
     assert len(recent) == 1
 

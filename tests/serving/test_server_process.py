@@ -19,8 +19,6 @@ from typing import Any
 
 import httpx
 
-from serving.contract import DecisionRecord
-from serving.segments import read_records
 from tests.serving.small_models import MODEL, SmallStore, booster, golden_rows, score_request
 from tests.serving.test_score_request import SECRET
 
@@ -99,8 +97,7 @@ def release_number(server: Server) -> int:
 
 
 def logged_ids(store: SmallStore) -> list[str]:
-    records = (each.record for each in read_records(store.settings.decision_log_dir))
-    return [record.decision_id for record in records if isinstance(record, DecisionRecord)]
+    return [record.decision_id for record in store.decisions()]
 
 
 @dataclass

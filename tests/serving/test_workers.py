@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serving.segments import read_records, segment_paths
+from serving.segments import log_folders, segment_paths
 from serving.workers import next_pause
 from tests.serving.small_models import SmallStore, score_request
 from tests.serving.test_server_process import URL, Server, eventually, failed_start, served, under_load
@@ -41,9 +41,9 @@ def test_workers_share_the_load_the_log_folder_and_the_metrics(store: SmallStore
         assert [load.failures for load in loads] == [[]] * 8
         eventually(lambda: decisions_counted(server) == len(answered))
         server.stop()
-    recorded = [each.record.decision_id for each in read_records(store.settings.decision_log_dir)]
+    recorded = [record.decision_id for record in store.decisions()]
     assert sorted(recorded) == sorted(answered)
-    folders = {path.parent.name for path in segment_paths(store.settings.decision_log_dir)}
+    folders = {folder.name for folder in log_folders(store.settings.decision_log_dir) if segment_paths(folder)}
     assert folders == {"worker-0", "worker-1"}
 
 
@@ -60,7 +60,7 @@ def test_a_killed_worker_is_replaced_and_lost_nothing(store: SmallStore) -> None
         eventually(lambda: httpx.get(f"{server.client.base_url}/readyz").status_code == 200)
         server.stop()
     answered = {key for load in loads for key in load.answers}
-    recorded = [each.record.decision_id for each in read_records(store.settings.decision_log_dir)]
+    recorded = [record.decision_id for record in store.decisions()]
     assert answered <= set(recorded)
     assert len(recorded) == len(set(recorded))
     assert all(re.fullmatch(r"\w+Error|\w+Timeout", failure) for load in loads for failure in load.failures)
