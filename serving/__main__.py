@@ -76,6 +76,7 @@ def _serve(settings: ServingSettings, bound: socket.socket, worker: int | None =
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         http=ServingProtocol,
         ws="none",
+        interface="asgi3",  # uvicorn cannot see it of an application whose call gives its own coroutine
         lifespan="on",
         server_header=False,
         # Longer than clients keep idle connections, so that none is closed under a request that is on its way.

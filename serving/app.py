@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -39,12 +39,14 @@ class ServingApp(FastAPI):
     parts: Parts
     scores: ScoreRoutes
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:  # type: ignore[override]
         """Answer a score request straight; let everything else through to its route, if its caller may."""
         hot = target(scope)
         if hot is not None:
-            await self.scores.answer(hot[0], scope, receive, send, is_batch=hot[1])
-            return
+            return self.scores.answer(hot[0], scope, receive, send, is_batch=hot[1])
+        return self._routed(scope, receive, send)
+
+    async def _routed(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
