@@ -49,6 +49,7 @@ def main() -> None:
         settings = ServingSettings()
         if workers.is_worker():
             workers.end_with_supervisor()
+            workers.share_metrics()
             _serve(settings, workers.worker_socket(), workers.worker_index())
             return
         _check_binding(settings)
@@ -172,13 +173,12 @@ def _say_address(settings: ServingSettings, bound: socket.socket) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    return argparse.ArgumentParser(
         prog="python -m serving",
         description=f"Scores with the released models.\n\n{settings_help()}",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    return parser
 
 
 def settings_help() -> str:

@@ -88,7 +88,8 @@ def needed_scope(method: str, path: str) -> Scope | None:
 def create_app(settings: ServingSettings, worker: int | None = None) -> ServingApp:
     """The server's application; models are loaded when it starts, before it takes a request.
 
-    `worker` is this process's number where several answer at one address. ``app.state.start()`` does that ahead of time, once, for whoever wants its errors without a web server around them.
+    `worker` is this process's number where several answer at one address. ``app.state.start()`` loads ahead of time,
+    once, for whoever wants its errors without a web server around them.
 
     Raises
     ------
@@ -119,9 +120,7 @@ def create_app(settings: ServingSettings, worker: int | None = None) -> ServingA
         telemetry=telemetry,  # type: ignore[arg-type]  # a plain dictionary: older versions have no type for it
     )
     app.parts = parts
-    app.scores = ScoreRoutes(
-        parts, max_body_bytes=settings.max_body_bytes, max_batch_bytes=settings.max_batch_bytes
-    )
+    app.scores = ScoreRoutes(parts, max_body_bytes=settings.max_body_bytes, max_batch_bytes=settings.max_batch_bytes)
     app.openapi = lambda: openapi_document(  # type: ignore[method-assign]
         parts.slots, settings.max_batch, has_keys=settings.api_keys is not None
     )

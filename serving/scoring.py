@@ -159,7 +159,9 @@ class Scoring:
         """
         serving = self._slots.serving(model)
         if release_number not in {None, serving.release_number}:
-            raise ReleaseNotInForceError(f"Expected release {serving.release_number}, which is in force, got another one")
+            raise ReleaseNotInForceError(
+                f"Expected release {serving.release_number}, the one in force, got another one"
+            )
         check_batch_size(len(requests), self._max_batch)
         items = [
             self._item(serving, lambda deployed, one=one, at=at: deployed.reader.convert(one, at), context)  # type: ignore[misc]
