@@ -117,6 +117,7 @@ def create_app(settings: ServingSettings, worker: int | None = None) -> ServingA
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,  # the address would be made of what the caller sent as the host
         telemetry=telemetry,  # type: ignore[arg-type]  # a plain dictionary: older versions have no type for it
     )
     app.parts = parts

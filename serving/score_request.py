@@ -140,7 +140,7 @@ class RequestReader:
         if complaint.startswith("Object contains unknown field"):
             return f"Expected only the keys {self._keys(path)}, got another one"
         if complaint.startswith("Object missing required field"):
-            return self._missing(path, document())
+            return self._missing(path, document)
         if complaint.startswith("Invalid enum value"):
             categories = self._schema[path.rpartition(".")[2]].categories
             return f"Expected one of {list(categories or ())}"
@@ -157,12 +157,16 @@ class RequestReader:
     def _keys(self, path: str) -> list[str]:
         return list(self._schema if path == "$.features" else _ENVELOPE)
 
-    def _missing(self, path: str, document: Any) -> str:
+    def _missing(self, path: str, document: Callable[[], Any]) -> str:
         expected = self._keys(path)
-        found = document["features"] if path == "$.features" else document
-        missing = [name for name in expected if name not in found]
         what = "features" if path == "$.features" else "keys"
-        return f"Expected {len(expected)} {what}, missing {missing}"
+        try:
+            found = document()["features"] if path == "$.features" else document()
+            missing = [name for name in expected if name not in found]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
+            # What follows is no JSON any more, or names the same key again.
+            missing = []
+        return f"Expected {len(expected)} {what}, " + (f"missing {missing}" if missing else "got fewer")
 
 
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
