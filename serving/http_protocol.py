@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 ARRIVAL: Final = "serving.arrival"
 """Key of an ASGI scope that holds an `Arrival`."""
@@ -38,6 +38,7 @@ class ServingProtocol(HttpToolsProtocol):
     head_since: float | None = None
     """When the head that is awaited began (`time.monotonic`, seconds); ``None`` while a request is in flight."""
     _stray_bytes = 0
+    _earlier: tuple[RequestResponseCycle, ...] = ()
     _stuck_since: float | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -46,6 +47,12 @@ class ServingProtocol(HttpToolsProtocol):
         self.head_since = time.monotonic()
         if len(self.connections) > self.max_connections:
             transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell all requests in flight; uvicorn tells the one that came last."""
+        for cycle in self._earlier:
+            cycle.disconnected = not cycle.response_complete
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take what came; what is no HTTP, or makes a head or a chunk's frame too long, ends the connection."""
@@ -79,7 +86,10 @@ class ServingProtocol(HttpToolsProtocol):
         self._stray_bytes = 0
         # Requests that were read in the same turn of the loop are tasks that have not begun: they count.
         self.scope[ARRIVAL] = (time.perf_counter(), len(self.tasks))  # type: ignore[typeddict-unknown-key]
+        before = self.cycle
         super().on_headers_complete()
+        if self.pipeline:
+            self._earlier = tuple(each for each in (*self._earlier, before) if not each.response_complete)
         # Headers that come behind a chunked body are no one's: who checks the head on the way does not see them.
         self.headers = []
 

@@ -42,11 +42,13 @@ class RawConnection:
     def __exit__(self, *_: object) -> None:
         self.socket.close()
 
-    def send(self, *parts: bytes) -> None:
-        """Send as far as the server reads: it may refuse and close before the end."""
+    def send(self, *parts: bytes) -> bool:
+        """Send as far as the server reads, which may refuse and close before the end; whether it took all."""
         with contextlib.suppress(ConnectionError):
             for part in parts:
                 self.socket.sendall(part)
+            return True
+        return False
 
     def half_close(self) -> None:
         with contextlib.suppress(OSError):

@@ -1,5 +1,6 @@
 """HTTP that is broken, hostile, slow or endless, against the real server: it refuses, and goes on."""
 
+import contextlib
 import json
 import threading
 import time
@@ -235,22 +236,28 @@ def test_a_fault_behind_a_request_does_not_become_its_answer(running: Fuzzed) ->
 
 
 def test_a_body_that_stops_gets_408_in_time_and_its_rest_is_not_awaited_for_ever(running: Fuzzed) -> None:
-    for path in (URL, f"{URL}/batch", INFER, INVOCATIONS):
-        kind = {"content_type": "application/json"}
-        with running.connect() as connection:
+    kind = {"content_type": "application/json"}
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(running.connect()) for _ in range(4)]
+        for connection, path in zip(connections, (URL, f"{URL}/batch", INFER, INVOCATIONS), strict=True):
             connection.send(request(path, VALID[:20], length=1000, x_timeout_ms="200", **kind))
+        for connection in connections:
             answer = connection.answer()
             assert answer is not None
             assert answer.status == 408
-            dripping = threading.Thread(target=drip, args=(connection, VALID[20:]))
-            dripping.start()
-            assert connection.is_closed_by_server()
-            dripping.join()
+        dripping = [threading.Thread(target=drip, args=(each, VALID[20:])) for each in connections]
+        for thread in dripping:
+            thread.start()
+        assert all(connection.is_closed_by_server() for connection in connections)
+        for thread in dripping:
+            thread.join()
 
 
 def drip(connection: RawConnection, content: bytes) -> None:
+    """A byte at a time, until the server has had enough."""
     for at in range(60):
-        connection.send(content[at : at + 1])
+        if not connection.send(content[at : at + 1]):
+            return
         time.sleep(0.1)
 
 
