@@ -86,6 +86,14 @@ def _serve(settings: ServingSettings, bound: socket.socket, worker: int | None =
         timeout_graceful_shutdown=settings.shutdown_seconds,
         **_tls(settings),
     )
+    try:
+        config.load()
+    except OSError as error:
+        # Also what OpenSSL says: of a key that is not the certificate's, or has another password.
+        raise ContractError(
+            f"Expected a certificate, its private key and authorities in PEM, got: {error.strerror} - at "
+            "SERVING_TLS_CERTIFICATE, SERVING_TLS_KEY, SERVING_TLS_KEY_PASSWORD_FILE and SERVING_TLS_CLIENT_CA"
+        ) from error
     app.state.start()
     if worker is None:
         _say_address(settings, bound)
@@ -122,6 +130,8 @@ def _tls(settings: ServingSettings) -> dict[str, typing.Any]:
             password = settings.tls_key_password_file.read_text().rstrip("\n")
     except OSError as error:
         raise ContractError(f"Expected a readable file, got {error.strerror} - at {error.filename}") from error
+    except UnicodeDecodeError:
+        raise ContractError("Expected a password in UTF-8 - at SERVING_TLS_KEY_PASSWORD_FILE") from None
     files = {"ssl_certfile": str(settings.tls_certificate), "ssl_keyfile": str(settings.tls_key)}
     if settings.tls_client_ca is None:
         return files | {"ssl_keyfile_password": password}

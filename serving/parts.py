@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -90,6 +91,8 @@ class Parts:
         self._leftover = leftover_folders(settings.log_dir, settings.workers) if number == 0 else []
         self.shipper = _shipper_of(settings, self.log, self._leftover)
         self.polling = Polling(self.look, settings.poll_seconds)
+        # Two at once might put the keys from before a revocation back in force, until the next look.
+        self._looking = threading.Lock()
         self._background: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -137,9 +140,10 @@ class Parts:
         await asyncio.to_thread(self._close)
 
     def look(self) -> None:
-        """Read the API keys and the release store once."""
-        self.api_keys.refresh()
-        self.slots.advance()
+        """Read the API keys and the release store once; from any thread, one after the other."""
+        with self._looking:
+            self.api_keys.refresh()
+            self.slots.advance()
 
     def refused(self, error: RequestError, model: str | None, context: RequestContext | None) -> int:
         """Count and record a request that gets no decision; returns the status of its answer."""

@@ -1,12 +1,14 @@
 """The decisions given lately: a repeated decision id gets the same answer and no second record."""
 
 import asyncio
+import datetime as dt
 from collections import OrderedDict
 from typing import Final
 
 import msgspec
 
 from serving.contract import DecisionName, DecisionRecord, Reason, SlotName
+from serving.encoding import Value
 from serving.errors import DecisionConflictError
 
 RECENT_DECISIONS: Final = 50_000
@@ -16,6 +18,7 @@ Key = tuple[str, str]
 """Model and decision id."""
 
 _encoder = msgspec.json.Encoder()
+_packed = msgspec.msgpack.Encoder().encode
 
 
 class ScoreResponse(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -103,13 +106,27 @@ class RecentDecisions:
             self.remember((record.model, record.decision_id), fingerprint_of(record), answer_of(record))
 
 
-def fingerprint_of(record: DecisionRecord) -> int:
-    """What makes two requests with the same id the same: transaction, entity, time and features.
+def request_fingerprint(
+    transaction_id: str, entity_key: str, occurred_at: dt.datetime, features: tuple[Value, ...] | None
+) -> int:
+    """What makes two requests with the same id the same: transaction, entity (its pseudonym), time and features.
 
     Comparable within one process only, since Python's hashes of texts are salted. Two different requests have the same
-    one with a probability of 2^-61.
+    one with a probability of 2^-61. The features are hashed as bytes: Python's hashes of -1 and -2 are the same, and so
+    are those of 0.5 and 2^60.
+
+    Examples
+    --------
+    >>> now = dt.datetime(2026, 1, 31, tzinfo=dt.UTC)
+    >>> request_fingerprint("t1", "4711", now, (-1.0, 5)) == request_fingerprint("t1", "4711", now, (-2.0, 5))
+    False
     """
-    return hash((record.transaction_id, record.entity_key, record.occurred_at, record.features))
+    return hash((transaction_id, entity_key, occurred_at, _packed(features)))
+
+
+def fingerprint_of(record: DecisionRecord) -> int:
+    """The fingerprint of the request that a record answers."""
+    return request_fingerprint(record.transaction_id, record.entity_key, record.occurred_at, record.features)
 
 
 def response_of(record: DecisionRecord) -> ScoreResponse:

@@ -17,7 +17,7 @@ from serving.errors import DeadlineExceededError, InvalidRequestError, ReleaseNo
 from serving.lightgbm_library import ScoringError
 from serving.metrics import Metrics, SlotMetrics, nullable_features
 from serving.model import Scored
-from serving.recent import Key, RecentDecisions, ScoreResponse, answer_of
+from serving.recent import Key, RecentDecisions, ScoreResponse, answer_of, request_fingerprint
 from serving.score_request import ScoreRequest, check_batch_size, read_batch
 from serving.security import Pseudonyms
 from serving.shadow import Copy, Shadows
@@ -176,7 +176,7 @@ class Scoring:
         if deployed.reader is not champion.reader:
             request = read(deployed)
         entity = self._pseudonyms.of(request.entity_key)
-        fingerprint = hash((request.transaction_id, entity, request.occurred_at, request.values))
+        fingerprint = request_fingerprint(request.transaction_id, entity, request.occurred_at, request.values)
         key = (serving.held.release.model, request.decision_id)
         return _Item(serving, deployed, request, read, entity, key, fingerprint, context)
 

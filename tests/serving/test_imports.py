@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SERVING_MAY_IMPORT = {
-    "confluent_kafka", "cryptography", "fastapi", "llvmlite", "msgspec", "numba", "numpy", "opentelemetry",
+    "confluent_kafka", "cryptography", "fastapi", "httptools", "llvmlite", "msgspec", "numba", "numpy", "opentelemetry",
     "prometheus_client", "pydantic", "pydantic_settings", "serving", "starlette", "uvicorn",
 }  # fmt: skip
 PURE_MAY_NOT_IMPORT = {

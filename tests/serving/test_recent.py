@@ -56,6 +56,7 @@ def test_another_request_with_the_same_id_is_a_conflict_that_names_it() -> None:
         ({"entity_key": "e2"}, False),
         ({"occurred_at": dt.datetime(2026, 1, 31, 13, tzinfo=dt.UTC)}, False),
         ({"features": (250.5, 1, "travel", 0.0)}, False),
+        ({"features": (250.5, -1, "travel", None)}, False),
     ],
 )
 def test_what_makes_two_requests_the_same(changes: dict[str, Any], is_same: bool) -> None:
@@ -92,6 +93,12 @@ def test_another_request_with_an_id_that_is_being_decided_is_a_conflict() -> Non
 
     with pytest.raises(DecisionConflictError):
         asyncio.run(run())
+
+
+def test_numbers_whose_python_hashes_are_the_same_are_not() -> None:
+    assert hash(-1.0) == hash(-2.0)
+    assert fingerprint_of(record(features=(-1.0,))) != fingerprint_of(record(features=(-2.0,)))
+    assert fingerprint_of(record(features=(0.5,))) != fingerprint_of(record(features=(2.0**60,)))
 
 
 def test_records_of_answers_are_remembered_and_others_are_not() -> None:
