@@ -19,6 +19,9 @@ LOADING_NICENESS: Final = 10
 core, a model of 500 trees loaded without a pause: the 99.9th percentile of a decision falls from about 5 ms to between
 0.3 and 2.6 ms."""
 
+STOP_SECONDS: Final = 3.0
+"""How long a look that is under way is waited for at the end; the log must be sealed while there is time."""
+
 
 class Polling:
     """Calls `look` every `poll_seconds` on a thread of its own until it is stopped; if one turn fails, the next comes."""
@@ -34,10 +37,10 @@ class Polling:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the turn that is under way; blocks until then."""
+        """End after the turn that is under way; blocks until then, but no longer than a store may hang."""
         self._is_over.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
         lower_priority()

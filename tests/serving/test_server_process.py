@@ -24,7 +24,7 @@ from tests.serving.test_score_request import SECRET
 
 ROOT = Path(__file__).parents[2]
 URL = f"/v1/models/{MODEL}/score"
-_ADDRESS = re.compile(r"serving on (http://\S+)")
+_ADDRESS = re.compile(r"serving on (https?://\S+)")
 
 
 @dataclass
@@ -36,12 +36,12 @@ class Server:
     client: httpx.Client = field(init=False)
     listening: threading.Thread = field(init=False)
 
-    def begin(self) -> None:
+    def begin(self, **client: Any) -> None:
         """Wait until it answers."""
         addresses: queue.Queue[str] = queue.Queue()
         self.listening = threading.Thread(target=self._listen, args=(addresses,), daemon=True)
         self.listening.start()
-        self.client = httpx.Client(base_url=addresses.get(timeout=30), timeout=10)
+        self.client = httpx.Client(base_url=addresses.get(timeout=30), timeout=10, **client)
         eventually(self.answers)
 
     def answers(self) -> bool:
