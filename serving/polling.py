@@ -24,7 +24,7 @@ STOP_SECONDS: Final = 3.0
 
 
 class Polling:
-    """Calls `look` every `poll_seconds` on a thread of its own until it is stopped; if one turn fails, the next comes."""
+    """Calls `look` every `poll_seconds` on a thread of its own until it is stopped; after a turn that fails comes the next."""
 
     def __init__(self, look: Callable[[], None], poll_seconds: float) -> None:
         self._look = look
@@ -49,7 +49,7 @@ class Polling:
                 with switching_often():
                     self._look()
             except Exception:
-                # What a load may raise is refused in `Slots`; this is a fault of ours, and serving goes on all the same.
+                # What a load may raise is refused in `Slots`; this is a fault of ours, and serving goes on.
                 logger.exception("looking for a new release failed, what is held serves on")
 
 

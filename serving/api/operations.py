@@ -14,7 +14,6 @@ from serving.slots import Slots
 
 def operation_routes(slots: Slots, look: Callable[[], None]) -> list[Route]:
     """The route; `look` reads the release store and the API keys now, on the thread that calls it."""
-
     turn = asyncio.Lock()
 
     async def poll(_request: Request) -> Response:

@@ -155,7 +155,11 @@ def test_an_odd_header_is_passed_over_or_refused(running: Fuzzed, headers: dict[
 def test_a_request_that_offers_another_protocol_is_answered_in_this_one(running: Fuzzed) -> None:
     row = golden_rows(1)[0]
     body = json.dumps(score_request("upgrade", features=row.features)).encode()
-    offers = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2_settings": "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"}
+    offers = {
+        "connection": "Upgrade, HTTP2-Settings",
+        "upgrade": "h2c",
+        "http2_settings": "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA",
+    }
     with running.connect() as connection:
         for head_end in (len(request(URL, body, **offers)) - len(body), 40, -10):
             sent = request(URL, body, **offers)
@@ -184,9 +188,7 @@ def test_headers_behind_a_chunked_body_are_no_ones(running: Fuzzed) -> None:
         pytest.param(
             [chunked(URL, VALID, end=b"0\r\nx: "), *[b"a" * 65536] * 400], id="header without end behind the body"
         ),
-        pytest.param(
-            [chunked(URL, end=b"2;"), *[b"a" * 65536] * 400], id="extension of a chunk without end"
-        ),
+        pytest.param([chunked(URL, end=b"2;"), *[b"a" * 65536] * 400], id="extension of a chunk without end"),
         pytest.param([HEALTH * 1000] * 400, id="requests without end"),
     ],
 )
@@ -316,10 +318,9 @@ def is_reset(connection: RawConnection) -> bool:
 
 
 def test_more_connections_than_it_can_hold_do_not_keep_it_from_answering(running: Fuzzed) -> None:
-    connections = []
+    connections: list[RawConnection] = []
     try:
-        for _ in range(400):
-            connections.append(running.connect(3))
+        connections.extend(running.connect(3) for _ in range(400))
         assert sum(connection.is_closed_by_server() for connection in connections[-50:]) == 50
         # Those that sent nothing are closed after a while, and leave their places.
         assert all(connection.is_closed_by_server() for connection in connections)

@@ -92,3 +92,19 @@ def test_a_held_release_that_cannot_be_believed_is_replaced(store: SmallStore, t
     path.write_bytes(held(store, 2).content.replace(b'\\"number\\": 2', b'\\"number\\": 9'))
     cache.hold(held(store, 1), (), keys)
     assert cache.held(keys)[MODEL] == held(store, 1)
+
+
+def test_a_store_that_hangs_does_not_keep_the_server_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.polling.STOP_SECONDS", 0.05)
+    has_begun, goes_on = threading.Event(), threading.Event()
+
+    def hangs() -> None:
+        has_begun.set()
+        goes_on.wait(timeout=30)
+
+    polling = Polling(hangs, poll_seconds=0.01)
+    polling.start()
+    assert has_begun.wait(timeout=30)
+    polling.stop()
+    goes_on.set()
+    polling.stop()
