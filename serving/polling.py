@@ -24,7 +24,7 @@ STOP_SECONDS: Final = 3.0
 
 
 class Polling:
-    """Calls `look` every `poll_seconds` on a thread of its own until it is stopped; after a turn that fails comes the next."""
+    """Calls `look` every `poll_seconds` on a thread of its own until it is stopped, also after a turn that failed."""
 
     def __init__(self, look: Callable[[], None], poll_seconds: float) -> None:
         self._look = look

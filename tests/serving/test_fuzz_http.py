@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -147,7 +148,7 @@ def test_a_method_or_path_that_is_none_gets_an_error_that_repeats_nothing(
         {"content_encoding": b"gzip"},
     ],
 )
-def test_an_odd_header_is_passed_over_or_refused(running: Fuzzed, headers: dict[str, bytes]) -> None:
+def test_an_odd_header_is_passed_over_or_refused(running: Fuzzed, headers: dict[str, Any]) -> None:
     for path in (URL, f"{URL}/batch", INFER, INVOCATIONS):
         running.check_answer(running.say(request(path, VALID, **headers)))
 
@@ -155,7 +156,7 @@ def test_an_odd_header_is_passed_over_or_refused(running: Fuzzed, headers: dict[
 def test_a_request_that_offers_another_protocol_is_answered_in_this_one(running: Fuzzed) -> None:
     row = golden_rows(1)[0]
     body = json.dumps(score_request("upgrade", features=row.features)).encode()
-    offers = {
+    offers: dict[str, Any] = {
         "connection": "Upgrade, HTTP2-Settings",
         "upgrade": "h2c",
         "http2_settings": "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA",
@@ -203,7 +204,7 @@ def test_what_has_no_end_is_cut_off(running: Fuzzed, parts: list[bytes]) -> None
 @pytest.mark.parametrize("path", [URL, f"{URL}/batch", INFER, INVOCATIONS])
 def test_ten_megabytes_are_refused_unread(running: Fuzzed, path: str) -> None:
     body = b'{"decision_id": "' + LINES * 700_000
-    kind = {"content_type": "application/json"}
+    kind: dict[str, Any] = {"content_type": "application/json"}
     announced = running.say(request(path, b"", length=len(body), **kind))
     assert announced is not None
     assert announced.status == 413
@@ -238,7 +239,7 @@ def test_a_fault_behind_a_request_does_not_become_its_answer(running: Fuzzed) ->
 
 
 def test_a_body_that_stops_gets_408_in_time_and_its_rest_is_not_awaited_for_ever(running: Fuzzed) -> None:
-    kind = {"content_type": "application/json"}
+    kind: dict[str, Any] = {"content_type": "application/json"}
     with contextlib.ExitStack() as stack:
         connections = [stack.enter_context(running.connect()) for _ in range(4)]
         for connection, path in zip(connections, (URL, f"{URL}/batch", INFER, INVOCATIONS), strict=True):
