@@ -23,9 +23,9 @@ _REST_SECONDS: Final = 0.0001
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """The trees of a model with one output, which is their sum. Splits and leaves of all trees stand one after the other.
+    """The trees of a model with one output, which is their sum; splits and leaves of all stand one after the other.
 
-    A random forest's raw score is the sum too: LightGBM divides by the number of trees only where it transforms scores.
+    A random forest's raw score is the sum too: LightGBM divides by their number only where it transforms scores.
 
     A child is the row of a split, or ``~row`` of a leaf, in these tables. A split stands after its parent.
 
@@ -171,9 +171,10 @@ def _check_tree(tree: dict[str, NDArray[Any]], splits: int, n_features: int, whe
     """The compiled code checks no bounds, so what it follows is checked here, once."""
     children = np.concatenate([tree["left"], tree["right"]])
     parents = np.tile(np.arange(splits), 2)
-    if sorted(children.tolist()) != [*range(-splits - 1, 0), *range(1, splits)] or (
-        children[children >= 0] <= parents[children >= 0]
-    ).any():
+    if (
+        sorted(children.tolist()) != [*range(-splits - 1, 0), *range(1, splits)]
+        or (children[children >= 0] <= parents[children >= 0]).any()
+    ):
         raise ContractError(f"Expected every split and leaf once, below its parent - at model.txt, {where}")
     if ((tree["feature"] < 0) | (tree["feature"] >= n_features)).any():
         raise ContractError(f"Expected features below {n_features}, got another - at model.txt, {where}")
