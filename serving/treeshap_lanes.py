@@ -90,10 +90,17 @@ def _operation(build: Callable[..., Any], takes: Sequence[Any], gives: Any) -> A
         made = build(builder, *arguments)
         return context.get_dummy_value() if made is None else made
 
-    def declare(_context: Any, *_types: Any) -> Any:
+    # numba counts the parameters of the function that declares an operation.
+    def of_one(_context: Any, _one: Any) -> Any:
         return signature(gives, *takes), lower
 
-    return intrinsic(declare)
+    def of_two(_context: Any, _one: Any, _two: Any) -> Any:
+        return signature(gives, *takes), lower
+
+    def of_three(_context: Any, _one: Any, _two: Any, _three: Any) -> Any:
+        return signature(gives, *takes), lower
+
+    return intrinsic((of_one, of_two, of_three)[len(takes) - 1])
 
 
 def _vector_type(lanes: int) -> Any:
