@@ -23,9 +23,9 @@ _REST_SECONDS: Final = 0.0001
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """The trees of a model with one output, which is their sum. Splits and leaves of all trees stand one after the other.
+    """The trees of a model with one output, which is their sum; splits and leaves of all stand one after the other.
 
-    A random forest's raw score is the sum too: LightGBM divides by the number of trees only where it transforms scores.
+    A random forest's raw score is the sum too: LightGBM divides by their number only where it transforms scores.
 
     A child is the row of a split, or ``~row`` of a leaf, in these tables. A split stands after its parent.
 
