@@ -59,7 +59,7 @@ class Evaluation:
         n_columns = len(layout.columns) // 3
         own = {
             "found": np.zeros(2 * (len(layout.searches) // 4), np.int64),
-            "ranks": np.zeros(n_columns + layout.n_columns_of_categories + 1, np.int32),
+            "ranks": np.zeros(n_columns + layout.n_columns_of_categories + 1, np.int64),
             "outputs": np.zeros(WINDOW + len(layout.roots)),
         }
         sizes = [len(layout.searches) // 4, n_columns, len(layout.categories) // 4, len(layout.roots) // LANES]

@@ -13,7 +13,6 @@ numba is imported when the first model is loaded and compiles into memory only; 
 read with pickle. Nothing here checks bounds: `serving.margin_layout` makes tables that are whole.
 """
 
-import ctypes
 import functools
 import threading
 from collections.abc import Callable
@@ -26,13 +25,18 @@ from serving.treeshap_lanes import array_pointers
 
 LANES: Final = 16
 """Trees that go down at once."""
-WINDOW: Final = 64
+WINDOW: Final = 128
 """Trees that are put in order of depth among themselves; a multiple of `LANES`."""
 
-RANK_BITS: Final = 16
-"""Bits of a rank and of a column's number in a node; the child stands above both."""
-HIGHEST_RANK: Final = (1 << RANK_BITS) - 1
-"""A leaf's threshold, which no row exceeds, and the rank of what goes right everywhere."""
+RANK_SHIFT: Final = 16
+CHILD_SHIFT: Final = 32
+COLUMN_BITS: Final = (1 << RANK_SHIFT) - 1
+HIGHEST_RANK: Final = (1 << CHILD_SHIFT - RANK_SHIFT) - 1
+"""A leaf's threshold, which no row exceeds, and the rank of what goes right everywhere.
+
+A node is ``child << CHILD_SHIFT | HIGHEST_RANK - threshold << RANK_SHIFT | column``: the row's rank, shifted as much and
+added, carries one into the child exactly if it exceeds the threshold. A step is four instructions.
+"""
 
 SEARCH: Final = 4
 """Integers of a search: feature, first threshold, halvings, whether NaN counts as 0."""
@@ -54,15 +58,13 @@ TABLE: Final = (
 
 Kernel = Callable[[int], float]
 _lock = threading.Lock()
-_KEPT: Final[list[object]] = []
-"""The compiled code goes with its Python object."""
 
 
 def kernel() -> Kernel:
     """The compiled sum, made once in a process; its argument is the address of the addresses and sizes of `TABLE`.
 
-    It keeps the interpreter's lock: giving it away and taking it back costs more than a small model's whole walk, and
-    another thread waits 5 us at most.
+    numba's own call costs 0.1 us less than one through ctypes. It keeps the interpreter's lock: another thread waits
+    some microseconds, as for any few lines of Python.
     """
     with _lock:
         return _compiled()
@@ -75,9 +77,8 @@ def _compiled() -> Kernel:
 
     parts = [numba.njit(part) for part in (_search, _rank_columns, _rank_categories)]
     walk = numba.njit(_walk(numba.njit(_four_down)))
-    made = numba.cfunc(types.float64(types.CPointer(types.int64)))(_margin(array_pointers(), *parts, walk))
-    _KEPT.append(made)
-    return ctypes.PYFUNCTYPE(ctypes.c_double, ctypes.c_void_p)(made.address)
+    made: Kernel = numba.njit(types.float64(types.int64))(_margin(array_pointers(), *parts, walk))
+    return made
 
 
 def _search(row: Any, searches: Any, n_searches: Any, thresholds: Any, found: Any) -> None:
@@ -104,7 +105,7 @@ def _rank_columns(columns: Any, n_columns: Any, found: Any, ranks: Any) -> None:
     for index in range(n_columns):
         search, special, rank = columns[COLUMN * index], columns[COLUMN * index + 1], columns[COLUMN * index + 2]
         is_special = -((found[2 * search + 1] >> special) & 1)
-        ranks[index] = np.int32((found[2 * search] & ~is_special) | (rank & is_special))
+        ranks[index] = ((found[2 * search] & ~is_special) | (rank & is_special)) << RANK_SHIFT
 
 
 def _rank_categories(
@@ -120,18 +121,18 @@ def _rank_categories(
             category = np.int64(value)
         line = first + category * width
         for place in range(width):
-            ranks[column + place] = category_ranks[line + place]
+            ranks[column + place] = np.int64(category_ranks[line + place]) << RANK_SHIFT
         column += width
 
 
 def _four_down(nodes: Any, ranks: Any, here: Any) -> Any:
-    """One level down in four trees."""
+    """One level down in four trees: a rank above the threshold's carries one into the child's number."""
     one, two, three, four = nodes[here[0]], nodes[here[1]], nodes[here[2]], nodes[here[3]]
     return (
-        (one >> 32) + np.int64(ranks[(one >> RANK_BITS) & HIGHEST_RANK] > (one & HIGHEST_RANK)),
-        (two >> 32) + np.int64(ranks[(two >> RANK_BITS) & HIGHEST_RANK] > (two & HIGHEST_RANK)),
-        (three >> 32) + np.int64(ranks[(three >> RANK_BITS) & HIGHEST_RANK] > (three & HIGHEST_RANK)),
-        (four >> 32) + np.int64(ranks[(four >> RANK_BITS) & HIGHEST_RANK] > (four & HIGHEST_RANK)),
+        (one + ranks[one & COLUMN_BITS]) >> CHILD_SHIFT,
+        (two + ranks[two & COLUMN_BITS]) >> CHILD_SHIFT,
+        (three + ranks[three & COLUMN_BITS]) >> CHILD_SHIFT,
+        (four + ranks[four & COLUMN_BITS]) >> CHILD_SHIFT,
     )
 
 
@@ -161,14 +162,15 @@ def _walk(four_down: Any) -> Any:
 def _margin(pointers: Any, search: Any, rank_columns: Any, rank_categories: Any, walk: Any) -> Any:
     reals_at, wholes_at, longs_at = pointers.reals_at, pointers.wholes_at, pointers.longs_at
 
-    def margin(table: Any) -> Any:
-        """The margin of the row; ctypes takes 0.15 us for each argument, so there is one."""
+    def margin(address: Any) -> Any:
+        """The margin of the row. Each argument of a call has its price, so there is one."""
+        table = longs_at(address)
         n_searches, n_columns, n_categories, n_groups = table[0], table[1], table[2], table[3]
         searches, thresholds, columns = longs_at(table[4]), reals_at(table[5]), longs_at(table[6])
         categories, category_ranks = longs_at(table[7]), wholes_at(table[8])
         nodes, values, roots, places = longs_at(table[9]), reals_at(table[10]), longs_at(table[11]), longs_at(table[12])
         levels, row, found = longs_at(table[13]), reals_at(table[14]), longs_at(table[15])
-        ranks, outputs = wholes_at(table[16]), reals_at(table[17])
+        ranks, outputs = longs_at(table[16]), reals_at(table[17])
         search(row, searches, n_searches, thresholds, found)
         rank_columns(columns, n_columns, found, ranks)
         rank_categories(row, categories, n_categories, category_ranks, ranks, n_columns)

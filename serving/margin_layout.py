@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.contract import ContractError
-from serving.margin_kernel import HIGHEST_RANK, LANES, NAN, PLAIN, RANK_BITS, WINDOW, ZERO
+from serving.margin_kernel import CHILD_SHIFT, COLUMN_BITS, HIGHEST_RANK, LANES, NAN, PLAIN, RANK_SHIFT, WINDOW, ZERO
 from serving.treeshap_text import (
     CATEGORICAL,
     DEFAULT_LEFT,
@@ -77,7 +77,7 @@ def lay_out_margin(forest: Forest) -> MarginLayout:
     has_splits[n_trees:] = False
     depth, depths = np.zeros(n_places, np.int64), _depths(forest, len(splits))
     depth[has_splits] = depths
-    window = np.arange(n_places) // (WINDOW)
+    window = np.arange(n_places) // WINDOW
     order = np.lexsort((depth, window))
     nodes, values, roots = _nodes(forest, asked, splits, np.flatnonzero(has_splits), order)
     values[roots[forest.one_leaf_trees]] = forest.one_leaf_values
@@ -130,8 +130,8 @@ def _nodes(
         place[child[is_split]] = children[is_split] + side
         leaf_place[~child[~is_split]] = children[~is_split] + side
     itself = np.arange(int(sizes.sum()))
-    nodes = itself << _WORD_BITS | HIGHEST_RANK
-    nodes[place] = children << _WORD_BITS | asked.column << RANK_BITS | asked.rank
+    nodes = itself << CHILD_SHIFT
+    nodes[place] = children << CHILD_SHIFT | (HIGHEST_RANK - asked.rank) << RANK_SHIFT | asked.column
     values = np.zeros(len(nodes))
     values[leaf_place] = forest.leaf_value
     return _aligned(nodes), values, roots
@@ -155,22 +155,16 @@ def _ask(forest: Forest) -> _Asked:
     searches, thresholds, columns, column[~is_categorical], rank[~is_categorical] = _numeric(forest, ~is_categorical)
     tables, ranks, column[is_categorical], n_of_categories = _categorical(forest, is_categorical)
     column[is_categorical] += len(columns)
-    if len(columns) + n_of_categories > HIGHEST_RANK:
-        raise ContractError(f"Expected at most {HIGHEST_RANK} columns, got more - at model.txt")
-    return _Asked(
-        column, rank, searches.ravel(), thresholds, columns.ravel(), tables.ravel(), ranks, n_of_categories
-    )
+    if len(columns) + n_of_categories > COLUMN_BITS:
+        raise ContractError(f"Expected at most {COLUMN_BITS} columns, got more - at model.txt")
+    return _Asked(column, rank, searches.ravel(), thresholds, columns.ravel(), tables.ravel(), ranks, n_of_categories)
 
 
-def _numeric(
-    forest: Forest, is_numeric: NDArray[np.bool_]
-) -> tuple[IntArray, RealArray, IntArray, IntArray, IntArray]:
+def _numeric(forest: Forest, is_numeric: NDArray[np.bool_]) -> tuple[IntArray, RealArray, IntArray, IntArray, IntArray]:
     """Searches, their thresholds, columns; column and rank of each numeric split."""
     feature, threshold, flags = (part[is_numeric] for part in (forest.feature, forest.threshold, forest.flags))
     missing, is_left = flags >> 2 & 3, flags & DEFAULT_LEFT != 0
-    keys, search = np.unique(
-        np.column_stack([feature, missing != MISSING_NAN]), axis=0, return_inverse=True
-    )
+    keys, search = np.unique(np.column_stack([feature, missing != MISSING_NAN]), axis=0, return_inverse=True)
     search = search.reshape(-1)
     special = np.select([missing == MISSING_ZERO, missing == MISSING_NAN], [ZERO, NAN], PLAIN)
     special_rank = np.where(is_left | (special == PLAIN), 0, HIGHEST_RANK)
