@@ -23,7 +23,7 @@ _REST_SECONDS: Final = 0.0001
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """The trees of a model with one output, which is their sum. Splits and leaves of all trees stand one after the other.
+    """The trees of a model with one output, which is their sum. Splits and leaves of all trees stand in one row.
 
     A random forest's raw score is the sum too: LightGBM divides by the number of trees only where it transforms scores.
 
