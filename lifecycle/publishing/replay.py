@@ -51,9 +51,9 @@ def replay_decision(decision_id: str, log: Path, store: Path, keys: PublicKeys) 
     """Find a decision in the log's segments and compute it again with the bundle it names.
 
     Margin, score and decision must be the same, the margin and the score in every bit; recorded reasons with their
-    texts in the same order, their contributions to 1e-9 (another processor may fuse operations differently). Every record of the decision is
-    replayed: the shadow's beside the answer, and each one where it was recorded more than once (the server was killed
-    before it could answer).
+    texts in the same order, their contributions to 1e-9 (another processor may fuse operations differently). Every
+    record of the decision is replayed: the shadow's beside the answer, and each one where it was recorded more than
+    once (the server was killed before it could answer).
 
     Raises
     ------
