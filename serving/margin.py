@@ -37,7 +37,7 @@ class Margins:
 
     @classmethod
     def from_forest(cls, forest: Forest) -> "Margins":
-        """Prepare a forest; the first in a process waits for the compiler, about 0.5 s (and 0.7 s for numba's import).
+        """Prepare a forest; the first in a process waits for numba's import and compiler, about 2 s.
 
         Raises
         ------

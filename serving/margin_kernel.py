@@ -63,8 +63,7 @@ _lock = threading.Lock()
 def kernel() -> Kernel:
     """The compiled sum, made once in a process; its argument is the address of the addresses and sizes of `TABLE`.
 
-    numba's own call costs 0.1 us less than one through ctypes. It keeps the interpreter's lock: another thread waits
-    some microseconds, as for any few lines of Python.
+    It keeps the interpreter's lock: another thread waits some microseconds, as for any few lines of Python.
     """
     with _lock:
         return _compiled()

@@ -1,8 +1,8 @@
 """Trees to margins: with the same bits as `Booster.predict(raw_score=True)`.
 
-`serving.margin` compiles the trees, which takes a fifth of the time of LightGBM's single-row fast path. LightGBM stays
-the reference: a model's compiled margins are used if they are LightGBM's bit for bit on rows made from the model's own
-thresholds, and if the numbers that were read from its text are those that LightGBM holds. Else LightGBM answers.
+`serving.margin` compiles the trees: for 500 trees it takes a seventh of the time of LightGBM's single-row fast path.
+LightGBM stays the reference: a model's compiled margins are used if they are LightGBM's bit for bit on rows made from
+the model's own thresholds, and they are made of the numbers that LightGBM holds. Else LightGBM answers.
 """
 
 import ctypes
