@@ -151,7 +151,7 @@ def _add_routes(app: ServingApp, parts: Parts, settings: ServingSettings) -> Non
     routes = app.router.routes
     routes.extend(score_routes(app.scores))
     routes.extend(model_routes(parts.slots))
-    routes.extend(health_routes(parts.slots, parts.log, settings.required_models))
+    routes.extend(health_routes(parts.slots, parts.log, parts.api_keys, settings.required_models))
     routes.extend(metrics_routes(parts.metrics))
     routes.extend(docs_routes(app.openapi))
     routes.extend(operation_routes(parts.slots, parts.look))
