@@ -49,6 +49,7 @@ def main() -> None:
         settings = ServingSettings()
         if workers.is_worker():
             workers.end_with_supervisor()
+            workers.share_metrics()
             _serve(settings, workers.worker_socket(), workers.worker_index())
             return
         _check_binding(settings)
@@ -76,6 +77,7 @@ def _serve(settings: ServingSettings, bound: socket.socket, worker: int | None =
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         http=ServingProtocol,
         ws="none",
+        interface="asgi3",  # uvicorn cannot see it of an application whose call gives its own coroutine
         lifespan="on",
         server_header=False,
         # Longer than clients keep idle connections, so that none is closed under a request that is on its way.
@@ -171,13 +173,12 @@ def _say_address(settings: ServingSettings, bound: socket.socket) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    return argparse.ArgumentParser(
         prog="python -m serving",
         description=f"Scores with the released models.\n\n{settings_help()}",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    return parser
 
 
 def settings_help() -> str:

@@ -138,8 +138,12 @@ async def read_body(scope: Any, receive: Any, context: RequestContext, max_bytes
     if context.announced_bytes is not None and context.announced_bytes > max_bytes:
         raise BodyTooLargeError(f"Expected at most {max_bytes} bytes")
     if BODY_IS_WHOLE in scope:
-        # As almost always: it came with the head, and needs no timer.
-        return await _collected(receive, max_bytes)
+        # As almost always: it came with the head, in one message and needs no timer.
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body", False) and message["type"] == "http.request" and len(body) <= max_bytes:
+            return body
+        return await _collected(receive, max_bytes, message)
     try:
         async with asyncio.timeout(max(context.deadline - time.perf_counter(), 0)):
             return await _collected(receive, max_bytes)
@@ -147,21 +151,20 @@ async def read_body(scope: Any, receive: Any, context: RequestContext, max_bytes
         raise BodyTimeoutError("Expected the whole body before the request's deadline") from None
 
 
-async def _collected(receive: Any, max_bytes: int) -> bytes:
-    parts, size = [], 0
+async def _collected(receive: Any, max_bytes: int, first: Any = None) -> bytes:
+    """The body from the message `first` on, or from the next one."""
+    parts, size, message = [], 0, first
     while True:
-        message = await receive()
+        message = message or await receive()
         if message["type"] == "http.disconnect":
             raise BodyTimeoutError("Expected the whole body, but the connection was closed")
-        part = message.get("body", b"")
-        size += len(part)
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
         if size > max_bytes:
             raise BodyTooLargeError(f"Expected at most {max_bytes} bytes")
-        if not message.get("more_body", False) and not parts:
-            return bytes(part)
-        parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)
+        message = None
 
 
 def _read_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -39,12 +39,14 @@ class ServingApp(FastAPI):
     parts: Parts
     scores: ScoreRoutes
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:  # type: ignore[override]
         """Answer a score request straight; let everything else through to its route, if its caller may."""
         hot = target(scope)
         if hot is not None:
-            await self.scores.answer(hot[0], scope, receive, send, is_batch=hot[1])
-            return
+            return self.scores.answer(hot[0], scope, receive, send, is_batch=hot[1])
+        return self._routed(scope, receive, send)
+
+    async def _routed(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
@@ -86,7 +88,8 @@ def needed_scope(method: str, path: str) -> Scope | None:
 def create_app(settings: ServingSettings, worker: int | None = None) -> ServingApp:
     """The server's application; models are loaded when it starts, before it takes a request.
 
-    `worker` is this process's number where several answer at one address. ``app.state.start()`` does that ahead of time, once, for whoever wants its errors without a web server around them.
+    `worker` is this process's number where several answer at one address. ``app.state.start()`` loads ahead of time,
+    once, for whoever wants its errors without a web server around them.
 
     Raises
     ------
@@ -117,9 +120,7 @@ def create_app(settings: ServingSettings, worker: int | None = None) -> ServingA
         telemetry=telemetry,  # type: ignore[arg-type]  # a plain dictionary: older versions have no type for it
     )
     app.parts = parts
-    app.scores = ScoreRoutes(
-        parts, max_body_bytes=settings.max_body_bytes, max_batch_bytes=settings.max_batch_bytes
-    )
+    app.scores = ScoreRoutes(parts, max_body_bytes=settings.max_body_bytes, max_batch_bytes=settings.max_batch_bytes)
     app.openapi = lambda: openapi_document(  # type: ignore[method-assign]
         parts.slots, settings.max_batch, has_keys=settings.api_keys is not None
     )

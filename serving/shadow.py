@@ -1,7 +1,7 @@
 """Shadow mode: copies of decisions are scored by a challenger after the answer is out, and recorded beside it.
 
-A shadow runs on a thread of its own behind a bounded queue. Whatever it does, it costs no request more than its share of
-the processor: a full queue drops the copy and counts it, a failure is a record of its own.
+A shadow runs on a thread of its own behind a bounded queue. Whatever it does, it costs no request more than its share
+of the processor: a full queue drops the copy and counts it, a failure is a record of its own.
 """
 
 import datetime as dt

@@ -165,7 +165,12 @@ def _contributions(
     def contributions(table: Any) -> None:
         """Write every feature's contribution to `out`; ctypes takes 0.15 us for each argument, so there is one."""
         n_features, n_columns, n_categories, n_jobs = table[0], table[1], table[2], table[3]
-        columns, categories, words, jobs = longs_at(table[4]), longs_at(table[5]), longs_at(table[6]), longs_at(table[7])
+        columns, categories, words, jobs = (
+            longs_at(table[4]),
+            longs_at(table[5]),
+            longs_at(table[6]),
+            longs_at(table[7]),
+        )
         reals, wholes, leaf_values = reals_at(table[8]), wholes_at(table[9]), reals_at(table[10])
         rules, weights = reals_at(table[11]), reals_at(table[12])
         row, values, reach, worth = reals_at(table[13]), reals_at(table[14]), reals_at(table[15]), reals_at(table[16])

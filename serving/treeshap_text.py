@@ -171,9 +171,10 @@ def _check_tree(tree: dict[str, NDArray[Any]], splits: int, n_features: int, whe
     """The compiled code checks no bounds, so what it follows is checked here, once."""
     children = np.concatenate([tree["left"], tree["right"]])
     parents = np.tile(np.arange(splits), 2)
-    if sorted(children.tolist()) != [*range(-splits - 1, 0), *range(1, splits)] or (
-        children[children >= 0] <= parents[children >= 0]
-    ).any():
+    if (
+        sorted(children.tolist()) != [*range(-splits - 1, 0), *range(1, splits)]
+        or (children[children >= 0] <= parents[children >= 0]).any()
+    ):
         raise ContractError(f"Expected every split and leaf once, below its parent - at model.txt, {where}")
     if ((tree["feature"] < 0) | (tree["feature"] >= n_features)).any():
         raise ContractError(f"Expected features below {n_features}, got another - at model.txt, {where}")

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -11,16 +10,18 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
 from serving.contract import ContractError
 from serving.settings import ServingSettings
+from serving.worker_metrics import forget, join, prepare
 
 INDEX: Final = "SERVING_WORKER_INDEX"
 SOCKET: Final = "SERVING_WORKER_SOCKET"
 LIFELINE: Final = "SERVING_WORKER_LIFELINE"
-METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
+METRICS: Final = "SERVING_WORKER_METRICS"
 
 STARTING_SECONDS: Final = 10.0
 """A worker that ends by itself within this time of the first start cannot start at all."""
@@ -51,6 +52,11 @@ def is_worker() -> bool:
 def worker_index() -> int:
     """Number of this worker, from 0 on."""
     return int(os.environ[INDEX])
+
+
+def share_metrics() -> None:
+    """Keep this worker's metrics where all workers do; before it makes any."""
+    join(Path(os.environ[METRICS]), worker_index())
 
 
 def worker_socket() -> socket.socket:
@@ -92,8 +98,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         try:
-            shutil.rmtree(self._metrics, ignore_errors=True)
-            self._metrics.mkdir(parents=True, mode=0o700)
+            prepare(self._metrics)
         except OSError as error:
             raise ContractError(
                 f"Expected a folder that can be written to, got {error.strerror} - at {self._metrics}"
@@ -119,7 +124,7 @@ class Supervisor:
             status = worker.process.poll()
             if status is None:
                 return
-            self._count_out(worker.process.pid)
+            forget(self._metrics, worker.index)
             lived = now - worker.began_at
             worker.process = None
             if worker.starts == 1 and status == 1 and lived < STARTING_SECONDS:
@@ -128,7 +133,8 @@ class Supervisor:
             else:
                 worker.pause_seconds = next_pause(worker.pause_seconds, lived)
             worker.start_at = now + worker.pause_seconds
-            logger.error("worker %d ended with status %d, restarted in %.0f s", worker.index, status, worker.start_at - now)
+            pause = worker.pause_seconds
+            logger.error("worker %d ended with status %d, restarted in %.0f s", worker.index, status, pause)
         if now >= worker.start_at:
             self._start(worker, lifeline)
 
@@ -145,12 +151,6 @@ class Supervisor:
         )
         worker.began_at = time.monotonic()
         worker.starts += 1
-
-    def _count_out(self, pid: int) -> None:
-        """Let the gauges of a process that is gone go with it; its counters stay in the sums."""
-        from prometheus_client.multiprocess import mark_process_dead
-
-        mark_process_dead(pid, str(self._metrics))  # type: ignore[no-untyped-call]
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._is_stopping = True

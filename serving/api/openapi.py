@@ -134,7 +134,7 @@ def _score_operation(
 
 def _plain_paths() -> dict[str, Any]:
     described = (
-        ("/v1/models", "models", "Every model with its slots, their states, and why a newer release does not serve", {}),
+        ("/v1/models", "models", "Every model with its slots, their states, and why a newer one does not serve", {}),
         ("/v1/models/{model}", "models", "One model with its features and an example request", {404: None, 503: None}),
         ("/healthz", "health", "Whether the process lives", None),
         ("/readyz", "health", "Whether the server should get traffic, and why not", {503: None}),
@@ -156,9 +156,7 @@ def _plain_paths() -> dict[str, Any]:
         else:
             responses |= {str(status): _error_response(status) for status in errors or {}}
         if "{model}" in path:
-            operation["parameters"] = [
-                {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
-            ]
+            operation["parameters"] = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
         paths[path] = {"get": operation}
     paths["/v1/poll"] = {
         "post": {

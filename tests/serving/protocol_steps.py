@@ -8,12 +8,12 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.requests import Request
 
+from serving.admission import RequestContext
 from serving.api.mlflow import mlflow_routes
 from serving.api.open_inference import open_inference_routes
 from serving.contract import Feature
 from serving.errors import ModelNotReadyError, RequestError, UnknownModelError
 from serving.recent import ScoreResponse
-from serving.admission import RequestContext
 from tests.serving.small_models import EXAMPLE, MODEL, SCHEMA, score_request
 
 DATATYPES = {"amount": "FP64", "is_night": "INT64", "mean_amount_7d": "FP64"}

@@ -12,7 +12,7 @@ from serving.contract import DecisionRecord
 from serving.errors import RequestError
 from serving.lightgbm_library import ScoringError
 from serving.model import LoadedModel, Scored
-from serving.security import pseudonym
+from serving.security import Pseudonyms
 from serving.settings import ServingSettings
 from tests.serving.in_process import InProcessClient
 from tests.serving.small_models import BANDS, MODEL, SmallStore, booster, golden_rows, score_request
@@ -60,7 +60,7 @@ def test_a_decision_is_the_models_and_is_recorded_before_it_is_answered(
     }
     assert record.features == tuple(golden.features.values())
     assert (record.margin, record.score) == (golden.margin, golden.score)
-    assert record.entity_key == pseudonym(store.keys.pseudonym_key_path.read_bytes(), "4711")
+    assert record.entity_key == Pseudonyms(store.keys.pseudonym_key_path.read_bytes()).of("4711")
     assert record.elapsed_us > 0
 
 

@@ -53,7 +53,8 @@ def test_a_request_that_was_read_has_a_line_of_its_own() -> None:
 def test_requests_that_were_turned_away_unread_share_a_line() -> None:
     overloaded, unknown = OverloadedError("Expected fewer"), UnauthorizedError("Expected a key")
     found = written(FakeLog(), (overloaded, 429), (unknown, 401), (overloaded, 429), (overloaded, 429))
-    assert {(each.kind, each.status): each.count for each in found} == {("Overloaded", 429): 3, ("Unauthorized", 401): 1}
+    counts = {(each.kind, each.status): each.count for each in found}
+    assert counts == {("Overloaded", 429): 3, ("Unauthorized", 401): 1}
 
 
 @pytest.mark.parametrize("kind", [InvalidRequestError, LogUnavailableError])

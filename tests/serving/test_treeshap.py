@@ -1,7 +1,6 @@
 """Contributions against LightGBM's own, over whatever models LightGBM trains with one output."""
 
 import dataclasses
-import threading
 from typing import Any
 
 import lightgbm
@@ -11,9 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from serving.contract import ContractError
 from serving.treeshap import TreeShap
-from serving.treeshap_text import read_forest
 
 TOLERANCE = 1e-9
 QUIET = {"verbosity": -1, "num_threads": 1, "deterministic": True}
@@ -148,5 +145,3 @@ def test_deep_trees_of_few_or_many_features(n_features: int) -> None:
     depth = max(tree["tree_structure"]["leaf_count"] if "leaf_count" in tree else 0 for tree in [{}] or [])
     assert depth == 0
     assert_as_lightgbm(booster, rows)
-
-
