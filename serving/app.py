@@ -144,7 +144,7 @@ def _add_routes(app: ServingApp, parts: Parts, settings: ServingSettings) -> Non
         return await read_body(request.scope, request.receive, context, settings.max_batch_bytes)
 
     def complaints() -> list[str]:
-        return not_ready(settings.required_models, parts.slots.models, parts.log.failure)
+        return not_ready(settings.required_models, parts.slots.models, parts.log.refusal)
 
     protocol = {
         "read_body": body_of, "complaints": complaints, "max_batch": settings.max_batch, "refused": refused,

@@ -23,7 +23,7 @@ def health_routes(slots: Slots, log: DecisionLog, keys: ApiKeys, required_models
         return JsonResponse(b'{"status":"ok"}')
 
     async def readyz(_request: Request) -> Response:
-        complaints = not_ready(required_models, slots.models.keys(), log.failure)
+        complaints = not_ready(required_models, slots.models.keys(), log.refusal)
         body = {"ready": not complaints, "complaints": complaints} | details(slots, log, keys)
         headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if complaints else None
         return JsonResponse(msgspec.json.encode(body), 503 if complaints else 200, headers)
@@ -31,13 +31,14 @@ def health_routes(slots: Slots, log: DecisionLog, keys: ApiKeys, required_models
     return [Route("/healthz", healthz, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]
 
 
-def not_ready(required_models: Sequence[str], loaded: "set[str] | Any", log_failure: str | None) -> list[str]:
+def not_ready(required_models: Sequence[str], loaded: "set[str] | Any", log_refusal: str | None) -> list[str]:
     """Why the server should get no traffic; empty if it should.
 
     Without required models one loaded model is enough: a second one that cannot be loaded must not take the first one
-    down. A refused newer release is no reason either, since the last good one answers.
+    down. A refused newer release is no reason either, since the last good one answers, nor is a log that cannot be
+    written where decisions are given all the same.
     """
-    complaints = [] if log_failure is None else [f"the decision log cannot be written: {log_failure}"]
+    complaints = [] if log_refusal is None else [f"the decision log cannot be written: {log_refusal}"]
     missing = [model for model in required_models if model not in loaded]
     if missing:
         complaints.append(f"required models are not loaded: {missing}")
