@@ -150,6 +150,7 @@ class Slots:
         self._turn = threading.Lock()
         self.journal = Journal(on_transition)
         self.poll_failure: str | None = None
+        self.began_at = time.monotonic()
         self.polled_at: float | None = None
         self.load_failures = 0
 
