@@ -36,6 +36,14 @@ class FeatureSpec(SpecModel):
     reason_group: str | None = None
 
 
+class ReasonTextsSpec(SpecModel):
+    """What a person who was declined or held up is told, by reason group, in words that somebody approved."""
+
+    version: Annotated[str, Field(min_length=1)]
+    """Names this wording; a new one for every change of a text, since decisions are recorded with it."""
+    texts: Annotated[dict[str, Annotated[str, Field(pattern=r"\S")]], Field(min_length=1)]
+
+
 class ColumnsSpec(SpecModel):
     """Which columns of the mart say what happened, when, to whom and for how much."""
 
@@ -166,6 +174,8 @@ class RiskModelSpec(SpecModel):
     first_date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
     """First day of `occurred_at` that partitions exist for."""
     features: Annotated[tuple[FeatureSpec, ...], Field(min_length=1)]
+    reason_texts: ReasonTextsSpec | None = None
+    """Without them the server gives no reasons; with them every feature has a group, and each group a text."""
     label: LabelSpec
     training: TrainingSpec
     decision: DecisionSpec
@@ -185,6 +195,21 @@ class RiskModelSpec(SpecModel):
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"Expected each feature once, got {repeated} more than once - at `features`")
+        return self
+
+    @model_validator(mode="after")
+    def _reason_groups_and_texts_match(self) -> Self:
+        if self.reason_texts is None:
+            return self
+        ungrouped = [feature.name for feature in self.features if not feature.reason_group]
+        if ungrouped:
+            raise ValueError(f"Expected a reason_group for every feature, got none for {ungrouped} - at `features`")
+        groups, texts = {feature.reason_group for feature in self.features}, set(self.reason_texts.texts)
+        if groups != texts:
+            raise ValueError(
+                f"Expected a text for each reason group, missing {sorted(filter(None, groups - texts))}, "
+                f"without a feature {sorted(texts - groups)} - at `reason_texts.texts`"
+            )
         return self
 
     @model_validator(mode="after")

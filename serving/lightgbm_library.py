@@ -75,6 +75,9 @@ def _bind(opened: ctypes.CDLL) -> ctypes.CDLL:
     opened.LGBM_BoosterLoadModelFromString.argtypes = [text, to_integer, to_pointer]
     opened.LGBM_BoosterGetNumClasses.argtypes = [pointer, to_integer]
     opened.LGBM_BoosterGetNumFeature.argtypes = [pointer, to_integer]
+    opened.LGBM_BoosterSaveModelToString.argtypes = [
+        pointer, integer, integer, integer, ctypes.c_int64, to_length, text,
+    ]  # fmt: skip
     opened.LGBM_BoosterFree.argtypes = [pointer]
     opened.LGBM_BoosterPredictForMatSingleRowFastInit.argtypes = [
         pointer, integer, integer, integer, integer, ctypes.c_int32, text, to_pointer,

@@ -1,18 +1,26 @@
 """A bundle made ready to decide: its trees loaded, its golden rows checked."""
 
 import math
+import statistics
 import struct
+import time
 from collections.abc import Sequence
 from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from serving.bundle import Bundle
 from serving.contract import Bands, ContractError, DecisionName, GoldenRow, Reason
 from serving.encoding import RowEncoder, Value, encode
 from serving.lightgbm_library import ScoringError
 from serving.probability import probability
+from serving.reasons import ExplainingError, ReasonGroups
 from serving.scorer import Scorer
+from serving.treeshap import TreeShap
 
 SCORE_TOLERANCE: Final = 1e-12
+CONTRIBUTION_TOLERANCE: Final = 1e-9
 
 
 class Scored(NamedTuple):
@@ -24,19 +32,19 @@ class Scored(NamedTuple):
 
 
 class LoadedModel:
-    """A model that scores; built by `load_model`."""
+    """A model that scores and explains; built by `load_model`.
 
-    can_explain = False
-    explain_seconds = 0.0
+    `explain_seconds` is the median time of one explanation, measured on the golden rows while the model was loaded; 0
+    where it cannot explain.
+    """
 
-    def explain(self, values: Sequence[Value]) -> tuple[Reason, ...]:
-        """Replaced when the explainer comes in."""
-        raise ScoringError("none")
-
-    def __init__(self, bundle: Bundle, scorer: Scorer) -> None:
+    def __init__(self, bundle: Bundle, scorer: Scorer, shap: TreeShap | None = None) -> None:
         deciding = bundle.deciding
         self.bundle = bundle
+        self.explain_seconds = 0.0
         self._scorer = scorer
+        self._shap = shap
+        self._groups = ReasonGroups(deciding.features, deciding.reason_texts) if deciding.reason_texts else None
         self._encoder = RowEncoder(deciding.features)
         self._calibration = deciding.calibration
         self._bands = deciding.bands
@@ -54,6 +62,47 @@ class LoadedModel:
             raise ScoringError("Expected a finite margin, got another - at the model's answer")
         score = probability(margin, self._calibration)
         return Scored(margin, score, decision_of(score, self._bands))
+
+    @property
+    def can_explain(self) -> bool:
+        """Whether the bundle holds reason texts."""
+        return self._shap is not None and self._groups is not None
+
+    def explain(self, values: Sequence[Value]) -> tuple[Reason, ...]:
+        """The principal reasons for an adverse decision on one row, the strongest first, at most four.
+
+        Parameters
+        ----------
+        values
+            Valid feature values in the schema's order.
+
+        Raises
+        ------
+        ExplainingError
+            If the bundle has no reason texts, or the contributions cannot be computed.
+        """
+        if self._groups is None:
+            raise ExplainingError(f"Expected reason texts, got a bundle without - at bundle {self.bundle.digest}")
+        return self._groups.principal(self.contributions(values)[:-1].tolist())
+
+    def contributions(self, values: Sequence[Value]) -> NDArray[np.float64]:
+        """What each feature adds to the margin, then the expected margin: shape ``(n_features + 1,)``.
+
+        Raises
+        ------
+        ExplainingError
+            If the bundle was loaded without what it takes, or a contribution is not finite.
+        """
+        where = f"at bundle {self.bundle.digest}"
+        if self._shap is None:
+            raise ExplainingError(f"Expected reason texts or golden contributions, got a bundle without - {where}")
+        try:
+            found = self._shap.contributions(self._encoder.row(values))
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise ExplainingError(f"Expected contributions, got {type(error).__name__} - {where}") from None
+        if not np.isfinite(found).all():
+            raise ExplainingError(f"Expected finite contributions, got others - {where}")
+        return found
 
 
 def decision_of(score: float, bands: Bands) -> DecisionName:
@@ -79,19 +128,39 @@ def load_model(bundle: Bundle) -> LoadedModel:
     Raises
     ------
     ContractError
-        If LightGBM cannot load the trees, their inputs are not the schema's, or a golden row comes out differently: the
-        margin in a single bit, or the score by more than 1e-12. The message names the row and both numbers.
+        If LightGBM cannot load the trees; their inputs are not the schema's; there are reason texts, but a feature has
+        no group, a group no text, or the trees cannot be explained; or a golden row comes out differently: the margin
+        in a single bit, the score by more than 1e-12, or a contribution by more than 1e-9. The message names the row
+        and both numbers.
     """
     where = f"bundle {bundle.digest}"
     features = bundle.deciding.features
     try:
         scorer = Scorer(bundle.model_text, [feature.name for feature in features])
-        loaded = LoadedModel(bundle, scorer)
+        loaded = LoadedModel(bundle, scorer, _shap(bundle))
         for number, golden in enumerate(bundle.golden, start=1):
             _check_golden(loaded, scorer, golden, f"{where}, golden row {number}")
+        if loaded.can_explain:
+            loaded.explain_seconds = _explain_seconds(loaded)
     except ScoringError as error:
         raise ContractError(f"Expected a model that loads and scores, got: {error} - at {where}") from error
     return loaded
+
+
+def _shap(bundle: Bundle) -> TreeShap | None:
+    """The explainer, where the bundle has use for it: making the first one in a process takes 2 s."""
+    is_needed = bundle.deciding.reason_texts or any(row.contributions is not None for row in bundle.golden)
+    return TreeShap.from_model_text(bundle.model_text) if is_needed else None
+
+
+def _explain_seconds(loaded: LoadedModel) -> float:
+    seconds = []
+    for golden in loaded.bundle.golden:
+        values = tuple(golden.features[feature.name] for feature in loaded.bundle.deciding.features)
+        began = time.perf_counter()
+        loaded.explain(values)
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
 
 
 def bits(value: float) -> bytes:
@@ -110,3 +179,17 @@ def _check_golden(loaded: LoadedModel, scorer: Scorer, golden: GoldenRow, where:
     score = probability(margin, loaded.bundle.deciding.calibration)
     if not abs(score - golden.score) <= SCORE_TOLERANCE:
         raise ContractError(f"Expected score {golden.score!r}, got {score!r} - at {where}")
+    if golden.contributions is not None:
+        _check_contributions(loaded, golden, where)
+
+
+def _check_contributions(loaded: LoadedModel, golden: GoldenRow, where: str) -> None:
+    features = loaded.bundle.deciding.features
+    expected = golden.contributions or ()
+    found = loaded.contributions(tuple(golden.features[feature.name] for feature in features)).tolist()
+    if len(found) != len(expected):
+        raise ContractError(f"Expected {len(found)} contributions, got {len(expected)} - at {where}")
+    names = [*(feature.name for feature in features), "the expected margin"]
+    for name, contribution, wanted in zip(names, found, expected, strict=True):
+        if not abs(contribution - wanted) <= CONTRIBUTION_TOLERANCE:
+            raise ContractError(f"Expected contribution {wanted!r} of {name}, got {contribution!r} - at {where}")

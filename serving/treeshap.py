@@ -14,17 +14,18 @@ that rounding does not grow with the depth.
 
 With z_l, z_r the shares of the split's children and o_l, o_r = 1, 0 if the row goes left, else 0, 1, ``change`` is
 ``(o_l - z_l) * worth_left + (o_r - z_r) * worth_right``, and a child is reached with probability
-``o - (o - z) * absent``. For the first split on a feature ``absent = 1 - t`` and ``slope = 1``. For a further one, below
-splits on the same feature that left the row with the share s of the training rows:
+``o - (o - z) * absent``. For the first split on a feature ``absent = 1 - t`` and ``slope = 1``. For a further one,
+below splits on the same feature that left the row with the share s of the training rows:
 
-- where the row went the path's way at each of them, the feature is present with probability t / (t + s (1 - t)) given
-  that we got here, so ``absent = s (1 - t) / (t + s (1 - t))``, and ``slope = s / (t + s (1 - t))^2`` by the chain rule;
+- where the row went the path's way at each of them, the feature is absent with probability s (1 - t) / (t + s (1 - t))
+  given that we got here: that is ``absent``, and by the chain rule ``slope = s / (t + s (1 - t))^2``;
 - where it did not, we are here only if the feature is absent: ``absent = 1``, ``slope = 0``. The split is *closed*.
 """
 
 import ctypes
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +94,7 @@ class _Memory:
         lanes_of_nodes = np.zeros((2 * splits + 1) * LANES)
         self.row = np.zeros(n_features)
         self.out = np.full(n_features + 1, layout.expected)
-        own = {
+        own: dict[str, NDArray[Any]] = {
             "row": self.row,
             "values": np.zeros(n_columns + n_categories),
             "reach": aligned(lanes_of_nodes),
@@ -111,6 +112,8 @@ class _Memory:
             "n_jobs": len(layout.weights) // LANES,
         }
         # The addresses hold nothing: the arrays stay as long as this does.
-        self._arrays = {name: own[name] if name in own else getattr(layout, name) for name in TABLE[len(sizes) :]}
+        self._arrays: dict[str, NDArray[Any]] = {
+            name: own[name] if name in own else getattr(layout, name) for name in TABLE[len(sizes) :]
+        }
         addresses = [array.ctypes.data for array in self._arrays.values()]
         self.table = (ctypes.c_int64 * len(TABLE))(*sizes.values(), *addresses)

@@ -22,7 +22,7 @@ LANES: Final = 8
 REALS: Final = 3
 """Doubles of a split: threshold, share of the training rows that went left, share that went right."""
 WHOLES: Final = 6
-"""Integers of a split: its value, the place that says whether it is open, its rule, feature, left child, right child."""
+"""Integers of a split: its value, the place that says whether it is open, its rule, its feature, its two children."""
 JOB: Final = 5
 """Integers of a job: first split, first leaf, first rule, number of splits, number of leaves."""
 

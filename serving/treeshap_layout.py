@@ -209,7 +209,7 @@ def _wholes(forest: Forest, trees: _Trees, paths: _Paths, values: IntArray) -> I
 
 def _number_in_tree(is_counted: NDArray[np.bool_], trees: _Trees) -> IntArray:
     """How many counted splits stand before each in its tree."""
-    before = np.cumsum(is_counted) - is_counted
+    before: IntArray = np.cumsum(is_counted) - is_counted
     return before - before[trees.first_splits]
 
 

@@ -23,9 +23,9 @@ _REST_SECONDS: Final = 0.0001
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """The trees of a model with one output, which is their sum. Splits and leaves of all trees stand one after the other.
+    """The trees of a model with one output, which is their sum; splits and leaves of all stand one after the other.
 
-    A random forest's raw score is the sum too: LightGBM divides by the number of trees only where it transforms scores.
+    A random forest's raw score is the sum too: LightGBM divides by their number only where it transforms scores.
 
     A child is the row of a split, or ``~row`` of a leaf, in these tables. A split stands after its parent.
 
@@ -48,6 +48,8 @@ class Forest:
         Bitsets of the categorical splits, 32 categories a word, and where each bitset starts; one more at the end.
     constant
         Sum of the outputs of the trees that have one leaf.
+    one_leaf_trees, one_leaf_values
+        Their numbers among all trees of the model, counted from 0, and their outputs.
     """
 
     n_features: int
@@ -63,6 +65,8 @@ class Forest:
     words: IntArray
     word_bounds: IntArray
     constant: float
+    one_leaf_trees: IntArray
+    one_leaf_values: RealArray
 
 
 def read_forest(text: str) -> Forest:
@@ -98,6 +102,7 @@ class _Parts:
         self._columns: dict[str, list[NDArray[Any]]] = {name: [] for name in _COLUMNS}
         self._n_splits = self._n_leaves = self._n_words = self._n_bitsets = self._n_trees = 0
         self._constant = 0.0
+        self._one_leaf: dict[int, float] = {}
 
     def add(self, fields: dict[str, str], n_features: int, where: str) -> None:
         """Append one tree."""
@@ -110,6 +115,7 @@ class _Parts:
         values = _reals(fields, "leaf_value", leaves, where)
         if leaves == 1:
             self._constant += float(values[0])
+            self._one_leaf[self._n_trees + len(self._one_leaf)] = float(values[0])
             return
         splits = leaves - 1
         tree: dict[str, NDArray[Any]] = {
@@ -149,6 +155,8 @@ class _Parts:
             for name, kind in _COLUMNS.items()
         }
         columns["word_bounds"] = np.append(columns["word_bounds"], self._n_words)
+        columns["one_leaf_trees"] = np.array([*self._one_leaf], np.int64)
+        columns["one_leaf_values"] = np.array([*self._one_leaf.values()], np.float64)
         return Forest(n_features=n_features, constant=self._constant, **columns)
 
 

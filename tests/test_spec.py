@@ -80,6 +80,55 @@ def test_a_feature_named_twice_is_refused(tmp_path: Path) -> None:
         read_spec(written(tmp_path, document))
 
 
+def reason_texts(**changes: object) -> dict[str, Any]:
+    document = shipped()
+    document["attributes"]["reason_texts"] |= changes
+    return document
+
+
+def test_the_shipped_model_has_a_text_for_each_reason_group() -> None:
+    spec = read_model("card_fraud")
+    assert spec.reason_texts is not None
+    assert set(spec.reason_texts.texts) == {feature.reason_group for feature in spec.features}
+    assert read_model("card_fraud", "demo").reason_texts == spec.reason_texts
+
+
+def test_reason_texts_may_be_left_out_and_then_groups_too(tmp_path: Path) -> None:
+    document = shipped()
+    del document["attributes"]["reason_texts"]
+    del document["attributes"]["features"][0]["reason_group"]
+    assert read_spec(written(tmp_path, document)).reason_texts is None
+
+
+def test_with_reason_texts_every_feature_has_a_group(tmp_path: Path) -> None:
+    document = shipped()
+    del document["attributes"]["features"][1]["reason_group"]
+    with pytest.raises(LifecycleError, match=r"a reason_group for every feature, got none for \['is_weekend'\]"):
+        read_spec(written(tmp_path, document))
+
+
+def test_reason_groups_and_texts_must_be_the_same(tmp_path: Path) -> None:
+    texts = shipped()["attributes"]["reason_texts"]["texts"]
+    others = {"terminal_riks" if group == "terminal_risk" else group: text for group, text in texts.items()}
+    complaint = r"missing \['terminal_risk'\], without a feature \['terminal_riks'\] - at `reason_texts\.texts`"
+    with pytest.raises(LifecycleError, match=complaint):
+        read_spec(written(tmp_path, reason_texts(texts=others)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"version": ""}, r"at least 1 character - at `reason_texts\.version`"),
+        ({"texts": {"amount": " "}}, r"match pattern .* - at `reason_texts\.texts\.amount`"),
+        ({"texts": {}}, r"at least 1 item .* - at `reason_texts\.texts`"),
+        ({"wording": "x"}, r"not permitted - at `reason_texts\.wording`"),
+    ],
+)
+def test_reason_texts_that_say_nothing_are_refused(tmp_path: Path, changes: dict[str, object], expected: str) -> None:
+    with pytest.raises(LifecycleError, match=expected):
+        read_spec(written(tmp_path, reason_texts(**changes)))
+
+
 def test_a_missing_file_and_broken_yaml_are_said(tmp_path: Path) -> None:
     with pytest.raises(LifecycleError, match="found no file"):
         read_spec(tmp_path / "defs.yaml")
@@ -110,7 +159,7 @@ def changed(**changes: object) -> RiskModelSpec:
 
 
 def test_a_column_that_the_mart_lacks_is_named_with_the_columns_there_are(settings: Settings) -> None:
-    spec = changed(features=[{"name": "amount"}, {"name": "amuont"}])
+    spec = changed(features=[{"name": "amount"}, {"name": "amuont"}], reason_texts=None)
     with pytest.raises(LifecycleError, match=r"'amuont' at `features\.1\.name`; it has \[.*'amount'.*\] - in the file"):
         check_columns(spec, settings.dbt_project_dir, "the file")
 

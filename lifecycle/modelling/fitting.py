@@ -124,6 +124,12 @@ def margins(model_text: bytes, features: FloatArray, num_threads: int = 1) -> Fl
     return values.astype(np.float64)
 
 
+def contributions(model_text: bytes, features: FloatArray) -> FloatArray:
+    """LightGBM's own contributions to each row's margin, then the expected margin: shape ``(n, n_features + 1)``."""
+    values: FloatArray = _booster(model_text).predict(features, pred_contrib=True, num_threads=1)
+    return values.astype(np.float64)
+
+
 def importance(model_text: bytes) -> dict[str, float]:
     """Each feature's share of the total gain of all splits, highest first."""
     booster = _booster(model_text)

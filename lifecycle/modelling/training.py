@@ -28,7 +28,7 @@ from lifecycle.modelling.splits import Split, Window, out_of_time_split, whole_w
 from lifecycle.modelling.thresholds import bands_from_capacity
 from lifecycle.modelling.training_set import Examples, labels
 from lifecycle.spec import RiskModelSpec
-from serving.contract import SCHEMA_VERSION, Calibration, Deciding, Feature, GoldenRow
+from serving.contract import SCHEMA_VERSION, Calibration, Deciding, Feature, GoldenRow, ReasonTexts
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,7 @@ def _trained(
             features=contract_features(spec),
             calibration=released.calibration,
             bands=bands_from_capacity(outcomes, released_scores, spec.decision),
+            reason_texts=contract_reason_texts(spec),
         ),
         golden=golden_rows(fitted_on, spec.features, released.text, released.calibration, training.seed),
         judged_model_text=judged.text,
@@ -277,6 +278,11 @@ def predict(model_text: bytes, calibration: Calibration, features: FloatArray) -
 def contract_features(spec: RiskModelSpec) -> tuple[Feature, ...]:
     """The specification's features as the contract that the server reads."""
     return tuple(Feature(**feature.model_dump()) for feature in spec.features)
+
+
+def contract_reason_texts(spec: RiskModelSpec) -> ReasonTexts | None:
+    """The specification's reason texts as the contract that the server reads; ``None`` where it has none."""
+    return ReasonTexts(**spec.reason_texts.model_dump()) if spec.reason_texts else None
 
 
 def _untold(stage: str, done: int, total: int) -> None:

@@ -6,6 +6,7 @@ from html import escape
 from lifecycle.publishing.candidates import Candidate
 from lifecycle.publishing.evidence import GateEvidence
 from lifecycle.spec import RiskModelSpec
+from serving.contract import ReasonTexts
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1d2430 }
@@ -46,6 +47,7 @@ def model_card(spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence
                 for f in spec.features
             ],
         ),
+        *_reason_texts(candidate.deciding.reason_texts),
         "<h2>Lineage</h2>",
         _table(
             ("what", "value"),
@@ -65,6 +67,13 @@ def model_card(spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(spec.name)}: model card</title>'
         f"<style>{_STYLE}</style></head><body>\n{body}\n</body></html>\n"
     )
+
+
+def _reason_texts(reasons: ReasonTexts | None) -> list[str]:
+    if reasons is None:
+        return ["<h2>Reasons</h2><p>None: this model's decisions are not explained.</p>"]
+    heading = f"<h2>Reasons</h2><p>Wording {escape(reasons.version)}; the strongest four are given.</p>"
+    return [heading, _table(("reason group", "text"), sorted(reasons.texts.items()))]
 
 
 def _metrics(evaluation: dict[str, object]) -> str:

@@ -71,6 +71,7 @@ def test_a_run_takes_a_model_from_the_mart_to_a_signed_release(released: World) 
     assert bundle.manifest.candidate_digest == candidate.digest
     assert all(verdict.is_passed for verdict in bundle.manifest.verdicts)
     assert b"model card" in bundle.files["card.html"]
+    assert b"Fraud reported lately at the place of payment" in bundle.files["card.html"]
     version = installation.registry().find(MODEL, candidate.digest)
     assert version is not None
     assert version.version == "1"

@@ -16,11 +16,17 @@ SPEC: dict[str, Any] = {
     "mart": "toy_features",
     "first_date": FIRST_DAY.isoformat(),
     "features": [
-        {"name": "amount", "dtype": "float", "minimum": 0},
-        {"name": "is_weekend", "dtype": "int", "minimum": 0, "maximum": 1},
-        {"name": "segment", "dtype": "category", "categories": ["basic", "gold", "never"]},
-        {"name": "risk", "dtype": "float", "is_nullable": True},
+        {"name": "amount", "dtype": "float", "minimum": 0, "reason_group": "amount"},
+        {"name": "is_weekend", "dtype": "int", "minimum": 0, "maximum": 1, "reason_group": "time"},
+        {
+            "name": "segment",
+            "dtype": "category",
+            "categories": ["basic", "gold", "never"],
+            "reason_group": "customer",
+        },
+        {"name": "risk", "dtype": "float", "is_nullable": True, "reason_group": "customer"},
     ],
+    "reason_texts": {"version": "1", "texts": {"amount": "Amount", "time": "Time", "customer": "Customer"}},
     "label": {"relation": "toy_outcomes", "maturity_days": 2},
     "training": {
         "train_days": 8,

@@ -10,11 +10,13 @@ from lifecycle.modelling.arrays import instant
 from lifecycle.modelling.evaluation import METRICS, paired_difference
 from lifecycle.modelling.fitting import margins
 from lifecycle.modelling.reference import count
-from lifecycle.modelling.training import Trained, holdout, predict, train
+from lifecycle.modelling.training import Trained, contract_reason_texts, holdout, predict, train
 from lifecycle.modelling.training_set import Examples, examples_from_table
 from lifecycle.spec import RiskModelSpec, TrainingSpec
-from serving.contract import Deciding, decode, encode
+from serving.contract import Deciding, ReasonTexts, decode, encode
+from serving.encoding import RowEncoder
 from serving.probability import probability
+from serving.treeshap import TreeShap
 
 AS_OF = dt.date(2024, 2, 1)
 
@@ -118,6 +120,24 @@ def test_golden_rows_are_the_released_models_and_nobodys(
     refitted = examples.features[(examples.occurred_at >= instant(dt.date(2024, 1, 22))), 0]
     assert amounts.max() == refitted.max()
     assert len({golden.margin for golden in trained.golden}) > 10
+
+
+def test_golden_rows_hold_what_lightgbm_says_each_feature_added(trained: Trained) -> None:
+    explained = TreeShap.from_model_text(trained.model_text)
+    encoder = RowEncoder(trained.deciding.features)
+    for golden in trained.golden:
+        assert golden.contributions is not None
+        assert abs(sum(golden.contributions) - golden.margin) < 1e-9
+        found = explained.contributions(encoder.row(tuple(golden.features.values())))
+        assert np.abs(found - golden.contributions).max() < 1e-9
+
+
+def test_reason_texts_decide_and_are_sealed_with_what_decides(spec: RiskModelSpec, trained: Trained) -> None:
+    assert trained.deciding.reason_texts == ReasonTexts(
+        version="1", texts={"amount": "Amount", "time": "Time", "customer": "Customer"}
+    )
+    assert [feature.reason_group for feature in trained.deciding.features] == ["amount", "time", "customer", "customer"]
+    assert contract_reason_texts(spec.model_copy(update={"reason_texts": None})) is None
 
 
 def test_bands_let_the_capacity_through_on_the_holdout(

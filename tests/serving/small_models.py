@@ -23,6 +23,7 @@ from serving.contract import (
     Feature,
     GoldenRow,
     Lineage,
+    ReasonTexts,
     RejectionRecord,
     Release,
     Verdict,
@@ -34,13 +35,17 @@ from serving.segments import read_records
 MODEL = "card_fraud"
 CATEGORIES = ("online", "shop", "travel")
 SCHEMA = (
-    Feature(name="amount", dtype="float", minimum=0, monotone=1),
-    Feature(name="is_night", dtype="int", minimum=0, maximum=1),
-    Feature(name="kind", dtype="category", categories=CATEGORIES),
-    Feature(name="mean_amount_7d", dtype="float", is_nullable=True, minimum=0),
+    Feature(name="amount", dtype="float", minimum=0, monotone=1, reason_group="amount"),
+    Feature(name="is_night", dtype="int", minimum=0, maximum=1, reason_group="time"),
+    Feature(name="kind", dtype="category", categories=CATEGORIES, reason_group="kind"),
+    Feature(name="mean_amount_7d", dtype="float", is_nullable=True, minimum=0, reason_group="amount"),
 )
 NAMES = [feature.name for feature in SCHEMA]
 CALIBRATION = Calibration(slope=1.25, intercept=-0.5)
+REASON_TEXTS = ReasonTexts(
+    version="2026-01",
+    texts={"amount": "The amount is unusual", "time": "The hour is unusual", "kind": "The kind of purchase is unusual"},
+)
 BANDS = Bands(review_from=0.3, decline_from=0.55)
 EXAMPLE: dict[str, float | int | str | None] = {
     "amount": 250.5,
@@ -108,15 +113,30 @@ def golden_rows(seed: int, count: int = 8) -> list[GoldenRow]:
     ]
 
 
-def candidate_files(seed: int, model: str = MODEL) -> dict[str, bytes]:
-    """The four sealed files of a bundle."""
+def explained_rows(seed: int, count: int = 8) -> list[GoldenRow]:
+    """Golden rows with the contributions that LightGBM gives."""
+    contributions = booster(seed).predict(examples()[0][:count], pred_contrib=True).tolist()
+    return [
+        msgspec.structs.replace(golden, contributions=tuple(row))
+        for golden, row in zip(golden_rows(seed, count), contributions, strict=True)
+    ]
+
+
+def candidate_files(seed: int, model: str = MODEL, *, can_explain: bool = False) -> dict[str, bytes]:
+    """The four sealed files of a bundle; one that explains makes a server compile for some seconds."""
     deciding = Deciding(
-        schema_version=SCHEMA_VERSION, model=model, features=SCHEMA, calibration=CALIBRATION, bands=BANDS
+        schema_version=SCHEMA_VERSION,
+        model=model,
+        features=SCHEMA,
+        calibration=CALIBRATION,
+        bands=BANDS,
+        reason_texts=REASON_TEXTS if can_explain else None,
     )
+    golden = explained_rows(seed) if can_explain else golden_rows(seed)
     return {
         "model.txt": booster(seed).model_to_string().encode(),
         "deciding.json": encode(deciding),
-        "golden.jsonl": b"".join(msgspec.json.encode(row) + b"\n" for row in golden_rows(seed)),
+        "golden.jsonl": b"".join(msgspec.json.encode(row) + b"\n" for row in golden),
         "card.html": b"<html></html>",
     }
 
@@ -151,15 +171,16 @@ class SmallStore:
         keys = ensure_keys(settings)
         return cls(settings, keys, ReleaseStore(settings.release_store, keys))
 
-    def seal(self, seed: int, model: str = MODEL) -> str:
+    def seal(self, seed: int, model: str = MODEL, *, can_explain: bool = False) -> str:
         """Seal the bundle of a seed and return its digest."""
-        files = candidate_files(seed, model)
+        files = candidate_files(seed, model, can_explain=can_explain)
         store, key = self.settings.release_store, self.keys.signing_key
         return write_bundle(store, files, lineage=lineage(seed), verdicts=VERDICTS, signing_key=key)
 
-    def publish(self, seed: int, model: str = MODEL) -> Release:
+    def publish(self, seed: int, model: str = MODEL, *, can_explain: bool = False) -> Release:
         """Seal and promote the bundle of a seed."""
-        return self.releases.publish(model, self.seal(seed, model), by="test", reason=f"seed {seed}")
+        bundle = self.seal(seed, model, can_explain=can_explain)
+        return self.releases.publish(model, bundle, by="test", reason=f"seed {seed}")
 
     def decisions(self) -> list[DecisionRecord]:
         """What the decision log holds of decisions, errors and shadows."""

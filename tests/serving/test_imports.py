@@ -73,6 +73,16 @@ def test_a_command_imports_heavy_packages_only_when_it_runs(path: Path) -> None:
     assert {module.partition(".")[0] for module in imported_at_once(path)} & HEAVY == set()
 
 
+@pytest.mark.parametrize("path", sources("serving"), ids=name)
+def test_the_compiler_is_imported_only_when_a_model_is_explained(path: Path) -> None:
+    assert {module.partition(".")[0] for module in imported_at_once(path)} & {"llvmlite", "numba"} == set()
+
+
+def test_the_compiler_keeps_nothing_on_disk() -> None:
+    # What numba caches it reads again with pickle.
+    assert [name(path) for path in sources("serving") if "cache=True" in path.read_text()] == []
+
+
 def test_the_server_holds_no_pickle() -> None:
     forbidden = {"pickle", "cloudpickle", "joblib", "dill", "shelve", "marshal"}
     assert [name(path) for path in sources("serving") if set(imported(path)) & forbidden] == []
