@@ -7,13 +7,16 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from lifecycle.publishing.bundles import write_bundle
 from serving.app import create_app
+from serving.contract import Deciding, ReasonTexts, decode, encode
 from tests.serving.failure_rows import Row
 from tests.serving.in_process import InProcessClient
 from tests.serving.slot_steps import canary, shadow
-from tests.serving.small_models import EXAMPLE, MODEL, SmallStore, score_request
+from tests.serving.small_models import EXAMPLE, MODEL, VERDICTS, SmallStore, candidate_files, lineage, score_request
 from tests.serving.test_api import URL, settings_of
 from tests.serving.test_challengers import renamed
 from tests.serving.test_releases import release_path, resign
@@ -128,6 +131,25 @@ def test_a_bundles_digest_does_not_hold(row: Row, store: SmallStore) -> None:
 
 def test_a_golden_row_comes_out_differently(row: Row, store: SmallStore) -> None:
     refused(row, store, golden_mismatch, "golden row 3")
+
+
+def test_a_reason_group_has_no_text(row: Row, store: SmallStore) -> None:
+    files = candidate_files(2, can_explain=True)
+    deciding = decode(files["deciding.json"], Deciding, "deciding.json")
+    texts = ReasonTexts(version="2", texts={"amount": "The amount is unusual"})
+    files["deciding.json"] = encode(msgspec.structs.replace(deciding, reason_texts=texts))
+    root, key = store.settings.release_store, store.keys.signing_key
+    bundle = write_bundle(root, files, lineage=lineage(2), verdicts=VERDICTS, signing_key=key)
+    store.publish(1)
+    with served(store) as client:
+        row.begins(client)
+        store.releases.publish(MODEL, bundle, by="test", reason="test")
+        client.post("/v1/poll")
+        assert row.answers(client.post(URL, json=score_request("d1"))).json()["release_number"] == 1
+        error = row.is_ready(client)["models"][MODEL]["error"]
+        row.moves(client)
+    row.records(store, "d1")
+    assert "Expected a text for every reason group, got none for ['time', 'kind']" in error
 
 
 def test_a_release_has_a_newer_schema(row: Row, store: SmallStore) -> None:
