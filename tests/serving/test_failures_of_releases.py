@@ -12,6 +12,7 @@ import pytest
 
 from lifecycle.publishing.bundles import write_bundle
 from serving.app import create_app
+from serving.bundle import read_bundle
 from serving.contract import Deciding, ReasonTexts, decode, encode
 from tests.serving.failure_rows import Row
 from tests.serving.in_process import InProcessClient
@@ -133,16 +134,19 @@ def test_a_golden_row_comes_out_differently(row: Row, store: SmallStore) -> None
     refused(row, store, golden_mismatch, "golden row 3")
 
 
-def test_a_reason_group_has_no_text(row: Row, store: SmallStore) -> None:
+def test_a_reason_group_has_no_text(row: Row, store: SmallStore, monkeypatch: pytest.MonkeyPatch) -> None:
     files = candidate_files(2, can_explain=True)
     deciding = decode(files["deciding.json"], Deciding, "deciding.json")
     texts = ReasonTexts(version="2", texts={"amount": "The amount is unusual"})
     files["deciding.json"] = encode(msgspec.structs.replace(deciding, reason_texts=texts))
     root, key = store.settings.release_store, store.keys.signing_key
     bundle = write_bundle(root, files, lineage=lineage(2), verdicts=VERDICTS, signing_key=key)
+    sealed = read_bundle(root / "bundles" / bundle, store.keys.public_keys)
     store.publish(1)
     with served(store) as client:
         row.begins(client)
+        # A promotion refuses it as well; this is a store that somebody else wrote.
+        monkeypatch.setattr("lifecycle.publishing.release_store.verified_bundle", lambda *_: sealed)
         store.releases.publish(MODEL, bundle, by="test", reason="test")
         client.post("/v1/poll")
         assert row.answers(client.post(URL, json=score_request("d1"))).json()["release_number"] == 1
