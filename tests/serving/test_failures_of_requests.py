@@ -16,6 +16,7 @@ from serving.model import LoadedModel
 from tests.serving.failure_rows import Row
 from tests.serving.in_process import InProcessClient
 from tests.serving.logs import eventually
+from tests.serving.protocol_steps import tensors
 from tests.serving.slot_steps import shadow
 from tests.serving.small_models import MODEL, SmallStore, score_request
 from tests.serving.test_api import URL, settings_of
@@ -207,6 +208,8 @@ def test_the_server_has_a_fault(row: Row, store: SmallStore, monkeypatch: pytest
         monkeypatch.setattr(LoadedModel, "score", broken)
         response = row.answers(client.post(URL, json=score_request("d1")))
         assert "fault" not in response.text
+        row.answers(client.post(f"/v2/models/{MODEL}/infer", json=tensors(score_request("d2"))))
         row.is_ready(client)
         row.moves(client)
-    row.records(store, "d1")
+    row.records(store, "d1", "d2")
+    assert [rejection.status for rejection in store.rejections()] == [500, 500]
