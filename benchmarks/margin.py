@@ -1,8 +1,8 @@
 """What a margin costs compiled, as a share of what LightGBM's single-row fast path takes in the same run.
 
-Run as ``python -m benchmarks.margin [--json]``. Both evaluators take turns on the same rows, Python's call included; each
-figure is the least of many short rounds. *Varying* are 1,000 different rows one after the other, as a server sees them;
-*one row* is the same row again and again, which a processor's branch predictor learns by heart.
+Run as ``python -m benchmarks.margin [--json]``. Both evaluators take turns on the same rows, Python's call included;
+each figure is the least of many short rounds. *Varying* are 1,000 different rows one after the other, as a server has
+them; *one row* is the same row again and again, which a processor's branch predictor learns by heart.
 """
 
 import argparse
@@ -91,10 +91,10 @@ def measure(trees: int, leaves: int, categorical: int = 0) -> Figures:
     scorer, reference = Scorer(text, names), lightgbm_margins(text, _FEATURES)
     assert scorer.is_compiled, "the compiled margins were refused"
     is_equal = all(scorer.margin(row).hex() == reference(row).hex() for row in rows)
-    varying = least_us([reference, scorer.margin], rows)
-    one_row = least_us([reference, scorer.margin], rows[:1] * 300)
+    slow, fast = least_us([reference, scorer.margin], rows)
+    slow_one, fast_one = least_us([reference, scorer.margin], rows[:1] * 300)
     return Figures(
-        "categories" if categorical else "numbers", trees, leaves, *varying, varying[0] / varying[1], *one_row,
+        "categories" if categorical else "numbers", trees, leaves, slow, fast, slow / fast, slow_one, fast_one,
         load_ms, with_forest_ms, lightgbm_load_ms, is_equal,
     )  # fmt: skip
 

@@ -37,7 +37,7 @@ class Margins:
 
     @classmethod
     def from_forest(cls, forest: Forest) -> "Margins":
-        """Prepare a forest; the first in a process waits for the compiler, about 0.5 s (and 0.7 s for numba's import).
+        """Prepare a forest; the first in a process waits for numba's import and compiler, about 2 s.
 
         Raises
         ------
@@ -90,7 +90,7 @@ def first_difference(
 
 
 def probes(forest: Forest) -> Iterator[list[float]]:
-    """Rows that meet the model's thresholds exactly or miss them by one bit, with values that are special among them."""
+    """Rows that meet the model's thresholds exactly or miss them by one bit, with special values among them."""
     generator = np.random.default_rng(0)
     rows = np.column_stack(
         [np.zeros((PROBES, 0)), *(_values(forest, feature, generator) for feature in range(forest.n_features))]

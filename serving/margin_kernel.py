@@ -34,8 +34,8 @@ COLUMN_BITS: Final = (1 << RANK_SHIFT) - 1
 HIGHEST_RANK: Final = (1 << CHILD_SHIFT - RANK_SHIFT) - 1
 """A leaf's threshold, which no row exceeds, and the rank of what goes right everywhere.
 
-A node is ``child << CHILD_SHIFT | HIGHEST_RANK - threshold << RANK_SHIFT | column``: the row's rank, shifted as much and
-added, carries one into the child exactly if it exceeds the threshold. A step is four instructions.
+A node is ``child << CHILD_SHIFT | HIGHEST_RANK - threshold << RANK_SHIFT | column``: the row's rank, shifted as much
+and added, carries one into the child exactly if it exceeds the threshold. A step is four instructions.
 """
 
 SEARCH: Final = 4
@@ -63,8 +63,7 @@ _lock = threading.Lock()
 def kernel() -> Kernel:
     """The compiled sum, made once in a process; its argument is the address of the addresses and sizes of `TABLE`.
 
-    numba's own call costs 0.1 us less than one through ctypes. It keeps the interpreter's lock: another thread waits
-    some microseconds, as for any few lines of Python.
+    It keeps the interpreter's lock: another thread waits some microseconds, as for any few lines of Python.
     """
     with _lock:
         return _compiled()
@@ -77,7 +76,7 @@ def _compiled() -> Kernel:
 
     parts = [numba.njit(part) for part in (_search, _rank_columns, _rank_categories)]
     walk = numba.njit(_walk(numba.njit(_four_down)))
-    made: Kernel = numba.njit(types.float64(types.int64))(_margin(array_pointers(), *parts, walk))
+    made: Kernel = numba.njit(types.float64(types.int64))(_margin(array_pointers(), parts, walk))
     return made
 
 
@@ -159,7 +158,8 @@ def _walk(four_down: Any) -> Any:
     return walk
 
 
-def _margin(pointers: Any, search: Any, rank_columns: Any, rank_categories: Any, walk: Any) -> Any:
+def _margin(pointers: Any, parts: Any, walk: Any) -> Any:
+    search, rank_columns, rank_categories = parts
     reals_at, wholes_at, longs_at = pointers.reals_at, pointers.wholes_at, pointers.longs_at
 
     def margin(address: Any) -> Any:

@@ -1,5 +1,6 @@
 """A forest laid out as `serving.margin_kernel` walks it: nodes of 8 bytes with ranks instead of thresholds."""
 
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,14 +23,16 @@ _MOST_CATEGORY_RANKS: Final = 1 << 22
 """16 MB: each known category has a rank for each of its feature's bitsets."""
 _WORD_BITS: Final = 32
 _CACHE_LINE_BYTES: Final = 64
+_REST_SECONDS: Final = 0.0001
+"""Between features: the caller's other threads answer requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarginLayout:
     """The kernel's tables, flat; its constants say what a row of each holds.
 
-    A *search* finds a feature's rank among its thresholds, once for a row. A *column* is a search with one way of taking
-    missing values, or one bitset of a categorical feature; each split asks for one column's rank.
+    A *search* finds a feature's rank among its thresholds, once for a row. A *column* is a search with one way of
+    taking missing values, or one bitset of a categorical feature; each split asks for one column's rank.
     """
 
     n_features: int
@@ -162,27 +165,30 @@ def _ask(forest: Forest) -> _Asked:
 
 def _numeric(forest: Forest, is_numeric: NDArray[np.bool_]) -> tuple[IntArray, RealArray, IntArray, IntArray, IntArray]:
     """Searches, their thresholds, columns; column and rank of each numeric split."""
-    feature, threshold, flags = (part[is_numeric] for part in (forest.feature, forest.threshold, forest.flags))
+    feature, threshold, flags = forest.feature[is_numeric], forest.threshold[is_numeric], forest.flags[is_numeric]
     missing, is_left = flags >> 2 & 3, flags & DEFAULT_LEFT != 0
-    keys, search = np.unique(np.column_stack([feature, missing != MISSING_NAN]), axis=0, return_inverse=True)
-    search = search.reshape(-1)
+    keys, search = np.unique(feature * 2 + (missing != MISSING_NAN), return_inverse=True)
     special = np.select([missing == MISSING_ZERO, missing == MISSING_NAN], [ZERO, NAN], PLAIN)
-    special_rank = np.where(is_left | (special == PLAIN), 0, HIGHEST_RANK)
-    columns, column = np.unique(np.column_stack([search, special, special_rank]), axis=0, return_inverse=True)
+    is_high = ~is_left & (special != PLAIN)
+    kinds, column = np.unique((search * 4 + special) * 2 + is_high, return_inverse=True)
+    columns = np.column_stack([kinds // 8, kinds // 2 % 4, kinds % 2 * HIGHEST_RANK])
     searches, parts, rank = np.zeros((len(keys), 4), np.int64), [np.zeros(0)], np.zeros(len(feature), np.int64)
     first = 0
-    for number, (key, is_nan_zero) in enumerate(keys.tolist()):
+    for number, key in enumerate(keys.tolist()):
+        time.sleep(_REST_SECONDS)
         is_own = search == number
         known, rank[is_own] = np.unique(threshold[is_own], return_inverse=True)
         if len(known) >= HIGHEST_RANK:
-            raise ContractError(f"Expected fewer than {HIGHEST_RANK} thresholds, got more - at model.txt, input {key}")
+            raise ContractError(
+                f"Expected fewer than {HIGHEST_RANK} thresholds, got more - at model.txt, input {key // 2}"
+            )
         halvings = len(known).bit_length()
         padded = np.full(1 << halvings, np.inf)
         padded[: len(known)] = known
         parts.append(padded)
-        searches[number] = key, first, halvings, is_nan_zero
+        searches[number] = key // 2, first, halvings, key % 2
         first += len(padded)
-    return searches, np.concatenate(parts), columns, column.reshape(-1), rank
+    return searches, np.concatenate(parts), columns, column, rank
 
 
 def _categorical(
@@ -199,18 +205,19 @@ def _categorical(
     for own_feature in np.unique(feature).tolist():
         is_own = feature == own_feature
         own = bitset[is_own]
-        n_words = int((forest.word_bounds[own + 1] - forest.word_bounds[own]).max())
+        n_words = max(1, int((forest.word_bounds[own + 1] - forest.word_bounds[own]).max()))
         if size + (n_words * _WORD_BITS + 1) * len(own) > _MOST_CATEGORY_RANKS:
             raise ContractError(f"Expected at most {_MOST_CATEGORY_RANKS} ranks of categories, got more - at model.txt")
         words = np.zeros((len(own), n_words), np.int64)
         for line, number in enumerate(own.tolist()):
             held = forest.words[forest.word_bounds[number] : forest.word_bounds[number + 1]]
             words[line, : len(held)] = held
-        different, inverse = np.unique(words, axis=0, return_inverse=True)
+        found = np.unique(words, axis=0, return_inverse=True)
+        different: IntArray = found[0]
         is_held = (different[:, :, np.newaxis] >> np.arange(_WORD_BITS)) & 1
         table = np.ones((n_words * _WORD_BITS + 1, len(different)), np.int32)
         table[:-1] -= is_held.reshape(len(different), -1).T.astype(np.int32)
-        column[is_own] = n_columns + inverse.reshape(-1)
+        column[is_own] = n_columns + found[1].reshape(-1)
         rows = np.vstack([rows, [own_feature, n_words * _WORD_BITS, len(different), size]])
         tables.append(table.ravel())
         n_columns += len(different)

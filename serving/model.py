@@ -18,6 +18,8 @@ from serving.probability import probability
 from serving.reasons import ExplainingError, ReasonGroups
 from serving.scorer import Scorer
 from serving.treeshap import TreeShap
+from serving.treeshap_layout import lay_out
+from serving.treeshap_text import Forest, read_forest
 
 SCORE_TOLERANCE: Final = 1e-12
 CONTRIBUTION_TOLERANCE: Final = 1e-9
@@ -136,8 +138,9 @@ def load_model(bundle: Bundle) -> LoadedModel:
     where = f"bundle {bundle.digest}"
     features = bundle.deciding.features
     try:
-        scorer = Scorer(bundle.model_text, [feature.name for feature in features])
-        loaded = LoadedModel(bundle, scorer, _shap(bundle))
+        forest = _forest(bundle)
+        scorer = Scorer(bundle.model_text, [feature.name for feature in features], forest)
+        loaded = LoadedModel(bundle, scorer, None if forest is None else TreeShap(lay_out(forest)))
         for number, golden in enumerate(bundle.golden, start=1):
             _check_golden(loaded, scorer, golden, f"{where}, golden row {number}")
         if loaded.can_explain:
@@ -147,10 +150,10 @@ def load_model(bundle: Bundle) -> LoadedModel:
     return loaded
 
 
-def _shap(bundle: Bundle) -> TreeShap | None:
-    """The explainer, where the bundle has use for it: making the first one in a process takes 2 s."""
+def _forest(bundle: Bundle) -> Forest | None:
+    """The trees to explain, where the bundle has use for it; the scorer takes the same, which are read once."""
     is_needed = bundle.deciding.reason_texts or any(row.contributions is not None for row in bundle.golden)
-    return TreeShap.from_model_text(bundle.model_text) if is_needed else None
+    return read_forest(bundle.model_text) if is_needed else None
 
 
 def _explain_seconds(loaded: LoadedModel) -> float:

@@ -1,8 +1,8 @@
 """Trees to margins: with the same bits as `Booster.predict(raw_score=True)`.
 
-`serving.margin` compiles the trees, which takes a fifth of the time of LightGBM's single-row fast path. LightGBM stays
-the reference: a model's compiled margins are used if they are LightGBM's bit for bit on rows made from the model's own
-thresholds, and if the numbers that were read from its text are those that LightGBM holds. Else LightGBM answers.
+`serving.margin` compiles the trees: for 500 trees it takes a seventh of the time of LightGBM's single-row fast path.
+LightGBM stays the reference: a model's compiled margins are used if they are LightGBM's bit for bit on rows made from
+the model's own thresholds, and they are made of the numbers that LightGBM holds. Else LightGBM answers.
 """
 
 import ctypes
@@ -90,8 +90,8 @@ class Scorer:
     def _checked(self, model_text: bytes, forest: Forest | None) -> Margins | None:
         """The compiled margins if they are LightGBM's; None, and a warning, if LightGBM is to answer."""
         try:
-            held = self._booster.trees()
-            if forest is None or held != _trees_in(model_text):
+            held = self._booster.trees(2 * len(model_text))
+            if forest is None or forest.n_features != self.n_features or held != _trees_in(model_text):
                 forest = read_forest((_header_in(model_text) + held).decode())
             margins = Margins.from_forest(forest)
         except (ContractError, ImportError, UnicodeDecodeError) as error:
@@ -125,10 +125,12 @@ class _Booster:
         check(getattr(library(), function)(self.handle, ctypes.byref(result)))
         return result.value
 
-    def trees(self) -> bytes:
-        """The trees as LightGBM writes them from its memory; a double's text gives the same double again."""
+    def trees(self, size: int) -> bytes:
+        """The trees as LightGBM writes them from its memory; a double's text gives the same double again.
+
+        `size` is a guess of how many bytes the model takes: LightGBM writes it all even to say that they are too few.
+        """
         length = ctypes.c_int64()
-        size = 0
         while True:
             buffer = ctypes.create_string_buffer(size)
             check(

@@ -30,7 +30,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.contract import ContractError
 from serving.treeshap_kernel import LANES, TABLE, kernel
 from serving.treeshap_layout import Layout, aligned, lay_out
 from serving.treeshap_text import read_forest
@@ -55,11 +54,7 @@ class TreeShap:
         ContractError
             If the text is no model, has more than one output, or was trained with `linear_tree`.
         """
-        try:
-            decoded = text.decode() if isinstance(text, bytes) else text
-        except UnicodeDecodeError:
-            raise ContractError("Expected a model in LightGBM's text format, got no UTF-8 - at model.txt") from None
-        return cls(lay_out(read_forest(decoded)))
+        return cls(lay_out(read_forest(text)))
 
     def contributions(self, row: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
         """Contribution of each feature to the margin, then the expected value: shape ``(n_features + 1,)``.

@@ -69,7 +69,7 @@ class Forest:
     one_leaf_values: RealArray
 
 
-def read_forest(text: str) -> Forest:
+def read_forest(text: str | bytes) -> Forest:
     """Read a model in LightGBM's text format and check that it is one that can be explained.
 
     Raises
@@ -78,6 +78,10 @@ def read_forest(text: str) -> Forest:
         If the text is no model of LightGBM, has more than one output or linear models in its leaves, or a tree of it
         is not whole. The message names the tree.
     """
+    try:
+        text = text.decode() if isinstance(text, bytes) else text
+    except UnicodeDecodeError:
+        raise ContractError("Expected a model in LightGBM's text format, got no UTF-8 - at model.txt") from None
     header_text, *blocks = text.partition("\nend of trees")[0].split("\nTree=")
     header = _fields(header_text)
     if header_text.splitlines()[:1] != ["tree"]:

@@ -9,10 +9,10 @@ import msgspec
 from lifecycle.errors import LifecycleError
 from lifecycle.publishing.bundles import bundle_folder
 from serving.bundle import read_bundle
-from serving.contract import ContractError, DecisionRecord, SlotName
+from serving.contract import ContractError, DecisionRecord, Reason, SlotName
 from serving.encoding import encode
 from serving.lightgbm_library import ScoringError
-from serving.model import LoadedModel, Scored, bits, load_model
+from serving.model import CONTRIBUTION_TOLERANCE, LoadedModel, Scored, bits, load_model
 from serving.security import PublicKeys
 from serving.segments import find_records
 
@@ -50,9 +50,10 @@ class Replay(msgspec.Struct, frozen=True):
 def replay_decision(decision_id: str, log: Path, store: Path, keys: PublicKeys) -> list[Replay]:
     """Find a decision in the log's segments and compute it again with the bundle it names.
 
-    Margin, score and decision must be the same, the margin and the score in every bit. Every record of the decision is
-    replayed: the shadow's beside the answer, and each one where it was recorded more than once (the server was killed
-    before it could answer).
+    Margin, score and decision must be the same, the margin and the score in every bit; recorded reasons with their
+    texts in the same order, their contributions to 1e-9 (another processor may fuse operations differently). Every
+    record of the decision is replayed: the shadow's beside the answer, and each one where it was recorded more than
+    once (the server was killed before it could answer).
 
     Raises
     ------
@@ -81,14 +82,16 @@ def _replayed(record: DecisionRecord, store: Path, keys: PublicKeys) -> Replay:
             f"Expected a bundle of {record.model}, got one of {bundle.manifest.model} - at {record.bundle_digest}"
         )
     loaded = load_model(bundle)
-    scored = loaded.score(_checked(loaded, record.features))
+    features = _checked(loaded, record.features)
+    scored = loaded.score(features)
+    reasons = None if record.reasons is None else loaded.explain(features)
     return Replay(
         record.decision_id,
         record.model,
         record.slot,
         record.release_number,
         record.bundle_digest,
-        _lines(record, scored),
+        _lines(record, scored, reasons),
     )
 
 
@@ -101,12 +104,28 @@ def _checked(loaded: LoadedModel, features: Sequence[float | int | str | None]) 
     return features
 
 
-def _lines(record: DecisionRecord, scored: Scored) -> tuple[Line, ...]:
-    return (
+def _lines(record: DecisionRecord, scored: Scored, reasons: tuple[Reason, ...] | None) -> tuple[Line, ...]:
+    lines = (
         _number_line("margin", record.margin, scored.margin),
         _number_line("score", record.score, scored.score),
         Line("decision", str(record.decision), scored.decision, record.decision == scored.decision),
     )
+    if record.reasons is None or reasons is None:
+        return lines
+    return (*lines, _reasons_line(record.reasons, reasons))
+
+
+def _reasons_line(recorded: tuple[Reason, ...], replayed: tuple[Reason, ...]) -> Line:
+    is_same = [(reason.code, reason.text) for reason in recorded] == [(reason.code, reason.text) for reason in replayed]
+    is_same = is_same and all(
+        abs(before.contribution - now.contribution) <= CONTRIBUTION_TOLERANCE
+        for before, now in zip(recorded, replayed, strict=True)
+    )
+    return Line("reasons", _described(recorded), _described(replayed), is_same)
+
+
+def _described(reasons: tuple[Reason, ...]) -> str:
+    return ", ".join(f"{reason.code} {reason.contribution:+.6f}" for reason in reasons) or "none"
 
 
 def _number_line(name: str, recorded: float | None, replayed: float) -> Line:

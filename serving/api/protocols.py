@@ -6,11 +6,11 @@ from typing import Any, Literal, Protocol
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serving.admission import RequestContext
 from serving.api.errors import JsonResponse, error_response
 from serving.errors import RequestError, UnsupportedMediaTypeError
 from serving.model import LoadedModel
 from serving.recent import ScoreResponse
-from serving.admission import RequestContext
 
 Begin = Callable[[Request, Literal["score", "read"]], RequestContext]
 """Admits and authenticates a request for a scope."""

@@ -144,6 +144,23 @@ def test_a_margin_that_differs_in_its_last_bit_is_told(app: typer.Typer, decided
     assert "differs" in said(app, "replay", "d1", exit_code=1)
 
 
+def test_recorded_reasons_are_replayed_and_a_changed_one_is_told(app: typer.Typer, store: SmallStore) -> None:
+    store.publish(1, can_explain=True)
+    with InProcessClient(create_app(settings_of(store))) as client:
+        answer = client.post(f"/v1/models/{MODEL}/score", json=score_request("d1"), headers={"X-Explain": "always"})
+    assert answer.json()["reasons"]
+    [replay] = json.loads(said(app, "replay", "d1", "--json"))
+    assert [(line["name"], line["is_same"]) for line in replay["lines"]][-1] == ("reasons", True)
+    segment = store.settings.decision_log_dir / segment_name(1)
+    [record] = store.decisions()
+    assert record.reasons
+    strongest = record.reasons[0]
+    changed = msgspec.structs.replace(strongest, contribution=strongest.contribution + 1e-6)
+    altered(segment, reasons=(changed, *record.reasons[1:]))
+    [replay] = json.loads(said(app, "replay", "d1", "--json", exit_code=1))
+    assert [line["is_same"] for line in replay["lines"]] == [True, True, True, False]
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [

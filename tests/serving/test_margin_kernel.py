@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 import serving.scorer
 from serving.margin import Evaluation, Margins, first_difference, probes
-from serving.margin_kernel import NEARLY_ZERO
 from serving.scorer import Scorer
+from serving.treeshap_kernel import NEARLY_ZERO
 from serving.treeshap_text import Forest, read_forest
 
 Matrix = NDArray[np.float64]
@@ -45,7 +45,7 @@ def compiled(text: str) -> Callable[[list[float]], float]:
     evaluation = Evaluation(Margins.from_forest(read_forest(text)))
 
     def margin(row: list[float]) -> float:
-        evaluation.buffer[:] = row
+        struct.pack_into(f"{len(row)}d", evaluation.buffer, 0, *row)
         return evaluation.predict()
 
     return margin
