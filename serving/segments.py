@@ -292,9 +292,8 @@ def _recent_of(folder: Path, limit: int) -> list[DecisionRecord]:
 def _answers_of(path: Path) -> list[DecisionRecord]:
     answers: list[DecisionRecord] = []
     try:
-        for logged in read_segment(path):
-            if isinstance(logged.record, DecisionRecord) and logged.record.slot != "shadow":
-                answers.append(logged.record)
+        records = (logged.record for logged in read_segment(path))
+        answers.extend(each for each in records if isinstance(each, DecisionRecord) and each.slot != "shadow")
     except ContractError as error:
         logger.error("repeats of decisions behind this are not recognised: %s", error)
     return answers

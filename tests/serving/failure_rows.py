@@ -2,15 +2,13 @@
 
 import ast
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
 from serving.contract import DecisionRecord, RejectionRecord
-from tests.serving.in_process import InProcessClient
 from tests.serving.logs import eventually
 from tests.serving.small_models import SmallStore
 
@@ -18,11 +16,15 @@ HERE = Path(__file__).parent
 DOCUMENT = HERE.parents[1] / "docs/serving.md"
 COLUMNS = ("failure", "caller", "recorded", "ready", "metrics", "remedy", "test")
 
-Client = httpx.Client | InProcessClient
-
 _STATUS = re.compile(r"\b[1-5]\d\d\b")
 _WORD = re.compile(r"`([A-Z]\w+)`")
 _SERIES = re.compile(r"`(serving_\w+)(?:\{([^`]*)\})?`")
+
+
+class Client(Protocol):
+    """Whoever can ask a server: in another process, in this one, with a key."""
+
+    def get(self, path: str, /) -> httpx.Response: ...
 
 
 @dataclass
@@ -36,12 +38,12 @@ class Row:
     metrics: str
     remedy: str
     test: str
-    _statuses: set[str] = field(default_factory=set)
-    _kinds: set[str] = field(default_factory=set)
-    _records: set[str] | None = None
-    _is_ready: str | None = None
-    _before: dict[str, float] | None = None
-    _moved: set[tuple[str, str]] = field(default_factory=set)
+    _statuses: set[str] = field(default_factory=set, init=False)
+    _kinds: set[str] = field(default_factory=set, init=False)
+    _records: set[str] | None = field(default=None, init=False)
+    _is_ready: str | None = field(default=None, init=False)
+    _before: dict[str, float] | None = field(default=None, init=False)
+    _moved: set[tuple[str, str]] = field(default_factory=set, init=False)
 
     def begins(self, client: Client) -> None:
         """Read the metrics before the failure."""
@@ -146,5 +148,3 @@ def _record_words(record: DecisionRecord | RejectionRecord) -> str:
     if isinstance(record, RejectionRecord):
         return f"rejection {record.kind}"
     return f"error {record.error}" if record.error else "decision"
-
-

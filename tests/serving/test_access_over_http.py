@@ -28,7 +28,16 @@ from tests.serving.test_server_process import ROOT, eventually, failed_start, se
 
 NOW = dt.datetime(2026, 1, 31, tzinfo=dt.UTC)
 OPEN = ["/healthz", "/readyz", "/ping", "/health", "/v2/health/live", "/v2/health/ready", f"/v2/models/{MODEL}/ready"]
-READ = ["/v1/models", f"/v1/models/{MODEL}", "/metrics", "/docs", "/openapi.json", "/v2", f"/v2/models/{MODEL}", "/version"]
+READ = [
+    "/v1/models",
+    f"/v1/models/{MODEL}",
+    "/metrics",
+    "/docs",
+    "/openapi.json",
+    "/v2",
+    f"/v2/models/{MODEL}",
+    "/version",
+]
 SCORE: dict[str, Any] = {
     URL: score_request("native"),
     f"{URL}/batch": {"requests": [score_request("batch")]},
@@ -118,7 +127,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         .sign(key, hashes.SHA256())
     )
     (folder / "certificate.pem").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    encodings = {"key.pem": serialization.NoEncryption(), "locked.pem": serialization.BestAvailableEncryption(b"secret")}
+    encodings = {
+        "key.pem": serialization.NoEncryption(),
+        "locked.pem": serialization.BestAvailableEncryption(b"secret"),
+    }
     for file, encryption in encodings.items():
         (folder / file).write_bytes(
             key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
@@ -140,7 +152,7 @@ def test_a_server_speaks_tls_alone_and_demands_a_client_certificate_where_it_is_
     trusting = ssl.create_default_context(cafile=certificate / "certificate.pem")
     known = ssl.create_default_context(cafile=certificate / "certificate.pem")
     known.load_cert_chain(certificate / "certificate.pem", certificate / "key.pem")
-    with served(store, verify=known, **environment) as server:
+    with served(store, known, **environment) as server:
         url = str(server.client.base_url).rstrip("/")
         assert url.startswith("https://127.0.0.1:")
         with httpx.Client(base_url=url, verify=known) as client:

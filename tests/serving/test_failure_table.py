@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.serving.failure_rows import COLUMNS, rows, names_of_tests
+from tests.serving.failure_rows import COLUMNS, names_of_tests, rows
 from tests.serving.test_metrics import NAMES
 
 

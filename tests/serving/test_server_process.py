@@ -85,7 +85,7 @@ def launch(store: SmallStore, **environment: str) -> "subprocess.Popen[str]":
 
 
 @contextlib.contextmanager
-def served(store: SmallStore, *, verify: ssl.SSLContext | bool = True, **environment: str) -> Iterator[Server]:
+def served(store: SmallStore, verify: ssl.SSLContext | bool = True, /, **environment: str) -> Iterator[Server]:
     server = Server(launch(store, **environment), verify)
     try:
         server.begin()

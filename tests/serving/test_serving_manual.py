@@ -1,5 +1,6 @@
 """What docs/serving.md says is so: settings, metrics, routes, alerts, links, and the examples with their answers."""
 
+import itertools
 import json
 import re
 from typing import Any
@@ -17,9 +18,7 @@ from tests.serving.test_metrics import NAMES
 
 TEXT = MANUAL.read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-EXAMPLES = [
-    (block, answer) for (kind, block), (_, answer) in zip(BLOCKS, BLOCKS[1:], strict=False) if "curl" in block and kind
-]
+EXAMPLES = [(block, answer) for (kind, block), (_, answer) in itertools.pairwise(BLOCKS) if "curl" in block and kind]
 
 
 def test_the_settings_are_those_of_the_server() -> None:

@@ -141,7 +141,9 @@ def test_a_shadow_that_lacks_a_feature_is_a_recorded_failure_and_nobody_elses(st
     store.releases.put_shadow(MODEL, bundle, by="test", reason="other features")
     with served(store) as client:
         assert client.post(URL, json=score_request("d1")).status_code == 200
-        eventually(lambda: "serving_shadow_failures_total{" in client.get("/metrics").text and len(store.decisions()) == 2)
+        eventually(
+            lambda: "serving_shadow_failures_total{" in client.get("/metrics").text and len(store.decisions()) == 2
+        )
     assert [(record.slot, record.error) for record in store.decisions()] == [
         ("champion", None),
         ("shadow", "InvalidRequestError"),
