@@ -114,7 +114,8 @@ def rows() -> list[Row]:
         cells = [cell.strip() for cell in line.strip("|").split(" | ")]
         if line.startswith("|") and re.fullmatch(r"`test_\w+`", cells[-1]):
             assert len(cells) == len(COLUMNS), f"Expected {len(COLUMNS)} cells, got {len(cells)} - at {line[:60]}"
-            found.append(Row(*cells[:-1], cells[-1].strip("`")))
+            said = dict(zip(COLUMNS, cells, strict=True))
+            found.append(Row(**said | {"test": said["test"].strip("`")}))
     return found
 
 

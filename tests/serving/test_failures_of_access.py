@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.serving.failure_rows import Row
 from tests.serving.in_process import InProcessClient
 from tests.serving.small_models import SmallStore, score_request
 from tests.serving.test_api import URL, settings_of
-from tests.serving.test_server_process import eventually, failed_start, launch, served, under_load
+from tests.serving.test_server_process import eventually, failed_start, served, under_load
 from tests.serving.test_workers import worker_pids
 
 NOW = dt.datetime(2026, 1, 31, tzinfo=dt.UTC)
@@ -190,11 +191,9 @@ def test_the_server_is_stopped_while_it_answers(row: Row, store: SmallStore) -> 
 
 
 def test_the_port_is_taken(row: Row, store: SmallStore) -> None:
-    store.publish(1)
-    with served(store) as server:
-        port = str(httpx.URL(server.client.base_url).port)
-        process = launch(store, SERVING_PORT=port)
-        _, said = process.communicate(timeout=30)
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        said = failed_start(store, SERVING_PORT=str(busy.getsockname()[1]))
     assert row.failure
-    assert process.returncode == 1
     assert "Address already in use; stop what listens there or set SERVING_PORT" in said
