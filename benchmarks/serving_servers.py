@@ -195,7 +195,17 @@ def start_echo(answer_bytes: Mapping[str, int], *, cores: frozenset[int], folder
     """Start the bare echo on the server program that the project's own server runs on, with the same settings."""
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "benchmarks.serving_echo:echo", "--port", str(port)]
-    command += ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header", "--lifespan", "off"]
+    command += [
+        "--loop",
+        "uvloop",
+        "--http",
+        "httptools",
+        "--no-access-log",
+        "--no-server-header",
+        "--no-proxy-headers",
+        "--lifespan",
+        "off",
+    ]
     sizes = {"BENCHMARK_ANSWER_BYTES": json.dumps(dict(answer_bytes))}
     return start("echo", command, port=port, cores=cores, folder=folder, environment=sizes)
 

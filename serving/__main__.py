@@ -80,6 +80,7 @@ def _serve(settings: ServingSettings, bound: socket.socket, worker: int | None =
         interface="asgi3",  # uvicorn cannot see it of an application whose call gives its own coroutine
         lifespan="on",
         server_header=False,
+        proxy_headers=False,
         # Longer than clients keep idle connections, so that none is closed under a request that is on its way.
         timeout_keep_alive=75,
         timeout_graceful_shutdown=settings.shutdown_seconds,

@@ -22,9 +22,10 @@ from serving.api.models import model_routes
 from serving.api.open_inference import open_inference_routes
 from serving.api.openapi import openapi_document
 from serving.api.operations import operation_routes
-from serving.api.scores import ScoreRoutes, respond, score_routes, target
+from serving.api.scores import ScoreRoutes, score_routes, target
 from serving.api_keys import Scope
 from serving.errors import RequestError
+from serving.http_answer import respond
 from serving.parts import Parts
 from serving.settings import ServingSettings
 

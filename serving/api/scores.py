@@ -12,11 +12,10 @@ from starlette.routing import Route
 from serving.admission import RequestContext, read_body
 from serving.api.errors import error_body, error_headers, internal_error
 from serving.errors import RequestError
+from serving.http_answer import respond
 from serving.parts import Parts
 
 PREFIX: Final = "/v1/models/"
-_JSON: Final = (b"content-type", b"application/json")
-_NO_SNIFF: Final = (b"x-content-type-options", b"nosniff")
 
 logger = logging.getLogger(__name__)
 
@@ -98,12 +97,3 @@ def target(scope: Any) -> tuple[str, bool] | None:
     if route == "score":
         return model, False
     return (model, True) if route == "score/batch" else None
-
-
-async def respond(send: Any, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
-    """Send a JSON response."""
-    sent = [_JSON, (b"content-length", b"%d" % len(content)), _NO_SNIFF]
-    if headers:
-        sent += [(name.encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": sent})
-    await send({"type": "http.response.body", "body": content})
