@@ -19,7 +19,7 @@ from serving.settings import ServingSettings
 
 _EPILOG = """\
 example:
-  SERVING_STORE=.lifecycle/release_store SERVING_PUBLIC_KEY=.lifecycle/keys/public.pem \\
+  SERVING_STORE=.lifecycle/release_store SERVING_PUBLIC_KEY=.lifecycle/keys/public_key.pem \\
   SERVING_PSEUDONYM_KEY=.lifecycle/keys/pseudonym.key SERVING_LOG_DIR=.lifecycle/decision_log \\
   SERVING_CACHE_DIR=.lifecycle/serving_cache python -m serving
 

@@ -10,10 +10,11 @@ from typing import Any, Final
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 
 from serving.admission import RequestContext, read_body
 from serving.api.docs import docs_routes
-from serving.api.errors import STATUSES, error_body, error_headers, http_error, unexpected_error
+from serving.api.errors import STATUSES, error_body, error_headers, http_error, internal_error, unexpected_error
 from serving.api.health import health_routes, not_ready
 from serving.api.metrics import metrics_routes
 from serving.api.mlflow import mlflow_routes
@@ -109,6 +110,11 @@ def create_app(settings: ServingSettings, worker: int | None = None) -> ServingA
         finally:
             await parts.stop()
 
+    async def fault(request: Request, error: Exception) -> Response:
+        context = getattr(request.state, "context", None)
+        parts.refused(internal_error(), request.path_params.get("model"), context)
+        return await unexpected_error(request, error)
+
     # FastAPI's own telemetry would send an exception's text, and so maybe a customer's value, to whatever the
     # environment names; `/metrics` is what this server tells. Its documentation pages load scripts from elsewhere.
     telemetry = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
@@ -129,7 +135,7 @@ def create_app(settings: ServingSettings, worker: int | None = None) -> ServingA
     _add_routes(app, parts, settings)
     app.state.start = start
     app.add_exception_handler(HTTPException, http_error)
-    app.add_exception_handler(Exception, unexpected_error)
+    app.add_exception_handler(Exception, fault)
     return app
 
 
@@ -146,7 +152,7 @@ def _add_routes(app: ServingApp, parts: Parts, settings: ServingSettings) -> Non
         return await read_body(request.scope, request.receive, context, settings.max_batch_bytes)
 
     def complaints() -> list[str]:
-        return not_ready(settings.required_models, parts.slots.models, parts.log.failure)
+        return not_ready(settings.required_models, parts.slots.models, parts.log.refusal)
 
     protocol = {
         "read_body": body_of, "complaints": complaints, "max_batch": settings.max_batch, "refused": refused,
@@ -154,7 +160,7 @@ def _add_routes(app: ServingApp, parts: Parts, settings: ServingSettings) -> Non
     routes = app.router.routes
     routes.extend(score_routes(app.scores))
     routes.extend(model_routes(parts.slots))
-    routes.extend(health_routes(parts.slots, parts.log, settings.required_models))
+    routes.extend(health_routes(parts.slots, parts.log, parts.api_keys, settings.required_models))
     routes.extend(metrics_routes(parts.metrics))
     routes.extend(docs_routes(app.openapi))
     routes.extend(operation_routes(parts.slots, parts.look))

@@ -150,6 +150,11 @@ class DecisionLog:
         return self._failure or self._obstruction
 
     @property
+    def refusal(self) -> str | None:
+        """Why decisions are refused at present; ``None`` too while they are given and counted as unrecorded."""
+        return self.failure if self._is_refusing or self._obstruction is not None else None
+
+    @property
     def lag_seconds(self) -> float:
         """Age of the oldest record that waits for the disk."""
         with self._lock:

@@ -71,6 +71,10 @@ class ScoringFailedError(RequestError):
     """The model gave no score; recorded as an error."""
 
 
+class InternalError(RequestError):
+    """A fault of this server."""
+
+
 class UnauthorizedError(RequestError):
     """No valid API key came with the request."""
 

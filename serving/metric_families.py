@@ -49,6 +49,7 @@ class Families:
         self.log_unrecorded = counter("log_unrecorded", "Decisions answered without a record")
         self.explain_failures = counter("explain_failures", "Decisions without the reasons they should have", "model")
         self.shadow_dropped = counter("shadow_dropped", "Copies that the shadow's full queue did not take", "model")
+        self.shadow_failures = counter("shadow_failures", "Copies that the shadow gave no score for", "model")
         self.slot_transitions = counter("slot_transitions", "Changes of a slot's state", "model", "slot", "state")
         self.load_failures = counter("load_failures", "Releases refused")
         self.shipped_records = counter("shipped_records", "Records that the decision log's sink confirmed")
@@ -74,6 +75,7 @@ class Families:
             "model_age_seconds", "Time since midnight of the bundle's as_of date", "model", "slot", "bundle"
         )
         self.poll_age = highest("poll_age_seconds", "Time since the release store was last read")
+        self.api_keys_failing = highest("api_keys_failing", "1 if the file of API keys as it stands is not in force")
         self.log_lag = highest("log_lag_seconds", "Age of the oldest decision that waits for the disk")
         self.log_failing = highest("log_failing", "1 if decisions cannot be recorded")
         self.shipping_lag = total("shipping_lag_bytes", "Bytes of the decision log that its sink has not confirmed")

@@ -12,7 +12,8 @@ def store_seen(slots: Slots) -> StoreSeen:
     """What the slots say of the release store and of each model."""
     return StoreSeen(
         models={model: _model_seen(slots, model) for model in slots.statuses},
-        poll_age_seconds=None if slots.polled_at is None else time.monotonic() - slots.polled_at,
+        # A store that was never read ages from the start on: it is the one an alert has to find.
+        poll_age_seconds=time.monotonic() - (slots.began_at if slots.polled_at is None else slots.polled_at),
         load_failures=slots.load_failures,
     )
 

@@ -182,6 +182,7 @@ class Metrics:
         self._see_store: Callable[[], StoreSeen] | None = None
         self._see_log: Callable[[], LogSeen] | None = None
         self._see_shipping: Callable[[], ShippingSeen] | None = None
+        self._see_keys: Callable[[], str | None] | None = None
         # A counter must be there at 0 before it first counts, or Prometheus misses its first step.
         kinds = [kind.__name__.removesuffix("Error") for kind in RequestError.__subclasses__()]
         self._errors = {kind: families.errors.labels(kind) for kind in kinds}
@@ -205,11 +206,16 @@ class Metrics:
         store: Callable[[], StoreSeen] | None = None,
         log: Callable[[], LogSeen] | None = None,
         shipping: Callable[[], ShippingSeen] | None = None,
+        keys: Callable[[], str | None] | None = None,
     ) -> None:
-        """Say where the states are read at every `refresh`; what is left out stays as it is."""
+        """Say where the states are read at every `refresh`; what is left out stays as it is.
+
+        `keys` tells why the file of API keys is not in force, ``None`` if it is.
+        """
         self._see_store = store or self._see_store
         self._see_log = log or self._see_log
         self._see_shipping = shipping or self._see_shipping
+        self._see_keys = keys or self._see_keys
 
     def slot(self, model: str, slot: SlotName, bundle_digest: str, nullable: Sequence[tuple[int, str]]) -> SlotMetrics:
         """The counts of one bundle in one slot; always the same object for the same three."""
@@ -240,6 +246,10 @@ class Metrics:
         """Count a copy that the shadow's full queue did not take."""
         self._families.shadow_dropped.labels(model).inc()
 
+    def shadow_failed(self, model: str) -> None:
+        """Count a copy that the shadow gave no score for; its record says why."""
+        self._families.shadow_failures.labels(model).inc()
+
     def transition(self, model: str, slot: SlotName, state: str) -> None:
         """Count a slot's change into a state."""
         self._families.slot_transitions.labels(model, slot, state).inc()
@@ -256,6 +266,8 @@ class Metrics:
                 self._show_log(self._see_log())
             if self._see_shipping is not None:
                 self._show_shipping(self._see_shipping())
+            if self._see_keys is not None:
+                self._families.api_keys_failing.set(0 if self._see_keys() is None else 1)
 
     async def keep_fresh(self, seconds: float = 1.0) -> None:
         """Refresh for as long as it is not cancelled, and once more then: another worker may be the one that is asked.
@@ -296,6 +308,7 @@ class Metrics:
         )
         for model in models:
             self._families.shadow_dropped.labels(model)
+            self._families.shadow_failures.labels(model)
             self._families.explain_failures.labels(model)
 
     def _show_log(self, seen: LogSeen) -> None:

@@ -119,6 +119,7 @@ class Parts:
             store=lambda: store_seen(self.slots),
             log=lambda: log_seen(self.log),
             shipping=None if shipper is None else lambda: shipping_seen(shipper),
+            keys=lambda: self.api_keys.failure,
         )
         self.shadows.open()
         self.tracer.start()

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import logging
 from typing import Final
 
 import msgspec
@@ -10,6 +11,8 @@ from serving.admission import RequestContext
 from serving.contract import SCHEMA_VERSION, RejectionRecord
 from serving.decision_log import DecisionLog
 from serving.errors import ForbiddenError, LogUnavailableError, OverloadedError, RequestError, UnauthorizedError
+
+logger = logging.getLogger(__name__)
 
 GATHER_SECONDS: Final = 1.0
 """Requests that were turned away unread are written together after this time."""
@@ -49,6 +52,8 @@ class Rejections:
     def close(self) -> None:
         """Write what was gathered, for the last time."""
         self._flush()
+        if self._gathered:
+            logger.warning("%d rejections could not be recorded before the end", sum(self._gathered.values()))
         if self._timer is not None:
             self._timer.cancel()
 

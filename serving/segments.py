@@ -7,6 +7,7 @@ somebody remembers stays true. A server with one worker writes to the log's fold
 ``worker-<i>`` below it; a segment's name is its path from the log's folder.
 """
 
+import logging
 import os
 import zlib
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,8 @@ from serving.contract import (
     RejectionRecord,
     readable_versions,
 )
+
+logger = logging.getLogger(__name__)
 
 LogRecord = DecisionRecord | RejectionRecord
 Record_co = TypeVar("Record_co", covariant=True, bound=LogRecord)
@@ -239,10 +242,8 @@ def find_records(directory: Path, decision_id: str) -> list[LoggedRecord[Decisio
 def recent_records(directory: Path, limit: int) -> list[DecisionRecord]:
     """The last answers of the log, at most `limit`, oldest first; shadows and rejections answered nobody.
 
-    Raises
-    ------
-    ContractError
-        As `read_records`.
+    What was damaged, or written by a newer version, is passed over to the end of its segment and told: it must not keep
+    a server from starting.
     """
     if limit == 0:
         return []
@@ -282,12 +283,20 @@ def mend_segment(path: Path) -> int:
 def _recent_of(folder: Path, limit: int) -> list[DecisionRecord]:
     recent: list[DecisionRecord] = []
     for path in reversed(segment_paths(folder)):
-        records = (logged.record for logged in read_segment(path))
-        answers = [each for each in records if isinstance(each, DecisionRecord) and each.slot != "shadow"]
-        recent = answers + recent
+        recent = _answers_of(path) + recent
         if len(recent) >= limit:
             break
     return recent[-limit:]
+
+
+def _answers_of(path: Path) -> list[DecisionRecord]:
+    answers: list[DecisionRecord] = []
+    try:
+        records = (logged.record for logged in read_segment(path))
+        answers.extend(each for each in records if isinstance(each, DecisionRecord) and each.slot != "shadow")
+    except ContractError as error:
+        logger.error("repeats of decisions behind this are not recognised: %s", error)
+    return answers
 
 
 def _lines_with(path: Path, mention: bytes) -> Iterator[tuple[int, bytes]]:

@@ -81,13 +81,24 @@ class Shadows:
     def _score_copies(self) -> None:
         while (copy := self._copies.get()) is not None:
             try:
-                self._log.record((shadow_record(copy),))
+                self._score(copy)
             except LogUnavailableError:
                 self._metrics.shadow_dropped(copy.record.model)
             except Exception:
                 # A fault that nobody foresaw ends this copy, not the thread.
                 logger.exception("%s: a copy was dropped", copy.record.model)
                 self._metrics.shadow_dropped(copy.record.model)
+
+    def _score(self, copy: Copy) -> None:
+        """Record what the shadow says, and count it."""
+        record = shadow_record(copy)
+        self._log.record((record,))
+        if record.decision is None or record.score is None:
+            self._metrics.shadow_failed(record.model)
+            return
+        # Only champion's and canary's missing features are counted: these are copies of them.
+        counts = self._metrics.slot(record.model, "shadow", copy.shadow.bundle_digest, ())
+        counts.decided(record.decision, record.score, record.elapsed_us / 1e6, ())
 
 
 def shadow_record(copy: Copy) -> DecisionRecord:

@@ -150,6 +150,7 @@ class Slots:
         self._turn = threading.Lock()
         self.journal = Journal(on_transition)
         self.poll_failure: str | None = None
+        self.began_at = time.monotonic()
         self.polled_at: float | None = None
         self.load_failures = 0
 
@@ -176,13 +177,16 @@ class Slots:
         UnknownModelError
             If no release names it.
         ModelNotReadyError
-            If it is released but could not be loaded so far.
+            If it is released but could not be loaded so far, or what is released is not known yet.
         """
         serving = self._models.get(model)
         if serving is not None:
             return serving
         if model in self._statuses:
             raise ModelNotReadyError("Expected a loaded model, but none of its releases could be loaded so far")
+        if self.polled_at is None:
+            # What the store would say is not known yet: another model than those in the cache may well be released.
+            raise ModelNotReadyError("Expected a release store that was read, but it could not be read so far")
         raise UnknownModelError(f"Expected one of the models {sorted(self._statuses)}, got another one")
 
     def restore(self) -> None:

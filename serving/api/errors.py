@@ -13,6 +13,7 @@ from serving.errors import (
     DeadlineExceededError,
     DecisionConflictError,
     ForbiddenError,
+    InternalError,
     InvalidRequestError,
     LogUnavailableError,
     ModelNotReadyError,
@@ -36,6 +37,7 @@ STATUSES: Final[dict[type[RequestError], int]] = {
     UnsupportedMediaTypeError: 415,
     InvalidRequestError: 422,
     OverloadedError: 429,
+    InternalError: 500,
     ScoringFailedError: 500,
     DeadlineExceededError: 503,
     LogUnavailableError: 503,
@@ -78,6 +80,11 @@ async def request_error(_request: Request, error: Exception) -> Response:
     return error_response(error)
 
 
+def internal_error() -> InternalError:
+    """What a caller is told of a fault of this server: nothing of it."""
+    return InternalError("Expected to answer, but this server failed")
+
+
 async def http_error(_request: Request, error: Exception) -> Response:
     """The response to what the framework refuses by itself: an unknown path, another method."""
     status = error.status_code if isinstance(error, HTTPException) else 500
@@ -88,4 +95,4 @@ async def http_error(_request: Request, error: Exception) -> Response:
 
 async def unexpected_error(_request: Request, _error: Exception) -> Response:
     """The response to a fault of this server; the framework raises it again for the log."""
-    return JsonResponse(error_body("Internal", "Expected to answer, but this server failed"), 500)
+    return error_response(internal_error())

@@ -11,32 +11,34 @@ from starlette.routing import Route
 
 from serving.api.errors import RETRY_AFTER_SECONDS, JsonResponse
 from serving.api.models import state_of
+from serving.api_keys import ApiKeys
 from serving.decision_log import DecisionLog
 from serving.slots import Slots
 
 
-def health_routes(slots: Slots, log: DecisionLog, required_models: Sequence[str]) -> list[Route]:
+def health_routes(slots: Slots, log: DecisionLog, keys: ApiKeys, required_models: Sequence[str]) -> list[Route]:
     """The routes that a load balancer asks."""
 
     async def healthz(_request: Request) -> Response:
         return JsonResponse(b'{"status":"ok"}')
 
     async def readyz(_request: Request) -> Response:
-        complaints = not_ready(required_models, slots.models.keys(), log.failure)
-        body = {"ready": not complaints, "complaints": complaints} | details(slots, log)
+        complaints = not_ready(required_models, slots.models.keys(), log.refusal)
+        body = {"ready": not complaints, "complaints": complaints} | details(slots, log, keys)
         headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if complaints else None
         return JsonResponse(msgspec.json.encode(body), 503 if complaints else 200, headers)
 
     return [Route("/healthz", healthz, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]
 
 
-def not_ready(required_models: Sequence[str], loaded: "set[str] | Any", log_failure: str | None) -> list[str]:
+def not_ready(required_models: Sequence[str], loaded: "set[str] | Any", log_refusal: str | None) -> list[str]:
     """Why the server should get no traffic; empty if it should.
 
     Without required models one loaded model is enough: a second one that cannot be loaded must not take the first one
-    down. A refused newer release is no reason either, since the last good one answers.
+    down. A refused newer release is no reason either, since the last good one answers, nor is a log that cannot be
+    written where decisions are given all the same.
     """
-    complaints = [] if log_failure is None else [f"the decision log cannot be written: {log_failure}"]
+    complaints = [] if log_refusal is None else [f"the decision log cannot be written: {log_refusal}"]
     missing = [model for model in required_models if model not in loaded]
     if missing:
         complaints.append(f"required models are not loaded: {missing}")
@@ -45,7 +47,7 @@ def not_ready(required_models: Sequence[str], loaded: "set[str] | Any", log_fail
     return complaints
 
 
-def details(slots: Slots, log: DecisionLog) -> dict[str, Any]:
+def details(slots: Slots, log: DecisionLog, keys: ApiKeys) -> dict[str, Any]:
     """How the parts stand, also those that do not decide about readiness."""
     return {
         "models": {model: _model_details(slots, model) for model in sorted(slots.statuses)},
@@ -54,6 +56,7 @@ def details(slots: Slots, log: DecisionLog) -> dict[str, Any]:
             "seconds_since_read": None if slots.polled_at is None else round(time.monotonic() - slots.polled_at, 1),
         },
         "decision_log": {"error": log.failure, "lag_seconds": round(log.lag_seconds, 3)},
+        "api_keys": {"error": keys.failure},
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from starlette.routing import Route
 
 from serving.admission import RequestContext, read_body
-from serving.api.errors import error_body, error_headers
+from serving.api.errors import error_body, error_headers, internal_error
 from serving.errors import RequestError
 from serving.http_answer import respond
 from serving.parts import Parts
@@ -45,13 +45,15 @@ class ScoreRoutes:
             body = await read_body(scope, receive, context, self._limits[is_batch])
             decide = self._scoring.answer_batch if is_batch else self._scoring.answer
             content = await decide(model, body, context)
-        except RequestError as error:
-            status = self._parts.refused(error, model, context)
-            await respond(send, status, error_body(error.kind, error.message, error.path), error_headers(status))
+        except RequestError as refusal:
+            status = self._parts.refused(refusal, model, context)
+            content = error_body(refusal.kind, refusal.message, refusal.path)
+            await respond(send, status, content, error_headers(status))
         except Exception:
             logger.exception("a request failed")
-            self._metrics.failed("Internal")
-            await respond(send, 500, error_body("Internal", "Expected to answer, but this server failed"))
+            error = internal_error()
+            status = self._parts.refused(error, model, context)
+            await respond(send, status, error_body(error.kind, error.message))
         else:
             await respond(send, 200, content)
         finally:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.serving.failing_disk import Disk
+from tests.serving.failure_rows import Row, row_of
 from tests.serving.small_models import SmallStore
 
 
@@ -17,3 +18,11 @@ def disk() -> Iterator[Disk]:
     disk = Disk()
     yield disk
     disk.is_running.set()
+
+
+@pytest.fixture
+def row(request: pytest.FixtureRequest) -> Iterator[Row]:
+    """The row of docs/serving.md that names the test; afterwards, what it says must all have been seen."""
+    row = row_of(request.node.name)
+    yield row
+    row.check_complete()

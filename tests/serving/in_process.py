@@ -8,14 +8,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
-from fastapi import FastAPI
 
 
 class InProcessClient:
     """Starts the application on entry, asks it over ASGI, and stops it on exit."""
 
-    def __init__(self, app: FastAPI) -> None:
-        self._app = app
+    def __init__(self, app: Any) -> None:
+        self.app = app
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._running = AsyncExitStack()
@@ -56,6 +55,6 @@ class InProcessClient:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=30)
 
     async def _begin(self) -> httpx.AsyncClient:
-        await self._running.enter_async_context(self._app.router.lifespan_context(self._app))
-        transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
+        await self._running.enter_async_context(self.app.router.lifespan_context(self.app))
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         return await self._running.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://test"))

@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -32,16 +33,17 @@ class Server:
     """A running server and a client for it; `said` collects what it writes to its standard error."""
 
     process: "subprocess.Popen[str]"
+    verify: ssl.SSLContext | bool = True
     said: list[str] = field(default_factory=list)
     client: httpx.Client = field(init=False)
     listening: threading.Thread = field(init=False)
 
-    def begin(self, **client: Any) -> None:
+    def begin(self) -> None:
         """Wait until it answers."""
         addresses: queue.Queue[str] = queue.Queue()
         self.listening = threading.Thread(target=self._listen, args=(addresses,), daemon=True)
         self.listening.start()
-        self.client = httpx.Client(base_url=addresses.get(timeout=30), timeout=10, **client)
+        self.client = httpx.Client(base_url=addresses.get(timeout=30), timeout=10, verify=self.verify)
         eventually(self.answers)
 
     def answers(self) -> bool:
@@ -83,8 +85,8 @@ def launch(store: SmallStore, **environment: str) -> "subprocess.Popen[str]":
 
 
 @contextlib.contextmanager
-def served(store: SmallStore, **environment: str) -> Iterator[Server]:
-    server = Server(launch(store, **environment))
+def served(store: SmallStore, verify: ssl.SSLContext | bool = True, /, **environment: str) -> Iterator[Server]:
+    server = Server(launch(store, **environment), verify)
     try:
         server.begin()
         yield server

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.serving.small_models import SmallStore, golden_rows, score_request
-from tests.serving.test_server_process import URL, Server, failed_start, launch
+from tests.serving.test_server_process import URL, failed_start
 
 PASSWORD = "pass4711word"
 
@@ -54,15 +54,12 @@ def tls(files: Path, **names: str) -> dict[str, str]:
 def test_https_answers_whom_it_asks_for_a_certificate_and_nobody_else(store: SmallStore, files: Path) -> None:
     store.publish(1)
     settings = {"certificate": "certificate", "key": "locked", "key_password_file": "password"}
-    process = launch(store, **tls(files, **settings, client_ca="certificate"))
-    server = Server(process)
     trusted = ssl.create_default_context(cafile=files / "certificate")
     trusted.check_hostname = False
     stranger = ssl.create_default_context(cafile=files / "certificate")
     stranger.check_hostname = False
     trusted.load_cert_chain(files / "certificate", files / "key")
-    try:
-        server.begin(verify=trusted)
+    with served(store, trusted, **tls(files, **settings, client_ca="certificate")) as server:
         row = golden_rows(1)[0]
         answer = server.client.post(URL, json=score_request(features=row.features))
         assert (answer.status_code, answer.json()["margin"]) == (200, row.margin)
@@ -71,8 +68,6 @@ def test_https_answers_whom_it_asks_for_a_certificate_and_nobody_else(store: Sma
             with httpx.Client(base_url=address, verify=context) as client, pytest.raises(httpx.TransportError):
                 client.get("/healthz")
         assert server.answers()
-    finally:
-        server.close()
     assert PASSWORD not in "".join(server.said)
 
 
