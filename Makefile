@@ -7,7 +7,7 @@ ARGS ?=
 # pip's own configuration names a bank's mirror; uv reads only its own, so it is handed on.
 export UV_DEFAULT_INDEX ?= $(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null)
 export DO_NOT_TRACK := 1
-LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q
+LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q
 
 .PHONY: help setup demo up snowflake-local test test-services lint format types lock benchmarks clean
 
@@ -50,9 +50,9 @@ format: setup ## Rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 
 lock: ## Resolve the dependencies anew and write requirements/*.txt
-	$(LOCK) --extra lifecycle --extra snowflake --extra dev pyproject.toml -o requirements/dev.txt
+	$(LOCK) --extra lifecycle --extra snowflake --extra kafka --extra otel --extra dev pyproject.toml -o requirements/dev.txt
 	$(LOCK) --extra lifecycle --extra snowflake pyproject.toml -c requirements/dev.txt -o requirements/lifecycle.txt
-	$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/serving.txt
+	$(LOCK) --extra kafka --extra otel pyproject.toml -c requirements/dev.txt -o requirements/serving.txt
 	$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
 
 clean: ## Remove the state of the embedded installation (.lifecycle)

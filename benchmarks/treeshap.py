@@ -88,7 +88,13 @@ def trained(shape: Shape) -> Any:
     matrix = training_rows()
     signal = matrix[:, 0] + matrix[:, 1] * matrix[:, 2] + np.sin(3 * matrix[:, 3]) + 0.3 * matrix[:, 4:].sum(axis=1)
     noisy = signal + np.random.default_rng(2).normal(size=TRAINING_ROWS)
-    parameters = {"num_leaves": shape.leaves, "learning_rate": 0.05, "num_threads": 1, "verbosity": -1, "seed": 1}
+    parameters: dict[str, Any] = {
+        "num_leaves": shape.leaves,
+        "learning_rate": 0.05,
+        "num_threads": 1,
+        "verbosity": -1,
+        "seed": 1,
+    }
     if shape.is_chain:
         parameters |= {"objective": "regression", "min_data_in_leaf": 1}
         target = (matrix > -1.3).cumprod(axis=1).sum(axis=1) + 0.01 * noisy
@@ -125,9 +131,10 @@ def measure(shape: Shape, seconds: float) -> Measured:
     for count, row in enumerate(rows):
         if count >= 10 and time.perf_counter() > until:
             break
-        found, ours_seconds = timed(lambda row=row: shap.contributions(row))
-        wide = row[np.newaxis]
-        expected, their_seconds = timed(lambda wide=wide: booster.predict(wide, pred_contrib=True, num_threads=1)[0])
+        found, ours_seconds = timed(functools.partial(shap.contributions, row))
+        predict = functools.partial(booster.predict, pred_contrib=True, num_threads=1)
+        predicted, their_seconds = timed(functools.partial(predict, row[np.newaxis]))
+        expected = predicted[0]
         difference = max(difference, float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max())))
         ours.append(ours_seconds)
         theirs.append(their_seconds)

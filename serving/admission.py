@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
-from serving.api_keys import ApiKeys, Scope
+from serving.api_keys import ApiKeys
 from serving.errors import (
     BodyTimeoutError,
     BodyTooLargeError,
@@ -14,6 +14,7 @@ from serving.errors import (
     OverloadedError,
 )
 from serving.http_protocol import ARRIVAL, BODY_IS_WHOLE
+from serving.key_file import Scope
 from serving.tracing import TraceParent, parse_traceparent
 
 _LENGTH: Final = b"content-length"

@@ -23,9 +23,9 @@ from serving.api.open_inference import open_inference_routes
 from serving.api.openapi import openapi_document
 from serving.api.operations import operation_routes
 from serving.api.scores import ScoreRoutes, score_routes, target
-from serving.api_keys import Scope
 from serving.errors import RequestError
 from serving.http_answer import respond
+from serving.key_file import Scope
 from serving.parts import Parts
 from serving.settings import ServingSettings
 
@@ -154,7 +154,7 @@ def _add_routes(app: ServingApp, parts: Parts, settings: ServingSettings) -> Non
     def complaints() -> list[str]:
         return not_ready(settings.required_models, parts.slots.models, parts.log.refusal)
 
-    protocol = {
+    protocol: dict[str, Any] = {
         "read_body": body_of, "complaints": complaints, "max_batch": settings.max_batch, "refused": refused,
     }  # fmt: skip
     routes = app.router.routes

@@ -119,7 +119,8 @@ class RequestReader:
 
     def json_schema(self) -> dict[str, Any]:
         """JSON Schema of the request, for people and for generators of clients."""
-        return _portable(msgspec.json.schema(self._type))
+        schema: dict[str, Any] = _portable(msgspec.json.schema(self._type))
+        return schema
 
     def schema_components(self, prefix: str, reference: str) -> dict[str, Any]:
         """The same in parts: ``<prefix>ScoreRequest`` and what it refers to, as `reference` names it (``{name}``)."""

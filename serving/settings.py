@@ -87,6 +87,6 @@ class ServingSettings(BaseSettings):
     ship_retention_days: Annotated[float, Field(gt=0)] | None = None
     """Segments that were shipped and sealed longer ago are deleted, their seals kept; without it all are kept."""
     otlp_endpoint: str | None = None
-    """Base URL of a collector that takes OpenTelemetry spans over HTTP; ``OTEL_EXPORTER_OTLP_ENDPOINT`` does as well."""
+    """Base URL of a collector of OpenTelemetry spans over HTTP; ``OTEL_EXPORTER_OTLP_ENDPOINT`` does as well."""
     trace_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Which share of the requests without a caller's trace is traced where there is a collector."""

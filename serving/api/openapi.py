@@ -133,7 +133,7 @@ def _score_operation(
 
 
 def _plain_paths() -> dict[str, Any]:
-    described = (
+    described: tuple[tuple[str, str, str, dict[int, None] | None], ...] = (
         ("/v1/models", "models", "Every model with its slots, their states, and why a newer one does not serve", {}),
         ("/v1/models/{model}", "models", "One model with its features and an example request", {404: None, 503: None}),
         ("/healthz", "health", "Whether the process lives", None),

@@ -281,7 +281,7 @@ def test_the_pages_are_served_under_a_policy_that_their_style_passes() -> None:
 def test_a_page_is_made_once_for_each_document() -> None:
     made: list[dict[str, Any]] = [{"info": {"title": "First"}}]
     app = Starlette(routes=[*docs_routes(lambda: made[-1])])
-    with InProcessClient(app) as client:  # type: ignore[arg-type]  # any application with a lifespan does
+    with InProcessClient(app) as client:
         first, again = client.get("/docs").text, client.get("/docs").text
         made.append({"info": {"title": "Second"}})
         second = client.get("/docs").text

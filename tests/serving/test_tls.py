@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.serving.small_models import SmallStore, golden_rows, score_request
-from tests.serving.test_server_process import URL, failed_start
+from tests.serving.test_server_process import URL, failed_start, served
 
 PASSWORD = "pass4711word"
 
