@@ -50,13 +50,13 @@ def main() -> None:
         if workers.is_worker():
             workers.end_with_supervisor()
             workers.share_metrics()
-            _serve(settings, workers.worker_socket(), workers.worker_index())
+            _serve(settings, workers.worker_socket(settings), workers.worker_index())
             return
         _check_binding(settings)
-        bound = bound_socket(settings.host, settings.port)
         if settings.workers == 1:
-            _serve(settings, bound)
+            _serve(settings, workers.bound_socket(settings.host, settings.port))
             return
+        bound = workers.shared_socket(settings)
         _say_address(settings, bound)
         sys.exit(workers.Supervisor(settings, bound).run())
     except ValidationError as error:
@@ -145,28 +145,6 @@ def _check_binding(settings: ServingSettings) -> None:
     check_binding(
         settings.host, keys_configured=settings.api_keys is not None, has_tls=settings.tls_certificate is not None
     )
-
-
-def bound_socket(host: str, port: int) -> socket.socket:
-    """A listening socket's address taken, so that a busy port is said before anything is loaded.
-
-    Raises
-    ------
-    ContractError
-        If the address cannot be taken.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, port))
-    except OSError as error:
-        bound.close()
-        raise ContractError(
-            f"Expected the address {host}:{port} to be free, got: {error.strerror}; stop what listens there or set "
-            "SERVING_PORT"
-        ) from error
-    return bound
 
 
 def settings_complaint(error: ValidationError) -> str:

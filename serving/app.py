@@ -24,6 +24,7 @@ from serving.api.openapi import openapi_document
 from serving.api.operations import operation_routes
 from serving.api.scores import ScoreRoutes, score_routes, target
 from serving.errors import RequestError
+from serving.fast_lane import FastLane
 from serving.http_answer import respond
 from serving.key_file import Scope
 from serving.parts import Parts
@@ -40,6 +41,7 @@ class ServingApp(FastAPI):
 
     parts: Parts
     scores: ScoreRoutes
+    lane: FastLane | None = None
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:  # type: ignore[override]
         """Answer a score request straight; let everything else through to its route, if its caller may."""
@@ -129,6 +131,9 @@ def create_app(settings: ServingSettings, worker: int | None = None) -> ServingA
     )
     app.parts = parts
     app.scores = ScoreRoutes(parts, max_body_bytes=settings.max_body_bytes, max_batch_bytes=settings.max_batch_bytes)
+    if settings.log_durability == "written":
+        # Where a decision waits for the disk, each has to have a task to wait in.
+        app.lane = FastLane(parts, max_body_bytes=settings.max_body_bytes)
     app.openapi = lambda: openapi_document(  # type: ignore[method-assign]
         parts.slots, settings.max_batch, has_keys=settings.api_keys is not None
     )

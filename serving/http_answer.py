@@ -27,8 +27,7 @@ async def respond(send: Any, status: int, content: bytes, headers: dict[str, str
     if type(cycle) is RequestResponseCycle and cycle.scope["method"] == "POST" and not cycle.response_started:
         if cycle.flow.write_paused and not cycle.disconnected:
             await cycle.flow.drain()
-        if not cycle.disconnected:
-            _respond_whole(cycle, status, content, headers)
+        respond_at_once(cycle, status, content, headers)
         return
     sent = [*_HEADERS, (b"content-length", b"%d" % len(content))]
     sent += [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
@@ -36,8 +35,13 @@ async def respond(send: Any, status: int, content: bytes, headers: dict[str, str
     await send({"type": "http.response.body", "body": content})
 
 
-def _respond_whole(cycle: Any, status: int, content: bytes, headers: dict[str, str] | None) -> None:
-    """What uvicorn's `RequestResponseCycle.send` does with both messages of a response with a known length."""
+def respond_at_once(cycle: Any, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
+    """Send a JSON response to a POST by uvicorn's request `cycle`; nothing if its caller has gone.
+
+    Does what `RequestResponseCycle.send` does with both messages of a response whose length is known.
+    """
+    if cycle.disconnected:
+        return
     cycle.response_started = True
     cycle.waiting_for_100_continue = False
     parts = [STATUS_LINE[status]]
@@ -55,3 +59,9 @@ def _respond_whole(cycle: Any, status: int, content: bytes, headers: dict[str, s
     if not cycle.keep_alive:
         cycle.transport.close()
     cycle.on_response()
+    # As uvicorn does after a request: the connection and its last request refer to each other else.
+    cycle.on_response = _nothing
+
+
+def _nothing() -> None:
+    """What is left to do after an answer."""

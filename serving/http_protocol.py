@@ -41,6 +41,11 @@ class ServingProtocol(HttpToolsProtocol):
     _earlier: tuple[RequestResponseCycle, ...] = ()
     _stuck_since: float | None = None
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._lane: Any = getattr(self.app, "lane", None)
+        self._held: tuple[RequestResponseCycle, Any, str] | None = None
+
     def connection_made(self, transport: Any) -> None:
         """Wait for the first head."""
         super().connection_made(transport)
@@ -69,6 +74,25 @@ class ServingProtocol(HttpToolsProtocol):
             limit = MAX_STRAY_BYTES if self.head_since is None else MAX_HEAD_BYTES
             if self._stray_bytes > limit and not self.transport.is_closing():
                 self._refuse()
+        if self._held is not None:
+            # The rest of its body is still to come.
+            cycle, app, _ = self._held
+            self.start_task(cycle, app)
+
+    def start_task(self, cycle: Any, app: Any) -> None:
+        """Answer a request by a task of its own."""
+        self._held = None
+        super()._start_asgi_task(cycle, app)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        """Answer a request by the fast lane if it may become one for it, else by a task."""
+        model = None if self._lane is None or self.flow.write_paused else self._lane.model_of(cycle.scope)
+        if model is None:
+            super()._start_asgi_task(cycle, app)
+        elif cycle.more_body:
+            self._held = (cycle, app, model)
+        else:
+            self._lane.add(model, cycle, app, self)
 
     def on_message_begin(self) -> None:
         """Wait for the rest of a head."""
@@ -84,12 +108,13 @@ class ServingProtocol(HttpToolsProtocol):
             raise ValueError(f"Expected at most {MAX_PIPELINED} requests that wait for answers")
         self.head_since = None
         self._stray_bytes = 0
-        # Requests that were read in the same turn of the loop are tasks that have not begun: they count.
-        self.scope[ARRIVAL] = (time.perf_counter(), len(self.tasks))  # type: ignore[typeddict-unknown-key]
-        before = self.cycle
+        # Requests that were read in the same turn of the loop have not begun: they count.
+        before = len(self.tasks) + (0 if self._lane is None else self._lane.waiting)
+        self.scope[ARRIVAL] = (time.perf_counter(), before)  # type: ignore[typeddict-unknown-key]
+        last = self.cycle
         super().on_headers_complete()
         if self.pipeline:
-            self._earlier = tuple(each for each in (*self._earlier, before) if not each.response_complete)
+            self._earlier = tuple(each for each in (*self._earlier, last) if not each.response_complete)
         # Headers that come behind a chunked body are no one's: who checks the head on the way does not see them.
         self.headers = []
 
@@ -105,6 +130,10 @@ class ServingProtocol(HttpToolsProtocol):
         self._stray_bytes = 0
         self.cycle.scope[BODY_IS_WHOLE] = True  # type: ignore[typeddict-unknown-key]
         super().on_message_complete()
+        if self._held is not None and self._held[0] is self.cycle:
+            cycle, app, model = self._held
+            self._held = None
+            self._lane.add(model, cycle, app, self)
 
     def close_if_silent(self, now: float) -> None:
         """Close a connection that keeps this server waiting: for a head, or by not reading an answer."""

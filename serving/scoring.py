@@ -54,6 +54,18 @@ class _Item(NamedTuple):
     context: RequestContext
 
 
+class Attempt(NamedTuple):
+    """A request that is decided but for its record."""
+
+    item: _Item
+    record: DecisionRecord
+
+    @property
+    def key(self) -> Key:
+        """What repeats of the request are known by."""
+        return self.item.key
+
+
 class Scoring:
     """Everything a decision needs.
 
@@ -107,9 +119,30 @@ class Scoring:
         RequestError
             One of its kinds, if there is no decision.
         """
-        item = self._item(self._slots.serving(model), lambda deployed: deployed.reader.read(body), context)
+        attempt = self.attempt(model, body, context)
+        if isinstance(attempt, bytes):
+            return attempt
+        if attempt is None:
+            return (await self._decided([self._only(model, body, context)]))[0]
+        pending = self._log.record((attempt.record,))
+        if pending is not None:
+            await self._flushed(attempt.item, attempt.record, pending)
+        return self.finish(attempt)
+
+    def attempt(self, model: str, body: bytes, context: RequestContext) -> Attempt | bytes | None:
+        """As much of a decision as needs no waiting: the record to write, or an earlier answer to the same request.
+
+        ``None`` if something has to be waited for: the same id is being decided, or explaining takes long. Until the
+        record is written and `finish` called, no other request may come between.
+
+        Raises
+        ------
+        RequestError
+            As `answer`.
+        """
+        item = self._only(model, body, context)
         if self._recent.is_deciding(item.key):
-            return (await self._decided([item]))[0]
+            return None
         known = self._recent.answer(item.key, item.fingerprint)
         if known is not None:
             self._metrics.repeated()
@@ -117,15 +150,30 @@ class Scoring:
         scored, reasons = self._scored(item), None
         if self._needs_reasons(item, scored):
             if item.deployed.model.explain_seconds > INLINE_SECONDS:
-                return (await self._decided([item]))[0]
+                return None
             reasons = self._reasons(item)
-        # Nothing to wait for until the record is written: no other request comes between.
-        record = self._record(item, scored, reasons)
-        pending = self._log.record((record,))
-        if pending is not None:
-            await self._flushed(item, record, pending)
-        answer = self._finished(item, record)
-        self._recent.remember(item.key, item.fingerprint, answer)
+        return Attempt(item, self._record(item, scored, reasons))
+
+    def record(self, attempts: Sequence[Attempt]) -> None:
+        """Write the records of attempts at once; only where a record is safe as soon as it is written.
+
+        Raises
+        ------
+        LogUnavailableError
+            If they cannot be recorded.
+        """
+        self._log.record([attempt.record for attempt in attempts])
+
+    def finish(self, attempt: Attempt) -> bytes:
+        """The answer to an attempt whose record is written, remembered for repeats.
+
+        Raises
+        ------
+        ScoringFailedError
+            If the model gave no score.
+        """
+        answer = self._finished(attempt.item, attempt.record)
+        self._recent.remember(attempt.item.key, attempt.item.fingerprint, answer)
         return answer
 
     async def answer_batch(self, model: str, body: bytes, context: RequestContext) -> bytes:
@@ -168,6 +216,9 @@ class Scoring:
             for at, one in _places(requests)
         ]
         return [_answer_decoder.decode(answer) for answer in await self._decided(items)]
+
+    def _only(self, model: str, body: bytes, context: RequestContext) -> _Item:
+        return self._item(self._slots.serving(model), lambda deployed: deployed.reader.read(body), context)
 
     def _item(self, serving: Serving, read: Callable[[Deployed], ScoreRequest], context: RequestContext) -> _Item:
         champion = serving.champion

@@ -19,7 +19,7 @@ from serving.settings import ServingSettings
 from serving.worker_metrics import forget, join, prepare
 
 INDEX: Final = "SERVING_WORKER_INDEX"
-SOCKET: Final = "SERVING_WORKER_SOCKET"
+PORT: Final = "SERVING_WORKER_PORT"
 LIFELINE: Final = "SERVING_WORKER_LIFELINE"
 METRICS: Final = "SERVING_WORKER_METRICS"
 
@@ -59,9 +59,46 @@ def share_metrics() -> None:
     join(Path(os.environ[METRICS]), worker_index())
 
 
-def worker_socket() -> socket.socket:
-    """The address that the supervisor took for all workers."""
-    return socket.socket(fileno=int(os.environ[SOCKET]))
+def bound_socket(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
+    """A socket that has taken an address and does not listen yet: a busy port is said before anything is loaded.
+
+    Parameters
+    ----------
+    is_shared
+        Whether further sockets of this server take the same address: the system then spreads connections over those
+        that listen, and one that dies takes no part in it any more.
+
+    Raises
+    ------
+    ContractError
+        If the address cannot be taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if is_shared:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise ContractError(
+            f"Expected the address {host}:{port} to be free, got: {error.strerror}; stop what listens there or set "
+            "SERVING_PORT"
+        ) from error
+    return bound
+
+
+def shared_socket(settings: ServingSettings) -> socket.socket:
+    """The address for all workers: refused if somebody has it already, who might share it, too; raises so."""
+    with bound_socket(settings.host, settings.port) as alone:
+        port = alone.getsockname()[1]
+    return bound_socket(settings.host, port, is_shared=True)
+
+
+def worker_socket(settings: ServingSettings) -> socket.socket:
+    """This worker's own socket at the address that the supervisor took for all."""
+    return bound_socket(settings.host, int(os.environ[PORT]), is_shared=True)
 
 
 def end_with_supervisor() -> None:
@@ -103,7 +140,6 @@ class Supervisor:
             raise ContractError(
                 f"Expected a folder that can be written to, got {error.strerror} - at {self._metrics}"
             ) from error
-        self._bound.listen(1024)
         held, lifeline = os.pipe()
         try:
             while not self._is_stopping:
@@ -139,15 +175,14 @@ class Supervisor:
             self._start(worker, lifeline)
 
     def _start(self, worker: _Worker, lifeline: int) -> None:
-        descriptors = (self._bound.fileno(), lifeline)
         environment = {
             INDEX: str(worker.index),
-            SOCKET: str(descriptors[0]),
+            PORT: str(self._bound.getsockname()[1]),
             LIFELINE: str(lifeline),
             METRICS: str(self._metrics),
         }
         worker.process = subprocess.Popen(
-            [sys.executable, "-m", "serving"], env=os.environ | environment, pass_fds=descriptors
+            [sys.executable, "-m", "serving"], env=os.environ | environment, pass_fds=(lifeline,)
         )
         worker.began_at = time.monotonic()
         worker.starts += 1

@@ -35,16 +35,40 @@ def decisions_counted(server: Server) -> float:
 def test_workers_share_the_load_the_log_folder_and_the_metrics(store: SmallStore) -> None:
     store.publish(1)
     with served(store, SERVING_WORKERS="2") as server:
+        answered = set(until_both_answer(server, store))
         with under_load(server, clients=8) as loads:
             time.sleep(1.5)
-        answered = {key for load in loads for key in load.answers}
+        answered |= {key for load in loads for key in load.answers}
         assert [load.failures for load in loads] == [[]] * 8
         eventually(lambda: decisions_counted(server) == len(answered))
         server.stop()
     recorded = [record.decision_id for record in store.decisions()]
     assert sorted(recorded) == sorted(answered)
-    folders = {folder.name for folder in log_folders(store.settings.decision_log_dir) if segment_paths(folder)}
-    assert folders == {"worker-0", "worker-1"}
+
+
+def until_both_answer(server: Server, store: SmallStore) -> list[str]:
+    """Ask on one new connection after the other until both workers have recorded a decision; the ids that were used."""
+    used: list[str] = []
+
+    def both_have_answered() -> bool:
+        used.append(f"first-{len(used)}")
+        with httpx.Client(base_url=str(server.client.base_url), timeout=10) as client:
+            assert client.post(URL, json=score_request(used[-1])).status_code == 200
+        folders = log_folders(store.settings.decision_log_dir)
+        return {folder.name for folder in folders if segment_paths(folder)} == {"worker-0", "worker-1"}
+
+    eventually(both_have_answered)
+    return used
+
+
+def test_a_second_server_does_not_take_part_of_the_first_ones_connections(store: SmallStore) -> None:
+    store.publish(1)
+    with served(store, SERVING_WORKERS="2") as server:
+        port = str(server.client.base_url.port)
+        said = failed_start(
+            store, SERVING_WORKERS="2", SERVING_PORT=port, SERVING_LOG_DIR=str(store.settings.root / "x")
+        )
+    assert f"Expected the address 127.0.0.1:{port} to be free" in said
 
 
 def test_a_killed_worker_is_replaced_and_lost_nothing(store: SmallStore) -> None:

@@ -1,0 +1,144 @@
+"""The short way of a decision: what came in one turn of the event loop is decided together, without a task for each.
+
+A request takes it if it asks for one decision, came whole in one read, and nothing has to be waited for. Its records
+leave in one write, and then the answers, so that the code of each step and the log's system call serve several
+requests. Whatever is otherwise goes the usual way through ASGI (`serving.api.scores`), which answers the same.
+"""
+
+import asyncio
+import logging
+from typing import Any, Final, NamedTuple, Protocol
+
+from serving.admission import RequestContext
+from serving.api.errors import error_body, error_headers, internal_error
+from serving.api.scores import target
+from serving.errors import BodyTooLargeError, RequestError
+from serving.http_answer import respond_at_once
+from serving.parts import Parts
+from serving.recent import Key
+from serving.scoring import Attempt
+
+MOST_PER_TURN: Final = 16
+"""Requests that are decided before other callbacks have their turn: at some 40 us each, well below a millisecond."""
+
+logger = logging.getLogger(__name__)
+
+
+class Starts(Protocol):
+    """A connection that can start a request's task."""
+
+    def start_task(self, cycle: Any, app: Any) -> None:
+        """Go the usual way with a request."""
+        ...
+
+
+class _Waiting(NamedTuple):
+    model: str
+    cycle: Any
+    app: Any
+    connection: Starts
+
+
+class _Decided(NamedTuple):
+    model: str
+    cycle: Any
+    context: RequestContext
+    attempt: Attempt
+
+
+class FastLane:
+    """The requests that wait for the next turn; for the event loop's thread alone.
+
+    Parameters
+    ----------
+    max_body_bytes
+        Longest body of one request.
+    """
+
+    def __init__(self, parts: Parts, *, max_body_bytes: int) -> None:
+        self._parts = parts
+        self._scoring = parts.scoring
+        self._max_body_bytes = max_body_bytes
+        self._waiting: list[_Waiting] = []
+        self._is_scheduled = False
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return len(self._waiting)
+
+    @staticmethod
+    def model_of(scope: Any) -> str | None:
+        """The model that a request asks for one decision, ``None`` for any other request."""
+        found = target(scope)
+        return None if found is None or found[1] else found[0]
+
+    def add(self, model: str, cycle: Any, app: Any, connection: Starts) -> None:
+        """Decide a request in the next turn; `cycle` is uvicorn's, with the whole body."""
+        self._parts.metrics.in_flight += 1
+        self._waiting.append(_Waiting(model, cycle, app, connection))
+        if not self._is_scheduled:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        self._is_scheduled = True
+        asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        turn, self._waiting = self._waiting[:MOST_PER_TURN], self._waiting[MOST_PER_TURN:]
+        self._is_scheduled = False
+        if self._waiting:
+            self._schedule()
+        self._parts.metrics.in_flight -= len(turn)
+        decided: dict[Key, _Decided] = {}
+        for waiting in turn:
+            self._attempt(waiting, decided)
+        if decided:
+            self._record(list(decided.values()))
+
+    def _attempt(self, waiting: _Waiting, decided: dict[Key, _Decided]) -> None:
+        """Come as far with a request as its record, or answer it, or send it the usual way."""
+        model, cycle, app, connection = waiting
+        if cycle.disconnected:
+            connection.start_task(cycle, app)
+            return
+        context = None
+        try:
+            context = self._parts.admission.admit(cycle.scope, "score")
+            if len(cycle.body) > self._max_body_bytes:
+                raise BodyTooLargeError(f"Expected at most {self._max_body_bytes} bytes")
+            attempt = self._scoring.attempt(model, bytes(cycle.body), context)
+        except RequestError as refusal:
+            self._refuse(cycle, refusal, model, context)
+        except Exception:
+            logger.exception("a request failed")
+            self._refuse(cycle, internal_error(), model, context)
+        else:
+            if isinstance(attempt, bytes):
+                respond_at_once(cycle, 200, attempt)
+            elif attempt is None or attempt.key in decided:
+                # A decision id that came twice in one turn: the second one finds the answer of the first.
+                connection.start_task(cycle, app)
+            else:
+                decided[attempt.key] = _Decided(model, cycle, context, attempt)
+
+    def _record(self, decided: list[_Decided]) -> None:
+        """Record all that was decided in one write, and only then answer."""
+        try:
+            self._scoring.record([each.attempt for each in decided])
+        except RequestError as refusal:
+            for each in decided:
+                self._refuse(each.cycle, refusal, each.model, each.context)
+            return
+        for each in decided:
+            try:
+                content = self._scoring.finish(each.attempt)
+            except RequestError as refusal:
+                self._refuse(each.cycle, refusal, each.model, each.context)
+            else:
+                respond_at_once(each.cycle, 200, content)
+
+    def _refuse(self, cycle: Any, refusal: RequestError, model: str, context: RequestContext | None) -> None:
+        status = self._parts.refused(refusal, model, context)
+        content = error_body(refusal.kind, refusal.message, refusal.path)
+        respond_at_once(cycle, status, content, error_headers(status))
