@@ -108,11 +108,8 @@ class FastLane:
             if len(cycle.body) > self._max_body_bytes:
                 raise BodyTooLargeError(f"Expected at most {self._max_body_bytes} bytes")
             attempt = self._scoring.attempt(model, bytes(cycle.body), context)
-        except RequestError as refusal:
-            self._refuse(cycle, refusal, model, context)
-        except Exception:
-            logger.exception("a request failed")
-            self._refuse(cycle, internal_error(), model, context)
+        except Exception as error:
+            self._refuse(cycle, _refusal(error), model, context)
         else:
             if isinstance(attempt, bytes):
                 respond_at_once(cycle, 200, attempt)
@@ -126,15 +123,16 @@ class FastLane:
         """Record all that was decided in one write, and only then answer."""
         try:
             self._scoring.record([each.attempt for each in decided])
-        except RequestError as refusal:
+        except Exception as error:
+            refusal = _refusal(error)
             for each in decided:
                 self._refuse(each.cycle, refusal, each.model, each.context)
             return
         for each in decided:
             try:
                 content = self._scoring.finish(each.attempt)
-            except RequestError as refusal:
-                self._refuse(each.cycle, refusal, each.model, each.context)
+            except Exception as error:
+                self._refuse(each.cycle, _refusal(error), each.model, each.context)
             else:
                 respond_at_once(each.cycle, 200, content)
 
@@ -142,3 +140,11 @@ class FastLane:
         status = self._parts.refused(refusal, model, context)
         content = error_body(refusal.kind, refusal.message, refusal.path)
         respond_at_once(cycle, status, content, error_headers(status))
+
+
+def _refusal(error: Exception) -> RequestError:
+    """What a caller is told of an error; a fault of ours is for the server's log, too."""
+    if isinstance(error, RequestError):
+        return error
+    logger.error("a request failed", exc_info=error)
+    return internal_error()
