@@ -8,11 +8,16 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from serving.contract import SCHEMA_VERSION
 from serving.durable import flush_folder
 from serving.seals import Seal, moment_of, seal_of_file
 from serving.segments import LogRecord
+
+HASHED_TOGETHER_BYTES: Final = 128 * 1024
+"""Appends are hashed together once they have this length: one by one it costs each decision several microseconds, in
+which the hash's code comes back into the processor's caches, in place of half a one."""
 
 
 class Segment:
@@ -31,6 +36,8 @@ class Segment:
         self._first: LogRecord | None = None
         self._last: LogRecord | None = None
         self._hashed = hashlib.sha256()
+        self._unhashed: list[bytes] = []
+        self._unhashed_bytes = 0
         self._is_cut = False
         self._is_torn = False
         self._is_named = False
@@ -41,7 +48,10 @@ class Segment:
         written = os.write(self._descriptor, content)
         if written != len(content):
             self._append_rest(content[written:])
-        self._hashed.update(content)
+        self._unhashed.append(content)
+        self._unhashed_bytes += len(content)
+        if self._unhashed_bytes >= HASHED_TOGETHER_BYTES:
+            self._hash()
         self.size += len(content)
         self.records += len(records)
         if self._first is None:
@@ -77,6 +87,7 @@ class Segment:
         self.sync()
         if self._is_cut:
             return seal_of_file(self.path, predecessor)
+        self._hash()
         return Seal(
             schema_version=SCHEMA_VERSION,
             segment=self.path.name,
@@ -88,6 +99,11 @@ class Segment:
             sealed_at=dt.datetime.now(dt.UTC),
             predecessor=predecessor,
         )
+
+    def _hash(self) -> None:
+        self._hashed.update(b"".join(self._unhashed))
+        self._unhashed.clear()
+        self._unhashed_bytes = 0
 
     def close(self) -> None:
         """Close the file."""
