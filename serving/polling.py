@@ -19,6 +19,9 @@ LOADING_NICENESS: Final = 15
 core under full load, a model of 500 trees: swaps raise the 99th percentile of a decision 2.9 times at 10, 1.4 times at
 15 and 1.3 times at 19, and take 1.9, 5.1 and 9.5 s."""
 
+STOP_SECONDS: Final = 3.0
+"""How long a look that is under way is waited for at the end; the log must be sealed while there is time."""
+
 
 class Polling:
     """Calls `look` every `poll_seconds` on a thread of its own until it is stopped, also after a turn that failed."""
