@@ -65,7 +65,7 @@ def test_two_workers_are_one_server_to_prometheus(store: SmallStore, tmp_path: P
         prometheus.eventually(lambda: prometheus.values("sum(serving_requests_total)") == [30])
         assert prometheus.values("serving_workers") == [2]
         assert prometheus.values("serving_model_loaded") == [1]
-        assert prometheus.values('serving_slot_state{slot="champion",state="ready"}') == [2]
+        assert prometheus.values('serving_slot_state{slot="champion",state="serving"}') == [2]
         prometheus.eventually(lambda: prometheus.firing().keys() <= {"ModelTooOld"})  # the tests' models are
 
 
