@@ -6,12 +6,11 @@ requests. Whatever is otherwise goes the usual way through ASGI (`serving.api.sc
 """
 
 import asyncio
-import logging
 from typing import Any, Final, NamedTuple, Protocol
 
 from serving.admission import RequestContext
-from serving.api.errors import error_body, error_headers, internal_error
-from serving.api.scores import target
+from serving.api.errors import error_body, error_headers
+from serving.api.scores import refusal_of, target
 from serving.errors import BodyTooLargeError, RequestError
 from serving.http_answer import respond_at_once
 from serving.parts import Parts
@@ -20,8 +19,6 @@ from serving.scoring import Attempt
 
 MOST_PER_TURN: Final = 16
 """Requests that are decided before other callbacks have their turn: at some 40 us each, well below a millisecond."""
-
-logger = logging.getLogger(__name__)
 
 
 class Starts(Protocol):
@@ -109,7 +106,7 @@ class FastLane:
                 raise BodyTooLargeError(f"Expected at most {self._max_body_bytes} bytes")
             attempt = self._scoring.attempt(model, bytes(cycle.body), context)
         except Exception as error:
-            self._refuse(cycle, _refusal(error), model, context)
+            self._refuse(cycle, refusal_of(error), model, context)
         else:
             if isinstance(attempt, bytes):
                 respond_at_once(cycle, 200, attempt)
@@ -124,7 +121,7 @@ class FastLane:
         try:
             self._scoring.record([each.attempt for each in decided])
         except Exception as error:
-            refusal = _refusal(error)
+            refusal = refusal_of(error)
             for each in decided:
                 self._refuse(each.cycle, refusal, each.model, each.context)
             return
@@ -132,7 +129,7 @@ class FastLane:
             try:
                 content = self._scoring.finish(each.attempt)
             except Exception as error:
-                self._refuse(each.cycle, _refusal(error), each.model, each.context)
+                self._refuse(each.cycle, refusal_of(error), each.model, each.context)
             else:
                 respond_at_once(each.cycle, 200, content)
 
@@ -140,11 +137,3 @@ class FastLane:
         status = self._parts.refused(refusal, model, context)
         content = error_body(refusal.kind, refusal.message, refusal.path)
         respond_at_once(cycle, status, content, error_headers(status))
-
-
-def _refusal(error: Exception) -> RequestError:
-    """What a caller is told of an error; a fault of ours is for the server's log, too."""
-    if isinstance(error, RequestError):
-        return error
-    logger.error("a request failed", exc_info=error)
-    return internal_error()

@@ -45,19 +45,23 @@ class ScoreRoutes:
             body = await read_body(scope, receive, context, self._limits[is_batch])
             decide = self._scoring.answer_batch if is_batch else self._scoring.answer
             content = await decide(model, body, context)
-        except RequestError as refusal:
+        except Exception as error:
+            refusal = refusal_of(error)
             status = self._parts.refused(refusal, model, context)
             content = error_body(refusal.kind, refusal.message, refusal.path)
             await respond(send, status, content, error_headers(status))
-        except Exception:
-            logger.exception("a request failed")
-            error = internal_error()
-            status = self._parts.refused(error, model, context)
-            await respond(send, status, error_body(error.kind, error.message))
         else:
             await respond(send, 200, content)
         finally:
             self._metrics.in_flight -= 1
+
+
+def refusal_of(error: Exception) -> RequestError:
+    """What a caller is told of an error; a fault of ours is for the server's log, too."""
+    if isinstance(error, RequestError):
+        return error
+    logger.error("a request failed", exc_info=error)
+    return internal_error()
 
 
 class _ScoreEndpoint:
