@@ -9,7 +9,8 @@ its core for one request; `server busy` and `load busy` say which of the two was
 
 Throughput: 8 keep-alive connections in a closed loop. Latency: 500 requests a second, counted from when each was due.
 The model has 500 trees of 31 leaves and 30 inputs; requests go through a thousand rows (`one row` sends the same row
-each time, which the processor learns by heart: the trees then cost a third).
+each time, which the processor learns by heart: the trees then cost a third). `traced` requests have a traceparent each;
+`new heads` have a header that is never the same, so that no head is known from the request before.
 """
 
 import contextlib
@@ -90,11 +91,11 @@ class Stage:
     cores: Cores
     _sources: int = 0
 
-    def requests(self, trained: Trained, *, rows: int | None = None, explained_every: int = 0) -> RowRequests:
+    def requests(self, trained: Trained, *, rows: int | None = None, **others: Any) -> RowRequests:
         """Requests that share no decision id with any others of this run."""
         self._sources += 1
         chosen = trained.approved_rows() if rows is None else trained.approved_rows(rows)
-        return RowRequests(trained, chosen, explained_every=explained_every, first=self._sources * SOURCES_APART)
+        return RowRequests(trained, chosen, first=self._sources * SOURCES_APART, **others)
 
     def run(self, server: Server) -> Server:
         """Stop this server at the end."""
@@ -144,12 +145,23 @@ def contest(stage: Stage) -> Contest:
         Contestant("score", written, stage.requests(trained), "echo"),
         Contestant("score, fsync", synced, stage.requests(trained), "echo"),
         Contestant("score, 1 % explained", written, stage.requests(trained, explained_every=100), "echo"),
+        Contestant("score, traced", written, stage.requests(trained, header=_trace), "echo"),
+        Contestant("score, new heads", written, stage.requests(trained, header=_number), "echo"),
         Contestant("score, one row", written, stage.requests(trained, rows=1), "echo"),
         Contestant("echo, card_fraud", echo, stage.requests(card_fraud)),
         Contestant("score, card_fraud", written, stage.requests(card_fraud), "echo, card_fraud"),
     ]
     opened = [*closed[:2], Contestant(EXPLAINED, written, stage.requests(trained, explained_every=5), "echo")]
     return Contest(trained, closed, opened, sizes, is_explaining)
+
+
+def _trace(row: int) -> str:
+    return f"traceparent: 00-{row + 1:032x}-{row + 1:016x}-01\r\n"
+
+
+def _number(row: int) -> str:
+    """A header that this server does not know: whoever sends one has each head parsed."""
+    return f"X-Request-Id: {row}\r\n"
 
 
 def with_peers(stage: Stage, held: Contest, folder: Path) -> tuple[list[Contestant], dict[str, str]]:

@@ -5,7 +5,7 @@ import itertools
 import json
 import shutil
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,16 +85,28 @@ class RowRequests:
         Each so manieth request asks for reasons; 0 for none.
     first
         Number of the first request; two sources of one server must not overlap.
+    header
+        A row's number to the lines of further headers.
     """
 
-    def __init__(self, trained: Trained, rows: Matrix, *, explained_every: int = 0, first: int = 0) -> None:
+    def __init__(
+        self,
+        trained: Trained,
+        rows: Matrix,
+        *,
+        explained_every: int = 0,
+        first: int = 0,
+        header: Callable[[int], str] = lambda _row: "",
+    ) -> None:
         self.row_count = len(rows)
         self.explained_every = explained_every
         self._numbers = itertools.count(first)
         self._path = f"/v1/models/{trained.name}/score"
         contents = [trained.as_features(row) for row in rows.tolist()]
-        self._plain = [self._parts(row, each, "") for row, each in enumerate(contents)]
-        self._explained = [self._parts(row, each, "X-Explain: always\r\n") for row, each in enumerate(contents)]
+        self._plain = [self._parts(row, each, header(row)) for row, each in enumerate(contents)]
+        self._explained = [
+            self._parts(row, each, f"X-Explain: always\r\n{header(row)}") for row, each in enumerate(contents)
+        ]
 
     def take(self) -> tuple[int, bytes]:
         """The next request."""

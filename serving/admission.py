@@ -2,8 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
 
 from serving.api_keys import ApiKeys
 from serving.errors import (
@@ -13,6 +15,7 @@ from serving.errors import (
     InvalidRequestError,
     OverloadedError,
 )
+from serving.hot_requests import Arrival, read_headers
 from serving.http_protocol import ARRIVAL, BODY_IS_WHOLE
 from serving.key_file import Scope
 from serving.tracing import TraceParent, parse_traceparent
@@ -23,10 +26,9 @@ _AUTHORIZATION: Final = b"authorization"
 _TIMEOUT: Final = b"x-timeout-ms"
 _EXPLAIN: Final = b"x-explain"
 _TRACE: Final = b"traceparent"
-_READ: Final = frozenset({_LENGTH, _KEY, _AUTHORIZATION, _TIMEOUT, _EXPLAIN, _TRACE})
 
 
-class RequestContext(NamedTuple):
+class RequestContext(msgspec.Struct, frozen=True, gc=False):
     """What a request brings beside its body.
 
     `arrived_at` and `deadline` are on the clock of `time.perf_counter`, in seconds. `is_explained` asks for reasons
@@ -79,6 +81,10 @@ class Admission:
         self._in_flight = in_flight
 
     def admit(self, scope: Any, needed: Scope) -> RequestContext:
+        """The context of the request of an ASGI scope, if it may go on; raises as `admit_headers`."""
+        return self.admit_headers(read_headers(scope), scope.get(ARRIVAL), needed)
+
+    def admit_headers(self, headers: Mapping[bytes, bytes], arrival: Arrival | None, needed: Scope) -> RequestContext:
         """The context of a request that may go on.
 
         Raises
@@ -86,12 +92,10 @@ class Admission:
         OverloadedError, UnauthorizedError, ForbiddenError, InvalidRequestError, DeadlineExceededError
             The first that holds, in this order; an unreadable header is an `InvalidRequestError`.
         """
-        arrival = scope.get(ARRIVAL)
         now = self._clock()
         arrived_at, before = (now, self._in_flight() - 1) if arrival is None else arrival
         if before >= self._max_in_flight:
             raise OverloadedError(f"Expected fewer than {self._max_in_flight} requests in flight")
-        headers = _read_headers(scope["headers"])
         caller = self._keys.authenticate(headers.get(_AUTHORIZATION), headers.get(_KEY))
         caller.require(needed)
         deadline = arrived_at + self._timeout_of(headers.get(_TIMEOUT))
@@ -115,7 +119,7 @@ class Admission:
         UnauthorizedError, ForbiddenError
             If the caller has no valid key, or not for this.
         """
-        headers = _read_headers(scope["headers"])
+        headers = read_headers(scope)
         self._keys.authenticate(headers.get(_AUTHORIZATION), headers.get(_KEY)).require(needed)
 
     def _timeout_of(self, header: bytes | None) -> float:
@@ -166,10 +170,6 @@ async def _collected(receive: Any, max_bytes: int, first: Any = None) -> bytes:
         if not message.get("more_body", False):
             return b"".join(parts)
         message = None
-
-
-def _read_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    return {name: value for name, value in headers if name in _READ}
 
 
 def _is_explained(header: bytes | None) -> bool:

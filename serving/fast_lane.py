@@ -6,13 +6,15 @@ requests. Whatever is otherwise goes the usual way through ASGI (`serving.api.sc
 """
 
 import asyncio
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final
+
+import msgspec
 
 from serving.admission import RequestContext
 from serving.api.errors import error_body, error_headers
 from serving.api.scores import refusal_of, target
-from serving.errors import BodyTooLargeError, RequestError
-from serving.http_answer import respond_at_once
+from serving.errors import BodyTimeoutError, BodyTooLargeError, RequestError
+from serving.hot_requests import HotRequest
 from serving.parts import Parts
 from serving.recent import Key
 from serving.scoring import Attempt
@@ -21,24 +23,8 @@ MOST_PER_TURN: Final = 16
 """Requests that are decided before other callbacks have their turn: at some 40 us each, well below a millisecond."""
 
 
-class Starts(Protocol):
-    """A connection that can start a request's task."""
-
-    def start_task(self, cycle: Any, app: Any) -> None:
-        """Go the usual way with a request."""
-        ...
-
-
-class _Waiting(NamedTuple):
-    model: str
-    cycle: Any
-    app: Any
-    connection: Starts
-
-
-class _Decided(NamedTuple):
-    model: str
-    cycle: Any
+class _Decided(msgspec.Struct, frozen=True, gc=False):
+    request: HotRequest
     context: RequestContext
     attempt: Attempt
 
@@ -56,7 +42,7 @@ class FastLane:
         self._parts = parts
         self._scoring = parts.scoring
         self._max_body_bytes = max_body_bytes
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[HotRequest] = []
         self._is_scheduled = False
 
     @property
@@ -70,12 +56,17 @@ class FastLane:
         found = target(scope)
         return None if found is None or found[1] else found[0]
 
-    def add(self, model: str, cycle: Any, app: Any, connection: Starts) -> None:
-        """Decide a request in the next turn; `cycle` is uvicorn's, with the whole body."""
+    def add(self, request: HotRequest) -> None:
+        """Decide a request in the next turn."""
         self._parts.metrics.in_flight += 1
-        self._waiting.append(_Waiting(model, cycle, app, connection))
+        self._waiting.append(request)
         if not self._is_scheduled:
             self._schedule()
+
+    def withdraw(self, request: HotRequest) -> None:
+        """Do not decide a request that waits."""
+        self._waiting.remove(request)
+        self._parts.metrics.in_flight -= 1
 
     def _schedule(self) -> None:
         self._is_scheduled = True
@@ -88,33 +79,31 @@ class FastLane:
             self._schedule()
         self._parts.metrics.in_flight -= len(turn)
         decided: dict[Key, _Decided] = {}
-        for waiting in turn:
-            self._attempt(waiting, decided)
+        for request in turn:
+            self._attempt(request, decided)
         if decided:
             self._record(list(decided.values()))
 
-    def _attempt(self, waiting: _Waiting, decided: dict[Key, _Decided]) -> None:
+    def _attempt(self, request: HotRequest, decided: dict[Key, _Decided]) -> None:
         """Come as far with a request as its record, or answer it, or send it the usual way."""
-        model, cycle, app, connection = waiting
-        if cycle.disconnected:
-            connection.start_task(cycle, app)
-            return
         context = None
         try:
-            context = self._parts.admission.admit(cycle.scope, "score")
-            if len(cycle.body) > self._max_body_bytes:
+            if request.is_gone:
+                raise BodyTimeoutError("Expected the caller to wait for its answer, but the connection was closed")
+            context = self._parts.admission.admit_headers(request.headers, request.arrival, "score")
+            if len(request.body) > self._max_body_bytes:
                 raise BodyTooLargeError(f"Expected at most {self._max_body_bytes} bytes")
-            attempt = self._scoring.attempt(model, bytes(cycle.body), context)
+            attempt = self._scoring.attempt(request.model, request.body, context)
         except Exception as error:
-            self._refuse(cycle, refusal_of(error), model, context)
+            self._refuse(request, refusal_of(error), context)
+            return
+        if isinstance(attempt, bytes):
+            request.answer(200, attempt)
+        elif attempt is None or attempt.key in decided:
+            # A decision id that came twice in one turn: the second one finds the answer of the first.
+            request.go_usual_way()
         else:
-            if isinstance(attempt, bytes):
-                respond_at_once(cycle, 200, attempt)
-            elif attempt is None or attempt.key in decided:
-                # A decision id that came twice in one turn: the second one finds the answer of the first.
-                connection.start_task(cycle, app)
-            else:
-                decided[attempt.key] = _Decided(model, cycle, context, attempt)
+            decided[attempt.key] = _Decided(request, context, attempt)
 
     def _record(self, decided: list[_Decided]) -> None:
         """Record all that was decided in one write, and only then answer."""
@@ -123,17 +112,18 @@ class FastLane:
         except Exception as error:
             refusal = refusal_of(error)
             for each in decided:
-                self._refuse(each.cycle, refusal, each.model, each.context)
+                self._refuse(each.request, refusal, each.context)
             return
         for each in decided:
+            request = each.request
             try:
                 content = self._scoring.finish(each.attempt)
             except Exception as error:
-                self._refuse(each.cycle, refusal_of(error), each.model, each.context)
+                self._refuse(request, refusal_of(error), each.context)
             else:
-                respond_at_once(each.cycle, 200, content)
+                request.answer(200, content)
 
-    def _refuse(self, cycle: Any, refusal: RequestError, model: str, context: RequestContext | None) -> None:
-        status = self._parts.refused(refusal, model, context)
+    def _refuse(self, request: HotRequest, refusal: RequestError, context: RequestContext | None) -> None:
+        status = self._parts.refused(refusal, request.model, context)
         content = error_body(refusal.kind, refusal.message, refusal.path)
-        respond_at_once(cycle, status, content, error_headers(status))
+        request.answer(status, content, error_headers(status))

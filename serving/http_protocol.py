@@ -1,12 +1,21 @@
-"""uvicorn's HTTP/1.1 protocol with what a server under load must know: when a request came, and how many before it."""
+"""uvicorn's HTTP/1.1 protocol with what a server under load must know: when a request came, and how many before it.
+
+A request for one decision goes to the fast lane (`serving.fast_lane`), and does so past the parser if its connection
+has sent its head before (`serving.known_head`).
+"""
 
 import resource
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from serving.hot_requests import READ_HEADERS, Arrival, ParsedRequest, UnparsedRequest
+from serving.http_answer import response
+from serving.known_head import KnownHead, learn
 
 ARRIVAL: Final = "serving.arrival"
 """Key of an ASGI scope that holds an `Arrival`."""
@@ -26,9 +35,9 @@ MAX_PIPELINED: Final = 100
 """Requests that may wait on one connection for the answer to the one before."""
 SPARE_DESCRIPTORS: Final = 128
 """What connections leave for the log, the store and the cache."""
-
-Arrival = tuple[float, int]
-"""When the request's head was read (`time.perf_counter`, seconds), and how many requests were in flight then."""
+MOST_LESSONS: Final = 8
+"""Heads that a connection learns: a caller whose heads are never alike pays for learning only so often."""
+_LATELY: Final = 0.0
 
 
 class ServingProtocol(HttpToolsProtocol):
@@ -40,6 +49,16 @@ class ServingProtocol(HttpToolsProtocol):
     _stray_bytes = 0
     _earlier: tuple[RequestResponseCycle, ...] = ()
     _stuck_since: float | None = None
+    _quiet_since: float | None = None
+    """When the fast lane's last answer left and nothing came since (`time.monotonic`); `_LATELY` until looked at."""
+    _is_between = True
+    """Whether the parser awaits the first byte of a request."""
+    _is_ending = False
+    _lessons = MOST_LESSONS
+    _known: tuple[str, KnownHead] | None = None
+    _unparsed: UnparsedRequest | None = None
+    _parsed: tuple[str, RequestResponseCycle] | None = None
+    _arrival: Arrival | None = None
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -55,13 +74,46 @@ class ServingProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell all requests in flight; uvicorn tells the one that came last."""
+        if self._unparsed is not None:
+            self._unparsed.is_gone = True
         for cycle in self._earlier:
             cycle.disconnected = not cycle.response_complete
         super().connection_lost(exc)
 
+    def shutdown(self) -> None:
+        """Close the connection, after the answer to a request in flight."""
+        if self._unparsed is None:
+            super().shutdown()
+        else:
+            self._is_ending = True
+
     def data_received(self, data: bytes) -> None:
         """Take what came; what is no HTTP, or makes a head or a chunk's frame too long, ends the connection."""
-        self._unset_keepalive_if_required()
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
+        self._quiet_since = None
+        if self._unparsed is not None:
+            # Answers leave in the order of the requests: uvicorn sees to it for all that it knows of.
+            self._lane.withdraw(self._unparsed)
+            self._unparsed.go_usual_way()
+        elif self._known is not None and self._is_between and self._is_answered() and not self.flow.write_paused:
+            model, head = self._known
+            found = head.match(data)
+            if found is not None:
+                self.head_since = None
+                request = UnparsedRequest(model, found.headers, self._arrived(), found.body, data, self)
+                self._unparsed = request
+                self._lane.add(request)
+                return
+        self._feed(data)
+
+    def _arrived(self) -> Arrival:
+        # Requests that were read in the same turn of the loop have not begun: they count.
+        return time.perf_counter(), len(self.tasks) + (0 if self._lane is None else self._lane.waiting)
+
+    def _feed(self, data: bytes) -> None:
+        """Have the parser read what came."""
+        is_between, self._parsed = self._is_between, None
         # Counted here and not header by header, which would cost each request 2 us; the parser keeps an unfinished one.
         self._stray_bytes += len(data)
         try:
@@ -78,6 +130,35 @@ class ServingProtocol(HttpToolsProtocol):
             # The rest of its body is still to come.
             cycle, app, _ = self._held
             self.start_task(cycle, app)
+        elif self._parsed is not None and is_between and self._is_between and self._lessons:
+            self._learn(data, *self._parsed)
+
+    def _learn(self, data: bytes, model: str, cycle: RequestResponseCycle) -> None:
+        if cycle.keep_alive:
+            self._lessons -= 1
+            head = learn(data, cycle.scope["headers"], bytes(cycle.body), READ_HEADERS)  # type: ignore[arg-type]
+            self._known = None if head is None else (model, head)
+
+    def answer(self, status: int, content: bytes, headers: Mapping[str, str] | None) -> None:
+        """Answer the request that the parser has not seen."""
+        self._unparsed = None
+        self._quiet_since = _LATELY
+        self.server_state.total_requests += 1
+        default_headers = self.server_state.default_headers
+        self.transport.write(response(status, content, default_headers, headers, is_last=self._is_ending))
+        if self._is_ending:
+            self.transport.close()
+
+    def parse(self, data: bytes, arrival: Arrival) -> None:
+        """Have the parser read a request after all, for a task to answer."""
+        self._unparsed = None
+        self._arrival = arrival
+        try:
+            self._feed(data)
+        finally:
+            self._arrival = None
+        if self._is_ending and self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def start_task(self, cycle: Any, app: Any) -> None:
         """Answer a request by a task of its own."""
@@ -86,17 +167,23 @@ class ServingProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         """Answer a request by the fast lane if it may become one for it, else by a task."""
-        model = None if self._lane is None or self.flow.write_paused else self._lane.model_of(cycle.scope)
+        is_lane_shut = self._lane is None or self._arrival is not None or self.flow.write_paused
+        model = None if is_lane_shut else self._lane.model_of(cycle.scope)
         if model is None:
             super()._start_asgi_task(cycle, app)
         elif cycle.more_body:
             self._held = (cycle, app, model)
         else:
-            self._lane.add(model, cycle, app, self)
+            self._add(model, cycle, app)
+
+    def _add(self, model: str, cycle: Any, app: Any) -> None:
+        self._parsed = model, cycle
+        self._lane.add(ParsedRequest(model, cycle.scope[ARRIVAL], cycle, app, self))
 
     def on_message_begin(self) -> None:
         """Wait for the rest of a head."""
         super().on_message_begin()
+        self._is_between = False
         self.head_since = time.monotonic()
         self._stray_bytes = 0
 
@@ -108,9 +195,7 @@ class ServingProtocol(HttpToolsProtocol):
             raise ValueError(f"Expected at most {MAX_PIPELINED} requests that wait for answers")
         self.head_since = None
         self._stray_bytes = 0
-        # Requests that were read in the same turn of the loop have not begun: they count.
-        before = len(self.tasks) + (0 if self._lane is None else self._lane.waiting)
-        self.scope[ARRIVAL] = (time.perf_counter(), before)  # type: ignore[typeddict-unknown-key]
+        self.scope[ARRIVAL] = self._arrival or self._arrived()  # type: ignore[typeddict-unknown-key]
         last = self.cycle
         super().on_headers_complete()
         if self.pipeline:
@@ -128,16 +213,21 @@ class ServingProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         self._stray_bytes = 0
+        self._is_between = True
         self.cycle.scope[BODY_IS_WHOLE] = True  # type: ignore[typeddict-unknown-key]
         super().on_message_complete()
         if self._held is not None and self._held[0] is self.cycle:
             cycle, app, model = self._held
             self._held = None
-            self._lane.add(model, cycle, app, self)
+            self._add(model, cycle, app)
 
     def close_if_silent(self, now: float) -> None:
         """Close a connection that keeps this server waiting: for a head, or by not reading an answer."""
-        if self.head_since is not None:
+        if self._quiet_since is not None:
+            self._quiet_since = self._quiet_since or now
+            if now - self._quiet_since > self.timeout_keep_alive:
+                self.transport.close()
+        elif self.head_since is not None:
             if now - self.head_since > HEAD_SECONDS:
                 self.transport.close()
         elif self._is_answered() and self.timeout_keep_alive_task is None:
@@ -152,6 +242,7 @@ class ServingProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _is_answered(self) -> bool:
+        """Whether the parser's last request has its answer, and nothing waits behind it."""
         return self.cycle is not None and self.cycle.response_complete and not self.pipeline
 
     def _ignore_upgrade(self, rest: bytes) -> None:
@@ -167,7 +258,7 @@ class ServingProtocol(HttpToolsProtocol):
         lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+        self._feed(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
 
     def _refuse(self) -> None:
         """End the connection, with a 400 unless a caller would take it for the answer to a request before."""

@@ -5,8 +5,9 @@ import statistics
 import struct
 import time
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +26,7 @@ SCORE_TOLERANCE: Final = 1e-12
 CONTRIBUTION_TOLERANCE: Final = 1e-9
 
 
-class Scored(NamedTuple):
+class Scored(msgspec.Struct, frozen=True, gc=False):
     """What a model says of one row: log odds, calibrated probability, decision."""
 
     margin: float

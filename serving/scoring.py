@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -41,7 +41,7 @@ _answer_decoder = msgspec.json.Decoder(ScoreResponse)
 logger = logging.getLogger(__name__)
 
 
-class _Item(NamedTuple):
+class _Item(msgspec.Struct, frozen=True, gc=False):
     """One request on its way: what it asks, where it is routed, and what it is known by."""
 
     serving: Serving
@@ -54,7 +54,7 @@ class _Item(NamedTuple):
     context: RequestContext
 
 
-class Attempt(NamedTuple):
+class Attempt(msgspec.Struct, frozen=True, gc=False):
     """A request that is decided but for its record."""
 
     item: _Item
@@ -322,7 +322,7 @@ class Scoring:
 
     def _record(self, item: _Item, scored: Scored | str, reasons: tuple[Reason, ...] | None) -> DecisionRecord:
         deployed, request, context = item.deployed, item.request, item.context
-        margin, score, decision = (None, None, None) if isinstance(scored, str) else scored
+        error, found = (scored, None) if isinstance(scored, str) else (None, scored)
         return DecisionRecord(
             schema_version=DECISION_RECORD_VERSION,
             decision_id=request.decision_id,
@@ -335,14 +335,14 @@ class Scoring:
             bundle_digest=deployed.bundle_digest,
             release_number=deployed.release_number,
             features=request.values,
-            margin=margin,
-            score=score,
-            decision=decision,
+            margin=None if found is None else found.margin,
+            score=None if found is None else found.score,
+            decision=None if found is None else found.decision,
             reasons=reasons,
             caller=context.caller,
             trace_id=context.trace_id,
             elapsed_us=int((time.perf_counter() - context.arrived_at) * 1e6),
-            error=scored if isinstance(scored, str) else None,
+            error=error,
         )
 
     def _finished(self, item: _Item, record: DecisionRecord) -> bytes:

@@ -104,12 +104,11 @@ class Shadows:
 def shadow_record(copy: Copy) -> DecisionRecord:
     """The shadow's own record under the same decision id; a failure is a record with its kind."""
     began_at = time.perf_counter()
-    shadow, margin, score, decision, error = copy.shadow, None, None, None, None
-    values = None
+    shadow, scored, error, values = copy.shadow, None, None, None
     try:
         is_same = shadow.reader is copy.answered.reader
         values = copy.request.values if is_same else copy.read(shadow).values
-        margin, score, decision = shadow.model.score(values)
+        scored = shadow.model.score(values)
     except (ScoringError, RequestError) as failure:
         error = type(failure).__name__
     return msgspec.structs.replace(
@@ -119,9 +118,9 @@ def shadow_record(copy: Copy) -> DecisionRecord:
         release_number=shadow.release_number,
         decided_at=dt.datetime.now(dt.UTC),
         features=values,
-        margin=margin,
-        score=score,
-        decision=decision,
+        margin=None if scored is None else scored.margin,
+        score=None if scored is None else scored.score,
+        decision=None if scored is None else scored.decision,
         reasons=None,
         elapsed_us=int((time.perf_counter() - began_at) * 1e6),
         error=error,

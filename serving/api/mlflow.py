@@ -107,7 +107,7 @@ class Mlflow:
         features = features_of(self.slots.serving(model))
         frame, params = asked or Invocation(read_csv(body, features, self.max_batch), Params())
         if params.explain:
-            context = context._replace(is_explained=True)
+            context = msgspec.structs.replace(context, is_explained=True)
         requests = requests_of(frame)
         try:
             answers = await self.scoring.decide(model, requests, context)

@@ -153,7 +153,7 @@ class OpenInference:
         check_wanted(asked.wanted)
         rows = rows_of(asked, features_of(serving))
         if asked.is_explained:
-            context = context._replace(is_explained=True)
+            context = msgspec.structs.replace(context, is_explained=True)
         try:
             answers = await self.scoring.decide(model, rows, context, pinned)
         except InvalidRequestError as error:

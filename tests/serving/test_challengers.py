@@ -13,6 +13,7 @@ from lifecycle.publishing.bundles import write_bundle
 from serving.bundle import Bundle, read_bundle
 from serving.contract import Deciding, decode, encode
 from serving.model import LoadedModel, load_model
+from serving.polling import switching_often
 from serving.routing import Share
 from serving.slot_states import Transition
 from serving.slots import Deployed
@@ -255,17 +256,18 @@ def test_under_traffic_every_answer_is_by_a_bundle_that_its_release_names(store:
     threads = [threading.Thread(target=ask) for _ in range(2)]
     for thread in threads:
         thread.start()
-    for seed in (2, 3, 2, 3):
-        bundle = store.seal(seed)
-        for percent in (30, 70):
-            store.releases.put_canary(MODEL, bundle, percent=percent, is_withdrawn_allowed=True, by="t", reason="t")
+    with switching_often():
+        for seed in (2, 3, 2, 3):
+            bundle = store.seal(seed)
+            for percent in (30, 70):
+                store.releases.put_canary(MODEL, bundle, percent=percent, is_withdrawn_allowed=True, by="t", reason="t")
+                slots.advance()
+            store.releases.put_shadow(MODEL, store.seal(4), by="t", reason="t")
             slots.advance()
-        store.releases.put_shadow(MODEL, store.seal(4), by="t", reason="t")
-        slots.advance()
-        store.releases.publish(MODEL, bundle, by="t", reason="t")
-        slots.advance()
-        store.releases.rollback(MODEL, by="t", reason="t")
-        slots.advance()
+            store.releases.publish(MODEL, bundle, by="t", reason="t")
+            slots.advance()
+            store.releases.rollback(MODEL, by="t", reason="t")
+            slots.advance()
     is_over.set()
     for thread in threads:
         thread.join()

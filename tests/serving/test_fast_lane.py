@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from serving.app import ServingApp, create_app
 from serving.errors import LogUnavailableError
 from serving.fast_lane import MOST_PER_TURN, FastLane
+from serving.hot_requests import ParsedRequest
 from serving.segments import LogRecord
 from tests.serving.small_models import MODEL, SmallStore, golden_rows, score_request
 from tests.serving.test_api import URL, settings_of
@@ -82,7 +84,7 @@ def decide(app: ServingApp, bodies: Sequence[Any], before: Callable[[Cycle], Non
         assert isinstance(app.lane, FastLane)
         for cycle in cycles:
             before(cycle)
-            app.lane.add(MODEL, cycle, app, connection)
+            app.lane.add(ParsedRequest(MODEL, (time.perf_counter(), 0), cycle, app, connection))
         for _ in range(2 + len(cycles) // MOST_PER_TURN):
             await asyncio.sleep(0)
         app.parts.rejections.close()
@@ -167,13 +169,13 @@ def test_an_explanation_that_takes_long_goes_the_usual_way(app: ServingApp, monk
     assert happened == []
 
 
-def test_a_caller_who_has_gone_is_told_the_usual_way(app: ServingApp, store: SmallStore) -> None:
+def test_nothing_is_decided_for_a_caller_who_has_gone(app: ServingApp, store: SmallStore) -> None:
     def leave(cycle: Cycle) -> None:
         cycle.disconnected = True
 
-    (cycle,), started, happened = decide(app, [score_request("d1")], leave)
-    assert started == [cycle]
-    assert (happened, store.decisions()) == ([], [])
+    (cycle,), started, _ = decide(app, [score_request("d1")], leave)
+    assert (cycle.sent, started, store.decisions()) == (b"", [], [])
+    assert [rejection.kind for rejection in store.rejections()] == ["BodyTimeout"]
 
 
 def test_a_body_that_is_too_long_is_refused(app: ServingApp) -> None:

@@ -1,0 +1,110 @@
+"""The head that a connection sends again and again: recognised byte for byte, so that it need not be parsed again.
+
+A client on a kept-alive connection sends the same head with each request, but for the body's length and the trace; to
+parse it takes longer than to sum up 500 trees. `learn` remembers a head that the parser has taken, with holes for those
+two values. `KnownHead.match` says whether what came is that head with other such values and exactly its body: the same
+bytes mean the same to the parser, and what may stand in a hole is narrower than what it takes there. All else is left
+to the parser.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+Header = tuple[bytes, bytes]
+
+_LINE_END: Final = b"\r\n"
+_HEAD_END: Final = b"\r\n\r\n"
+_LENGTH: Final = b"content-length"
+_TRACE: Final = b"traceparent"
+_TRACE_BYTES: Final = b"0123456789abcdef-"
+_CHANGES_READING: Final = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
+"""Headers for which a request is not simply its head and then its body."""
+_LONGEST_HEAD: Final = 4096
+_LONGEST_VALUE: Final = 64
+_MOST_DIGITS: Final = 9
+
+
+class KnownRequest(NamedTuple):
+    """What `match` found; of the headers those that the server reads."""
+
+    body: bytes
+    headers: Mapping[bytes, bytes]
+
+
+class KnownHead:
+    """A head with holes; made by `learn`.
+
+    Parameters
+    ----------
+    headers
+        What the head says to who reads it, but for the values of its holes.
+    begin
+        The head up to its first hole.
+    holes
+        Of each whether it is for the length, else for the trace, and what follows it, up to the next one or the body.
+    """
+
+    __slots__ = ("_begin", "_headers", "_holes")
+
+    def __init__(self, headers: Mapping[bytes, bytes], begin: bytes, holes: Sequence[tuple[bool, bytes]]) -> None:
+        self._headers = headers
+        self._begin = begin
+        self._holes = tuple(holes)
+
+    def __repr__(self) -> str:
+        return "KnownHead(...)"  # its bytes may hold a caller's key
+
+    def match(self, data: bytes) -> KnownRequest | None:
+        """The request that `data` is, ``None`` if it has another head, or is less or more than one request."""
+        if not data.startswith(self._begin):
+            return None
+        at, length, headers = len(self._begin), b"", self._headers
+        for is_length, following in self._holes:
+            end = data.find(_LINE_END, at, at + _LONGEST_VALUE)
+            if end <= at or not data.startswith(following, end):
+                return None
+            value = data[at:end]
+            if is_length:
+                length = value
+            elif value.strip(_TRACE_BYTES):
+                return None
+            else:
+                headers = {**headers, _TRACE: value}
+            at = end + len(following)
+        if not length.isdigit() or len(length) > _MOST_DIGITS or int(length) != len(data) - at:
+            return None
+        return KnownRequest(data[at:], headers)
+
+
+def learn(data: bytes, headers: Sequence[Header], body: bytes, read: frozenset[bytes]) -> KnownHead | None:
+    """What to remember of a request, ``None`` if its head is none to remember.
+
+    Parameters
+    ----------
+    data
+        All that came of the request, in one piece; the connection goes on after it.
+    headers, body
+        What the parser found in it; the names in lower case.
+    read
+        Names of the headers that the server reads.
+    """
+    head, end, rest = data.partition(_HEAD_END)
+    if not end or rest != body or len(head) > _LONGEST_HEAD:
+        return None
+    lines, names = head.split(_LINE_END)[1:], [name for name, _ in headers]
+    if [line.partition(b":")[0].lower() for line in lines] != names or _CHANGES_READING & set(names):
+        return None
+    if names.count(_LENGTH) != 1 or names.count(_TRACE) > 1:
+        return None
+    head += end
+    spans, at = [], head.index(_LINE_END) + len(_LINE_END)
+    for (name, value), line in zip(headers, lines, strict=True):
+        if name in {_LENGTH, _TRACE}:
+            if not line.endswith(value) or (name == _LENGTH and not value.isdigit()):
+                return None
+            spans.append((name == _LENGTH, at + len(line) - len(value), at + len(line)))
+        at += len(line) + len(_LINE_END)
+    starts = [start for _, start, _ in spans[1:]] + [len(head)]
+    holes = [(is_length, head[end:start]) for (is_length, _, end), start in zip(spans, starts, strict=True)]
+    said = {name: value for name, value in headers if name in read and name != _LENGTH}
+    return KnownHead(said, head[: spans[0][1]], holes)

@@ -1,0 +1,351 @@
+"""A connection as the event loop drives it, with the server's real parts and a transport that keeps what is written."""
+
+import asyncio
+import contextlib
+import datetime as dt
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from serving.app import ServingApp, create_app
+from serving.http_protocol import MOST_LESSONS, ServingProtocol
+from serving.key_commands import add, revoke
+from tests.serving.small_models import MODEL, SmallStore, golden_rows, score_request
+from tests.serving.test_api import URL, settings_of
+
+TRACES = [f"00-{number:032x}-00f067aa0ba902b7-01" for number in range(1, 9)]
+
+
+class Transport(asyncio.Transport):
+    """Keeps what was written, and whether it was closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.is_closed = False
+
+    def write(self, data: Any) -> None:
+        self.written.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def abort(self) -> None:
+        self.is_closed = True
+
+    def pause_reading(self) -> None:
+        """Nothing is read from here."""
+
+    def resume_reading(self) -> None:
+        """Nothing is read from here."""
+
+
+class Connection:
+    """One connection to the application, and what its parser was given."""
+
+    def __init__(self, app: ServingApp) -> None:
+        config = uvicorn.Config(
+            app,
+            interface="asgi3",
+            ws="none",
+            proxy_headers=False,
+            access_log=False,
+            log_config=None,
+            timeout_keep_alive=75,
+        )
+        config.load()
+        self.state = ServerState()
+        self.protocol = ServingProtocol(config=config, server_state=self.state, app_state={})
+        self.transport = Transport()
+        self.protocol.connection_made(self.transport)
+        self.parsed: list[bytes] = []
+        self._parser = self.protocol.parser
+        self.protocol.parser = self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parser, name)
+
+    def feed_data(self, data: bytes) -> None:
+        self.parsed.append(data)
+        self._parser.feed_data(data)
+
+    async def settled(self) -> None:
+        for _ in range(4):
+            await asyncio.sleep(0)
+        while self.state.tasks:
+            await asyncio.sleep(0.001)
+
+    async def ask(self, *data: bytes) -> Any:
+        """Send requests one by one; the last answer, its head put to its body."""
+        for each in data:
+            self.protocol.data_received(each)
+            await self.settled()
+        return self.answers[-1]
+
+    @property
+    def answers(self) -> list[Any]:
+        found, sent = [], b"".join(self.transport.written)
+        while sent:
+            head, _, rest = sent.partition(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+            body = json.loads(rest[:length])
+            found.append({"status": int(head.split(b" ")[1]), "is_last": b"connection: close" in head, **body})
+            sent = rest[length:]
+        return found
+
+
+def request(decision_id: str, *lines: str, features: Any = None) -> bytes:
+    body = json.dumps(score_request(decision_id, features=features or golden_rows(1)[0].features)).encode()
+    head = [f"POST {URL} HTTP/1.1", "Host: risk", f"Content-Length: {len(body)}", *lines, "", ""]
+    return "\r\n".join(head).encode() + body
+
+
+@contextlib.contextmanager
+def started(store: SmallStore, **settings: Any) -> Iterator[ServingApp]:
+    store.publish(1, can_explain=True)
+    app = create_app(settings_of(store, **settings))
+    app.parts.start()
+    try:
+        yield app
+    finally:
+        app.parts.scoring.close()
+        app.parts.log.close()
+        app.parts.shadows.close()
+
+
+@pytest.fixture
+def app(store: SmallStore) -> Iterator[ServingApp]:
+    with started(store) as app:
+        yield app
+
+
+Steps = Callable[[Connection], Awaitable[None]]
+
+
+def drive(app: ServingApp, steps: Steps) -> Connection:
+    async def run() -> Connection:
+        connection = Connection(app)
+        await steps(connection)
+        await connection.settled()
+        app.parts.rejections.close()
+        return connection
+
+    return asyncio.run(run())
+
+
+def test_a_head_that_came_before_is_not_parsed_again(app: ServingApp, store: SmallStore) -> None:
+    rows = golden_rows(1)
+    sent = [request(f"d{number}", features=row.features) for number, row in enumerate(rows)]
+
+    async def steps(connection: Connection) -> None:
+        for each, row in zip(sent, rows, strict=True):
+            assert (await connection.ask(each))["margin"] == row.margin
+
+    connection = drive(app, steps)
+    assert connection.parsed == sent[:1]
+    assert [answer["status"] for answer in connection.answers] == [200] * len(rows)
+    assert [record.decision_id for record in store.decisions()] == [f"d{number}" for number in range(len(rows))]
+    assert connection.state.total_requests == len(rows)
+    assert app.parts.metrics.in_flight == 0
+
+
+def test_each_request_has_its_own_trace_and_headers(app: ServingApp, store: SmallStore) -> None:
+    async def steps(connection: Connection) -> None:
+        for number, trace in enumerate(TRACES):
+            await connection.ask(request(f"d{number}", f"traceparent: {trace}"))
+        await connection.ask(
+            request("odd", "traceparent: none"), request("none"), request("explained", "X-Explain: no")
+        )
+
+    connection = drive(app, steps)
+    assert len(connection.parsed) == 4
+    expected = [trace.split("-")[1] for trace in TRACES]
+    assert [record.trace_id for record in store.decisions()] == [*expected, None, None]
+    assert connection.answers[-1]["error"]["kind"] == "InvalidRequest"
+
+
+def test_requests_that_come_together_are_answered_in_order(app: ServingApp, store: SmallStore) -> None:
+    async def steps(connection: Connection) -> None:
+        await connection.ask(request("d0"))
+        connection.protocol.data_received(request("d1"))
+        connection.protocol.data_received(request("d2"))
+        connection.protocol.data_received(request("d3") + request("d4"))
+        await connection.settled()
+        await connection.ask(request("d5"))
+
+    connection = drive(app, steps)
+    assert [answer["decision_id"] for answer in connection.answers] == [f"d{number}" for number in range(6)]
+    assert [record.decision_id for record in store.decisions()] == [f"d{number}" for number in range(6)]
+    assert app.parts.metrics.in_flight == 0
+
+
+@pytest.mark.parametrize("cut", [1, 10, 60, 100, -1])
+def test_a_request_that_comes_in_two_parts_is_read_by_the_parser(app: ServingApp, cut: int) -> None:
+    async def steps(connection: Connection) -> None:
+        await connection.ask(request("d0"))
+        whole = request("d1")
+        connection.protocol.data_received(whole[:cut])
+        await asyncio.sleep(0)
+        await connection.ask(whole[cut:])
+        await connection.ask(request("d2"))
+
+    connection = drive(app, steps)
+    assert [answer["decision_id"] for answer in connection.answers] == ["d0", "d1", "d2"]
+    assert request("d2") not in connection.parsed
+
+
+def test_nothing_is_decided_for_a_caller_who_has_gone(app: ServingApp, store: SmallStore) -> None:
+    async def steps(connection: Connection) -> None:
+        await connection.ask(request("d0"))
+        connection.protocol.data_received(request("d1"))
+        connection.protocol.connection_lost(None)
+
+    connection = drive(app, steps)
+    assert len(connection.answers) == 1
+    assert [record.decision_id for record in store.decisions()] == ["d0"]
+    assert [rejection.kind for rejection in store.rejections()] == ["BodyTimeout"]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
+def test_a_server_that_stops_answers_first(app: ServingApp, seconds: float) -> None:
+    """Also where the answer comes from a task (its explanation takes a second)."""
+    model = app.parts.slots.serving(MODEL).champion.model
+    lines = ["X-Explain: always"]
+
+    async def steps(connection: Connection) -> None:
+        await connection.ask(request("d0", *lines))
+        model.explain_seconds = seconds
+        connection.protocol.data_received(request("d1", *lines))
+        connection.protocol.shutdown()
+        assert not connection.transport.is_closed
+        await connection.settled()
+
+    connection = drive(app, steps)
+    assert [(answer["decision_id"], answer["is_last"]) for answer in connection.answers] == [
+        ("d0", False),
+        ("d1", True),
+    ]
+    assert connection.transport.is_closed
+
+
+def test_a_server_that_stops_closes_what_is_quiet(app: ServingApp) -> None:
+    async def steps(connection: Connection) -> None:
+        await connection.ask(request("d0"), request("d1"))
+        connection.protocol.shutdown()
+
+    assert drive(app, steps).transport.is_closed
+
+
+def test_an_explanation_that_takes_long_is_a_tasks(app: ServingApp, store: SmallStore) -> None:
+    model = app.parts.slots.serving(MODEL).champion.model
+
+    async def steps(connection: Connection) -> None:
+        await connection.ask(request("d0", "X-Explain: always"))
+        model.explain_seconds = 1.0
+        await connection.ask(request("d1", "X-Explain: always"))
+
+    connection = drive(app, steps)
+    assert connection.parsed == [request("d0", "X-Explain: always"), request("d1", "X-Explain: always")]
+    assert [answer["decision_id"] for answer in connection.answers] == ["d0", "d1"]
+    assert len(store.decisions()) == 2
+
+
+def test_a_connection_is_closed_once_it_is_quiet_for_long(app: ServingApp) -> None:
+    async def steps(connection: Connection) -> None:
+        protocol = connection.protocol
+        await connection.ask(request("d0"), request("d1"))
+        now = time.monotonic()
+        for later in (0.0, 74.0):
+            protocol.close_if_silent(now + later)
+        await connection.ask(request("d2"))
+        for later in (75.0, 149.0):
+            protocol.close_if_silent(now + later)
+        assert not connection.transport.is_closed
+        protocol.close_if_silent(now + 151.0)
+
+    connection = drive(app, steps)
+    assert connection.transport.is_closed
+    assert len(connection.parsed) == 1
+
+
+def test_a_head_that_drips_behind_a_known_one_is_not_awaited_for_ever(app: ServingApp) -> None:
+    async def steps(connection: Connection) -> None:
+        await connection.ask(request("d0"), request("d1"))
+        connection.protocol.data_received(b"POST")
+        connection.protocol.close_if_silent(time.monotonic() + 5)
+        assert not connection.transport.is_closed
+        connection.protocol.close_if_silent(time.monotonic() + 11)
+
+    assert drive(app, steps).transport.is_closed
+
+
+def test_heads_that_are_never_alike_are_learned_a_few_times_only(app: ServingApp) -> None:
+    async def steps(connection: Connection) -> None:
+        for number in range(MOST_LESSONS):
+            await connection.ask(request(f"d{number}", f"X-Request-Id: {number}"))
+        await connection.ask(request("same", f"X-Request-Id: {MOST_LESSONS - 1}"))
+        await connection.ask(request("new", "X-Request-Id: new"), request("again", "X-Request-Id: new"))
+
+    connection = drive(app, steps)
+    assert len(connection.parsed) == MOST_LESSONS + 2
+    assert {answer["status"] for answer in connection.answers} == {200}
+
+
+def test_a_request_that_ends_its_connection_is_the_last(app: ServingApp) -> None:
+    async def steps(connection: Connection) -> None:
+        await connection.ask(request("d0"), request("d1", "Connection: close"))
+
+    connection = drive(app, steps)
+    assert [answer["is_last"] for answer in connection.answers] == [False, True]
+    assert connection.transport.is_closed
+
+
+def test_a_body_that_is_none_gets_the_parsers_answer_and_the_next_one_its_own(
+    app: ServingApp, store: SmallStore
+) -> None:
+    broken = request("d1").replace(b'"features"', b'"fixtures"')
+
+    async def steps(connection: Connection) -> None:
+        await connection.ask(request("d0"), broken, request("d2"))
+
+    connection = drive(app, steps)
+    assert [answer["status"] for answer in connection.answers] == [200, 422, 200]
+    assert [rejection.kind for rejection in store.rejections()] == ["InvalidRequest"]
+    assert len(connection.parsed) == 1
+
+
+def test_the_key_of_a_known_head_is_asked_for_each_time(store: SmallStore, tmp_path: Path) -> None:
+    keys, now = tmp_path / "keys.jsonl", dt.datetime(2026, 1, 31, tzinfo=dt.UTC)
+    key, _ = add(keys, "engine", ["score"], now)
+
+    async def steps(connection: Connection) -> None:
+        lines = [f"X-Api-Key: {key}"]
+        await connection.ask(request("d0", *lines), request("d1", *lines))
+        revoke(keys, "engine", now)
+        served.parts.look()
+        await connection.ask(request("d2", *lines), request("d3", f"X-Api-Key: {key[:-1]}"))
+
+    with started(store, api_keys=keys) as served:
+        connection = drive(served, steps)
+    assert [answer["status"] for answer in connection.answers] == [200, 200, 401, 401]
+    assert len(connection.parsed) == 2
+    assert [record.caller for record in store.decisions()] == ["engine", "engine"]
+
+
+def test_where_decisions_wait_for_the_disk_the_parser_reads_all(store: SmallStore) -> None:
+    async def steps(connection: Connection) -> None:
+        await connection.ask(request("d0"), request("d1"))
+
+    with started(store, log_durability="fsync") as served:
+        connection = drive(served, steps)
+    assert [answer["decision_id"] for answer in connection.answers] == ["d0", "d1"]
+    assert len(connection.parsed) == 2
