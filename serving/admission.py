@@ -98,17 +98,18 @@ class Admission:
             raise OverloadedError(f"Expected fewer than {self._max_in_flight} requests in flight")
         caller = self._keys.authenticate(headers.get(_AUTHORIZATION), headers.get(_KEY))
         caller.require(needed)
-        deadline = arrived_at + self._timeout_of(headers.get(_TIMEOUT))
+        timeout, explain, length = headers.get(_TIMEOUT), headers.get(_EXPLAIN), headers.get(_LENGTH)
+        deadline = arrived_at + (self._timeout_seconds if timeout is None else self._timeout_of(timeout))
         if now > deadline:
             raise DeadlineExceededError("Expected to begin before the request's deadline")
         trace = headers.get(_TRACE)
         return RequestContext(
             caller.name,
-            parse_traceparent(trace),
+            None if trace is None else parse_traceparent(trace),
             arrived_at,
             deadline,
-            _is_explained(headers.get(_EXPLAIN)),
-            _length(headers.get(_LENGTH)),
+            explain is not None and _is_explained(explain),
+            None if length is None else _length(length),
         )
 
     def check_key(self, scope: Any, needed: Scope) -> None:
@@ -122,9 +123,7 @@ class Admission:
         headers = read_headers(scope)
         self._keys.authenticate(headers.get(_AUTHORIZATION), headers.get(_KEY)).require(needed)
 
-    def _timeout_of(self, header: bytes | None) -> float:
-        if header is None:
-            return self._timeout_seconds
+    def _timeout_of(self, header: bytes) -> float:
         if not header.isdigit() or len(header) > 9 or int(header) == 0:
             raise InvalidRequestError("Expected a whole number of milliseconds from 1 on in the header X-Timeout-Ms")
         return min(int(header) / 1000, self._timeout_seconds)
@@ -172,13 +171,11 @@ async def _collected(receive: Any, max_bytes: int, first: Any = None) -> bytes:
         message = None
 
 
-def _is_explained(header: bytes | None) -> bool:
-    if header is None:
-        return False
+def _is_explained(header: bytes) -> bool:
     if header.lower() != b"always":
         raise InvalidRequestError("Expected always in the header X-Explain, or no such header")
     return True
 
 
-def _length(header: bytes | None) -> int | None:
-    return int(header) if header is not None and header.isdigit() and len(header) < 19 else None
+def _length(header: bytes) -> int | None:
+    return int(header) if header.isdigit() and len(header) < 19 else None

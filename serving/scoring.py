@@ -125,9 +125,7 @@ class Scoring:
         if attempt is None:
             return (await self._decided([self._only(model, body, context)]))[0]
         pending = self._log.record((attempt.record,))
-        if pending is not None:
-            await self._flushed(attempt.item, attempt.record, pending)
-        return self.finish(attempt)
+        return self.finish(attempt) if pending is None else await self._finish_flushed(attempt, pending)
 
     def attempt(self, model: str, body: bytes, context: RequestContext) -> Attempt | bytes | None:
         """As much of a decision as needs no waiting: the record to write, or an earlier answer to the same request.
@@ -286,15 +284,16 @@ class Scoring:
             )
         return self._record(item, scored, reasons)
 
-    async def _flushed(self, item: _Item, record: DecisionRecord, pending: "asyncio.Future[None]") -> None:
-        """Wait until the disk has the record; the same id waits with us."""
+    async def _finish_flushed(self, attempt: Attempt, pending: "asyncio.Future[None]") -> bytes:
+        """`finish` once the disk has the record; the same id waits with us."""
+        item, answer = attempt.item, None
         self._recent.begin(item.key, item.fingerprint)
-        answer = None
         try:
             await pending
-            answer = answer_of(record) if record.error is None else None
+            answer = self._finished(item, attempt.record)
         finally:
             self._recent.finish(item.key, answer)
+        return answer
 
     def _scored(self, item: _Item) -> Scored | str:
         """What the model says, or the kind of its failure."""
