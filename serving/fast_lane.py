@@ -6,6 +6,7 @@ requests. Whatever is otherwise goes the usual way through ASGI (`serving.api.sc
 """
 
 import asyncio
+import itertools
 from typing import Any, Final
 
 import msgspec
@@ -42,7 +43,7 @@ class FastLane:
         self._parts = parts
         self._scoring = parts.scoring
         self._max_body_bytes = max_body_bytes
-        self._waiting: list[HotRequest] = []
+        self._waiting: dict[HotRequest, None] = {}
         self._is_scheduled = False
 
     @property
@@ -59,13 +60,13 @@ class FastLane:
     def add(self, request: HotRequest) -> None:
         """Decide a request in the next turn."""
         self._parts.metrics.in_flight += 1
-        self._waiting.append(request)
+        self._waiting[request] = None
         if not self._is_scheduled:
             self._schedule()
 
     def withdraw(self, request: HotRequest) -> None:
         """Do not decide a request that waits."""
-        self._waiting.remove(request)
+        del self._waiting[request]
         self._parts.metrics.in_flight -= 1
 
     def _schedule(self) -> None:
@@ -73,7 +74,9 @@ class FastLane:
         asyncio.get_running_loop().call_soon(self._turn)
 
     def _turn(self) -> None:
-        turn, self._waiting = self._waiting[:MOST_PER_TURN], self._waiting[MOST_PER_TURN:]
+        turn = list(itertools.islice(self._waiting, MOST_PER_TURN))
+        for request in turn:
+            del self._waiting[request]
         self._is_scheduled = False
         if self._waiting:
             self._schedule()
@@ -88,9 +91,9 @@ class FastLane:
         """Come as far with a request as its record, or answer it, or send it the usual way."""
         context = None
         try:
+            context = self._parts.admission.admit_headers(request.headers, request.arrival, "score")
             if request.is_gone:
                 raise BodyTimeoutError("Expected the caller to wait for its answer, but the connection was closed")
-            context = self._parts.admission.admit_headers(request.headers, request.arrival, "score")
             if len(request.body) > self._max_body_bytes:
                 raise BodyTooLargeError(f"Expected at most {self._max_body_bytes} bytes")
             attempt = self._scoring.attempt(request.model, request.body, context)

@@ -84,6 +84,7 @@ def answer_cycle(cycle: Any, status: int, content: bytes, headers: Mapping[str, 
     Does what `RequestResponseCycle.send` does with both messages of a response whose length is known.
     """
     if cycle.disconnected:
+        cycle.on_response = _nothing
         return
     cycle.response_started = True
     cycle.waiting_for_100_continue = False

@@ -76,6 +76,7 @@ class ServingProtocol(HttpToolsProtocol):
         """Tell all requests in flight; uvicorn tells the one that came last."""
         if self._unparsed is not None:
             self._unparsed.is_gone = True
+            self._unparsed = None
         for cycle in self._earlier:
             cycle.disconnected = not cycle.response_complete
         super().connection_lost(exc)
@@ -96,11 +97,12 @@ class ServingProtocol(HttpToolsProtocol):
             # Answers leave in the order of the requests: uvicorn sees to it for all that it knows of.
             self._lane.withdraw(self._unparsed)
             self._unparsed.go_usual_way()
-        elif self._known is not None and self._is_between and self._is_answered() and not self.flow.write_paused:
+        elif self._known is not None and self._is_between and self._is_free():
             model, head = self._known
             found = head.match(data)
             if found is not None:
                 self.head_since = None
+                self._stray_bytes = 0
                 request = UnparsedRequest(model, found.headers, self._arrived(), found.body, data, self)
                 self._unparsed = request
                 self._lane.add(request)
@@ -230,7 +232,7 @@ class ServingProtocol(HttpToolsProtocol):
         elif self.head_since is not None:
             if now - self.head_since > HEAD_SECONDS:
                 self.transport.close()
-        elif self._is_answered() and self.timeout_keep_alive_task is None:
+        elif self._unparsed is None and self._is_answered() and self.timeout_keep_alive_task is None:
             # Answered before its body was whole, or only line ends came since: no timer of uvicorn's is running.
             self.head_since = now
         if not self.flow.write_paused and not self.transport.is_closing():
@@ -244,6 +246,10 @@ class ServingProtocol(HttpToolsProtocol):
     def _is_answered(self) -> bool:
         """Whether the parser's last request has its answer, and nothing waits behind it."""
         return self.cycle is not None and self.cycle.response_complete and not self.pipeline
+
+    def _is_free(self) -> bool:
+        """Whether the answer to another request may leave at once."""
+        return self._is_answered() and not self.flow.write_paused and not self.transport.is_closing()
 
     def _ignore_upgrade(self, rest: bytes) -> None:
         """Read a request that offers another protocol as if it did not; Java's client offers HTTP/2 by default.

@@ -3,14 +3,19 @@
 import asyncio
 import contextlib
 import datetime as dt
+import gc
+import itertools
 import json
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
 from serving.app import ServingApp, create_app
@@ -19,6 +24,7 @@ from serving.key_commands import add, revoke
 from tests.serving.small_models import MODEL, SmallStore, golden_rows, score_request
 from tests.serving.test_api import URL, settings_of
 
+NUMBERS = itertools.count()
 TRACES = [f"00-{number:032x}-00f067aa0ba902b7-01" for number in range(1, 9)]
 
 
@@ -205,14 +211,70 @@ def test_a_request_that_comes_in_two_parts_is_read_by_the_parser(app: ServingApp
 
 def test_nothing_is_decided_for_a_caller_who_has_gone(app: ServingApp, store: SmallStore) -> None:
     async def steps(connection: Connection) -> None:
-        await connection.ask(request("d0"))
-        connection.protocol.data_received(request("d1"))
+        await connection.ask(request("d0", f"traceparent: {TRACES[1]}"))
+        connection.protocol.data_received(request("d1", f"traceparent: {TRACES[0]}"))
         connection.protocol.connection_lost(None)
 
     connection = drive(app, steps)
     assert len(connection.answers) == 1
     assert [record.decision_id for record in store.decisions()] == ["d0"]
-    assert [rejection.kind for rejection in store.rejections()] == ["BodyTimeout"]
+    [rejection] = store.rejections()
+    assert (rejection.kind, rejection.trace_id) == ("BodyTimeout", TRACES[0].split("-")[1])
+
+
+@pytest.mark.parametrize("asked_before", [0, 1])
+def test_a_connection_that_is_lost_leaves_nothing_behind(app: ServingApp, asked_before: int) -> None:
+    """Without the collector of cycles, which comes by only now and then."""
+
+    async def run() -> weakref.ref[ServingProtocol]:
+        connection = Connection(app)
+        for number in range(asked_before):
+            await connection.ask(request(f"d{number}"))
+        connection.protocol.parser = connection._parser
+        connection.protocol.data_received(request("lost"))
+        connection.protocol.connection_lost(None)
+        await connection.settled()
+        app.parts.rejections.close()
+        return weakref.ref(connection.protocol)
+
+    gc.disable()
+    try:
+        assert asyncio.run(run())() is None
+    finally:
+        gc.enable()
+
+
+def test_line_ends_between_requests_do_not_add_up(app: ServingApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.http_protocol.MAX_STRAY_BYTES", 600)
+
+    async def steps(connection: Connection) -> None:
+        for number in range(400):
+            await connection.ask(request(f"d{number}"), b"\r\n")
+
+    connection = drive(app, steps)
+    assert [answer["status"] for answer in connection.answers] == [200] * 400
+    assert not connection.transport.is_closed
+
+
+def test_a_look_at_a_connection_whose_request_waits_does_not_count_as_silence(app: ServingApp) -> None:
+    async def steps(connection: Connection) -> None:
+        await connection.ask(request("d0"), request("d1"))
+        now = time.monotonic()
+        connection.protocol.data_received(request("d2"))
+        connection.protocol.close_if_silent(now)
+        await connection.settled()
+        connection.protocol.data_received(b"\r\n")
+        connection.protocol.close_if_silent(now + 30)
+
+    assert not drive(app, steps).transport.is_closed
+
+
+def test_what_comes_behind_the_last_request_is_not_decided(app: ServingApp, store: SmallStore) -> None:
+    async def steps(connection: Connection) -> None:
+        await connection.ask(request("d0"), request("d1", "Connection: close"), request("d2"))
+
+    drive(app, steps)
+    assert [record.decision_id for record in store.decisions()] == ["d0", "d1"]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1.0])
@@ -349,3 +411,62 @@ def test_where_decisions_wait_for_the_disk_the_parser_reads_all(store: SmallStor
         connection = drive(served, steps)
     assert [answer["decision_id"] for answer in connection.answers] == ["d0", "d1"]
     assert len(connection.parsed) == 2
+
+
+def chunked(decision_id: str) -> bytes:
+    head, _, body = request(decision_id).partition(b"\r\n\r\n")
+    head = head.replace(b"Content-Length: %d" % len(body), b"Transfer-Encoding: chunked")
+    return head + b"\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+
+
+KINDS: list[Callable[[str], bytes]] = [
+    request,
+    lambda decision_id: request(decision_id, f"traceparent: {TRACES[3]}"),
+    lambda decision_id: request(decision_id, f"traceparent: {TRACES[4]}"),
+    lambda decision_id: request(decision_id, "X-Explain: always"),
+    lambda decision_id: request(decision_id, "X-Explain: never"),
+    lambda decision_id: request(decision_id, "Connection: close"),
+    lambda decision_id: request(decision_id, "Connection: Upgrade", "Upgrade: h2c"),
+    lambda decision_id: request(decision_id).replace(b'"features"', b'"fixtures"'),
+    lambda decision_id: request(decision_id).replace(b"Length: ", b"Length: 0"),
+    lambda decision_id: request(decision_id).replace(b" HTTP/1.1", b"/batch HTTP/1.1"),
+    lambda _: request("again"),
+    chunked,
+    lambda _: b"GET /healthz HTTP/1.1\r\n\r\n",
+    lambda _: b"\r\n",
+    lambda _: b"no HTTP",
+]
+SENT = st.lists(st.sampled_from([*KINDS[:3] * 4, *KINDS]), min_size=1, max_size=8)
+CUTS = st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 3)), max_size=6)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sent=SENT, cuts=CUTS, turns=st.integers(0, 3))
+def test_with_and_without_the_parser_a_connection_says_the_same(
+    app: ServingApp, sent: list[Callable[[str], bytes]], cuts: list[tuple[int, int]], turns: int
+) -> None:
+    """All requests but the first come in pieces that end anywhere, with and without the loop's turns between them."""
+
+    def run(name: str, lessons: int) -> tuple[bytes, bool]:
+        made = [request(f"{name}-first"), *(make(f"{name}-{number:05d}") for number, make in enumerate(sent))]
+        whole, ends = b"".join(made[1:]), {len(b"".join(made[1:number])): turns for number in range(2, len(made) + 1)}
+        ends |= {at % (len(whole) + 1): waited for at, waited in cuts}
+
+        async def steps(connection: Connection) -> None:
+            connection.protocol._lessons = lessons
+            await connection.ask(made[0])
+            begin = 0
+            for end in sorted(ends):
+                if begin < end and not connection.transport.is_closed:
+                    connection.protocol.data_received(whole[begin:end])
+                    for _ in range(ends[end]):
+                        await asyncio.sleep(0)
+                begin = end
+
+        connection = drive(app, steps)
+        said = b"".join(connection.transport.written).replace(name.encode(), b"name")
+        return said, connection.transport.is_closed
+
+    number = next(NUMBERS)
+    assert run(f"lane-{number:06d}", MOST_LESSONS) == run(f"task-{number:06d}", 0)
+    assert app.parts.metrics.in_flight == 0
