@@ -86,7 +86,7 @@ class RowRequests:
     first
         Number of the first request; two sources of one server must not overlap.
     header
-        A row's number to the lines of further headers.
+        A row's number to the lines of further headers, which hold no long run of zeros.
     """
 
     def __init__(
