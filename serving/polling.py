@@ -16,8 +16,8 @@ several times a decision's latency. Only while something is polled or loaded, si
 
 LOADING_NICENESS: Final = 15
 """Without it the system gives the loading thread whole time slices of the processor that the event loop runs on. One
-core under full load, a model of 500 trees: swaps raise the 99th percentile of a decision 2.9 times at 10, 1.4 times at
-15 and 1.3 times at 19, and take 1.9, 5.1 and 9.5 s."""
+core under full load, a model of 500 trees: swaps raise the 99th percentile of a decision 2.9 times at 10, 1.8 times at
+15 and 1.3 times at 19, and take 1.9, 5.0 and 9.5 s."""
 
 STOP_SECONDS: Final = 3.0
 """How long a look that is under way is waited for at the end; the log must be sealed while there is time."""
