@@ -109,7 +109,7 @@ def test_overload_holds_where_the_rest_is_turned_away_at_once() -> None:
             answers(2, 3000, 0.009, 2 / 3), answers(3, 200, 0.005), ["p50 1 s afterwards"], id="slow afterwards"
         ),
         pytest.param(
-            answers(2, 3000, 0.009, 2 / 3), answers(3, 200, 0.002, 0.1), ["requests not answered"], id="still shedding"
+            answers(2, 3000, 0.009, 2 / 3), answers(3, 200, 0.002, 0.1), ["% not answered"], id="still shedding"
         ),
     ],
 )
