@@ -114,7 +114,8 @@ def connected(server: Server, *parts: bytes) -> socket.socket:
 
 def test_too_many_requests_are_in_flight(row: Row, store: SmallStore) -> None:
     store.publish(1)
-    with served(store, SERVING_MAX_IN_FLIGHT="1") as server, connected(server, HEAD) as waiting:
+    limits = {"SERVING_MAX_IN_FLIGHT": "1", "SERVING_REQUEST_TIMEOUT_SECONDS": "60"}
+    with served(store, **limits) as server, connected(server, HEAD) as waiting:
         row.begins(server.client)
         eventually(lambda: "serving_requests_in_flight 1.0" in server.client.get("/metrics").text)
         row.answers(server.client.post(URL, json=score_request("d1")))
