@@ -15,7 +15,6 @@ from serving.lightgbm_library import ScoringError
 from serving.model import LoadedModel
 from tests.serving.failure_rows import Row
 from tests.serving.in_process import InProcessClient
-from tests.serving.logs import eventually
 from tests.serving.protocol_steps import tensors
 from tests.serving.slot_steps import shadow
 from tests.serving.small_models import MODEL, SmallStore, score_request
@@ -112,18 +111,31 @@ def connected(server: Server, *parts: bytes) -> socket.socket:
     return connection
 
 
+def admitted(server: Server) -> socket.socket:
+    """A request that waits for its body; tried again while another one that is just ending takes its place."""
+    while True:
+        connection = connected(server, HEAD)
+        connection.settimeout(0.5)
+        try:
+            assert connection.recv(65536).startswith(b"HTTP/1.1 429")
+        except TimeoutError:
+            connection.settimeout(10)
+            return connection
+        connection.close()
+
+
 def test_too_many_requests_are_in_flight(row: Row, store: SmallStore) -> None:
     store.publish(1)
-    limits = {"SERVING_MAX_IN_FLIGHT": "1", "SERVING_REQUEST_TIMEOUT_SECONDS": "60"}
-    with served(store, **limits) as server, connected(server, HEAD) as waiting:
+    with served(store, SERVING_MAX_IN_FLIGHT="1", SERVING_REQUEST_TIMEOUT_SECONDS="60") as server:
         row.begins(server.client)
-        eventually(lambda: "serving_requests_in_flight 1.0" in server.client.get("/metrics").text)
-        row.answers(server.client.post(URL, json=score_request("d1")))
-        row.is_ready(server.client)
-        assert server.client.get("/healthz").status_code == 200
-        row.moves(server.client)
-        waiting.sendall(BODY)
-        assert waiting.recv(65536).startswith(b"HTTP/1.1 200"), "what was admitted is answered"
+        with admitted(server) as waiting:
+            assert "serving_requests_in_flight 1.0" in server.client.get("/metrics").text
+            row.answers(server.client.post(URL, json=score_request("d1")))
+            row.is_ready(server.client)
+            assert server.client.get("/healthz").status_code == 200
+            row.moves(server.client)
+            waiting.sendall(BODY)
+            assert waiting.recv(65536).startswith(b"HTTP/1.1 200"), "what was admitted is answered"
         server.stop()
     found = [rejection for rejection in store.rejections() if rejection.kind == "Overloaded"]
     assert sum(rejection.count for rejection in found) >= 1
