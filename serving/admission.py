@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -15,17 +15,11 @@ from serving.errors import (
     InvalidRequestError,
     OverloadedError,
 )
-from serving.hot_requests import Arrival, read_headers
+from serving.hot_requests import Arrival
 from serving.http_protocol import ARRIVAL, BODY_IS_WHOLE
 from serving.key_file import Scope
+from serving.request_headers import AUTHORIZATION, EXPLAIN, KEY, LENGTH, TIMEOUT, TRACE, read_headers
 from serving.tracing import TraceParent, parse_traceparent
-
-_LENGTH: Final = b"content-length"
-_KEY: Final = b"x-api-key"
-_AUTHORIZATION: Final = b"authorization"
-_TIMEOUT: Final = b"x-timeout-ms"
-_EXPLAIN: Final = b"x-explain"
-_TRACE: Final = b"traceparent"
 
 
 class RequestContext(msgspec.Struct, frozen=True, gc=False):
@@ -96,13 +90,13 @@ class Admission:
         arrived_at, before = (now, self._in_flight() - 1) if arrival is None else arrival
         if before >= self._max_in_flight:
             raise OverloadedError(f"Expected fewer than {self._max_in_flight} requests in flight")
-        caller = self._keys.authenticate(headers.get(_AUTHORIZATION), headers.get(_KEY))
+        caller = self._keys.authenticate(headers.get(AUTHORIZATION), headers.get(KEY))
         caller.require(needed)
-        timeout, explain, length = headers.get(_TIMEOUT), headers.get(_EXPLAIN), headers.get(_LENGTH)
+        timeout, explain, length = headers.get(TIMEOUT), headers.get(EXPLAIN), headers.get(LENGTH)
         deadline = arrived_at + (self._timeout_seconds if timeout is None else self._timeout_of(timeout))
         if now > deadline:
             raise DeadlineExceededError("Expected to begin before the request's deadline")
-        trace = headers.get(_TRACE)
+        trace = headers.get(TRACE)
         return RequestContext(
             caller.name,
             None if trace is None else parse_traceparent(trace),
@@ -121,7 +115,7 @@ class Admission:
             If the caller has no valid key, or not for this.
         """
         headers = read_headers(scope)
-        self._keys.authenticate(headers.get(_AUTHORIZATION), headers.get(_KEY)).require(needed)
+        self._keys.authenticate(headers.get(AUTHORIZATION), headers.get(KEY)).require(needed)
 
     def _timeout_of(self, header: bytes) -> float:
         if not header.isdigit() or len(header) > 9 or int(header) == 0:

@@ -1,22 +1,13 @@
 """Requests for one decision as the fast lane takes them: read by the parser, or known by their head."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from serving.http_answer import answer_cycle
+from serving.request_headers import read_headers
 
 Arrival = tuple[float, int]
 """When the request's head was read (`time.perf_counter`, seconds), and how many requests were in flight then."""
-
-READ_HEADERS: Final = frozenset(
-    {b"content-length", b"x-api-key", b"authorization", b"x-timeout-ms", b"x-explain", b"traceparent"}
-)
-"""Names of the headers that this server reads."""
-
-
-def read_headers(scope: Any) -> dict[bytes, bytes]:
-    """Those headers of an ASGI scope that this server reads."""
-    return {name: value for name, value in scope["headers"] if name in READ_HEADERS}
 
 
 class HotRequest(Protocol):

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-Header = tuple[bytes, bytes]
+from serving.request_headers import Header
 
 _HEADERS: Final = ((b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff"))
 

@@ -13,7 +13,7 @@ import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from serving.hot_requests import READ_HEADERS, Arrival, ParsedRequest, UnparsedRequest
+from serving.hot_requests import Arrival, ParsedRequest, UnparsedRequest
 from serving.http_answer import response
 from serving.known_head import KnownHead, learn
 
@@ -138,7 +138,7 @@ class ServingProtocol(HttpToolsProtocol):
     def _learn(self, data: bytes, model: str, cycle: RequestResponseCycle) -> None:
         if cycle.keep_alive:
             self._lessons -= 1
-            head = learn(data, cycle.scope["headers"], bytes(cycle.body), READ_HEADERS)  # type: ignore[arg-type]
+            head = learn(data, cycle.scope["headers"], bytes(cycle.body))  # type: ignore[arg-type]
             self._known = None if head is None else (model, head)
 
     def answer(self, status: int, content: bytes, headers: Mapping[str, str] | None) -> None:

@@ -10,12 +10,10 @@ to the parser.
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-Header = tuple[bytes, bytes]
+from serving.request_headers import LENGTH, READ, TRACE, Header
 
 _LINE_END: Final = b"\r\n"
 _HEAD_END: Final = b"\r\n\r\n"
-_LENGTH: Final = b"content-length"
-_TRACE: Final = b"traceparent"
 _TRACE_BYTES: Final = b"0123456789abcdef-"
 _CHANGES_READING: Final = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
 """Headers for which a request is not simply its head and then its body."""
@@ -69,14 +67,14 @@ class KnownHead:
             elif value.strip(_TRACE_BYTES):
                 return None
             else:
-                headers = {**headers, _TRACE: value}
+                headers = {**headers, TRACE: value}
             at = end + len(following)
         if not length.isdigit() or len(length) > _MOST_DIGITS or int(length) != len(data) - at:
             return None
         return KnownRequest(data[at:], headers)
 
 
-def learn(data: bytes, headers: Sequence[Header], body: bytes, read: frozenset[bytes]) -> KnownHead | None:
+def learn(data: bytes, headers: Sequence[Header], body: bytes) -> KnownHead | None:
     """What to remember of a request, ``None`` if its head is none to remember.
 
     Parameters
@@ -85,8 +83,6 @@ def learn(data: bytes, headers: Sequence[Header], body: bytes, read: frozenset[b
         All that came of the request, in one piece; the connection goes on after it.
     headers, body
         What the parser found in it; the names in lower case.
-    read
-        Names of the headers that the server reads.
     """
     head, end, rest = data.partition(_HEAD_END)
     if not end or rest != body or len(head) > _LONGEST_HEAD:
@@ -94,17 +90,17 @@ def learn(data: bytes, headers: Sequence[Header], body: bytes, read: frozenset[b
     lines, names = head.split(_LINE_END)[1:], [name for name, _ in headers]
     if [line.partition(b":")[0].lower() for line in lines] != names or _CHANGES_READING & set(names):
         return None
-    if names.count(_LENGTH) != 1 or names.count(_TRACE) > 1:
+    if names.count(LENGTH) != 1 or names.count(TRACE) > 1:
         return None
     head += end
     spans, at = [], head.index(_LINE_END) + len(_LINE_END)
     for (name, value), line in zip(headers, lines, strict=True):
-        if name in {_LENGTH, _TRACE}:
-            if not line.endswith(value) or (name == _LENGTH and not value.isdigit()):
+        if name in {LENGTH, TRACE}:
+            if not line.endswith(value) or (name == LENGTH and not value.isdigit()):
                 return None
-            spans.append((name == _LENGTH, at + len(line) - len(value), at + len(line)))
+            spans.append((name == LENGTH, at + len(line) - len(value), at + len(line)))
         at += len(line) + len(_LINE_END)
     starts = [start for _, start, _ in spans[1:]] + [len(head)]
     holes = [(is_length, head[end:start]) for (is_length, _, end), start in zip(spans, starts, strict=True)]
-    said = {name: value for name, value in headers if name in read and name != _LENGTH}
+    said = {name: value for name, value in headers if name in READ and name != LENGTH}
     return KnownHead(said, head[: spans[0][1]], holes)

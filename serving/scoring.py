@@ -321,7 +321,7 @@ class Scoring:
 
     def _record(self, item: _Item, scored: Scored | str, reasons: tuple[Reason, ...] | None) -> DecisionRecord:
         deployed, request, context = item.deployed, item.request, item.context
-        error, found = (scored, None) if isinstance(scored, str) else (None, scored)
+        margin, score, decision = (None, None, None) if isinstance(scored, str) else msgspec.structs.astuple(scored)
         return DecisionRecord(
             schema_version=DECISION_RECORD_VERSION,
             decision_id=request.decision_id,
@@ -334,14 +334,14 @@ class Scoring:
             bundle_digest=deployed.bundle_digest,
             release_number=deployed.release_number,
             features=request.values,
-            margin=None if found is None else found.margin,
-            score=None if found is None else found.score,
-            decision=None if found is None else found.decision,
+            margin=margin,
+            score=score,
+            decision=decision,
             reasons=reasons,
             caller=context.caller,
             trace_id=context.trace_id,
             elapsed_us=int((time.perf_counter() - context.arrived_at) * 1e6),
-            error=error,
+            error=scored if isinstance(scored, str) else None,
         )
 
     def _finished(self, item: _Item, record: DecisionRecord) -> bytes:

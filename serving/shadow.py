@@ -104,11 +104,12 @@ class Shadows:
 def shadow_record(copy: Copy) -> DecisionRecord:
     """The shadow's own record under the same decision id; a failure is a record with its kind."""
     began_at = time.perf_counter()
-    shadow, scored, error, values = copy.shadow, None, None, None
+    shadow, margin, score, decision, error = copy.shadow, None, None, None, None
+    values = None
     try:
         is_same = shadow.reader is copy.answered.reader
         values = copy.request.values if is_same else copy.read(shadow).values
-        scored = shadow.model.score(values)
+        margin, score, decision = msgspec.structs.astuple(shadow.model.score(values))
     except (ScoringError, RequestError) as failure:
         error = type(failure).__name__
     return msgspec.structs.replace(
@@ -118,9 +119,9 @@ def shadow_record(copy: Copy) -> DecisionRecord:
         release_number=shadow.release_number,
         decided_at=dt.datetime.now(dt.UTC),
         features=values,
-        margin=None if scored is None else scored.margin,
-        score=None if scored is None else scored.score,
-        decision=None if scored is None else scored.decision,
+        margin=margin,
+        score=score,
+        decision=decision,
         reasons=None,
         elapsed_us=int((time.perf_counter() - began_at) * 1e6),
         error=error,

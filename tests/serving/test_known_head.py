@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.hot_requests import READ_HEADERS
 from serving.known_head import KnownHead, learn
+from serving.request_headers import READ
 
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 OTHER_TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
@@ -45,7 +45,7 @@ class Parsed:
 
     @property
     def read(self) -> dict[bytes, bytes]:
-        return {name: value for name, value in self.headers if name in READ_HEADERS and name != b"content-length"}
+        return {name: value for name, value in self.headers if name in READ and name != b"content-length"}
 
 
 def request(body: bytes, *lines: bytes, trace: bytes | None = None, length: bytes = b"Content-Length: ") -> bytes:
@@ -57,7 +57,7 @@ def request(body: bytes, *lines: bytes, trace: bytes | None = None, length: byte
 
 def learned(data: bytes) -> KnownHead | None:
     parsed = Parsed(data)
-    return learn(data, parsed.headers, parsed.body, READ_HEADERS)
+    return learn(data, parsed.headers, parsed.body)
 
 
 def matched(data: bytes, other: bytes) -> tuple[bytes, Mapping[bytes, bytes]] | None:
