@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lifecycle.features.snowflake_login import FURTHER_ARGUMENTS_VARIABLE, OAUTH_SECRET_VARIABLE
+from lifecycle.warehouse.snowflake.converters import start_converters
 
 WATCH_EVERY_SECONDS = 0.1
 
@@ -58,6 +59,7 @@ def main() -> None:
     """Run dbt with this process's arguments."""
     end_with_parent()
     if further := further_arguments(os.environ):
+        start_converters()  # before dbt's threads
         connect_with(further)
     from dbt.cli.main import cli
 

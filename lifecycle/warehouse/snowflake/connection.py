@@ -12,6 +12,7 @@ from lifecycle.errors import LifecycleError
 from lifecycle.settings import Settings
 from lifecycle.snowflake_settings import PREFIX, SnowflakeSettings
 from lifecycle.warehouse.interface import Use
+from lifecycle.warehouse.snowflake.converters import start_converters
 from lifecycle.warehouse.snowflake.failures import as_lifecycle_error
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def connect(settings: SnowflakeSettings, use: Use) -> "SnowflakeConnection":
 
     # What it logs of a lost connection is told by our errors; who has set up logging still receives it.
     logging.getLogger("snowflake.connector").addHandler(logging.NullHandler())
+    start_converters()
     try:
         return snowflake.connector.connect(**arguments)
     except snowflake.connector.errors.Error as error:

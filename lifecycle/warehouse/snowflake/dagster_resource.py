@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from lifecycle.snowflake_settings import SnowflakeSettings
 from lifecycle.warehouse.interface import Use
 from lifecycle.warehouse.snowflake.connection import connection_arguments
+from lifecycle.warehouse.snowflake.converters import start_converters
 
 if TYPE_CHECKING:
     from dagster_snowflake import SnowflakeResource
@@ -36,6 +37,7 @@ def snowflake_resource(settings: SnowflakeSettings, use: Use) -> "SnowflakeResou
     from dagster_snowflake import SnowflakeResource
 
     arguments = connection_arguments(settings, use)
+    start_converters()
     fields = {name: arguments.pop(name) for name in _FIELDS if name in arguments}
     if "private_key" in arguments:
         # What it asks for is a login of its own; the key in the connector's form is among the other arguments.
