@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from serving.admission import RequestContext, read_body
 from serving.api.docs import docs_routes
-from serving.api.errors import STATUSES, error_body, error_headers, http_error, internal_error, unexpected_error
+from serving.api.errors import error_answer, http_error, internal_error, unexpected_error
 from serving.api.health import health_routes, not_ready
 from serving.api.metrics import metrics_routes
 from serving.api.mlflow import mlflow_routes
@@ -59,9 +59,8 @@ class ServingApp(FastAPI):
             try:
                 self.parts.admission.check_key(scope, needed)
             except RequestError as error:
-                status = STATUSES[type(error)]
                 self.parts.metrics.failed(error.kind)
-                await respond(send, status, error_body(error.kind, error.message), error_headers(status))
+                await respond(send, *error_answer(error))
                 return
         # The routes of foreign protocols admit by themselves, since each has its own form of an error.
         is_counted = needed == "score"

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from serving.admission import RequestContext
-from serving.api.errors import error_body, error_headers
+from serving.api.errors import error_answer
 from serving.api.scores import refusal_of, target
 from serving.errors import BodyTimeoutError, BodyTooLargeError, RequestError
 from serving.hot_requests import HotRequest
@@ -127,6 +127,5 @@ class FastLane:
                 request.answer(200, content)
 
     def _refuse(self, request: HotRequest, refusal: RequestError, context: RequestContext | None) -> None:
-        status = self._parts.refused(refusal, request.model, context)
-        content = error_body(refusal.kind, refusal.message, refusal.path)
-        request.answer(status, content, error_headers(status))
+        self._parts.refused(refusal, request.model, context)
+        request.answer(*error_answer(refusal))

@@ -65,7 +65,7 @@ class Families:
         def highest(name: str, says: str, *labels: str) -> Gauge:
             return Gauge(f"serving_{name}", says, labels, registry=registry, multiprocess_mode="livemax")
 
-        self.workers = total("workers", "Worker processes that live")
+        self.workers = total("workers", "Worker processes that take connections")
         self.requests_in_flight = total("requests_in_flight", "Requests admitted and not yet answered")
         self.slot_state = total("slot_state", "Workers whose slot is in this state", "model", "slot", "state")
         self.release_number = lowest("release_number", "Release that answers in every worker", "model")

@@ -198,7 +198,10 @@ class Metrics:
         self._model_age = _States(families.model_age, GONE_HIGHEST)
         self._slot_state = _States(families.slot_state, 0)
         families.poll_age.set(GONE_HIGHEST)
-        families.workers.set(1)
+
+    def begin(self) -> None:
+        """Count this process among the workers: it is about to take connections."""
+        self._families.workers.set(1)
 
     def watch(
         self,

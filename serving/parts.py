@@ -128,6 +128,7 @@ class Parts:
 
     def run(self) -> None:
         """Begin what goes on beside the requests; on the event loop."""
+        self.metrics.begin()
         self.polling.start()
         self._background.append(asyncio.create_task(self.metrics.keep_fresh()))
 
@@ -146,8 +147,8 @@ class Parts:
             self.api_keys.refresh()
             self.slots.advance()
 
-    def refused(self, error: RequestError, model: str | None, context: RequestContext | None) -> int:
-        """Count and record a request that gets no decision; returns the status of its answer."""
+    def refused(self, error: RequestError, model: str | None, context: RequestContext | None) -> None:
+        """Count and record a request that gets no decision."""
         status = STATUSES[type(error)]
         if isinstance(error, OverloadedError):
             self.metrics.shed("capacity")
@@ -157,7 +158,6 @@ class Parts:
         if not isinstance(error, ScoringFailedError):
             # A score that failed is a decision's record already.
             self.rejections.add(error, status, model if model in self.slots.statuses else None, context)
-        return status
 
     def _close(self) -> None:
         self.polling.stop()

@@ -55,22 +55,16 @@ class JsonResponse(Response):
     media_type = "application/json"
 
 
-def error_body(kind: str, message: str, path: str | None = None) -> bytes:
-    """The body of every error: what kind, what was expected, and where in the request's JSON."""
-    return msgspec.json.encode({"error": {"kind": kind, "message": message, "path": path}})
-
-
-def error_headers(status: int) -> dict[str, str]:
-    """What a status needs beside its body: when to come back, or how to identify oneself."""
-    if status in {429, 503}:
-        return {"retry-after": str(RETRY_AFTER_SECONDS)}
-    return {"www-authenticate": "Bearer"} if status == 401 else {}
+def error_answer(error: RequestError) -> tuple[int, bytes, dict[str, str]]:
+    """Status, body and headers of the answer to a domain error."""
+    status = STATUSES[type(error)]
+    return status, _body(error.kind, error.message, error.path), _headers(status)
 
 
 def error_response(error: RequestError) -> Response:
-    """The response to a domain error; a 429 or 503 says when to come back."""
-    status = STATUSES[type(error)]
-    return JsonResponse(error_body(error.kind, error.message, error.path), status, error_headers(status))
+    """The same as a response of the framework."""
+    status, body, headers = error_answer(error)
+    return JsonResponse(body, status, headers)
 
 
 async def request_error(_request: Request, error: Exception) -> Response:
@@ -90,9 +84,21 @@ async def http_error(_request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = error.headers if isinstance(error, HTTPException) else None
     message = _PHRASES.get(status, "Expected a request that this server understands")
-    return JsonResponse(error_body("Http", message), status, headers)
+    return JsonResponse(_body("Http", message), status, headers)
 
 
 async def unexpected_error(_request: Request, _error: Exception) -> Response:
     """The response to a fault of this server; the framework raises it again for the log."""
     return error_response(internal_error())
+
+
+def _body(kind: str, message: str, path: str | None = None) -> bytes:
+    """The body of every error: what kind, what was expected, and where in the request's JSON."""
+    return msgspec.json.encode({"error": {"kind": kind, "message": message, "path": path}})
+
+
+def _headers(status: int) -> dict[str, str]:
+    """What a status needs beside its body: when to come back, or how to identify oneself."""
+    if status in {429, 503}:
+        return {"retry-after": str(RETRY_AFTER_SECONDS)}
+    return {"www-authenticate": "Bearer"} if status == 401 else {}

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.admission import RequestContext
-from serving.api.errors import JsonResponse, error_response
+from serving.api.errors import JsonResponse, error_answer
 from serving.errors import RequestError, UnsupportedMediaTypeError
 from serving.model import LoadedModel
 from serving.recent import ScoreResponse
@@ -73,9 +73,8 @@ def guarded(endpoint: Endpoint, body_of: Callable[[RequestError], bytes], refuse
             return await endpoint(request)
         except RequestError as error:
             refused(request, error)
-            usual = error_response(error)
-            headers = {name: value for name, value in usual.headers.items() if not name.startswith("content-")}
-            return JsonResponse(body_of(error), usual.status_code, headers)
+            status, _, headers = error_answer(error)
+            return JsonResponse(body_of(error), status, headers)
 
     return answer
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from starlette.routing import Route
 
 from serving.admission import RequestContext, read_body
-from serving.api.errors import error_body, error_headers, internal_error
+from serving.api.errors import error_answer, internal_error
 from serving.errors import RequestError
 from serving.http_answer import respond
 from serving.parts import Parts
@@ -47,9 +47,8 @@ class ScoreRoutes:
             content = await decide(model, body, context)
         except Exception as error:
             refusal = refusal_of(error)
-            status = self._parts.refused(refusal, model, context)
-            content = error_body(refusal.kind, refusal.message, refusal.path)
-            await respond(send, status, content, error_headers(status))
+            self._parts.refused(refusal, model, context)
+            await respond(send, *error_answer(refusal))
         else:
             await respond(send, 200, content)
         finally:

@@ -1,4 +1,4 @@
-"""A connection as the event loop drives it, with the server's real parts and a transport that keeps what is written."""
+"""Connections to the server's real parts: what is read by the parser, what is known by its head."""
 
 import asyncio
 import contextlib
@@ -8,105 +8,23 @@ import itertools
 import json
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from uvicorn.server import ServerState
 
 from serving.app import ServingApp, create_app
 from serving.http_protocol import MOST_LESSONS, ServingProtocol
 from serving.key_commands import add, revoke
+from tests.serving.driven_connection import Connection, drive
 from tests.serving.small_models import MODEL, SmallStore, golden_rows, score_request
 from tests.serving.test_api import URL, settings_of
 
 NUMBERS = itertools.count()
 TRACES = [f"00-{number:032x}-00f067aa0ba902b7-01" for number in range(1, 9)]
-
-
-class Transport(asyncio.Transport):
-    """Keeps what was written, and whether it was closed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written: list[bytes] = []
-        self.is_closed = False
-
-    def write(self, data: Any) -> None:
-        self.written.append(bytes(data))
-
-    def is_closing(self) -> bool:
-        return self.is_closed
-
-    def close(self) -> None:
-        self.is_closed = True
-
-    def abort(self) -> None:
-        self.is_closed = True
-
-    def pause_reading(self) -> None:
-        """Nothing is read from here."""
-
-    def resume_reading(self) -> None:
-        """Nothing is read from here."""
-
-
-class Connection:
-    """One connection to the application, and what its parser was given."""
-
-    def __init__(self, app: ServingApp) -> None:
-        config = uvicorn.Config(
-            app,
-            interface="asgi3",
-            ws="none",
-            proxy_headers=False,
-            access_log=False,
-            log_config=None,
-            timeout_keep_alive=75,
-        )
-        config.load()
-        self.state = ServerState()
-        self.protocol = ServingProtocol(config=config, server_state=self.state, app_state={})
-        self.transport = Transport()
-        self.protocol.connection_made(self.transport)
-        self.parsed: list[bytes] = []
-        self._parser = self.protocol.parser
-        self.protocol.parser = self
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._parser, name)
-
-    def feed_data(self, data: bytes) -> None:
-        self.parsed.append(data)
-        self._parser.feed_data(data)
-
-    async def settled(self) -> None:
-        for _ in range(4):
-            await asyncio.sleep(0)
-        while self.state.tasks:
-            await asyncio.sleep(0.001)
-
-    async def ask(self, *data: bytes) -> Any:
-        """Send requests one by one; the last answer, its head put to its body."""
-        for each in data:
-            self.protocol.data_received(each)
-            await self.settled()
-        return self.answers[-1]
-
-    @property
-    def answers(self) -> list[Any]:
-        found, sent = [], b"".join(self.transport.written)
-        while sent:
-            head, _, rest = sent.partition(b"\r\n\r\n")
-            length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
-            body = json.loads(rest[:length])
-            found.append({"status": int(head.split(b" ")[1]), "is_last": b"connection: close" in head, **body})
-            sent = rest[length:]
-        return found
 
 
 def request(decision_id: str, *lines: str, features: Any = None) -> bytes:
@@ -132,20 +50,6 @@ def started(store: SmallStore, **settings: Any) -> Iterator[ServingApp]:
 def app(store: SmallStore) -> Iterator[ServingApp]:
     with started(store) as app:
         yield app
-
-
-Steps = Callable[[Connection], Awaitable[None]]
-
-
-def drive(app: ServingApp, steps: Steps) -> Connection:
-    async def run() -> Connection:
-        connection = Connection(app)
-        await steps(connection)
-        await connection.settled()
-        app.parts.rejections.close()
-        return connection
-
-    return asyncio.run(run())
 
 
 def test_a_head_that_came_before_is_not_parsed_again(app: ServingApp, store: SmallStore) -> None:

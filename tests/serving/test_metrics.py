@@ -43,6 +43,7 @@ def champion(bundle: str = BUNDLE, state: str = "serving") -> SlotSeen:
 def fed() -> Metrics:
     """Metrics in which something of each kind happened."""
     metrics = Metrics()
+    metrics.begin()
     metrics.watch(
         store=lambda: StoreSeen({"m": model_seen(7, champion())}, poll_age_seconds=1.5, load_failures=2),
         log=lambda: LogSeen(None, 0.25, writes=5, write_failures=1, unrecorded=3),

@@ -24,6 +24,7 @@ if sys.argv[2] != "by environment":
     join(Path(sys.argv[1]), int(sys.argv[2]))
 from serving.metrics import LogSeen, Metrics, ModelSeen, SlotSeen, StoreSeen
 metrics = Metrics()
+metrics.begin()
 BUNDLE = "ab" * 32
 slot = metrics.slot("m", "champion", BUNDLE, ((1, "mean"),))
 def stands(number, has_error=False, poll_age=0.0, bundle=BUNDLE):
