@@ -9,8 +9,9 @@ its core for one request; `server busy` and `load busy` say which of the two was
 
 Throughput: 8 keep-alive connections in a closed loop. Latency: 500 requests a second, counted from when each was due.
 The model has 500 trees of 31 leaves and 30 inputs; requests go through a thousand rows (`one row` sends the same row
-each time, which the processor learns by heart: the trees then cost a third). `traced` requests have a traceparent each;
-`new heads` have a header that is never the same, so that no head is known from the request before.
+each time, which the processor learns by heart: the trees then cost a third). `traced` requests have a traceparent and
+an X-Request-Id each; `new heads` have a header of another name that is never the same, so that no head is known from
+the request before.
 """
 
 import contextlib
@@ -156,13 +157,13 @@ def contest(stage: Stage) -> Contest:
 
 
 def _trace(row: int) -> str:
-    """A trace of its own for each row."""
-    return f"traceparent: 00-{'a1' * 14}{row:04x}-{'b2' * 6}{row:04x}-01\r\n"
+    """Ids of its own for each row."""
+    return f"traceparent: 00-{'a1' * 14}{row:04x}-{'b2' * 6}{row:04x}-01\r\nX-Request-Id: {row}\r\n"
 
 
 def _number(row: int) -> str:
-    """A header that this server does not know: whoever sends one has each head parsed."""
-    return f"X-Request-Id: {row}\r\n"
+    """A header that is not known to change: whoever sends one has each head parsed."""
+    return f"X-Number: {row}\r\n"
 
 
 def with_peers(stage: Stage, held: Contest, folder: Path) -> tuple[list[Contestant], dict[str, str]]:

@@ -1,10 +1,10 @@
 """The head that a connection sends again and again: recognised byte for byte, so that it need not be parsed again.
 
-A client on a kept-alive connection sends the same head with each request, but for the body's length and the trace; to
-parse it takes longer than to sum up 500 trees. `learn` remembers a head that the parser has taken, with holes for those
-two values. `KnownHead.match` says whether what came is that head with other such values and exactly its body: the same
-bytes mean the same to the parser, and what may stand in a hole is narrower than what it takes there. All else is left
-to the parser.
+A client on a kept-alive connection sends the same head with each request, but for the body's length and ids of the
+request; to parse it takes longer than to sum up 500 trees. `learn` remembers a head that the parser has taken, with
+holes for these values. `KnownHead.match` says whether what came is that head with other such values and exactly its
+body: the same bytes mean the same to the parser, and what may stand in a hole is narrower than what it takes there. All
+else is left to the parser.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,15 @@ from serving.request_headers import LENGTH, READ, TRACE, Header
 
 _LINE_END: Final = b"\r\n"
 _HEAD_END: Final = b"\r\n\r\n"
-_TRACE_BYTES: Final = b"0123456789abcdef-"
+_DIGITS: Final = b"0123456789"
+_ID_BYTES: Final = _DIGITS + b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.:=/+,;"
+_IDS: Final = (TRACE, b"tracestate", b"x-request-id", b"x-correlation-id", b"x-amzn-trace-id", b"request-id", b"b3")
+_HOLES: Final = {LENGTH: _DIGITS, **dict.fromkeys(_IDS, _ID_BYTES)}
+"""Headers whose values are never the same, and the bytes that such a value may have."""
 _CHANGES_READING: Final = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
 """Headers for which a request is not simply its head and then its body."""
 _LONGEST_HEAD: Final = 4096
-_LONGEST_VALUE: Final = 64
+_LONGEST_VALUE: Final = 128
 _MOST_DIGITS: Final = 9
 
 
@@ -39,15 +43,15 @@ class KnownHead:
     begin
         The head up to its first hole.
     holes
-        Of each whether it is for the length, else for the trace, and what follows it, up to the next one or the body.
+        The name of each one's header, and what follows the value, up to the next one or the body.
     """
 
     __slots__ = ("_begin", "_headers", "_holes")
 
-    def __init__(self, headers: Mapping[bytes, bytes], begin: bytes, holes: Sequence[tuple[bool, bytes]]) -> None:
+    def __init__(self, headers: Mapping[bytes, bytes], begin: bytes, holes: Sequence[tuple[bytes, bytes]]) -> None:
         self._headers = headers
         self._begin = begin
-        self._holes = tuple(holes)
+        self._holes = tuple((name, _HOLES[name], following) for name, following in holes)
 
     def __repr__(self) -> str:
         return "KnownHead(...)"  # its bytes may hold a caller's key
@@ -57,19 +61,19 @@ class KnownHead:
         if not data.startswith(self._begin):
             return None
         at, length, headers = len(self._begin), b"", self._headers
-        for is_length, following in self._holes:
+        for name, allowed, following in self._holes:
             end = data.find(_LINE_END, at, at + _LONGEST_VALUE)
             if end <= at or not data.startswith(following, end):
                 return None
             value = data[at:end]
-            if is_length:
-                length = value
-            elif value.strip(_TRACE_BYTES):
+            if value.strip(allowed):
                 return None
-            else:
-                headers = {**headers, TRACE: value}
+            if name == LENGTH:
+                length = value
+            elif name in READ:
+                headers = {**headers, name: value}
             at = end + len(following)
-        if not length.isdigit() or len(length) > _MOST_DIGITS or int(length) != len(data) - at:
+        if len(length) > _MOST_DIGITS or int(length) != len(data) - at:
             return None
         return KnownRequest(data[at:], headers)
 
@@ -95,12 +99,12 @@ def learn(data: bytes, headers: Sequence[Header], body: bytes) -> KnownHead | No
     head += end
     spans, at = [], head.index(_LINE_END) + len(_LINE_END)
     for (name, value), line in zip(headers, lines, strict=True):
-        if name in {LENGTH, TRACE}:
+        if name in _HOLES:
             if not line.endswith(value) or (name == LENGTH and not value.isdigit()):
                 return None
-            spans.append((name == LENGTH, at + len(line) - len(value), at + len(line)))
+            spans.append((name, at + len(line) - len(value), at + len(line)))
         at += len(line) + len(_LINE_END)
     starts = [start for _, start, _ in spans[1:]] + [len(head)]
-    holes = [(is_length, head[end:start]) for (is_length, _, end), start in zip(spans, starts, strict=True)]
+    holes = [(name, head[end:start]) for (name, _, end), start in zip(spans, starts, strict=True)]
     said = {name: value for name, value in headers if name in READ and name != LENGTH}
     return KnownHead(said, head[: spans[0][1]], holes)

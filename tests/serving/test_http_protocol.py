@@ -73,7 +73,7 @@ def test_each_request_has_its_own_trace_and_headers(app: ServingApp, store: Smal
         for number, trace in enumerate(TRACES):
             await connection.ask(request(f"d{number}", f"traceparent: {trace}"))
         await connection.ask(
-            request("odd", "traceparent: none"), request("none"), request("explained", "X-Explain: no")
+            request("odd", "traceparent: no one"), request("none"), request("explained", "X-Explain: no")
         )
 
     connection = drive(app, steps)
@@ -257,9 +257,9 @@ def test_a_head_that_drips_behind_a_known_one_is_not_awaited_for_ever(app: Servi
 def test_heads_that_are_never_alike_are_learned_a_few_times_only(app: ServingApp) -> None:
     async def steps(connection: Connection) -> None:
         for number in range(MOST_LESSONS):
-            await connection.ask(request(f"d{number}", f"X-Request-Id: {number}"))
-        await connection.ask(request("same", f"X-Request-Id: {MOST_LESSONS - 1}"))
-        await connection.ask(request("new", "X-Request-Id: new"), request("again", "X-Request-Id: new"))
+            await connection.ask(request(f"d{number}", f"X-Number: {number}"))
+        await connection.ask(request("same", f"X-Number: {MOST_LESSONS - 1}"))
+        await connection.ask(request("new", "X-Number: new"), request("again", "X-Number: new"))
 
     connection = drive(app, steps)
     assert len(connection.parsed) == MOST_LESSONS + 2
@@ -325,6 +325,7 @@ def chunked(decision_id: str) -> bytes:
 
 KINDS: list[Callable[[str], bytes]] = [
     request,
+    lambda decision_id: request(decision_id, f"X-Request-Id: {decision_id}"),
     lambda decision_id: request(decision_id, f"traceparent: {TRACES[3]}"),
     lambda decision_id: request(decision_id, f"traceparent: {TRACES[4]}"),
     lambda decision_id: request(decision_id, "X-Explain: always"),
@@ -340,7 +341,7 @@ KINDS: list[Callable[[str], bytes]] = [
     lambda _: b"\r\n",
     lambda _: b"no HTTP",
 ]
-SENT = st.lists(st.sampled_from([*KINDS[:3] * 4, *KINDS]), min_size=1, max_size=8)
+SENT = st.lists(st.sampled_from([*KINDS[:4] * 4, *KINDS]), min_size=1, max_size=8)
 CUTS = st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 3)), max_size=6)
 
 
