@@ -194,7 +194,9 @@ def main(
         "ratio",
         "difference",
     )
-    table = Table(*headings, "load s", title=f"{FEATURES} features, one row at a time")
+    table = Table(title=f"{FEATURES} features, one row at a time")
+    for heading in (*headings, "load s"):
+        table.add_column(heading, no_wrap=True, justify="right")
     for each in measured:
         table.add_row(
             "chain" if each.is_chain else "common",
@@ -204,7 +206,8 @@ def main(
             f"{each.largest_difference:.0e}",
             f"{each.load_seconds:.2f}",
         )
-    Console().print(table)
+    # In a file or a pipe there is no width to keep to.
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
     print(f"the first model of a process waits {start['import']:.1f} s for numba and {start['compile']:.1f} s for code")
 
 
