@@ -16,8 +16,8 @@ _LINE_END: Final = b"\r\n"
 _HEAD_END: Final = b"\r\n\r\n"
 _DIGITS: Final = b"0123456789"
 _ID_BYTES: Final = _DIGITS + b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.:=/+,;"
-_IDS: Final = (TRACE, b"tracestate", b"x-request-id", b"x-correlation-id", b"x-amzn-trace-id", b"request-id", b"b3")
-_HOLES: Final = {LENGTH: _DIGITS, **dict.fromkeys(_IDS, _ID_BYTES)}
+_IDS: Final = (b"tracestate", b"x-request-id", b"x-correlation-id", b"x-amzn-trace-id", b"request-id", b"b3")
+_HOLES: Final = {LENGTH: _DIGITS, TRACE: _DIGITS + b"abcdef-", **dict.fromkeys(_IDS, _ID_BYTES)}
 """Headers whose values are never the same, and the bytes that such a value may have."""
 _CHANGES_READING: Final = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
 """Headers for which a request is not simply its head and then its body."""

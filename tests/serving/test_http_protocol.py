@@ -73,7 +73,7 @@ def test_each_request_has_its_own_trace_and_headers(app: ServingApp, store: Smal
         for number, trace in enumerate(TRACES):
             await connection.ask(request(f"d{number}", f"traceparent: {trace}"))
         await connection.ask(
-            request("odd", "traceparent: no one"), request("none"), request("explained", "X-Explain: no")
+            request("odd", "traceparent: none"), request("none"), request("explained", "X-Explain: no")
         )
 
     connection = drive(app, steps)

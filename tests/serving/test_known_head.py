@@ -135,6 +135,11 @@ def test_an_id_that_is_odd_is_the_parsers(odd: bytes) -> None:
     assert matched(other, other.replace(b"Id: 1", b"Id: " + odd)) is None
 
 
+@pytest.mark.parametrize("trace", [TRACE.upper(), b"none"])
+def test_a_trace_that_is_not_hexadecimal_is_the_parsers(trace: bytes) -> None:
+    assert matched(request(b"{}", trace=TRACE), request(b"{}", trace=trace)) is None
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -162,7 +167,7 @@ NAMES = st.sampled_from([b"X-Api-Key", b"Accept", b"x-timeout-ms", b"X-Explain",
 VALUES = st.sampled_from([b"", b"a", b"close", b"keep-alive", b"always", b"50", b"b c", b"\xe4", b"a:b"])
 SPACES = st.sampled_from([b"", b" ", b"\t "])
 LINES = st.lists(st.tuples(NAMES, SPACES, VALUES, VALUES), max_size=4)
-TRACES = st.sampled_from([None, TRACE, OTHER_TRACE, b"0", b"\xe4"])
+TRACES = st.sampled_from([None, TRACE, OTHER_TRACE, b"0", b"zz"])
 PIECES = st.sampled_from(
     [b"", b"\r", b"\n", b"\r\n", b"\r\n\r\n", b"0", b"9", b"-", b" ", b":", b"\x00", b"chunked", b"a"]
 )
@@ -199,5 +204,5 @@ def test_what_is_known_is_what_the_parser_would_have_found(
         assert (parsed.url, parsed.method, parsed.is_kept_alive) == (before.url, before.method, before.is_kept_alive)
     else:
         ids = [value for name, _, value in again if name in IDS] + [trace for trace in traces[1:] if trace is not None]
-        is_plain = not {b"", b"b c", b"\xe4"} & set(ids)
+        is_plain = not {b"", b"b c", b"\xe4", b"zz"} & set(ids)
         assert draws or not is_plain or (traces[0] is None) != (traces[1] is None)
