@@ -20,13 +20,12 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 # Started as a script, this file's folder comes first, and a file beside it hides the package that is measured.
 sys.path[:] = [str(ROOT), *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT / "benchmarks")]
 
+from benchmarks.serving_claims import print_table  # noqa: E402
 from serving.treeshap import TreeShap  # noqa: E402
 from serving.treeshap_kernel import kernel  # noqa: E402
 from serving.treeshap_text import Forest, read_forest  # noqa: E402
@@ -182,32 +181,11 @@ def main(
     if as_json:
         print(json.dumps({"start_seconds": start, "shapes": [asdict(each) for each in measured]}, indent=2))
         return
-    headings = (
-        "kind",
-        "trees",
-        "leaves",
-        "deepest",
-        "distinct",
-        "ours ms",
-        "p99 ms",
-        "LightGBM ms",
-        "ratio",
-        "difference",
-    )
-    table = Table(title=f"{FEATURES} features, one row at a time")
-    for heading in (*headings, "load s"):
-        table.add_column(heading, no_wrap=True, justify="right")
-    for each in measured:
-        table.add_row(
-            "chain" if each.is_chain else "common",
-            *map(str, (each.trees, each.leaves, each.deepest, each.most_distinct)),
-            *(f"{value:.3f}" for value in (each.ours_ms, each.ours_p99_ms, each.lightgbm_ms)),
-            f"{each.ratio:.1f}",
-            f"{each.largest_difference:.0e}",
-            f"{each.load_seconds:.2f}",
-        )
-    # In a file or a pipe there is no width to keep to.
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    columns = {"kind": "", "trees": "d", "leaves": "d", "deepest": "d", "most_distinct": "d"}
+    columns |= dict.fromkeys(("ours_ms", "ours_p99_ms", "lightgbm_ms"), ".3f")
+    columns |= {"ratio": ".1f", "largest_difference": ".0e", "load_seconds": ".2f"}
+    print(f"{FEATURES} features, one row at a time")
+    print_table([{"kind": "chain" if each.is_chain else "common", **asdict(each)} for each in measured], columns)
     print(f"the first model of a process waits {start['import']:.1f} s for numba and {start['compile']:.1f} s for code")
 
 

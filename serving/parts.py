@@ -149,7 +149,6 @@ class Parts:
 
     def refused(self, error: RequestError, model: str | None, context: RequestContext | None) -> None:
         """Count and record a request that gets no decision."""
-        status = STATUSES[type(error)]
         if isinstance(error, OverloadedError):
             self.metrics.shed("capacity")
         elif isinstance(error, DeadlineExceededError):
@@ -157,6 +156,7 @@ class Parts:
         self.metrics.failed(error.kind)
         if not isinstance(error, ScoringFailedError):
             # A score that failed is a decision's record already.
+            status = STATUSES[type(error)]
             self.rejections.add(error, status, model if model in self.slots.statuses else None, context)
 
     def _close(self) -> None:

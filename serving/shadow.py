@@ -104,8 +104,8 @@ class Shadows:
 def shadow_record(copy: Copy) -> DecisionRecord:
     """The shadow's own record under the same decision id; a failure is a record with its kind."""
     began_at = time.perf_counter()
-    shadow, margin, score, decision, error = copy.shadow, None, None, None, None
-    values = None
+    shadow = copy.shadow
+    values = margin = score = decision = error = None
     try:
         is_same = shadow.reader is copy.answered.reader
         values = copy.request.values if is_same else copy.read(shadow).values

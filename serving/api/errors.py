@@ -1,5 +1,6 @@
 """The one table from domain errors to HTTP statuses, and the body that every error has."""
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -55,15 +56,22 @@ class JsonResponse(Response):
     media_type = "application/json"
 
 
-def error_answer(error: RequestError) -> tuple[int, bytes, dict[str, str]]:
-    """Status, body and headers of the answer to a domain error."""
+def error_body(error: RequestError) -> bytes:
+    """The body of the answer to a domain error."""
+    return _body(error.kind, error.message, error.path)
+
+
+def error_answer(
+    error: RequestError, body_of: Callable[[RequestError], bytes] = error_body
+) -> tuple[int, bytes, dict[str, str]]:
+    """Status, body and headers of the answer to a domain error; `body_of` where a protocol has its own form of it."""
     status = STATUSES[type(error)]
-    return status, _body(error.kind, error.message, error.path), _headers(status)
+    return status, body_of(error), _headers(status)
 
 
-def error_response(error: RequestError) -> Response:
+def error_response(error: RequestError, body_of: Callable[[RequestError], bytes] = error_body) -> Response:
     """The same as a response of the framework."""
-    status, body, headers = error_answer(error)
+    status, body, headers = error_answer(error, body_of)
     return JsonResponse(body, status, headers)
 
 

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.admission import RequestContext
-from serving.api.errors import JsonResponse, error_answer
+from serving.api.errors import error_response
 from serving.errors import RequestError, UnsupportedMediaTypeError
 from serving.model import LoadedModel
 from serving.recent import ScoreResponse
@@ -73,8 +73,7 @@ def guarded(endpoint: Endpoint, body_of: Callable[[RequestError], bytes], refuse
             return await endpoint(request)
         except RequestError as error:
             refused(request, error)
-            status, _, headers = error_answer(error)
-            return JsonResponse(body_of(error), status, headers)
+            return error_response(error, body_of)
 
     return answer
 

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import threading
-from typing import Final
+from typing import Any, Final
 
 _LOCK: Final = threading.Lock()
 _started = False
@@ -21,11 +21,12 @@ def start_converters() -> None:
     with _LOCK:  # waiting for it gives the interpreter lock away
         if _started:
             return
-        _read_a_row()
+        read_a_row()
         _started = True
 
 
-def _read_a_row() -> None:
+def read_a_row() -> tuple[Any, ...]:
+    """A number, a day and a time, read by the native code."""
     import pyarrow as pa
     from snowflake.connector.arrow_context import ArrowConverterContext
     from snowflake.connector.nanoarrow_arrow_iterator import PyArrowRowIterator  # type: ignore[import-not-found]
@@ -37,9 +38,10 @@ def _read_a_row() -> None:
             pa.field("TIME", pa.int64(), metadata={"logicalType": "TIME", "scale": "9"}),
         ]
     )
-    row = pa.record_batch([pa.array([1]), pa.array([dt.date(1970, 1, 1)]), pa.array([0])], schema=schema)
+    row = pa.record_batch([pa.array([150]), pa.array([dt.date(1970, 1, 2)]), pa.array([10**9])], schema=schema)
     stream = pa.BufferOutputStream()
     with pa.ipc.new_stream(stream, schema) as writer:
         writer.write_batch(row)
     context = ArrowConverterContext({"TIMEZONE": "UTC"})
-    list(PyArrowRowIterator(None, stream.getvalue().to_pybytes(), context, False, False, False, True))
+    (values,) = PyArrowRowIterator(None, stream.getvalue().to_pybytes(), context, False, False, False, True)
+    return tuple(values)
