@@ -167,14 +167,17 @@ class ClosedLoop:
 
     @property
     def connections_open(self) -> int:
-        """How many connections the server has not closed."""
+        """How many connections the server has not closed, those being opened included."""
         return self._open
 
     async def stop(self) -> None:
-        """End once the requests in flight are answered."""
+        """End once the requests in flight are answered.
+
+        A connection that is just being opened is waited for and closed unused: cancelled, it would take the request
+        that it had sent by then with it.
+        """
         self._is_over = True
-        for task in self._reconnects:
-            task.cancel()
+        await asyncio.gather(*self._reconnects)
         if self._open:
             await self._closed.wait()
 
@@ -196,8 +199,13 @@ class ClosedLoop:
             self._closed.set()
 
     async def _connect(self) -> None:
-        await asyncio.get_running_loop().create_connection(lambda: Connection(self), "127.0.0.1", self._port)
+        # Counted before it is made: one that is closed as soon as it is made is gone before this goes on.
         self._open += 1
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: Connection(self), "127.0.0.1", self._port)
+        except OSError:
+            self._open -= 1
+            raise
 
     async def _reconnect(self) -> None:
         while not self._is_over:

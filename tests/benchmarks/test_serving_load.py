@@ -3,6 +3,8 @@ import itertools
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from benchmarks.serving_load import LOST, Answer, ClosedLoop, OpenLoop, Tally, answers_of, body_start, closed_loop
 
 Respond = Callable[[int, asyncio.StreamWriter], Awaitable[None]]
@@ -98,13 +100,14 @@ def test_a_closed_loop_asks_each_request_once_and_counts_what_was_not_200() -> N
     assert len(tally.latencies) == len(numbers) - tally.failures
 
 
-def test_a_request_whose_connection_goes_is_lost_and_the_load_goes_on() -> None:
-    async def hang_up_on_each_fifth(number: int, writer: asyncio.StreamWriter) -> None:
-        if number % 5 == 4:
-            writer.close()
-        else:
-            await answer_ok(number, writer)
+async def hang_up_on_each_fifth(number: int, writer: asyncio.StreamWriter) -> None:
+    if number % 5 == 4:
+        writer.close()
+    else:
+        await answer_ok(number, writer)
 
+
+def test_a_request_whose_connection_goes_is_lost_and_the_load_goes_on() -> None:
     async def run() -> list[Answer]:
         server, port = await serve(hang_up_on_each_fifth)
         answers: list[Answer] = []
@@ -119,6 +122,27 @@ def test_a_request_whose_connection_goes_is_lost_and_the_load_goes_on() -> None:
     answers = asyncio.run(run())
     assert Counter(answer.number % 5 == 4 for answer in answers if answer.status == LOST).keys() == {True}
     assert all(answer.number % 5 != 4 for answer in answers if answer.status == 200)
+
+
+@pytest.mark.parametrize("turns", range(12))
+def test_a_load_that_ends_while_it_reconnects_loses_no_request_and_closes_every_connection(turns: int) -> None:
+    async def run() -> tuple[list[Answer], int]:
+        server, port = await serve(hang_up_on_each_fifth)
+        answers: list[Answer] = []
+        async with server:
+            load = ClosedLoop(port, Numbered(), answers.append, is_reconnecting=True)
+            await load.start(2)
+            while not any(answer.status == LOST for answer in answers):
+                await asyncio.sleep(0)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await load.stop()
+        return answers, load.connections_open
+
+    answers, connections_open = asyncio.run(run())
+    assert connections_open == 0
+    assert sorted(answer.number for answer in answers) == list(range(len(answers)))
+    assert {answer.number % 5 for answer in answers if answer.status == LOST} == {4}
 
 
 def test_an_open_loop_charges_a_stalled_server_for_every_request_that_was_due_meanwhile() -> None:
