@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from lifecycle.cli.output import output
+
 if TYPE_CHECKING:
     from lifecycle.features import FeatureBuild
     from lifecycle.features.freshness import SourceFreshness
@@ -151,4 +153,4 @@ def _print_freshness(sources: "Sequence[SourceFreshness]") -> None:
             "-" if hours is None else f"{hours:g}" for hours in (source.warn_after_hours, source.error_after_hours)
         )
         table.add_row(source.relation, source.status, loaded_at, age, limits)
-    Console(highlight=False).print(table)
+    output().print(table)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lifecycle.cli.output import output
+
 if TYPE_CHECKING:
     from lifecycle.publishing.release_store import ReleaseStore
     from lifecycle.publishing.replay import Replay
@@ -134,11 +136,10 @@ def _say(release: "Release") -> None:
 
 
 def _print_history(model: str, history: "tuple[Release, ...]", switch: "Freeze | None") -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console()
+    console = output()
     table = Table(title=f"Releases of {model}")
     for column in ("number", "champion", "as of", "canary", "shadow", "kind", "released at (UTC)", "by", "reason"):
         table.add_column(column)
@@ -173,7 +174,6 @@ def _share(canary: "SlotRelease") -> str:
 
 
 def _print_replay(result: "Replay") -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(
@@ -183,7 +183,7 @@ def _print_replay(result: "Replay") -> None:
         table.add_column(column)
     for line in result.lines:
         table.add_row(line.name, line.recorded, line.replayed, "same" if line.is_same else "[bold red]differs[/]")
-    console = Console()
+    console = output()
     console.print(table)
     verdict = "The same, the margin bit for bit." if result.is_same else "[bold red]Not the same.[/]"
     console.print(f"{verdict} Bundle {result.bundle_digest}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from lifecycle.cli.output import output
 from lifecycle.local_snowflake.options import DEFAULT_HOME, DEFAULT_PORT
 
 if TYPE_CHECKING:
@@ -36,14 +37,14 @@ def print_file(check: "FileCheck") -> None:
     state = "made at first use, in a folder that can be written"
     if check.size_bytes is not None:
         state = f"{check.size_bytes / 1e6:,.1f} MB, opened and written"
-    Console(highlight=False).print(f"DuckDB file {escape(check.path)}: {state}.", soft_wrap=True)
+    output().print(f"DuckDB file {escape(check.path)}: {state}.", soft_wrap=True)
 
 
 def print_account(report: "CheckReport") -> None:
     """Show every step's role and grants, and what is missing or too much with the statement that mends it."""
     from rich.markup import escape
 
-    console = Console(highlight=False)
+    console = output()
     console.print(
         f"Account {escape(report.account)}, database {escape(report.database)}, user {escape(report.user or '-')}, "
         f"version {escape(report.version or '-')}",

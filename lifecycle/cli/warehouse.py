@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from lifecycle.cli.output import output
+
 if TYPE_CHECKING:
     from lifecycle.warehouse.loading import LoadResult
     from lifecycle.warehouse.status import WarehouseStatus
@@ -105,7 +107,7 @@ def check_command(
 def _print_load(result: "LoadResult") -> None:
     from rich.markup import escape
 
-    console = Console(highlight=False)
+    console = output()
     console.print(
         f"[bold]{result.relation}[/] from {escape(result.source)} (mapping {escape(result.mapping)}): "
         f"{result.rows_read:,} rows read, [bold]{result.rows_inserted:,}[/] inserted, "
@@ -133,7 +135,7 @@ def _print_status(status: "WarehouseStatus") -> None:
         table.add_row(
             row.relation, f"{row.rows:,}", str(row.first_day or "-"), str(row.last_day or "-"), f"{row.loads:,}"
         )
-    console = Console(highlight=False)
+    console = output()
     console.print(table)
     size = "" if status.size_bytes is None else f": {status.size_bytes / 1e6:,.1f} MB"
     console.print(f"{escape(status.location)}{size}", soft_wrap=True)

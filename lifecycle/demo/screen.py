@@ -10,12 +10,14 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from lifecycle.cli.output import output
+
 
 class Screen:
     """Steps with their time, a spinner that says what goes on, and notes that stay."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False)
+        self.console = console or output()
         self._number = 0
         self._sent = 0
         self._detail = ""

@@ -23,13 +23,14 @@ runner = CliRunner()
 @pytest.fixture
 def app(store: SmallStore, monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
     monkeypatch.setenv("LIFECYCLE_HOME", str(store.settings.home))
+    monkeypatch.delenv("COLUMNS", raising=False)
     app = typer.Typer()
     register(app)
     return app
 
 
 def said(app: typer.Typer, *arguments: str, exit_code: int = 0) -> str:
-    result = runner.invoke(app, list(arguments), env={"COLUMNS": "200"})
+    result = runner.invoke(app, list(arguments))
     if isinstance(result.exception, LifecycleError):
         raise result.exception
     assert result.exit_code == exit_code, result.output
@@ -47,6 +48,19 @@ def test_promote_roll_back_and_look(app: typer.Typer, store: SmallStore) -> None
     history = json.loads(said(app, "releases", MODEL, "--json"))
     assert [release["number"] for release in history] == [1, 2, 3]
     assert "release 4 stands" in said(app, "promote", MODEL, bundle, "--reason", "by hand it may come back")
+
+
+def test_a_pipe_gets_tables_whole_and_columns_sets_another_width(
+    app: typer.Typer, store: SmallStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.publish(1)
+    reason = "a reason that is longer than the eighty columns which are taken for granted where there is no terminal"
+    said(app, "promote", MODEL, store.seal(2), "--reason", reason)
+    assert f" {reason} " in said(app, "releases", MODEL)
+    monkeypatch.setenv("COLUMNS", "100")
+    narrow = said(app, "releases", MODEL)
+    assert reason not in narrow
+    assert max(map(len, narrow.splitlines())) <= 100
 
 
 def test_try_a_canary_and_a_shadow_and_end_them(app: typer.Typer, store: SmallStore) -> None:

@@ -21,7 +21,7 @@ def in_environment(account: LocalSnowflake, settings: Settings, monkeypatch: pyt
     """The endpoint as the environment's warehouse."""
     for name, value in account.environment().items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.delenv("COLUMNS", raising=False)
     return account
 
 
