@@ -50,13 +50,15 @@ def test_a_refused_release_is_listed_beside_what_serves_and_the_server_stays_rea
         # The bundle goes before any server could read it, as from a store that is copied in pieces.
         store.releases.put_canary(MODEL, tried, percent=5, by="test", reason="test")
         waited_until = time.monotonic() + 20
-        while "`lifecycle end-canary card_fraud`" not in client.get("/v1/models").text:
+        # The slots fail first, the model once all of them have.
+        while client.get("/v1/models").json()["models"][0]["state"] != "failed":
             assert time.monotonic() < waited_until
             time.sleep(0.02)
         [listed] = client.get("/v1/models").json()["models"]
         assert client.get("/readyz").status_code == 200
         assert client.post(URL, json=score_request()).json()["release_number"] == 1
     assert (listed["state"], listed["release_number"], listed["aspired_release_number"]) == ("failed", 1, 2)
+    assert "`lifecycle end-canary card_fraud`" in listed["error"]
     assert listed["error"].endswith("; release 1 serves on")
     assert [(slot["slot"], slot["release_number"], slot["state"], slot["percent"]) for slot in listed["slots"]] == [
         ("champion", 1, "serving", None),
