@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from serving.admission import RequestContext, read_body
 from serving.api.docs import docs_routes
-from serving.api.errors import error_answer, http_error, internal_error, unexpected_error
+from serving.api.errors import error_answer, form_of, http_error, internal_error, unexpected_error
 from serving.api.health import health_routes, not_ready
 from serving.api.metrics import metrics_routes
 from serving.api.mlflow import mlflow_routes
@@ -60,9 +60,9 @@ class ServingApp(FastAPI):
                 self.parts.admission.check_key(scope, needed)
             except RequestError as error:
                 self.parts.metrics.failed(error.kind)
-                await respond(send, *error_answer(error))
+                await respond(send, *error_answer(error, form_of(scope["path"])))
                 return
-        # The routes of foreign protocols admit by themselves, since each has its own form of an error.
+        # The routes of foreign protocols that decide admit by themselves: their requests are recorded and counted.
         is_counted = needed == "score"
         self.parts.metrics.in_flight += is_counted
         try:
@@ -144,8 +144,8 @@ def create_app(settings: ServingSettings, worker: int | None = None) -> ServingA
 
 
 def _add_routes(app: ServingApp, parts: Parts, settings: ServingSettings) -> None:
-    def begin(request: Request, scope: Scope) -> RequestContext:
-        context = parts.admission.admit(request.scope, scope)
+    def begin(request: Request) -> RequestContext:
+        context = parts.admission.admit(request.scope, "score")
         request.state.context = context
         return context
 

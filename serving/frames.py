@@ -28,7 +28,9 @@ class _Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     pass
 
 
-class _Split(_Strict, frozen=True):
+class SplitTable(_Strict, frozen=True):
+    """The names of the columns, and the rows."""
+
     columns: list[str]
     data: list[list[Scalar]]
     index: list[Scalar] | None = None
@@ -41,15 +43,17 @@ class Params(_Strict, frozen=True):
     explain: bool = False
 
 
-class _Invocation(_Strict, frozen=True):
-    dataframe_split: _Split | None = None
+class InvocationRequest(_Strict, frozen=True):
+    """A request as its JSON has it: exactly one of the four layouts."""
+
+    dataframe_split: SplitTable | None = None
     dataframe_records: list[Record] | None = None
     inputs: dict[str, list[Scalar]] | list[Record] | None = None
     instances: list[Record] | None = None
     params: Params | None = None
 
 
-_decoder: Final = msgspec.json.Decoder(_Invocation)
+_decoder: Final = msgspec.json.Decoder(InvocationRequest)
 
 
 class Frame(NamedTuple):
@@ -81,7 +85,7 @@ def read_invocation(body: bytes, max_batch: int) -> Invocation:
         raise InvalidRequestError(f"Expected exactly one of the keys {list(LAYOUTS)}, got {len(given)}", "$")
     layout = given[0]
     table = getattr(document, layout)
-    if isinstance(table, _Split):
+    if isinstance(table, SplitTable):
         frame = _from_split(table, max_batch)
     elif isinstance(table, dict):
         frame = _from_columns(table, layout, max_batch)
@@ -138,7 +142,7 @@ def check_columns(columns: Sequence[str], path: str) -> None:
         raise InvalidRequestError("Expected each column once, got one again", path)
 
 
-def _from_split(split: _Split, max_batch: int) -> Frame:
+def _from_split(split: SplitTable, max_batch: int) -> Frame:
     check_columns(split.columns, "$.dataframe_split.columns")
     check_batch(len(split.data), max_batch, "$.dataframe_split.data")
     if split.index is not None and len(split.index) != len(split.data):

@@ -34,44 +34,61 @@ _LENGTH: Final = struct.Struct("<I")
 _LONGEST_HEADER_DIGITS: Final = 10
 
 
+# For the schema alone: `_row_count` says more of what is wrong.
+_Shape = Annotated[list[int], msgspec.Meta(extra_json_schema={"minItems": 1, "maxItems": 2})]
+_Datatype = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(DATATYPES)})]
+
+
 class _Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     pass
 
 
-class _InputParameters(_Strict, frozen=True):
+class InputParameters(_Strict, frozen=True):
+    """Says how many bytes of binary data are this tensor's; without it the data stands in the JSON."""
+
     binary_data_size: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
-class _Input(_Strict, frozen=True):
+class RequestInput(_Strict, frozen=True):
+    """A tensor with an element a row: of a feature, or of a key of the envelope."""
+
     name: str
-    shape: list[int]
-    datatype: str
-    parameters: _InputParameters = _InputParameters()
+    shape: _Shape
+    datatype: _Datatype
+    parameters: InputParameters = InputParameters()
     data: list[Scalar | list[Scalar]] | None = None
 
 
-class _OutputParameters(_Strict, frozen=True):
+class OutputParameters(_Strict, frozen=True):
+    """Says whether an output comes as binary data."""
+
     binary_data: bool | None = None
 
 
-class _Output(_Strict, frozen=True):
+class RequestOutput(_Strict, frozen=True):
+    """An output that is asked for."""
+
     name: str
-    parameters: _OutputParameters = _OutputParameters()
+    parameters: OutputParameters = OutputParameters()
 
 
-class _RequestParameters(_Strict, frozen=True):
+class RequestParameters(_Strict, frozen=True):
+    """Says whether outputs come as binary data, and asks for reasons whatever the decisions are."""
+
     binary_data_output: bool = False
     explain: bool = False
 
 
-class _Request(_Strict, frozen=True):
-    inputs: list[_Input]
+class InferenceRequest(_Strict, frozen=True):
+    """An inference request as its JSON has it; without outputs it asks for all."""
+
+    inputs: list[RequestInput]
     id: str | None = None
-    parameters: _RequestParameters = _RequestParameters()
-    outputs: list[_Output] = []
+    parameters: RequestParameters = RequestParameters()
+    outputs: list[RequestOutput] = []
 
 
-_decoder: Final = msgspec.json.Decoder(_Request)
+_decoder: Final = msgspec.json.Decoder(InferenceRequest)
 
 
 class Tensor(NamedTuple):
@@ -176,7 +193,7 @@ def _parts(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:
     return body[: int(header_length)], body[int(header_length) :]
 
 
-def _tensors(inputs: Sequence[_Input], binary: bytes, rows: int) -> tuple[Tensor, ...]:
+def _tensors(inputs: Sequence[RequestInput], binary: bytes, rows: int) -> tuple[Tensor, ...]:
     tensors, offset = [], 0
     for index, each in enumerate(inputs):
         path = f"$.inputs[{index}]"
@@ -208,7 +225,7 @@ def _check_names(names: Sequence[str], field: str) -> None:
         seen.add(name)
 
 
-def _row_count(inputs: Sequence[_Input], max_batch: int) -> int:
+def _row_count(inputs: Sequence[RequestInput], max_batch: int) -> int:
     if not inputs:
         raise InvalidRequestError("Expected at least one tensor", "$.inputs")
     for index, each in enumerate(inputs):
@@ -223,7 +240,7 @@ def _row_count(inputs: Sequence[_Input], max_batch: int) -> int:
     return inputs[0].shape[0]
 
 
-def _flat(tensor: _Input, rows: int, path: str) -> list[Scalar]:
+def _flat(tensor: RequestInput, rows: int, path: str) -> list[Scalar]:
     elements: list[Any] = tensor.data or []
     if len(elements) == rows:
         if not any(isinstance(each, list) for each in elements):

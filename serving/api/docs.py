@@ -35,6 +35,7 @@ from serving.api.errors import JsonResponse
 from serving.security_headers import security_headers
 
 _METHODS: Final = ("get", "post", "put", "patch", "delete", "head", "options")
+_LINE_LENGTH: Final = 96
 _DEFAULT_SERVER: Final = "http://127.0.0.1:8080"
 _CODE: Final = re.compile(r"`{1,2}([^`]+)`{1,2}")
 _JSON: Final = "application/json"
@@ -120,7 +121,7 @@ def _contents(groups: Mapping[str, list[Operation]]) -> str:
     parts = []
     for tag, found in groups.items():
         items = "".join(
-            f'<li><a href="#{each.anchor}">{_badge(each.method)} <span>{_escaped(each.path)}</span></a></li>'
+            f'<li><a href="#{each.anchor}">{_badge(each.method)} <span>{_path(each.path)}</span></a></li>'
             for each in found
         )
         parts.append(f"<h2>{_escaped(tag)}</h2><ul>{items}</ul>")
@@ -237,7 +238,7 @@ def _response_body(kind: str, media: object, document: Document) -> str:
         return f'<p class="media">{_escaped(kind)}</p>'
     return (
         f'<details><summary>Body <span class="media">{_escaped(kind)}</span></summary>{_field_table(rows)}'
-        f"<pre><code>{_escaped(_indented(_media_example(mapping(media), document)))}</code></pre></details>"
+        f"<pre><code>{_escaped(indented(_media_example(mapping(media), document)))}</code></pre></details>"
     )
 
 
@@ -254,7 +255,7 @@ def curl(operation: Operation, document: Document) -> str:
     if kind is not None:
         lines.append(f"-H {shlex.quote(f'Content-Type: {kind}')}")
         if kind == _JSON:
-            lines.append(f"-d {shlex.quote(_indented(_media_example(mapping(body[kind]), document)))}")
+            lines.append(f"-d {shlex.quote(indented(_media_example(mapping(body[kind]), document)))}")
         else:
             lines.append("--data-binary @body")
     return " \\\n  ".join(lines)
@@ -286,8 +287,31 @@ def _server(document: Document) -> str:
     return url if "://" in url else _DEFAULT_SERVER + url.rstrip("/")
 
 
-def _indented(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+def indented(value: object, depth: int = 0) -> str:
+    """JSON for people: what fits into a line stands in one.
+
+    Examples
+    --------
+    >>> print(indented({"shape": [1], "data": ["a" * 50, "b" * 50]}))
+    {
+      "shape": [1],
+      "data": [
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+      ]
+    }
+    """
+    line = json.dumps(value, ensure_ascii=False, default=str)
+    if not isinstance(value, dict | list) or len(line) + 2 * depth <= _LINE_LENGTH:
+        return line
+    if isinstance(value, dict):
+        ends = "{}"
+        parts = [f"{json.dumps(key, ensure_ascii=False)}: {indented(each, depth + 1)}" for key, each in value.items()]
+    else:
+        ends = "[]"
+        parts = [indented(each, depth + 1) for each in value]
+    inner = "\n" + "  " * (depth + 1)
+    return ends[0] + inner + f",{inner}".join(parts) + "\n" + "  " * depth + ends[1]
 
 
 def _escaped(value: object) -> str:

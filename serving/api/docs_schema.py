@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 MAX_DEPTH: Final = 5
 """How deep fields are listed and examples are made."""
 _MAX_REFERENCES: Final = 20
-_MAX_CHOICES: Final = 12
+_MAX_CHOICES: Final = 16
 _BOUNDS: Final = (
     ("minimum", "≥ {}"),
     ("exclusiveMinimum", "> {}"),

@@ -1,4 +1,4 @@
-"""The one table from domain errors to HTTP statuses, and the body that every error has."""
+"""The one table from domain errors to HTTP statuses, and the form that each protocol gives the body of an error."""
 
 from collections.abc import Callable
 from typing import Final
@@ -47,6 +47,10 @@ STATUSES: Final[dict[type[RequestError], int]] = {
 
 RETRY_AFTER_SECONDS: Final = 1
 
+Form = Callable[[str, str, str | None], bytes]
+"""Makes the body of an error of its kind, its message, and the place of the fault in the request."""
+_MLFLOW_PATHS: Final = frozenset({"/invocations", "/ping", "/health", "/version"})
+
 _PHRASES: Final = {404: "Expected a path of this server", 405: "Expected another method for this path"}
 
 
@@ -56,30 +60,44 @@ class JsonResponse(Response):
     media_type = "application/json"
 
 
-def error_body(error: RequestError) -> bytes:
-    """The body of the answer to a domain error."""
-    return _body(error.kind, error.message, error.path)
+def own_form(kind: str, message: str, path: str | None) -> bytes:
+    """The body of an error of this server's own routes: what kind, what was expected, where in the request's JSON."""
+    return msgspec.json.encode({"error": {"kind": kind, "message": message, "path": path}})
 
 
-def error_answer(
-    error: RequestError, body_of: Callable[[RequestError], bytes] = error_body
-) -> tuple[int, bytes, dict[str, str]]:
-    """Status, body and headers of the answer to a domain error; `body_of` where a protocol has its own form of it."""
+def inference_form(_kind: str, message: str, path: str | None) -> bytes:
+    """The same as the Open Inference Protocol has it."""
+    return msgspec.json.encode({"error": _with_place(message, path)})
+
+
+def invocation_form(kind: str, message: str, path: str | None) -> bytes:
+    """The same as MLflow's scoring server has it."""
+    return msgspec.json.encode({"error_code": kind, "message": _with_place(message, path)})
+
+
+def form_of(path: str) -> Form:
+    """The form of an error on a path, also on one that does not exist.
+
+    Examples
+    --------
+    >>> form_of("/v2/models/m/infer")("InvalidRequest", "Expected UTF-8", "$")
+    b'{"error":"Expected UTF-8 - at `$`"}'
+    """
+    if path == "/v2" or path.startswith("/v2/"):
+        return inference_form
+    return invocation_form if path in _MLFLOW_PATHS else own_form
+
+
+def error_answer(error: RequestError, form: Form = own_form) -> tuple[int, bytes, dict[str, str]]:
+    """Status, body and headers of the answer to a domain error."""
     status = STATUSES[type(error)]
-    return status, body_of(error), _headers(status)
+    return status, form(error.kind, error.message, error.path), _headers(status)
 
 
-def error_response(error: RequestError, body_of: Callable[[RequestError], bytes] = error_body) -> Response:
+def error_response(error: RequestError, form: Form = own_form) -> Response:
     """The same as a response of the framework."""
-    status, body, headers = error_answer(error, body_of)
+    status, body, headers = error_answer(error, form)
     return JsonResponse(body, status, headers)
-
-
-async def request_error(_request: Request, error: Exception) -> Response:
-    """The response to a domain error that a route let through."""
-    if not isinstance(error, RequestError):
-        raise error
-    return error_response(error)
 
 
 def internal_error() -> InternalError:
@@ -87,22 +105,21 @@ def internal_error() -> InternalError:
     return InternalError("Expected to answer, but this server failed")
 
 
-async def http_error(_request: Request, error: Exception) -> Response:
+async def http_error(request: Request, error: Exception) -> Response:
     """The response to what the framework refuses by itself: an unknown path, another method."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = error.headers if isinstance(error, HTTPException) else None
     message = _PHRASES.get(status, "Expected a request that this server understands")
-    return JsonResponse(_body("Http", message), status, headers)
+    return JsonResponse(form_of(request.scope["path"])("Http", message, None), status, headers)
 
 
-async def unexpected_error(_request: Request, _error: Exception) -> Response:
+async def unexpected_error(request: Request, _error: Exception) -> Response:
     """The response to a fault of this server; the framework raises it again for the log."""
-    return error_response(internal_error())
+    return error_response(internal_error(), form_of(request.scope["path"]))
 
 
-def _body(kind: str, message: str, path: str | None = None) -> bytes:
-    """The body of every error: what kind, what was expected, and where in the request's JSON."""
-    return msgspec.json.encode({"error": {"kind": kind, "message": message, "path": path}})
+def _with_place(message: str, path: str | None) -> str:
+    return message if path is None else f"{message} - at `{path}`"
 
 
 def _headers(status: int) -> dict[str, str]:

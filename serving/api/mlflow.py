@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serving.api.errors import JsonResponse
+from serving.api.errors import JsonResponse, invocation_form
 from serving.api.open_inference import features_of, server_version
 from serving.api.protocols import (
     Begin,
@@ -18,7 +18,6 @@ from serving.api.protocols import (
     ReadBody,
     Refused,
     Served,
-    described,
     guarded,
     refuse_encoded,
     refuse_silently,
@@ -27,7 +26,6 @@ from serving.csv_rows import read_csv
 from serving.errors import (
     InvalidRequestError,
     ModelNotReadyError,
-    RequestError,
     UnsupportedMediaTypeError,
 )
 from serving.frames import Invocation, Params, in_frame_terms, read_invocation, requests_of
@@ -52,7 +50,7 @@ def mlflow_routes(
     Parameters
     ----------
     begin
-        Admits and authenticates; `score` for invocations. Health and the version need nothing.
+        Admits and authenticates whoever invokes; health and the version are open here.
     complaints
         Why this server should get no traffic; empty if it should.
     max_batch
@@ -63,7 +61,7 @@ def mlflow_routes(
     mlflow = Mlflow(scoring, slots, begin, read_body, complaints, max_batch, mlflow_model)
 
     def route(path: str, endpoint: Endpoint, method: str = "GET") -> Route:
-        return Route(path, guarded(endpoint, _error_body, refused), methods=[method])
+        return Route(path, guarded(endpoint, invocation_form, refused), methods=[method])
 
     return [
         route("/ping", mlflow.ping),
@@ -98,7 +96,7 @@ class Mlflow:
 
     async def invoke(self, request: Request) -> Response:
         """Decide each row of a table."""
-        context = self.begin(request, "score")
+        context = self.begin(request)
         kind = media_type(request.headers.get("content-type"))
         refuse_encoded(request)
         body = await self.read_body(request, context)
@@ -158,7 +156,3 @@ def media_type(header: str | None) -> str:
 
 def _partition(parameter: str) -> tuple[str, str, str]:
     return parameter.partition("=")
-
-
-def _error_body(error: RequestError) -> bytes:
-    return msgspec.json.encode({"error_code": error.kind, "message": described(error)})

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serving.api.errors import JsonResponse
+from serving.api.errors import JsonResponse, inference_form
 from serving.api.protocols import (
     Begin,
     Decides,
@@ -24,7 +24,6 @@ from serving.api.protocols import (
     Refused,
     Served,
     Serving,
-    described,
     guarded,
     refuse_encoded,
     refuse_silently,
@@ -35,7 +34,6 @@ from serving.errors import (
     InvalidRequestError,
     ModelNotReadyError,
     ReleaseNotInForceError,
-    RequestError,
     UnknownModelError,
 )
 from serving.recent import ScoreResponse
@@ -74,7 +72,7 @@ def open_inference_routes(
     Parameters
     ----------
     begin
-        Admits and authenticates; `score` to infer, `read` for metadata. Health needs neither.
+        Admits and authenticates whoever infers; metadata and health are open here.
     complaints
         Why this server should get no traffic; empty if it should.
     max_batch
@@ -83,7 +81,7 @@ def open_inference_routes(
     v2 = OpenInference(scoring, slots, begin, read_body, complaints, max_batch)
 
     def route(path: str, endpoint: Endpoint, method: str = "GET") -> Route:
-        return Route(path, guarded(endpoint, _error_body, refused), methods=[method])
+        return Route(path, guarded(endpoint, inference_form, refused), methods=[method])
 
     routes = [
         route("/v2", v2.describe_server),
@@ -110,9 +108,8 @@ class OpenInference:
     complaints: Callable[[], list[str]]
     max_batch: int
 
-    async def describe_server(self, request: Request) -> Response:
+    async def describe_server(self, _request: Request) -> Response:
         """Server metadata."""
-        self.begin(request, "read")
         return _json({"name": SERVER_NAME, "version": server_version(), "extensions": EXTENSIONS})
 
     async def is_live(self, _request: Request) -> Response:
@@ -137,13 +134,12 @@ class OpenInference:
 
     async def describe_model(self, request: Request) -> Response:
         """Model metadata."""
-        self.begin(request, "read")
         model, serving, _ = self._served(request)
         return _json(model_metadata(model, serving))
 
     async def infer(self, request: Request) -> Response:
         """Decide each row of the tensors."""
-        context = self.begin(request, "score")
+        context = self.begin(request)
         refuse_encoded(request)
         self._served(request)
         body = await self.read_body(request, context)
@@ -221,10 +217,6 @@ def infer_response(model: str, asked: InferRequest, answers: list[ScoreResponse]
 def server_version() -> str:
     """The version of this installation."""
     return importlib.metadata.version("lifecycle")
-
-
-def _error_body(error: RequestError) -> bytes:
-    return msgspec.json.encode({"error": described(error)})
 
 
 def _json(body: dict[str, Any]) -> Response:

@@ -1,22 +1,41 @@
 """The OpenAPI document: every route, with the input schema of each model as it is served now."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
-from serving.api.errors import STATUSES
+from serving.api.openapi_parts import (
+    DECISION_ERRORS,
+    DECISION_HEADERS,
+    JSON,
+    KEY_ERRORS,
+    REFERENCE,
+    array_of,
+    content,
+    model_parameter,
+    object_of,
+    operation,
+    reference,
+)
+from serving.api.openapi_protocols import mlflow_paths, open_inference_paths, protocol_schemas
 from serving.contract import Reason
 from serving.recent import ScoreResponse
 from serving.score_request import example_request
 from serving.slots import Deployed, Slots
 
-_REF: Final = "#/components/schemas/{name}"
+_TAGS: Final = {
+    "score": "Decisions, with the schema of each model.",
+    "models": "What is served, in which state, and what a request needs.",
+    "open inference protocol": "Version 2, as KServe and Triton speak it: a tensor for each feature and each of "
+    "`decision_id`, `transaction_id`, `entity_key` and `occurred_at`. Decided and recorded as by the routes above.",
+    "mlflow": "The protocol of MLflow's scoring server: a column for each feature and each of `decision_id`, "
+    "`transaction_id`, `entity_key` and `occurred_at`. Decided and recorded as by the routes above.",
+    "health": "For load balancers and orchestrators; no key needed.",
+    "operations": "Metrics, this document, and a look at the store at once.",
+}
 
-ERROR_SCHEMA: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
+_ERROR: Final = object_of(
+    {
         "error": {
             "type": "object",
             "required": ["kind", "message", "path"],
@@ -26,57 +45,22 @@ ERROR_SCHEMA: Final[dict[str, Any]] = {
                 "path": {"type": ["string", "null"], "description": "JSON path of the fault in the request."},
             },
         }
-    },
-}
-
-_STATUS_TEXTS: Final = {
-    401: "No valid API key came with the request.",
-    403: "The API key lacks the scope that this needs.",
-    404: "No release names this model.",
-    405: "The path has other methods.",
-    408: "The body did not arrive in time.",
-    409: "The decision_id was used before, for another request.",
-    413: "The body is longer than the server reads.",
-    415: "The body is of a kind that the route does not read.",
-    422: "The body or a header is not what the schema asks for.",
-    429: "Too many requests are in flight; come back after Retry-After.",
-    500: "The model gave no score, or the server failed.",
-    503: "Not ready, out of time, or the decision cannot be recorded; come back after Retry-After.",
-}
-
-_PARAMETERS: Final[list[dict[str, Any]]] = [
-    {
-        "name": "X-Timeout-Ms",
-        "in": "header",
-        "required": False,
-        "description": "Milliseconds the caller waits; at most the server's own limit.",
-        "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
-    },
-    {
-        "name": "X-Explain",
-        "in": "header",
-        "required": False,
-        "description": "Asks for reasons whatever the decision is.",
-        "schema": {"type": "string", "enum": ["always"]},
-    },
-    {
-        "name": "traceparent",
-        "in": "header",
-        "required": False,
-        "description": "W3C trace context; the trace id is recorded with the decision.",
-        "schema": {"type": "string"},
-    },
-]
+    }
+)
 
 
 def openapi_document(slots: Slots, max_batch: int, *, has_keys: bool) -> dict[str, Any]:
-    """The document as OpenAPI 3.1: score routes of each served model, and the routes that describe and operate."""
-    _, schemas = msgspec.json.schema_components([ScoreResponse, Reason], ref_template=_REF)
-    schemas["Error"] = ERROR_SCHEMA
+    """The document as OpenAPI 3.1: routes that decide with each served model, and those that describe and operate."""
+    _, schemas = msgspec.json.schema_components([ScoreResponse, Reason], ref_template=REFERENCE)
+    schemas["Error"] = _ERROR
+    schemas |= protocol_schemas()
     paths: dict[str, Any] = {}
     for model, serving in sorted(slots.models.items()):
-        paths |= _score_paths(model, serving.champion, schemas, max_batch)
-    paths |= _plain_paths()
+        schemas |= serving.champion.reader.schema_components(f"{model}_", REFERENCE)
+        paths |= _score_paths(model, serving.champion, max_batch)
+    paths |= _plain_paths(slots)
+    paths |= open_inference_paths(slots)
+    paths |= mlflow_paths(slots)
     document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
@@ -85,6 +69,7 @@ def openapi_document(slots: Slots, max_batch: int, *, has_keys: bool) -> dict[st
             "description": "Decides transactions with the models that are released now; every decision is recorded "
             "before it is answered.",
         },
+        "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
         "paths": paths,
         "components": {"schemas": schemas},
     }
@@ -97,85 +82,74 @@ def openapi_document(slots: Slots, max_batch: int, *, has_keys: bool) -> dict[st
     return document
 
 
-def _score_paths(model: str, champion: Deployed, schemas: dict[str, Any], max_batch: int) -> dict[str, Any]:
-    schemas |= champion.reader.schema_components(f"{model}_", _REF)
+def _score_paths(model: str, champion: Deployed, max_batch: int) -> dict[str, Any]:
     example = example_request(champion.model.bundle.deciding.features)
-    one = {"$ref": _REF.format(name=f"{model}_ScoreRequest")}
-    answer = {"$ref": _REF.format(name="ScoreResponse")}
-    batch = _object("requests", {"type": "array", "items": one, "minItems": 1, "maxItems": max_batch})
+    one = reference(f"{model}_ScoreRequest")
+    answer = reference("ScoreResponse")
+    # The routes read JSON whatever the content type says, and so refuse none.
+    errors = DECISION_ERRORS - {415}
     path = f"/v1/models/{model}/score"
     return {
-        path: {"post": _score_operation(f"Decide one request with {model}", f"score_{model}", one, example, answer)},
+        path: {
+            "post": operation(
+                f"Decide one request with {model}",
+                "score",
+                content(answer),
+                errors,
+                parameters=DECISION_HEADERS,
+                body=content(one, example=example),
+                operation_id=f"score_{model}",
+                decided="The decision, recorded",
+            )
+        },
         f"{path}/batch": {
-            "post": _score_operation(
+            "post": operation(
                 f"Decide up to {max_batch} requests with {model}: all are valid, or none is decided",
-                f"score_batch_{model}",
-                batch,
-                {"requests": [example]},
-                _object("responses", {"type": "array", "items": answer}),
+                "score",
+                content(object_of({"responses": array_of(answer)})),
+                errors,
+                parameters=DECISION_HEADERS,
+                body=content(
+                    object_of({"requests": array_of(one, minItems=1, maxItems=max_batch)}),
+                    example={"requests": [example]},
+                ),
+                operation_id=f"score_batch_{model}",
+                decided="The decisions, recorded, in the order of the requests",
             )
         },
     }
 
 
-def _score_operation(
-    summary: str, operation_id: str, body: dict[str, Any], example: Any, answer: dict[str, Any]
-) -> dict[str, Any]:
-    return {
-        "summary": summary,
-        "operationId": operation_id,
-        "tags": ["score"],
-        "parameters": _PARAMETERS,
-        "requestBody": {"required": True, "content": {"application/json": {"schema": body, "example": example}}},
-        "responses": {"200": _json_response("The decision, recorded.", answer)}
-        | {str(status): _error_response(status) for status in sorted({*STATUSES.values()} - {415})},
-    }
-
-
-def _plain_paths() -> dict[str, Any]:
-    described: tuple[tuple[str, str, str, dict[int, None] | None], ...] = (
-        ("/v1/models", "models", "Every model with its slots, their states, and why a newer one does not serve", {}),
-        ("/v1/models/{model}", "models", "One model with its features and an example request", {404: None, 503: None}),
-        ("/healthz", "health", "Whether the process lives", None),
-        ("/readyz", "health", "Whether the server should get traffic, and why not", {503: None}),
-        ("/metrics", "operations", "Metrics in Prometheus's text format", {}),
-        ("/openapi.json", "operations", "This document", {}),
-        ("/docs", "operations", "This document, to read", {}),
+def _plain_paths(slots: Slots) -> dict[str, Any]:
+    described: tuple[tuple[str, str, str, str, tuple[int, ...]], ...] = (
+        (
+            "/v1/models",
+            "models",
+            "Every model with its slots, their states, and why a newer one does not serve",
+            JSON,
+            (),
+        ),
+        ("/v1/models/{model}", "models", "One model with its features and an example request", JSON, (404, 503)),
+        ("/metrics", "operations", "Metrics in Prometheus's text format", "text/plain", ()),
+        ("/openapi.json", "operations", "This document", JSON, ()),
+        ("/docs", "operations", "This document, to read", "text/html", ()),
     )
-    paths: dict[str, Any] = {}
-    for path, tag, summary, errors in described:
-        kind = {"/metrics": "text/plain", "/docs": "text/html"}.get(path, "application/json")
-        responses: dict[str, Any] = {"200": {"description": summary, "content": {kind: {}}}}
-        operation: dict[str, Any] = {"summary": summary, "tags": [tag], "responses": responses}
-        if errors is None or path == "/readyz":
-            operation["security"] = []
-        else:
-            responses |= {str(status): _error_response(status) for status in (401, 403)}
-        if path == "/readyz":
-            responses["503"] = {"description": "Not ready; the body says why.", "content": {"application/json": {}}}
-        else:
-            responses |= {str(status): _error_response(status) for status in errors or {}}
-        if "{model}" in path:
-            operation["parameters"] = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
-        paths[path] = {"get": operation}
-    paths["/v1/poll"] = {
-        "post": {
-            "summary": "Look at the release store and the API keys now instead of at the next turn",
-            "tags": ["operations"],
-            "responses": {"200": {"description": "Looked at.", "content": {"application/json": {}}}}
-            | {str(status): _error_response(status) for status in (401, 403)},
+    paths: dict[str, Any] = {
+        path: {
+            "get": operation(
+                summary,
+                tag,
+                content(kind=kind),
+                (*KEY_ERRORS, *errors),
+                parameters=[model_parameter(slots.models)] if "{model}" in path else (),
+            )
         }
+        for path, tag, summary, kind, errors in described
     }
+    look = "Look at the release store and the API keys now instead of at the next turn"
+    paths["/v1/poll"] = {"post": operation(look, "operations", content(), KEY_ERRORS)}
+    paths["/healthz"] = {"get": operation("Whether the process lives", "health", content(), is_open=True)}
+    ready = operation("Whether the server should get traffic, and why not", "health", content(), is_open=True)
+    ready["responses"]["503"] = {"description": "Not ready; the body says why.", "content": content()}
+    paths["/readyz"] = {"get": ready}
     return paths
-
-
-def _object(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "required": [name], "properties": {name: schema}, "additionalProperties": False}
-
-
-def _json_response(description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
-
-
-def _error_response(status: int) -> dict[str, Any]:
-    return _json_response(_STATUS_TEXTS[status], {"$ref": _REF.format(name="Error")})

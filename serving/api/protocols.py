@@ -1,19 +1,19 @@
 """What the routes of foreign protocols are given, and how they refuse; each keeps its own form of an error."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.admission import RequestContext
-from serving.api.errors import error_response
+from serving.api.errors import Form, error_response
 from serving.errors import RequestError, UnsupportedMediaTypeError
 from serving.model import LoadedModel
 from serving.recent import ScoreResponse
 
-Begin = Callable[[Request, Literal["score", "read"]], RequestContext]
-"""Admits and authenticates a request for a scope."""
+Begin = Callable[[Request], RequestContext]
+"""Admits and authenticates a request for decisions."""
 ReadBody = Callable[[Request, RequestContext], Awaitable[bytes]]
 """Reads a body up to the longest one and to the deadline."""
 Refused = Callable[[Request, RequestError], None]
@@ -65,7 +65,7 @@ def refuse_silently(_request: Request, _error: RequestError) -> None:
     """Count and record nothing."""
 
 
-def guarded(endpoint: Endpoint, body_of: Callable[[RequestError], bytes], refused: Refused) -> Endpoint:
+def guarded(endpoint: Endpoint, form: Form, refused: Refused) -> Endpoint:
     """`endpoint`, its domain errors answered with the status of the one table and a body of the protocol's form."""
 
     async def answer(request: Request) -> Response:
@@ -73,14 +73,9 @@ def guarded(endpoint: Endpoint, body_of: Callable[[RequestError], bytes], refuse
             return await endpoint(request)
         except RequestError as error:
             refused(request, error)
-            return error_response(error, body_of)
+            return error_response(error, form)
 
     return answer
-
-
-def described(error: RequestError) -> str:
-    """An error in one line, with its place."""
-    return error.message if error.path is None else f"{error.message} - at `{error.path}`"
 
 
 def refuse_encoded(request: Request) -> None:

@@ -59,7 +59,7 @@ class Scripted:
     complaints: list[str] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
     before_body: Callable[[], None] = lambda: None
-    scopes: list[str] = field(default_factory=list)
+    begun: int = 0
     refused: list[str] = field(default_factory=list)
     decided: list[Mapping[str, Any]] = field(default_factory=list)
     contexts: list[RequestContext] = field(default_factory=list)
@@ -71,8 +71,8 @@ class Scripted:
             raise UnknownModelError(f"Expected one of the models {sorted(self.models)}, got another one")
         return self.models[model]
 
-    def begin(self, _request: Request, scope: str) -> RequestContext:
-        self.scopes.append(scope)
+    def begin(self, _request: Request) -> RequestContext:
+        self.begun += 1
         if self.refusal is not None:
             raise self.refusal
         return RequestContext("engine", None, 0.0, 1e9, is_explained=False, announced_bytes=None)

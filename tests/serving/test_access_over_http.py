@@ -82,6 +82,34 @@ def test_without_a_valid_key_only_health_answers(client: InProcessClient, header
     assert unknown.status_code == 401, "what paths there are is not said either"
 
 
+@pytest.mark.parametrize("path", ["/v2", f"/v2/models/{MODEL}", "/v2/secret-path", f"/v2/models/{MODEL}/infer"])
+def test_the_open_inference_protocol_refuses_in_its_own_form(client: InProcessClient, path: str) -> None:
+    method = "POST" if path.endswith("/infer") else "GET"
+    refused = client.request(method, path)
+    assert refused.status_code == 401
+    assert {key: type(value) for key, value in refused.json().items()} == {"error": str}
+
+
+@pytest.mark.parametrize("path", ["/version", "/invocations"])
+def test_mlflows_protocol_refuses_in_its_own_form(client: InProcessClient, path: str) -> None:
+    refused = client.request("POST" if path == "/invocations" else "GET", path)
+    assert refused.status_code == 401
+    assert list(refused.json()) == ["error_code", "message"]
+
+
+def test_what_the_framework_refuses_has_the_form_of_its_protocol_too(client: InProcessClient, keys: Path) -> None:
+    key, _ = add(keys, "everything", ["score", "read", "operate"], NOW)
+    client.app.parts.look()
+    headers = {"X-Api-Key": key}
+    missing = client.request("GET", "/v2/secret-path", headers=headers)
+    method = client.request("PUT", "/invocations", headers=headers)
+    own = client.request("PUT", "/v1/models", headers=headers)
+    assert (missing.status_code, missing.json()) == (404, {"error": "Expected a path of this server"})
+    assert (method.status_code, method.json()["error_code"]) == (405, "Http")
+    assert (own.status_code, own.json()["error"]["kind"]) == (405, "Http")
+    assert method.headers["Allow"] == "POST"
+
+
 def test_keys_are_rotated_while_the_server_runs(client: InProcessClient, keys: Path, store: SmallStore) -> None:
     old, _ = add(keys, "engine-1", ["score"], NOW)
     eventually(lambda: status(client, old, "a") == 200)

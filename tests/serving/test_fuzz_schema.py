@@ -29,6 +29,12 @@ expected-statuses = ["2xx", "4xx", 503]
 expected-statuses = ["2xx", 401, 403, 404, 408, 409, 503]
 [checks.negative_data_rejection]
 expected-statuses = [401, 403, 404, 405, 408, 409, 413, 415, 422, 503]
+
+# Tensors and tables must fit each other and the model, which JSON Schema cannot say; what has other bytes than JSON
+# may be anything.
+[[operations]]
+include-path-regex = "/infer$|^/invocations$"
+checks.positive_data_acceptance.enabled = false
 """
 
 

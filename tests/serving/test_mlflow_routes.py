@@ -145,7 +145,7 @@ def test_a_batch_is_limited_in_json_and_in_csv() -> None:
     assert codes == [422, 422, 200]
 
 
-def test_health_and_version_need_no_key() -> None:
+def test_health_and_version_are_not_admitted_by_the_route() -> None:
     scripted = Scripted(refusal=DecisionConflictError("Expected a key"))
     with InProcessClient(scripted.app()) as client:
         assert [client.get(path).status_code for path in ("/ping", "/health", "/version")] == [200] * 3
@@ -156,5 +156,5 @@ def test_health_and_version_need_no_key() -> None:
         refused = client.post(URL, json={})
     assert refused.status_code == 409
     assert refused.json() == {"error_code": "DecisionConflict", "message": "Expected a key"}
-    assert scripted.scopes == ["score"]
+    assert scripted.begun == 1
     assert scripted.refused == ["ModelNotReady", "DecisionConflict"]
