@@ -14,13 +14,17 @@ _WATCH_SECONDS: Final = 0.25
 
 @dataclass(slots=True)
 class Group:
-    """What one flush is for; `unattended` counts the records that nobody waits for."""
+    """What one flush is for; `unattended` counts the records that nobody waits for.
+
+    `since` is when the first of them was written (`time.monotonic`).
+    """
 
     futures: "list[asyncio.Future[None]]" = field(default_factory=list)
     writes: int = 0
     records: int = 0
     bytes: int = 0
     unattended: int = 0
+    since: float | None = None
 
     def add(self, other: "Group") -> None:
         """Take over what another group holds."""
@@ -53,6 +57,7 @@ class GroupCommit:
         self._stall_seconds = stall_seconds
         self._lost = lost
         self._waiting: dict[asyncio.Future[None], tuple[float, int]] = {}
+        self._flushing_since: float | None = None
         self._watch: asyncio.TimerHandle | None = None
         self._is_waking = False
 
@@ -62,18 +67,21 @@ class GroupCommit:
     # With the lock held.
 
     def lag_seconds(self) -> float:
-        """Age of the oldest that waits."""
-        oldest = next(iter(self._waiting.values()), None)
-        return 0.0 if oldest is None else time.monotonic() - oldest[0]
+        """Age of the oldest record that the disk has not confirmed, also where who waited for it was told so."""
+        since = self.group.since if self._flushing_since is None else self._flushing_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def take(self) -> Group:
-        """The group gathered so far; what comes from now on is another one."""
+        """The group gathered so far, to be flushed; what comes from now on is another one."""
         group, self.group = self.group, Group()
+        if self._flushing_since is None:
+            self._flushing_since = group.since
         return group
 
     def join(self, size: int, records: int) -> "asyncio.Future[None] | None":
         """Let records that were written wait for the next flush; ``None`` on a thread without an event loop."""
-        group = self.group
+        group, now = self.group, time.monotonic()
+        group.since = now if group.since is None else group.since
         group.writes += 1
         group.records += records
         group.bytes += size
@@ -85,7 +93,7 @@ class GroupCommit:
             return None
         future = loop.create_future()
         group.futures.append(future)
-        self._waiting[future] = (time.monotonic(), records)
+        self._waiting[future] = (now, records)
         if self._watch is None:
             self._watch = loop.call_later(_WATCH_SECONDS, self._fail_stalled)
         if not self._is_waking:
@@ -98,8 +106,9 @@ class GroupCommit:
 
     def finish(self, group: Group, is_failed: bool) -> None:
         """Tell those who wait for a group what became of it."""
-        if is_failed and group.unattended:
-            with self._changed:
+        with self._changed:
+            self._flushing_since = None
+            if is_failed and group.unattended:
                 self._lost(group.unattended)
         by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
         for future in group.futures:
