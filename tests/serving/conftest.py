@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,17 @@ def store(tmp_path: Path) -> SmallStore:
 
 
 @pytest.fixture
-def disk() -> Iterator[Disk]:
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+    """A disk for the log; while it is full or broken, the log's own look at it fails, too."""
     disk = Disk()
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if complaint := disk.write_complaint or disk.sync_complaint:
+            raise OSError(complaint, os.strerror(complaint))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
     yield disk
     disk.is_running.set()
 

@@ -39,7 +39,8 @@ def ids(directory: Path) -> list[str | None]:
 
 
 def opened(directory: Path, **settings: Any) -> DecisionLog:
-    log = DecisionLog(directory, **settings)
+    """A log that is open; it waits for a slow disk for as long as a test may take, unless told otherwise."""
+    log = DecisionLog(directory, **{"stall_seconds": 300, **settings})
     log.open()
     return log
 
@@ -66,7 +67,7 @@ def record_all(log: DecisionLog, records: Sequence[DecisionRecord]) -> list[Base
     return asyncio.run(scenario())
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 15) -> None:
+def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
