@@ -84,7 +84,7 @@ class Row:
             self._moved = {series for series in self._series() if _total(now, *series) != _total(before, *series)}
             return self._moved == set(self._series())
 
-        eventually(are_moved, seconds=10)
+        eventually(are_moved)
 
     def check_complete(self) -> None:
         """Everything that the row says was seen, and nothing else was."""

@@ -52,7 +52,7 @@ class InProcessClient:
         return response
 
     def _wait(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=30)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=120)
 
     async def _begin(self) -> httpx.AsyncClient:
         await self._running.enter_async_context(self.app.router.lifespan_context(self.app))

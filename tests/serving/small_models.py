@@ -193,7 +193,7 @@ class SmallStore:
         return [record for record in records if isinstance(record, RejectionRecord)]
 
     def environment(self, **others: str) -> dict[str, str]:
-        """What a server of this installation needs in its environment."""
+        """What a server of this installation needs in its environment; requests may take as long as they can."""
         settings, keys = self.settings, self.keys
         return {
             **os.environ,
@@ -204,6 +204,7 @@ class SmallStore:
             "SERVING_CACHE_DIR": str(settings.root / "serving_cache"),
             "SERVING_PORT": "0",
             "SERVING_POLL_SECONDS": "0.1",
+            "SERVING_REQUEST_TIMEOUT_SECONDS": "60",
             **others,
         }
 

@@ -142,13 +142,13 @@ def test_a_worker_is_killed(row: Row, store: SmallStore) -> None:
             os.kill(before[0], signal.SIGKILL)
             # Its socket still takes connections until it has gone; what waits there is reset with it.
             eventually(lambda: before[0] not in worker_pids(server))
-            with httpx.Client(base_url=str(server.client.base_url)) as client:
+            with httpx.Client(base_url=str(server.client.base_url), timeout=60) as client:
                 row.moves(client)
                 row.is_ready(client)
                 row.answers(client.post(URL, json=score_request("d1")))
         eventually(lambda: len(worker_pids(server)) == 2 and before[0] not in worker_pids(server))
         server.client.close()
-        server.client = httpx.Client(base_url=str(server.client.base_url), timeout=10)
+        server.client = httpx.Client(base_url=str(server.client.base_url), timeout=60)
         eventually(lambda: "serving_workers 2.0" in server.client.get("/metrics").text)
         server.stop()
     answered = {key for load in loads for key in load.answers}

@@ -178,9 +178,9 @@ def test_requests_asks_as_mlflows_documentation_shows(server: Server, store: Sma
         {"inputs": as_object.to_dict(orient="list")},
         {"instances": as_object.to_dict(orient="records"), "params": {"model": MODEL}},
     ]
-    responses = [requests.post(f"{url(server)}/invocations", json=body, timeout=10) for body in bodies]
+    responses = [requests.post(f"{url(server)}/invocations", json=body, timeout=60) for body in bodies]
     csv = {"data": frame.to_csv(index=False), "headers": {"Content-Type": "text/csv"}}
-    responses.append(requests.post(f"{url(server)}/invocations", timeout=10, **csv))
+    responses.append(requests.post(f"{url(server)}/invocations", timeout=60, **csv))
     for response in responses:
         assert response.status_code == 200, response.text
         assert [each["margin"] for each in response.json()["predictions"]] == MARGINS
@@ -191,7 +191,7 @@ def test_requests_asks_as_mlflows_documentation_shows(server: Server, store: Sma
 
 def test_a_batch_beyond_the_limit_is_refused(server: Server) -> None:
     body = {"instances": [record(f"many{n}") for n in range(17)]}
-    response = requests.post(f"{url(server)}/invocations", json=body, timeout=10)
+    response = requests.post(f"{url(server)}/invocations", json=body, timeout=60)
     assert (response.status_code, response.json()["message"]) == (422, "Expected from 1 to 16 rows - at `$.instances`")
 
 
@@ -202,7 +202,7 @@ def test_mlflows_own_client_asks(server: Server) -> None:
 
     host, port = url(server).removeprefix("http://").split(":")
     client = ScoringServerClient(host, int(port))
-    client.wait_server_ready(timeout=10)
+    client.wait_server_ready(timeout=60)
     assert client.get_version()
     whole = [row for row in GOLDEN if row.features["mean_amount_7d"] is not None]
     frame = pd.DataFrame([record(f"m{n}", **row.features) for n, row in enumerate(whole)])

@@ -52,7 +52,7 @@ def until_both_answer(server: Server, store: SmallStore) -> list[str]:
 
     def both_have_answered() -> bool:
         used.append(f"first-{len(used)}")
-        with httpx.Client(base_url=str(server.client.base_url), timeout=10) as client:
+        with httpx.Client(base_url=str(server.client.base_url), timeout=60) as client:
             assert client.post(URL, json=score_request(used[-1])).status_code == 200
         folders = log_folders(store.settings.decision_log_dir)
         return {folder.name for folder in folders if segment_paths(folder)} == {"worker-0", "worker-1"}
@@ -81,7 +81,7 @@ def test_a_killed_worker_is_replaced_and_lost_nothing(store: SmallStore) -> None
             os.kill(before[0], signal.SIGKILL)
             time.sleep(0.5)
         eventually(lambda: len(worker_pids(server)) == 2 and before[0] not in worker_pids(server))
-        eventually(lambda: httpx.get(f"{server.client.base_url}/readyz").status_code == 200)
+        eventually(lambda: httpx.get(f"{server.client.base_url}/readyz", timeout=60).status_code == 200)
         server.stop()
     answered = {key for load in loads for key in load.answers}
     recorded = [record.decision_id for record in store.decisions()]
@@ -116,6 +116,6 @@ def test_the_score_is_the_same_from_every_worker(store: SmallStore) -> None:
     with served(store, SERVING_WORKERS="2") as server:
         margins = set()
         for number in range(12):
-            with httpx.Client(base_url=str(server.client.base_url)) as client:
+            with httpx.Client(base_url=str(server.client.base_url), timeout=60) as client:
                 margins.add(client.post(URL, json=score_request(f"d{number}")).json()["margin"])
         assert len(margins) == 1
