@@ -14,6 +14,9 @@ PLANTED = "plAnted4711vaLue"
 """Stands in every fuzzed request where a customer's value might; must be in no answer and no log line."""
 
 
+_CONTINUE = b"HTTP/1.1 100"
+
+
 @dataclass(frozen=True)
 class Answer:
     """One response, read as HTTP/1.1 says."""
@@ -29,7 +32,7 @@ class Answer:
 class RawConnection:
     """A connection that sends what it is told and reads answers with a deadline of its own."""
 
-    def __init__(self, base_url: str, seconds: float = 10) -> None:
+    def __init__(self, base_url: str, seconds: float = 60) -> None:
         address = urlsplit(base_url)
         assert address.hostname is not None
         assert address.port is not None
@@ -68,6 +71,15 @@ class RawConnection:
         if headers.get("transfer-encoding") == "chunked":
             return Answer(status, headers, b"".join(self._chunks()))
         return Answer(status, headers, self._exactly(int(headers.get("content-length", "0"))))
+
+    def is_asked_to_continue(self) -> bool:
+        """Whether the server sends the interim answer 100 first, and so awaits the body."""
+        while len(self._read) < len(_CONTINUE) and (more := self._more()):
+            self._read += more
+        is_asked = self._read.startswith(_CONTINUE)
+        if is_asked:
+            self._read = self._read.removeprefix(_CONTINUE).partition(b"\r\n\r\n")[2]
+        return is_asked
 
     def answers(self) -> list[Answer]:
         """All answers until the server closes."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-import socket
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +16,7 @@ from serving.model import LoadedModel
 from tests.serving.failure_rows import Row
 from tests.serving.in_process import InProcessClient
 from tests.serving.protocol_steps import tensors
+from tests.serving.raw_http import RawConnection
 from tests.serving.slot_steps import shadow
 from tests.serving.small_models import MODEL, SmallStore, score_request
 from tests.serving.test_api import URL, settings_of
@@ -84,10 +85,11 @@ def test_the_shadow_gives_no_score(row: Row, store: SmallStore, monkeypatch: pyt
 def test_the_shadow_is_too_slow(row: Row, store: SmallStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.publish(1)
     bundle = shadow(store, 2)
-    score = LoadedModel.score
+    score, is_over = LoadedModel.score, threading.Event()
 
     def slow_shadow(model: LoadedModel, values: Any) -> Any:
-        time.sleep(0.5 if model.bundle.digest == bundle else 0)
+        if model.bundle.digest == bundle:
+            is_over.wait()
         return score(model, values)
 
     with InProcessClient(create_app(settings_of(store, shadow_queue=1))) as client:
@@ -97,31 +99,29 @@ def test_the_shadow_is_too_slow(row: Row, store: SmallStore, monkeypatch: pytest
             row.answers(client.post(URL, json=score_request(f"d{number}")))
         row.is_ready(client)
         row.moves(client)
+        is_over.set()
     row.records(store, "d3")
     slots = [record.slot for record in store.decisions()]
     assert slots.count("champion") == 4
     assert 1 <= slots.count("shadow") < 4
 
 
-def connected(server: Server, *parts: bytes) -> socket.socket:
-    url = httpx.URL(server.client.base_url)
-    connection = socket.create_connection((url.host, url.port or 80), timeout=10)
-    for part in parts:
-        connection.sendall(part)
+def connected(server: Server, *parts: bytes) -> RawConnection:
+    connection = RawConnection(str(server.client.base_url), 60)
+    connection.send(*parts)
     return connection
 
 
-def admitted(server: Server) -> socket.socket:
+def admitted(server: Server) -> RawConnection:
     """A request that waits for its body; tried again while another one that is just ending takes its place."""
     while True:
-        connection = connected(server, HEAD)
-        connection.settimeout(0.5)
-        try:
-            assert connection.recv(65536).startswith(b"HTTP/1.1 429")
-        except TimeoutError:
-            connection.settimeout(10)
+        connection = connected(server, HEAD.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+        if connection.is_asked_to_continue():
             return connection
-        connection.close()
+        answer = connection.answer()
+        assert answer is not None
+        assert answer.status == 429
+        connection.socket.close()
 
 
 def test_too_many_requests_are_in_flight(row: Row, store: SmallStore) -> None:
@@ -134,8 +134,10 @@ def test_too_many_requests_are_in_flight(row: Row, store: SmallStore) -> None:
             row.is_ready(server.client)
             assert server.client.get("/healthz").status_code == 200
             row.moves(server.client)
-            waiting.sendall(BODY)
-            assert waiting.recv(65536).startswith(b"HTTP/1.1 200"), "what was admitted is answered"
+            waiting.send(BODY)
+            answer = waiting.answer()
+            assert answer is not None
+            assert answer.status == 200, "what was admitted is answered"
         server.stop()
     found = [rejection for rejection in store.rejections() if rejection.kind == "Overloaded"]
     assert sum(rejection.count for rejection in found) >= 1
@@ -144,10 +146,12 @@ def test_too_many_requests_are_in_flight(row: Row, store: SmallStore) -> None:
 
 def test_a_body_comes_too_slowly(row: Row, store: SmallStore) -> None:
     store.publish(1)
-    with served(store, SERVING_REQUEST_TIMEOUT_SECONDS="0.2") as server, connected(server, HEAD, b"{") as slow:
+    with served(store, SERVING_REQUEST_TIMEOUT_SECONDS="0.2") as server:
         row.begins(server.client)
-        head, _, body = slow.recv(65536).partition(b"\r\n\r\n")
-        row.answers(httpx.Response(int(head.split()[1]), content=body))
+        with connected(server, HEAD, b"{") as slow:
+            answer = slow.answer()
+        assert answer is not None
+        row.answers(httpx.Response(answer.status, content=answer.body))
         row.is_ready(server.client)
         row.moves(server.client)
         server.stop()
