@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.serving.fuzzed_server import INFER, INVOCATIONS, MEGABYTE, Fuzzed, fuzzed
-from tests.serving.raw_http import PLANTED, RawConnection, chunked, memory_bytes, request
+from tests.serving.raw_http import PLANTED, RawConnection, chunked, request, settled_memory_bytes
 from tests.serving.small_models import SmallStore, golden_rows, score_request
 from tests.serving.test_server_process import URL
 
@@ -23,7 +23,7 @@ LINES = PLANTED.encode()
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzed]:
     store = SmallStore.under(tmp_path_factory.mktemp("fuzz") / "home")
     store.publish(1)
-    with fuzzed(store) as server:
+    with fuzzed(store, seconds=2) as server:
         yield server
 
 
@@ -198,7 +198,8 @@ def test_what_has_no_end_is_cut_off(running: Fuzzed, parts: list[bytes]) -> None
         connection.send(*parts)
         for answer in connection.answers():
             running.check_answer(answer)
-    assert memory_bytes(running.server.process.pid) - running.memory_before < 32 * MEGABYTE
+    most = running.memory_before + 32 * MEGABYTE
+    assert settled_memory_bytes(running.server.process.pid, most) < most
 
 
 @pytest.mark.parametrize("path", [URL, f"{URL}/batch", INFER, INVOCATIONS])
@@ -307,7 +308,7 @@ def test_who_sends_all_and_reads_nothing_is_cut_off(running: Fuzzed) -> None:
 
 def is_reset(connection: RawConnection) -> bool:
     """Whether the server gives the connection up, without a byte of it being read meanwhile."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             connection.socket.send(b"\r\n")
@@ -321,7 +322,7 @@ def is_reset(connection: RawConnection) -> bool:
 def test_more_connections_than_it_can_hold_do_not_keep_it_from_answering(running: Fuzzed) -> None:
     connections: list[RawConnection] = []
     try:
-        connections.extend(running.connect(3) for _ in range(400))
+        connections.extend(running.connect() for _ in range(400))
         assert sum(connection.is_closed_by_server() for connection in connections[-50:]) == 50
         # Those that sent nothing are closed after a while, and leave their places.
         assert all(connection.is_closed_by_server() for connection in connections)
