@@ -74,12 +74,11 @@ def test_a_shadow_answers_nobody_and_is_recorded_under_the_same_id(store: SmallS
             client.post(URL, json=score_request(f"d{index}", features=row.features)).json()
             for index, row in enumerate(golden)
         ]
-        eventually(lambda: len(store.decisions()) == 2 * len(golden))
+        eventually(lambda: shadows_counted(client) == len(golden))
         client.post(URL, json=score_request("d0", features=golden[0].features))
-        counted = client.get("/metrics").text
     assert {answer["slot"] for answer in answers} == {"champion"}
     records = {(record.slot, record.decision_id): record for record in store.decisions()}
-    assert len(records) == 2 * len(golden), "a repeat is copied to nobody"
+    assert len(records) == len(store.decisions()) == 2 * len(golden), "a repeat is copied to nobody"
     for index, (own, other) in enumerate(zip(golden, golden_rows(2), strict=True)):
         decided, copied = records["champion", f"d{index}"], records["shadow", f"d{index}"]
         assert (decided.margin, decided.bundle_digest) == (own.margin, champion)
@@ -92,8 +91,12 @@ def test_a_shadow_answers_nobody_and_is_recorded_under_the_same_id(store: SmallS
             decided.occurred_at,
             decided.features,
         )
-    shadows = [line for line in counted.splitlines() if line.startswith("serving_requests_total") and "shadow" in line]
-    assert sum(float(line.rpartition(" ")[2]) for line in shadows) == len(golden)
+
+
+def shadows_counted(client: InProcessClient) -> float:
+    lines = client.get("/metrics").text.splitlines()
+    shadows = [line for line in lines if line.startswith("serving_requests_total") and "shadow" in line]
+    return sum(float(line.rpartition(" ")[2]) for line in shadows)
 
 
 def as_row(features: dict[str, Any]) -> list[float]:
