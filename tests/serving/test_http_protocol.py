@@ -247,9 +247,11 @@ def test_a_head_that_drips_behind_a_known_one_is_not_awaited_for_ever(app: Servi
     async def steps(connection: Connection) -> None:
         await connection.ask(request("d0"), request("d1"))
         connection.protocol.data_received(b"POST")
-        connection.protocol.close_if_silent(time.monotonic() + 5)
+        began = connection.protocol.head_since
+        assert began is not None
+        connection.protocol.close_if_silent(began + 5)
         assert not connection.transport.is_closed
-        connection.protocol.close_if_silent(time.monotonic() + 11)
+        connection.protocol.close_if_silent(began + 11)
 
     assert drive(app, steps).transport.is_closed
 
