@@ -52,17 +52,32 @@ class Prometheus:
         """The values of an instant query, one a series."""
         return [float(series["value"][1]) for series in self.ask("query", query=expression)["result"]]
 
+    def shows(self, expression: str, value: float) -> None:
+        """Wait until an instant query has this one value; a scrape that took too long leaves it without."""
+        self.eventually(lambda: self.values(expression) == [value])
+
     def firing(self) -> dict[str, dict[str, Any]]:
         """The firing alerts by name."""
         return {
             alert["labels"]["alertname"]: alert for alert in self.ask("alerts")["alerts"] if alert["state"] == "firing"
         }
 
-    def eventually(self, condition: Callable[[], bool], seconds: float = 30) -> None:
+    def eventually(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"it did not happen in time; Prometheus said:\n{self.said.read_text()}"
             time.sleep(0.1)
+
+    def fires(self, name: str) -> dict[str, Any]:
+        """Wait until this alert fires; the alert."""
+        found: dict[str, dict[str, Any]] = {}
+
+        def is_firing() -> bool:
+            found.update(self.firing())
+            return name in found
+
+        self.eventually(is_firing)
+        return found[name]
 
     def is_ready(self) -> bool:
         assert self.process.poll() is None, self.said.read_text()
@@ -71,10 +86,13 @@ class Prometheus:
         return False
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+@contextlib.contextmanager
+def held_port() -> Iterator[int]:
+    """A port for who asks for it by its number: nobody else gets it meanwhile."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as who is to listen there does
+        held.bind(("127.0.0.1", 0))
+        yield int(held.getsockname()[1])
 
 
 def configuration(folder: Path, targets: list[str], key: str) -> Path:
@@ -96,7 +114,12 @@ def configuration(folder: Path, targets: list[str], key: str) -> Path:
 def scraping(folder: Path, targets: list[str], key: str = "unused") -> Iterator[Prometheus]:
     """Prometheus with the deployed rules while it scrapes `targets`; it listens on loopback alone."""
     folder.mkdir()
-    port = free_port()
+    with held_port() as port, started(folder, port, targets, key) as prometheus:
+        yield prometheus
+
+
+@contextlib.contextmanager
+def started(folder: Path, port: int, targets: list[str], key: str) -> Iterator[Prometheus]:
     said = folder / "prometheus.log"
     command = [
         program("prometheus"),
@@ -107,7 +130,7 @@ def scraping(folder: Path, targets: list[str], key: str = "unused") -> Iterator[
     ]
     with said.open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
-    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10)
+    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
     prometheus = Prometheus(process, client, said)
     try:
         prometheus.eventually(prometheus.is_ready)
@@ -116,7 +139,7 @@ def scraping(folder: Path, targets: list[str], key: str = "unused") -> Iterator[
         client.close()
         process.terminate()
         try:
-            process.wait(timeout=20)
+            process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -40,12 +40,12 @@ def test_prometheus_knows_every_decision_and_the_dashboards_questions(store: Sma
         decide(server, "d", 30)
         assert server.client.post(URL, content=b"{").status_code == 422
         decisions = f'sum(serving_requests_total{{model="{MODEL}",slot="champion",bundle="{bundle}"}})'
-        prometheus.eventually(lambda: prometheus.values(decisions) == [30])
-        assert prometheus.values(f'serving_request_duration_seconds_count{{bundle="{bundle}"}}') == [30]
-        assert prometheus.values(f'serving_score_bucket{{bundle="{bundle}",le="1.0"}}') == [30]
-        assert prometheus.values('serving_errors_total{kind="InvalidRequest"}') == [1]
-        assert prometheus.values(f'serving_release_number{{model="{MODEL}"}}') == [1]
-        assert prometheus.values('up{job="risk-model-server"}') == [1]
+        prometheus.shows(decisions, 30)
+        prometheus.shows(f'serving_request_duration_seconds_count{{bundle="{bundle}"}}', 30)
+        prometheus.shows(f'serving_score_bucket{{bundle="{bundle}",le="1.0"}}', 30)
+        prometheus.shows('serving_errors_total{kind="InvalidRequest"}', 1)
+        prometheus.shows(f'serving_release_number{{model="{MODEL}"}}', 1)
+        prometheus.shows('up{job="risk-model-server"}', 1)
         expressions = dashboard_expressions(MODEL)
         assert len(expressions) > 30
         # A rate needs two scrapes; what is left has nothing to say of a lone champion without a shadow or a fault.
@@ -62,10 +62,10 @@ def test_two_workers_are_one_server_to_prometheus(store: SmallStore, tmp_path: P
         prometheus = running.enter_context(scraping(tmp_path / "prometheus", [address(one)]))
         decide(one, "a", 10)
         decide(other, "b", 20)
-        prometheus.eventually(lambda: prometheus.values("sum(serving_requests_total)") == [30])
-        assert prometheus.values("serving_workers") == [2]
-        assert prometheus.values("serving_model_loaded") == [1]
-        assert prometheus.values('serving_slot_state{slot="champion",state="serving"}') == [2]
+        prometheus.shows("sum(serving_requests_total)", 30)
+        prometheus.shows("serving_workers", 2)
+        prometheus.shows("serving_model_loaded", 1)
+        prometheus.shows('serving_slot_state{slot="champion",state="serving"}', 2)
         prometheus.eventually(lambda: prometheus.firing().keys() <= {"ModelTooOld"})  # the tests' models are
 
 
@@ -73,13 +73,12 @@ def test_a_disk_without_room_wakes_somebody_until_it_has_room_again(store: Small
     store.publish(1)
     with served(store) as server, scraping(tmp_path / "prometheus", [address(server)]) as prometheus:
         decide(server, "d", 1)
-        prometheus.eventually(lambda: prometheus.values("serving_log_failing") == [0])
+        prometheus.shows("serving_log_failing", 0)
         prometheus.eventually(lambda: prometheus.firing().keys() <= {"ModelTooOld"})  # the tests' models are
         _, hard = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (0, hard))
         assert server.client.post(URL, json=score_request("refused")).status_code == 503
-        prometheus.eventually(lambda: "DecisionLogFailing" in prometheus.firing())
-        alert = prometheus.firing()["DecisionLogFailing"]
+        alert = prometheus.fires("DecisionLogFailing")
         assert alert["labels"]["severity"] == "page"
         assert alert["annotations"]["summary"] == f"{address(server)} cannot record decisions"
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
@@ -91,8 +90,7 @@ def test_a_refused_release_and_a_dead_server_are_noticed(store: SmallStore, tmp_
     with served(store) as server, scraping(tmp_path / "prometheus", [address(server)]) as prometheus:
         releases = store.settings.release_store / "releases" / MODEL
         (releases / "000002.json").write_bytes((releases / "000001.json").read_bytes())
-        prometheus.eventually(lambda: "ReleaseRefused" in prometheus.firing())
-        assert prometheus.firing()["ReleaseRefused"]["labels"]["model"] == MODEL
+        assert prometheus.fires("ReleaseRefused")["labels"]["model"] == MODEL
         server.stop()
         prometheus.eventually(lambda: {"NoServerUp", "ServerDown"} <= prometheus.firing().keys())
 
