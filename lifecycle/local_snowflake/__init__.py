@@ -31,7 +31,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +67,9 @@ def environment(port: int) -> dict[str, str]:
 class LocalSnowflake:
     """An endpoint in a process of its own."""
 
-    def __init__(self, home: Path, port: int | None = None, arguments: tuple[str, ...] = ()) -> None:
+    def __init__(self, home: Path, port: int, arguments: tuple[str, ...] = ()) -> None:
         self.home = home
-        self.port = port or free_port()
+        self.port = port
         self.log = home / "statements.jsonl"
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
@@ -190,20 +190,26 @@ def running(
     arguments
         More of the command line, for example ``("--abandoned-seconds", "1")``.
     """
-    endpoint = LocalSnowflake(home, port, ("--setup", str(setup), *arguments))
-    endpoint.start()
-    try:
-        yield endpoint
-    finally:
-        endpoint.stop()
+    with free_port() if port is None else nullcontext(port) as taken:
+        endpoint = LocalSnowflake(home, taken, ("--setup", str(setup), *arguments))
+        endpoint.start()
+        try:
+            yield endpoint
+        finally:
+            endpoint.stop()
 
 
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((ADDRESS, 0))
-        port: int = probe.getsockname()[1]
-    return port
+@contextmanager
+def free_port() -> Iterator[int]:
+    """A port of this machine that nobody listens on, and that nobody else is given within the block.
+
+    A socket keeps it without listening, also before a server starts and while it is restarted; a server that sets
+    SO_REUSEADDR may listen there all the same.
+    """
+    with socket.socket() as kept:
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind((ADDRESS, 0))
+        yield kept.getsockname()[1]
 
 
 def is_answering(port: int) -> bool:

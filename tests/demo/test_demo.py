@@ -10,6 +10,7 @@ import pytest
 from lifecycle.demo.state import StateFile, timeline_of
 from lifecycle.demo.timeline import LONGEST_WINDOW_DAYS, days_of, timeline
 from lifecycle.errors import LifecycleError
+from lifecycle.local_snowflake import free_port
 from lifecycle.processes import Ports, Running, Service, expect_free_port, services
 from lifecycle.settings import Settings
 from lifecycle.spec import read_model
@@ -61,34 +62,29 @@ def test_a_busy_port_names_the_service_and_the_option() -> None:
             expect_free_port(Service("mlflow", [], port, "/"))
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def test_a_service_that_ends_is_told_with_its_last_lines(tmp_path: Path) -> None:
     group = Running(tmp_path)
-    service = Service("broken", [sys.executable, "-c", "print('no such thing'); raise SystemExit(3)"], free_port(), "/")
-    group.start(service)
-    try:
-        told = r"broken to run, it ended with status 3 - see .*broken\.log\nno such thing"
-        with pytest.raises(LifecycleError, match=told):
-            group.wait_until_ready(timeout_seconds=20)
-    finally:
-        group.stop()
+    code = "print('no such thing'); raise SystemExit(3)"
+    with free_port() as port:
+        group.start(Service("broken", [sys.executable, "-c", code], port, "/"))
+        try:
+            told = r"broken to run, it ended with status 3 - see .*broken\.log\nno such thing"
+            with pytest.raises(LifecycleError, match=told):
+                group.wait_until_ready(timeout_seconds=20)
+        finally:
+            group.stop()
 
 
 def test_stopping_reaches_the_children_of_what_was_started(tmp_path: Path) -> None:
-    port = free_port()
-    code = f"import subprocess, sys; subprocess.run([sys.executable, '-m', 'http.server', '{port}', '-b', '127.0.0.1'])"
     group = Running(tmp_path)
-    service = Service("parent", [sys.executable, "-c", code], port, "/")
-    group.start(service)
-    group.wait_until_ready(timeout_seconds=20)
-    group.stop()
-    expect_free_port(service)
+    with free_port() as port:
+        server = f"[sys.executable, '-m', 'http.server', '{port}', '-b', '127.0.0.1']"
+        code = f"import subprocess, sys; subprocess.run({server})"
+        service = Service("parent", [sys.executable, "-c", code], port, "/")
+        group.start(service)
+        group.wait_until_ready(timeout_seconds=20)
+        group.stop()
+        expect_free_port(service)
 
 
 def test_the_server_is_told_the_public_key_and_never_the_signing_key(settings: Settings) -> None:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from lifecycle.errors import LifecycleError
-from lifecycle.local_snowflake import LocalSnowflake, environment, free_port, is_answering, running
+from lifecycle.local_snowflake import START_SECONDS, LocalSnowflake, environment, free_port, is_answering, running
 from lifecycle.local_snowflake.__main__ import serve
 from lifecycle.local_snowflake.options import Options
 from lifecycle.warehouse.interface import Use
@@ -343,22 +343,22 @@ def test_without_fakesnow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest
     for name in [name for name in sys.modules if name.partition(".")[0] == "fakesnow"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "fakesnow", None)
-    with pytest.raises(LifecycleError, match="no module fakesnow - it comes with the extra `dev`"):
-        serve(Options(free_port(), tmp_path))
+    with free_port() as port, pytest.raises(LifecycleError, match="no module fakesnow - it comes with the extra `dev`"):
+        serve(Options(port, tmp_path))
 
 
 def test_the_command_says_how_to_connect_and_ends_on_ctrl_c(tmp_path: Path, connect_to: Connect) -> None:
-    port = free_port()
     command = [sys.executable, "-c", "from lifecycle.cli import main; main()"]
-    arguments = ["snowflake-local", "--port", str(port), "--home", str(tmp_path / "home")]
-    with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True) as served:
-        assert served.stdout is not None
-        end = time.monotonic() + 30
-        while not is_answering(port) and time.monotonic() < end:
-            time.sleep(0.05)
-        os.kill(served.pid, signal.SIGINT)
-        said = served.stdout.read()
-        assert served.wait(20) == 0
+    with free_port() as port:
+        arguments = ["snowflake-local", "--port", str(port), "--home", str(tmp_path / "home")]
+        with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True) as served:
+            assert served.stdout is not None
+            end = time.monotonic() + START_SECONDS
+            while not is_answering(port) and time.monotonic() < end:
+                time.sleep(0.05)
+            os.kill(served.pid, signal.SIGINT)
+            said = served.stdout.read()
+            assert served.wait(20) == 0
     exported = dict(line.removeprefix("export ").split("=") for line in said.splitlines() if line.startswith("export "))
     assert exported == environment(port)
     assert exported["LIFECYCLE_TARGET"] == "snowflake"
