@@ -25,6 +25,7 @@ from lifecycle.local_snowflake.statements import Kind, Statement
 _SUCCEEDED = b'"success":true}'
 PARAMETER_COLUMNS = ("key", "value", "default", "level", "description", "type")
 INTERNAL = ("000603", "XX000")
+INTERRUPT_EVERY_SECONDS = 0.1
 
 
 class Runner:
@@ -136,8 +137,10 @@ class Runner:
             await asyncio.wait({running}, timeout=None if math.isinf(limit) else limit - delay)
             if running.done():
                 return running.result()
-            session.connection.interrupt()
-            await asyncio.wait({running})
+            while not running.done():
+                # One that comes before DuckDB has begun stops nothing.
+                session.connection.interrupt()
+                await asyncio.wait({running}, timeout=INTERRUPT_EVERY_SECONDS)
         code, sqlstate, message = TIMED_OUT
         raise Failed(code, sqlstate, message.format(seconds=int(limit)))
 
