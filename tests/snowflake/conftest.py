@@ -19,7 +19,7 @@ Connect = Callable[..., Any]
 @pytest.fixture(scope="session")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSnowflake]:
     """One endpoint for all tests that leave it as it was."""
-    with running(tmp_path_factory.mktemp("endpoint"), arguments=("--abandoned-seconds", "1.5")) as local:
+    with running(tmp_path_factory.mktemp("endpoint")) as local:
         yield local
 
 
