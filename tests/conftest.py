@@ -21,6 +21,20 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return Settings()
 
 
+@pytest.fixture
+def uncancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statements to Snowflake that the connector does not cancel when they take longer than its network timeout.
+
+    For tests whose short timeout is to give up an endpoint that is dead: a busy machine's may take as long for a
+    statement. Of a dead one the connector's thread that cancels would end with an exception.
+    """
+    from snowflake.connector import cursor
+
+    name = "_TrackedQueryCancellationTimer"
+    timer = getattr(cursor, name)
+    monkeypatch.setattr(cursor, name, lambda _seconds, *cancel: timer(3600, *cancel))
+
+
 # A shared machine is sometimes slow: an example that takes long is no fault, and the time limit of a test stands.
 hypothesis_settings.register_profile("shared_machine", deadline=None)
 hypothesis_settings.load_profile("shared_machine")

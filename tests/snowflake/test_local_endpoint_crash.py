@@ -7,6 +7,7 @@ import pytest
 from lifecycle.local_snowflake import is_answering, running
 
 Connect = Callable[..., Any]
+pytestmark = pytest.mark.usefixtures("uncancelled")
 
 
 def rows(cursor: Any, sql: str) -> list[Any]:

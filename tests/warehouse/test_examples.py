@@ -188,8 +188,7 @@ def mortal(tmp_path: Path) -> Iterator[LocalSnowflake]:
         yield running
 
 
-# The connector's own thread, which cancels a statement that takes too long, finds nobody to tell.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.usefixtures("uncancelled")
 def test_an_extraction_whose_endpoint_dies_leaves_nothing_and_is_run_again(
     mortal: LocalSnowflake, spec: RiskModelSpec, expected: FrozenTrainingSet, tmp_path: Path
 ) -> None:

@@ -17,10 +17,6 @@ from lifecycle.warehouse.snowflake import SnowflakeWarehouse
 from lifecycle.warehouse.snowflake.failures import ConnectionLostError
 from tests.warehouse.conftest import ABANDONED
 
-pytestmark = [
-    # The connector cancels a statement that timed out from a thread of its own, which finds no endpoint either.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
-]
 DEATHS = [
     ("create temporary table", "after"),
     ("put 'file", "before"),
@@ -96,6 +92,7 @@ def mortal(tmp_path: Path) -> Iterator[LocalSnowflake]:
         yield running
 
 
+@pytest.mark.usefixtures("uncancelled")
 @pytest.mark.parametrize(("step", "when"), DEATHS)
 def test_a_load_whose_endpoint_dies_is_run_again_and_ends_the_same(
     mortal: LocalSnowflake, tmp_path: Path, file: Path, expected: dict[str, Any], step: str, when: str
