@@ -103,16 +103,16 @@ def test_a_build_whose_endpoint_dies_ends_with_an_error_and_comes_out_the_same_w
         update={"snowflake": built_in_snowflake.snowflake.model_copy(update={"network_timeout_seconds": 5})}
     )
     count = "select count(*) as row_count from intermediate.int_terminal_windows"
-    before = open_warehouse(impatient).query(count)
+    before = open_warehouse(built_in_snowflake).query(count)
     endpoint.fault("insert into lifecycle.intermediate.int_terminal_windows", "kill")
     try:
         with pytest.raises(LifecycleError, match="Expected dbt to build the features"):
             build(impatient, start, end)
     finally:
         endpoint.restart()
-    assert open_warehouse(impatient).query(count).equals(before)
-    build(impatient, start, end)
-    warehouse = open_warehouse(impatient)
+    assert open_warehouse(built_in_snowflake).query(count).equals(before)
+    build(built_in_snowflake, start, end)
+    warehouse = open_warehouse(built_in_snowflake)
     assert _as_in(warehouse.query(ALL_FEATURES), whole).equals(whole)
     assert warehouse.query(SCRATCH).num_rows == 0
 
