@@ -3,16 +3,19 @@
 import datetime as dt
 import decimal
 import threading
-from typing import Any
+import time
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from lifecycle import local_snowflake
 from lifecycle.assets.resources import Installation
 from lifecycle.errors import LifecycleError
 from lifecycle.local_snowflake import LocalSnowflake
 from lifecycle.settings import Settings
 from lifecycle.warehouse import Use, open_warehouse
+from lifecycle.warehouse.raw import raw_definitions
 from lifecycle.warehouse.snowflake import SnowflakeWarehouse
 from lifecycle.warehouse.snowflake.session import INSERTED_BY_VALUES
 
@@ -106,33 +109,39 @@ def test_a_definition_in_a_transaction_is_refused_since_it_would_commit_it(snowf
     assert snowflake.query("select * from raw.terminals").num_rows == 0
 
 
-def test_transactions_of_a_kind_take_turns_and_each_sees_what_the_one_before_it_wrote(
-    snowflake_settings: Settings, snowflake: SnowflakeWarehouse, tmp_path: Any
-) -> None:
+def test_transactions_of_a_kind_take_turns_and_each_sees_what_the_one_before_it_wrote(tmp_path: Path) -> None:
     """Two machines: each has a lock file of its own, so that only the lock in Snowflake keeps them apart."""
-    elsewhere = SnowflakeWarehouse(snowflake_settings.model_copy(update={"home": tmp_path / "elsewhere"}), Use("load"))
-    seen: list[int] = []
-    is_inside = threading.Event()
+    # Not the tests' endpoint, which would soon roll back the first's transaction for the second.
+    with local_snowflake.running(tmp_path / "endpoint") as endpoint:
+        here, there = (
+            SnowflakeWarehouse(endpoint.settings(tmp_path / home), Use("load")) for home in ("here", "there")
+        )
+        here.ensure(raw_definitions(here.dialect))
+        seen: list[int] = []
+        is_inside = threading.Event()
 
-    def second() -> None:
-        with elsewhere.session("the second") as session, session.transaction(serial="turns"):
-            seen.append(session.query("select count(*) as n from raw.terminals").column(0)[0].as_py())
+        def second() -> None:
+            with there.session("the second") as session, session.transaction(serial="turns"):
+                seen.append(session.query("select count(*) as n from raw.terminals").column(0)[0].as_py())
 
-    def second_once_the_first_is_inside() -> None:
-        is_inside.wait(10)
-        # Its session began before the first's commit, and may not see it: it is told so, and begins a new one.
-        elsewhere.retrying(second)
+        def second_once_the_first_is_inside() -> None:
+            is_inside.wait(60)
+            # Its session began before the first's commit, and may not see it: it is told so, and begins a new one.
+            there.retrying(second)
 
-    thread = threading.Thread(target=second_once_the_first_is_inside)
-    thread.start()
-    with snowflake.session("the first") as session, session.transaction(serial="turns"):
-        is_inside.set()
-        thread.join(1.5)
-        assert thread.is_alive()
-        session.execute("insert into raw.terminals (terminal_id, kind) values (1, 'fuel')")
-    thread.join(20)
-    assert seen == [1]
-    elsewhere.close()
+        thread = threading.Thread(target=second_once_the_first_is_inside)
+        thread.start()
+        with here.session("the first") as session, session.transaction(serial="turns"):
+            is_inside.set()
+            while endpoint.log.read_text().count("update raw.turns_lock") < 2:
+                time.sleep(0.02)
+            thread.join(0.3)
+            assert thread.is_alive()
+            session.execute("insert into raw.terminals (terminal_id, kind) values (1, 'fuel')")
+        thread.join(60)
+        assert seen == [1]
+        here.close()
+        there.close()
 
 
 # Dagster's own integration warns of Pydantic's next major version.
