@@ -60,7 +60,7 @@ def test_of_two_promotions_at_the_same_time_one_wins_and_the_other_is_told(
     both_are_about_to_link = threading.Barrier(2)
 
     def write_at_the_same_time(path: Path, content: bytes, point: str) -> bool:
-        both_are_about_to_link.wait(timeout=10)
+        both_are_about_to_link.wait(timeout=60)
         return write_new(path, content, point)
 
     monkeypatch.setattr("lifecycle.publishing.release_store.write_new", write_at_the_same_time)
