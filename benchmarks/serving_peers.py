@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.serving_models import BENCHMARK, Matrix, Trained
-from benchmarks.serving_servers import Server, free_port, start
+from benchmarks.serving_servers import Server, kept_port, start
 
 INSTALL_SECONDS = 1200
 START_SECONDS = 120.0
@@ -98,7 +98,7 @@ def start_peer(
     own.mkdir()
     model = own / "model.txt"
     model.write_text(trained.booster.model_to_string())
-    port = free_port()
+    port = kept_port()
     if program == "mlserver":
         pool = 0 if peer.endswith("no pool") else 1
         command, path, bodies = _mlserver(python, own, model, port, trained, rows, pool)
@@ -124,7 +124,7 @@ def _mlserver(
     python: Path, own: Path, model: Path, port: int, trained: Trained, rows: Matrix, pool: int
 ) -> tuple[list[str], str, list[Any]]:
     """MLServer with a pool of processes, or with none."""
-    settings = {"http_port": port, "grpc_port": free_port(), "metrics_port": free_port(), "parallel_workers": pool}
+    settings = {"http_port": port, "grpc_port": kept_port(), "metrics_port": kept_port(), "parallel_workers": pool}
     (own / "settings.json").write_text(json.dumps({**settings, "host": "127.0.0.1", "debug": False}))
     described = {"name": BENCHMARK, "implementation": "mlserver_lightgbm.LightGBMModel"}
     (own / "model-settings.json").write_text(json.dumps({**described, "parameters": {"uri": str(model)}}))

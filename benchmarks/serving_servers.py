@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lifecycle.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[1]
+_ports = contextlib.ExitStack()
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
@@ -178,7 +181,7 @@ def start_scorer(
     name: str, environment: Mapping[str, str], *, cores: frozenset[int], folder: Path, **settings: str
 ) -> Server:
     """Start the project's own server; `settings` are its ``SERVING_*`` variables, in lower case."""
-    port = free_port()
+    port = kept_port()
     chosen = {f"SERVING_{key.upper()}": value for key, value in settings.items()}
     return start(
         name,
@@ -193,7 +196,7 @@ def start_scorer(
 
 def start_echo(answer_bytes: Mapping[str, int], *, cores: frozenset[int], folder: Path) -> Server:
     """Start the bare echo on the server program that the project's own server runs on, with the same settings."""
-    port = free_port()
+    port = kept_port()
     command = [sys.executable, "-m", "uvicorn", "benchmarks.serving_echo:echo", "--port", str(port)]
     command += [
         "--loop",
@@ -210,11 +213,9 @@ def start_echo(answer_bytes: Mapping[str, int], *, cores: frozenset[int], folder
     return start("echo", command, port=port, cores=cores, folder=folder, environment=sizes)
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def kept_port() -> int:
+    """A port that nobody listens on, and that nobody else is given while this process lives."""
+    return _ports.enter_context(free_port())
 
 
 def _is_ready(port: int, path: str | None) -> bool:

@@ -1,6 +1,5 @@
 """Settings of one installation, read from ``LIFECYCLE_*`` environment variables, and where its state lies."""
 
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -30,7 +29,7 @@ class Settings(BaseSettings):
     duckdb_threads: int = 2
     snowflake: SnowflakeSettings = Field(default_factory=SnowflakeSettings)
 
-    @cached_property
+    @property
     def root(self) -> Path:
         """`home` as an absolute path."""
         return self.home.expanduser().resolve()

@@ -24,7 +24,6 @@ each statement; sums of decimals are doubles; functions that only DuckDB has are
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -37,6 +36,7 @@ from typing import Any
 
 from lifecycle.errors import LifecycleError
 from lifecycle.local_snowflake.options import ACCOUNT, ADDRESS, PASSWORD, SETUP, USER, WAREHOUSE, WAREHOUSES
+from lifecycle.ports import free_port
 from lifecycle.settings import PROJECT_ROOT, Settings
 from lifecycle.snowflake_settings import PREFIX, STEPS
 
@@ -197,19 +197,6 @@ def running(
             yield endpoint
         finally:
             endpoint.stop()
-
-
-@contextmanager
-def free_port() -> Iterator[int]:
-    """A port of this machine that nobody listens on, and that nobody else is given within the block.
-
-    A socket keeps it without listening, also before a server starts and while it is restarted; a server that sets
-    SO_REUSEADDR may listen there all the same.
-    """
-    with socket.socket() as kept:
-        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        kept.bind((ADDRESS, 0))
-        yield kept.getsockname()[1]
 
 
 def is_answering(port: int) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from lifecycle.demo.state import StateFile, timeline_of
 from lifecycle.demo.timeline import LONGEST_WINDOW_DAYS, days_of, timeline
 from lifecycle.errors import LifecycleError
-from lifecycle.local_snowflake import free_port
+from lifecycle.ports import free_port
 from lifecycle.processes import Ports, Running, Service, expect_free_port, services
 from lifecycle.settings import Settings
 from lifecycle.spec import read_model

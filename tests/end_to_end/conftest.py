@@ -24,6 +24,7 @@ from lifecycle.demo.timeline import Timeline, timeline
 from lifecycle.demo.traffic import Replay, replay
 from lifecycle.installation import prepare
 from lifecycle.local_snowflake import LocalSnowflake
+from lifecycle.ports import free_port
 from lifecycle.processes import serving_environment
 from lifecycle.settings import Settings
 from lifecycle.simulator import SimulationConfig, simulate
@@ -109,7 +110,7 @@ def _load_simulated(settings: Settings, days: Timeline, folder: Path) -> None:
 @contextlib.contextmanager
 def server(world: World) -> Iterator[str]:
     """The real server over the world's release store; its address."""
-    with local_snowflake.free_port() as port:
+    with free_port() as port:
         environment = os.environ | serving_environment(world.settings, port)
         process = subprocess.Popen([sys.executable, "-m", "serving"], env=environment, stderr=subprocess.PIPE)
         url = f"http://127.0.0.1:{port}"

@@ -3,7 +3,6 @@
 import contextlib
 import re
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import httpx
 import pytest
 import yaml
 
+from lifecycle.ports import free_port
 from tests.serving.small_models import SmallStore
 
 ROOT = Path(__file__).parents[2]
@@ -86,15 +86,6 @@ class Prometheus:
         return False
 
 
-@contextlib.contextmanager
-def held_port() -> Iterator[int]:
-    """A port for who asks for it by its number: nobody else gets it meanwhile."""
-    with socket.socket() as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as who is to listen there does
-        held.bind(("127.0.0.1", 0))
-        yield int(held.getsockname()[1])
-
-
 def configuration(folder: Path, targets: list[str], key: str) -> Path:
     """The deployed configuration and rules for these targets, at the pace of a test."""
     rules = re.sub(r"(?m)^( +for: ).*$", r"\g<1>0s", (DEPLOY / "prometheus/alerts.yml").read_text())
@@ -114,7 +105,7 @@ def configuration(folder: Path, targets: list[str], key: str) -> Path:
 def scraping(folder: Path, targets: list[str], key: str = "unused") -> Iterator[Prometheus]:
     """Prometheus with the deployed rules while it scrapes `targets`; it listens on loopback alone."""
     folder.mkdir()
-    with held_port() as port, started(folder, port, targets, key) as prometheus:
+    with free_port() as port, started(folder, port, targets, key) as prometheus:
         yield prometheus
 
 

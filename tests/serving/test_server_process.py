@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.serving.small_models import MODEL, SmallStore, booster, golden_rows, score_request
 from tests.serving.test_score_request import SECRET
@@ -38,12 +39,18 @@ class Server:
     client: httpx.Client = field(init=False)
     listening: threading.Thread = field(init=False)
 
+    def __post_init__(self) -> None:
+        self.client = httpx.Client(timeout=60, verify=self.verify)
+
     def begin(self) -> None:
         """Wait until it answers."""
         addresses: queue.Queue[str] = queue.Queue()
         self.listening = threading.Thread(target=self._listen, args=(addresses,), daemon=True)
         self.listening.start()
-        self.client = httpx.Client(base_url=addresses.get(timeout=120), timeout=60, verify=self.verify)
+        try:
+            self.client.base_url = addresses.get(timeout=120)
+        except queue.Empty:
+            pytest.fail("the server said no address:\n" + "".join(self.said))
         eventually(self.answers)
 
     def answers(self) -> bool:

@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from lifecycle.errors import LifecycleError
-from lifecycle.local_snowflake import START_SECONDS, LocalSnowflake, environment, free_port, is_answering, running
+from lifecycle.local_snowflake import START_SECONDS, LocalSnowflake, environment, is_answering, running
 from lifecycle.local_snowflake.__main__ import serve
 from lifecycle.local_snowflake.options import Options
+from lifecycle.ports import free_port
 from lifecycle.warehouse.interface import Use
 from lifecycle.warehouse.snowflake.connection import connection
 
