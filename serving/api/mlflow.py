@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serving.api.errors import JsonResponse, invocation_form
+from serving.api.errors import JsonResponse
 from serving.api.open_inference import features_of, server_version
 from serving.api.protocols import (
     Begin,
@@ -61,7 +61,7 @@ def mlflow_routes(
     mlflow = Mlflow(scoring, slots, begin, read_body, complaints, max_batch, mlflow_model)
 
     def route(path: str, endpoint: Endpoint, method: str = "GET") -> Route:
-        return Route(path, guarded(endpoint, invocation_form, refused), methods=[method])
+        return Route(path, guarded(endpoint, refused), methods=[method])
 
     return [
         route("/ping", mlflow.ping),

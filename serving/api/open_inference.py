@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serving.api.errors import JsonResponse, inference_form
+from serving.api.errors import JsonResponse
 from serving.api.protocols import (
     Begin,
     Decides,
@@ -81,7 +81,7 @@ def open_inference_routes(
     v2 = OpenInference(scoring, slots, begin, read_body, complaints, max_batch)
 
     def route(path: str, endpoint: Endpoint, method: str = "GET") -> Route:
-        return Route(path, guarded(endpoint, inference_form, refused), methods=[method])
+        return Route(path, guarded(endpoint, refused), methods=[method])
 
     routes = [
         route("/v2", v2.describe_server),

@@ -13,7 +13,6 @@ _STATUS_TEXTS: Final = {
     401: "No valid API key came with the request.",
     403: "The API key lacks the scope that this needs.",
     404: "No release names this model, or the one in force has another number than the path.",
-    405: "The path has other methods.",
     408: "The body did not arrive in time.",
     409: "The decision_id was used before, for another request.",
     413: "The body is longer than the server reads.",

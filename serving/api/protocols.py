@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.admission import RequestContext
-from serving.api.errors import Form, error_response
+from serving.api.errors import error_response, form_of
 from serving.errors import RequestError, UnsupportedMediaTypeError
 from serving.model import LoadedModel
 from serving.recent import ScoreResponse
@@ -65,15 +65,15 @@ def refuse_silently(_request: Request, _error: RequestError) -> None:
     """Count and record nothing."""
 
 
-def guarded(endpoint: Endpoint, form: Form, refused: Refused) -> Endpoint:
-    """`endpoint`, its domain errors answered with the status of the one table and a body of the protocol's form."""
+def guarded(endpoint: Endpoint, refused: Refused) -> Endpoint:
+    """`endpoint`, its domain errors answered with the status of the one table and a body of its path's form."""
 
     async def answer(request: Request) -> Response:
         try:
             return await endpoint(request)
         except RequestError as error:
             refused(request, error)
-            return error_response(error, form)
+            return error_response(error, form_of(request.scope["path"]))
 
     return answer
 
