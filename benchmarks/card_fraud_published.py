@@ -23,13 +23,13 @@ from benchmarks.handbook_folds import DELAY_DAYS, FOLD_DAYS, BookFold, cut, requ
 from benchmarks.handbook_metrics import Interval, Metrics, Ranked, mean_and_deviation, mean_draws, paired_difference
 from benchmarks.handbook_report import PUBLISHED, print_report
 from lifecycle.errors import LifecycleError
-from lifecycle.modelling.arrays import BoolArray, FloatArray, IntArray
 from lifecycle.modelling.fitting import FitRows, fit, margins
 from lifecycle.modelling.ranking import Outcomes
 from lifecycle.modelling.search import FoldRows, SearchResult, search
 from lifecycle.modelling.training_set import Examples, examples_from_table, labels
-from lifecycle.settings import Settings
-from lifecycle.spec import RiskModelSpec, SearchSpec, read_model
+from lifecycle.settings.platform import Settings
+from lifecycle.spec.risk_model import RiskModelSpec, SearchSpec, read_model
+from lifecycle.tables.arrays import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -149,8 +149,8 @@ def read_examples(
     """Load the file, build the features, and read the examples of every fold with all that became known of them."""
     from lifecycle.features import build
     from lifecycle.warehouse import open_warehouse
-    from lifecycle.warehouse.examples import training_examples
-    from lifecycle.warehouse.loading import load
+    from lifecycle.warehouse.loading.load import load
+    from lifecycle.warehouse.reading.examples import training_examples
 
     warehouse = open_warehouse(settings)
     loading = bars.add_task("load the transactions", total=None)

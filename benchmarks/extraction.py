@@ -37,7 +37,7 @@ def fill(file: Path, rows: int, days: int, is_snowflake: bool) -> None:
     """Make the marts in a DuckDB file: the warehouse's own, or the one that the endpoint will serve."""
     import duckdb
 
-    from lifecycle.spec import read_model
+    from lifecycle.spec.risk_model import read_model
 
     spec = read_model("card_fraud")
     mart, outcomes = (f'marts."{name.upper() if is_snowflake else name}"' for name in (spec.mart, spec.label.relation))
@@ -70,12 +70,12 @@ def extract(step: str, out: Path, days: int) -> dict[str, Any]:
     """Freeze the training set one way, in this process, and say what it took."""
     import pyarrow.parquet as pq
 
-    from lifecycle.modelling.content_digest import content_digest
-    from lifecycle.publishing.training_sets import Selection, TrainingSetStore
-    from lifecycle.settings import Settings
-    from lifecycle.spec import read_model
+    from lifecycle.artefacts.training_sets import Selection, TrainingSetStore
+    from lifecycle.settings.platform import Settings
+    from lifecycle.spec.risk_model import read_model
+    from lifecycle.tables.content_digest import content_digest
     from lifecycle.warehouse import Use, open_warehouse
-    from lifecycle.warehouse.examples import training_batches, training_examples
+    from lifecycle.warehouse.reading.examples import training_batches, training_examples
 
     spec, settings = read_model("card_fraud"), Settings()
     end = START + dt.timedelta(days=days)
@@ -123,7 +123,7 @@ def measure(folder: Path, chosen: argparse.Namespace) -> dict[str, Any]:
     environment = {"LIFECYCLE_HOME": str(folder / "home"), "LIFECYCLE_TARGET": chosen.target}
     with ExitStack() as stack:
         if is_snowflake:
-            from lifecycle import local_snowflake
+            from lifecycle.local import snowflake as local_snowflake
 
             endpoint = stack.enter_context(local_snowflake.running(file.parent))
             environment |= endpoint.environment() | {"LIFECYCLE_SNOWFLAKE_DATABASE": DATABASE}

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lifecycle.settings import PROJECT_ROOT, Settings
+from lifecycle.settings.platform import PROJECT_ROOT, Settings
 
 HANDBOOK = PROJECT_ROOT.parent / "shared" / "data" / "card_fraud_handbook" / "transactions.parquet"
 YEAR_STARTS = dt.date(2023, 1, 1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lifecycle.errors import LifecycleError
-from lifecycle.modelling.arrays import AnyArray, BoolArray, IntArray, TimeArray, day_numbers, instant
+from lifecycle.tables.arrays import AnyArray, BoolArray, IntArray, TimeArray, day_numbers, instant
 
 TRAIN_DAYS = 7
 DELAY_DAYS = 7

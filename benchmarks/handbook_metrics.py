@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lifecycle.modelling.arrays import AnyArray, FloatArray
 from lifecycle.modelling.ranking import Outcomes, card_codes, card_days
+from lifecycle.tables.arrays import AnyArray, FloatArray
 
 TOP_CARDS = 100
 DRAWS = 200

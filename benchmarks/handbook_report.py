@@ -9,7 +9,7 @@ from rich.table import Table
 
 from benchmarks.handbook_folds import BookFold
 from benchmarks.handbook_metrics import Interval, Metrics
-from lifecycle.modelling.arrays import BoolArray
+from lifecycle.tables.arrays import BoolArray
 
 PUBLISHED = {
     "logistic regression": Metrics(0.868, 0.623, 0.297),

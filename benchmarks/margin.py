@@ -15,8 +15,8 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.scorer import Scorer, lightgbm_margins
-from serving.treeshap_text import read_forest
+from serving.scoring.forest import read_forest
+from serving.scoring.scorer import Scorer, lightgbm_margins
 
 SHAPES: Final = [(50, 15), (100, 31), (200, 31), (500, 15), (500, 31), (500, 127), (1000, 31), (2000, 31), (2000, 127)]
 _FEATURES: Final = 30

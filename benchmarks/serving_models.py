@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lifecycle.publishing.bundles import write_bundle
-from lifecycle.publishing.keys import Keys, ensure_keys
-from lifecycle.publishing.release_store import ReleaseStore
-from lifecycle.settings import Settings
-from serving.contract import (
+from lifecycle.artefacts.bundles import write_bundle
+from lifecycle.releases.store import ReleaseStore
+from lifecycle.settings.platform import Settings
+from lifecycle.signing.keys import Keys, ensure_keys
+from serving.artefacts.releases import file_name
+from serving.contract.documents import (
     Bands,
     Calibration,
     Deciding,
@@ -28,8 +29,7 @@ from serving.contract import (
     Verdict,
     encode,
 )
-from serving.probability import probability
-from serving.releases import file_name
+from serving.scoring.probability import probability
 
 Matrix = NDArray[np.float64]
 
@@ -169,7 +169,7 @@ def train_benchmark(seed: int = 1) -> Trained:
 def train_card_fraud(seed: int = 1) -> Trained:
     """A model with the inputs of card_fraud and the parameters that its search begins with, on made-up rows."""
     from lifecycle.modelling.search import DEFAULT
-    from lifecycle.spec import read_model
+    from lifecycle.spec.risk_model import read_model
 
     features = tuple(Feature(**feature.model_dump()) for feature in read_model(CARD_FRAUD).features)
     generator = np.random.default_rng(seed)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lifecycle.ports import free_port
+from lifecycle.local.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 _ports = contextlib.ExitStack()

@@ -16,8 +16,8 @@ import msgspec
 from benchmarks.serving_claims import Claim
 from benchmarks.serving_models import BENCHMARK, Home, Trained, train_benchmark
 from benchmarks.serving_servers import ROOT, Cores, Server, start_scorer
-from serving.contract import DecisionRecord
-from serving.segments import read_records
+from serving.contract.documents import DecisionRecord
+from serving.log.segments import read_records
 
 
 class Answered(msgspec.Struct, frozen=True, gc=False):
@@ -75,9 +75,9 @@ def decisions(log_dir: Path) -> Iterator[DecisionRecord]:
 
 def verified(log_dir: Path) -> tuple[bool, str]:
     """Whether the log is whole, and what the verifier says of it."""
-    if find_spec("serving.verify_log") is None:
+    if find_spec("serving.log.verify") is None:
         return True, f"{sum(1 for _ in read_records(log_dir))} records decoded; this server has no verifier"
-    command = [sys.executable, "-m", "serving.verify_log", str(log_dir)]
+    command = [sys.executable, "-m", "serving.log.verify", str(log_dir)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return done.returncode == 0, (done.stdout or done.stderr).strip()
 

@@ -13,10 +13,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from lifecycle.settings import Settings
-from lifecycle.simulator import SimulationConfig, simulate
+from lifecycle.local.simulator import SimulationConfig, simulate
+from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import open_warehouse
-from lifecycle.warehouse.loading import load
+from lifecycle.warehouse.loading.load import load
 
 DAYS = 365
 TRANSACTIONS_PER_CUSTOMER = 2.0

@@ -22,7 +22,7 @@ PROGRAMS = {
         "from lifecycle.definitions import defs; d = defs() if callable(defs) else defs; d.get_repository_def()"
     ),
     "import fastapi": "import fastapi",
-    "import serving.app": "import serving.app",
+    "import serving.process.app": "import serving.process.app",
 }
 
 

@@ -1,4 +1,4 @@
-"""How long one row's contributions take: `serving.treeshap` and LightGBM's `pred_contrib`, by shape of the model.
+"""Time of one row's contributions: `serving.scoring.shap.tree_shap` against LightGBM's `pred_contrib`, by model shape.
 
 python benchmarks/treeshap.py
 
@@ -26,9 +26,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:] = [str(ROOT), *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT / "benchmarks")]
 
 from benchmarks.serving_claims import print_table  # noqa: E402
-from serving.treeshap import TreeShap  # noqa: E402
-from serving.treeshap_kernel import kernel  # noqa: E402
-from serving.treeshap_text import Forest, read_forest  # noqa: E402
+from serving.scoring.forest import Forest, read_forest  # noqa: E402
+from serving.scoring.shap.kernel import kernel  # noqa: E402
+from serving.scoring.shap.tree_shap import TreeShap  # noqa: E402
 
 FEATURES = 30
 TRAINING_ROWS = 8000

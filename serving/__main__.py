@@ -13,8 +13,8 @@ import typing
 import uvicorn
 from pydantic import ValidationError
 
-from serving import workers
-from serving.contract import ContractError
+from serving.contract.documents import ContractError
+from serving.process import workers
 from serving.settings import ServingSettings
 
 _EPILOG = """\
@@ -24,8 +24,8 @@ example:
   SERVING_CACHE_DIR=.lifecycle/serving_cache python -m serving
 
 see also:
-  python -m serving.api_keys --help      make, list and revoke API keys
-  python -m serving.verify_log --help    check the decision log's checksums and seals
+  python -m serving.access --help      make, list and revoke API keys
+  python -m serving.log.verify --help    check the decision log's checksums and seals
 """
 
 
@@ -66,8 +66,8 @@ def main() -> None:
 
 
 def _serve(settings: ServingSettings, bound: socket.socket, worker: int | None = None) -> None:
-    from serving.app import create_app
-    from serving.http_protocol import ServingProtocol, ServingServer
+    from serving.http.protocol import ServingProtocol, ServingServer
+    from serving.process.app import create_app
 
     app = create_app(settings, worker)
     config = uvicorn.Config(
@@ -140,7 +140,7 @@ def _tls(settings: ServingSettings) -> dict[str, typing.Any]:
 
 
 def _check_binding(settings: ServingSettings) -> None:
-    from serving.api_keys import check_binding
+    from serving.access.api_keys import check_binding
 
     check_binding(
         settings.host, keys_configured=settings.api_keys is not None, has_tls=settings.tls_certificate is not None

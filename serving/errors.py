@@ -1,4 +1,4 @@
-"""What can go wrong with a request; these errors know nothing of HTTP (`serving.api.errors` maps them to statuses).
+"""What can go wrong with a request; these errors know nothing of HTTP (`serving.http.errors` maps them to statuses).
 
 A message names what was expected and where. It never holds anything the caller sent: not a value, nor the name of an
 unknown key, nor the name of an unknown model.

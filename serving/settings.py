@@ -40,7 +40,7 @@ class ServingSettings(BaseSettings):
     tls_client_ca: Path | None = None
     """PEM file with the authorities whose client certificates are demanded (mutual TLS)."""
     api_keys: Path | None = None
-    """File with the hashed API keys, made by ``python -m serving.api_keys``; without it nobody is asked for one."""
+    """File with the hashed API keys, made by ``python -m serving.access``; without it nobody is asked for one."""
 
     poll_seconds: Annotated[float, Field(gt=0)] = 2.0
     """How often the release store and the API keys are looked at."""

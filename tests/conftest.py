@@ -6,19 +6,20 @@ from pathlib import Path
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from lifecycle.settings import Settings
+from lifecycle.settings.platform import Settings
+from tests.harness.small_models import SmallStore
 
 # The installation of whoever runs the tests is none of theirs.
 for name in [name for name in os.environ if name.startswith("LIFECYCLE_")]:
     del os.environ[name]
 
-LONG = ("end_to_end", "features", "warehouse")
+LONG = ("end_to_end", "lifecycle/features", "lifecycle/warehouse")
 """Folders whose files take minutes: begun first, so that at the end no process is left alone with one of them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files first; `tests/run` keeps their order."""
-    items.sort(key=lambda item: item.path.parent.name not in LONG)
+    items.sort(key=lambda item: not any(f"tests/{folder}/" in item.path.as_posix() for folder in LONG))
 
 
 @pytest.fixture
@@ -27,6 +28,12 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("LIFECYCLE_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("LIFECYCLE_PROFILE", raising=False)
     return Settings()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SmallStore:
+    """A release store below an empty folder."""
+    return SmallStore.under(tmp_path / "home")
 
 
 @pytest.fixture

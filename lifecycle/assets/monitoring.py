@@ -11,21 +11,21 @@ from typing import Any
 import dagster as dg
 import msgspec
 
-from lifecycle.alerts import Alert, raise_alert
+from lifecycle.artefacts.evidence import EvidenceStore
 from lifecycle.assets.keys import WAREHOUSE_POOL, Materialized, ModelKeys
-from lifecycle.assets.live_traffic import Standing, live_performance_of, standing_champion, traffic_of
 from lifecycle.assets.partitions import as_of_after, date_of, occurred_days
 from lifecycle.assets.plots import psi_plot
 from lifecycle.assets.resources import Installation
-from lifecycle.judgement.drift import DriftVerdict, PerformanceVerdict
-from lifecycle.judgement.retraining import learns_from
+from lifecycle.gates.retraining import learns_from
 from lifecycle.modelling.splits import judged_end
-from lifecycle.publishing.drift_report import write_drift_report
-from lifecycle.publishing.evidence import EvidenceStore
-from lifecycle.spec import RiskModelSpec
+from lifecycle.monitoring.alerts import Alert, raise_alert
+from lifecycle.monitoring.drift import DriftVerdict, PerformanceVerdict
+from lifecycle.monitoring.traffic import Standing, live_performance_of, standing_champion, traffic_of
+from lifecycle.reports.drift_report import write_drift_report
+from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse
-from lifecycle.warehouse.decisions import daily_decisions, decided, load_decisions
-from lifecycle.warehouse.examples import MARTS, known_frauds
+from lifecycle.warehouse.reading.decisions import daily_decisions, decided, load_decisions
+from lifecycle.warehouse.reading.examples import MARTS, known_frauds
 
 Body = Callable[[dg.AssetExecutionContext, Installation], Iterator[Materialized]]
 

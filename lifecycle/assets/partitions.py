@@ -9,7 +9,7 @@ import datetime as dt
 
 import dagster as dg
 
-from lifecycle.spec import RiskModelSpec
+from lifecycle.spec.risk_model import RiskModelSpec
 
 
 def as_of_dates(spec: RiskModelSpec) -> dg.DailyPartitionsDefinition:

@@ -5,16 +5,16 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from lifecycle.artefacts.bundles import write_bundle
+from lifecycle.artefacts.candidates import Candidate
+from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.assets.keys import Materialized, ModelKeys
 from lifecycle.assets.partitions import as_of_dates
 from lifecycle.assets.resources import Installation
-from lifecycle.judgement.champion import is_backtest
-from lifecycle.publishing.bundles import write_bundle
-from lifecycle.publishing.candidates import Candidate
-from lifecycle.publishing.evidence import GateEvidence
-from lifecycle.publishing.model_card import model_card
-from lifecycle.spec import RiskModelSpec
-from serving.contract import CARD_FILE, DECIDING_FILE, GOLDEN_FILE, MODEL_FILE
+from lifecycle.gates.champion import is_backtest
+from lifecycle.reports.model_card import model_card
+from lifecycle.spec.risk_model import RiskModelSpec
+from serving.contract.documents import CARD_FILE, DECIDING_FILE, GOLDEN_FILE, MODEL_FILE
 
 
 def model_version_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:

@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from lifecycle.publishing.bundles import verified_bundle
-from lifecycle.publishing.candidates import Candidate, CandidateStore
-from lifecycle.publishing.evidence import EvidenceStore
-from lifecycle.publishing.keys import Keys, ensure_keys
-from lifecycle.publishing.registry import Registry
-from lifecycle.publishing.release_store import ReleaseStore
-from lifecycle.publishing.training_sets import TrainingSetStore
-from lifecycle.settings import Settings
-from lifecycle.snowflake_settings import Step
+from lifecycle.artefacts.bundles import verified_bundle
+from lifecycle.artefacts.candidates import Candidate, CandidateStore
+from lifecycle.artefacts.evidence import EvidenceStore
+from lifecycle.artefacts.training_sets import TrainingSetStore
+from lifecycle.releases.mlflow_registry import Registry
+from lifecycle.releases.store import ReleaseStore
+from lifecycle.settings.platform import Settings
+from lifecycle.settings.snowflake import Step
+from lifecycle.signing.keys import Keys, ensure_keys
 from lifecycle.warehouse import Use, Warehouse, open_warehouse
-from serving.contract import SlotRelease
+from serving.contract.documents import SlotRelease
 
 if TYPE_CHECKING:
     from dagster_snowflake import SnowflakeResource
@@ -50,7 +50,7 @@ class Installation(dg.ConfigurableResource[None]):
         LifecycleError
             If Snowflake's settings are missing or wrong.
         """
-        from lifecycle.warehouse.snowflake.dagster_resource import snowflake_resource
+        from tests.harness.dagster_resource import snowflake_resource
 
         return snowflake_resource(self.settings.snowflake, Use(step))
 

@@ -8,8 +8,8 @@ import dagster as dg
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.partitions import as_of_dates, date_of, occurred_days
 from lifecycle.assets.resources import Installation
-from lifecycle.judgement.retraining import NoRetraining, RetrainingState, decide_retraining
-from lifecycle.spec import RiskModelSpec
+from lifecycle.gates.retraining import NoRetraining, RetrainingState, decide_retraining
+from lifecycle.spec.risk_model import RiskModelSpec
 
 if TYPE_CHECKING:
     # Dagster gives these no public name.

@@ -8,10 +8,10 @@ from lifecycle.assets.keys import Materialized, ModelKeys
 from lifecycle.assets.partitions import as_of_dates, date_of
 from lifecycle.assets.registry import seal
 from lifecycle.assets.resources import Installation
-from lifecycle.judgement.gates import GATES
-from lifecycle.judgement.promotion import Champion, JudgedVersion, PromotionState, Refusal, decide_promotion
-from lifecycle.spec import RiskModelSpec
-from serving.contract import Release
+from lifecycle.gates.candidate_gates import GATES
+from lifecycle.gates.promotion import Champion, JudgedVersion, PromotionState, Refusal, decide_promotion
+from lifecycle.spec.risk_model import RiskModelSpec
+from serving.contract.documents import Release
 
 RELEASED_BY = "promotion policy"
 

@@ -8,21 +8,21 @@ from typing import Any
 import dagster as dg
 import msgspec
 
+from lifecycle.artefacts.candidates import EVALUATION_FILE, JUDGED_MODEL_FILE, REFERENCE_FILE, Candidate
+from lifecycle.artefacts.lineage import code_commit, library_versions
+from lifecycle.artefacts.training_sets import Selection
 from lifecycle.assets.keys import WAREHOUSE_POOL, Materialized, ModelKeys
 from lifecycle.assets.partitions import as_of_dates, date_of, training_days
 from lifecycle.assets.plots import model_plots
 from lifecycle.assets.resources import Installation
-from lifecycle.judgement import inputs
-from lifecycle.lineage import code_commit, library_versions
+from lifecycle.gates import input_gates
 from lifecycle.modelling.splits import training_window
 from lifecycle.modelling.training import Trained, train
 from lifecycle.modelling.training_set import examples_from_table
-from lifecycle.publishing.candidates import EVALUATION_FILE, JUDGED_MODEL_FILE, REFERENCE_FILE, Candidate
-from lifecycle.publishing.training_sets import Selection
-from lifecycle.spec import RiskModelSpec
+from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse
-from lifecycle.warehouse.examples import MARTS, daily_volumes, newest_event, training_batches
-from serving.contract import Lineage, Verdict
+from lifecycle.warehouse.reading.examples import MARTS, daily_volumes, newest_event, training_batches
+from serving.contract.documents import Lineage, Verdict
 
 
 def training_set_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
@@ -103,8 +103,8 @@ def input_verdicts(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, as
     """Whether the input of a training set is fresh and whole: raw rows of every day, and all of them in the mart."""
     volumes = daily_volumes(warehouse, spec, start, as_of)
     return [
-        inputs.freshness(newest_event(warehouse, as_of), as_of, spec.input),
-        inputs.volume({volume.day: volume.raw_rows for volume in volumes}, start, as_of, spec.input),
+        input_gates.freshness(newest_event(warehouse, as_of), as_of, spec.input),
+        input_gates.volume({volume.day: volume.raw_rows for volume in volumes}, start, as_of, spec.input),
         mart_verdict({volume.day.isoformat(): (volume.raw_rows, volume.mart_rows) for volume in volumes}, spec.mart),
     ]
 

@@ -7,26 +7,28 @@ import dagster as dg
 import msgspec
 import numpy as np
 
+from lifecycle.artefacts.candidates import JUDGED_MODEL_FILE, Candidate
+from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.partitions import date_of
 from lifecycle.assets.resources import Installation
 from lifecycle.errors import LifecycleError
-from lifecycle.judgement import gates
-from lifecycle.judgement.champion import champion_for
-from lifecycle.modelling.arrays import FloatArray, instant
+from lifecycle.gates import candidate_gates
+from lifecycle.gates.champion import champion_for
 from lifecycle.modelling.evaluation import Interval, paired_difference
 from lifecycle.modelling.training import holdout, predict
 from lifecycle.modelling.training_set import Examples, examples_from_table
-from lifecycle.publishing.candidates import JUDGED_MODEL_FILE, Candidate
-from lifecycle.publishing.evidence import GateEvidence
-from lifecycle.spec import RiskModelSpec
-from serving.contract import MODEL_FILE, Calibration, SlotRelease, Verdict
+from lifecycle.spec.risk_model import RiskModelSpec
+from lifecycle.tables.arrays import FloatArray, instant
+from serving.contract.documents import MODEL_FILE, Calibration, SlotRelease, Verdict
 
 DESCRIPTIONS = {
-    gates.ENOUGH_EVIDENCE: "Enough rows and frauds, in training and in the holdout.",
-    gates.POINT_IN_TIME: "No feature row and no label from after its time, checked again on the snapshot.",
-    gates.BEATS_BASELINE: "Better than a logistic regression on the same windows.",
-    gates.NOT_WORSE_THAN_CHAMPION: "Not worse than the champion beyond the interval, on days that neither has seen.",
+    candidate_gates.ENOUGH_EVIDENCE: "Enough rows and frauds, in training and in the holdout.",
+    candidate_gates.POINT_IN_TIME: "No feature row and no label from after its time, checked again on the snapshot.",
+    candidate_gates.BEATS_BASELINE: "Better than a logistic regression on the same windows.",
+    candidate_gates.NOT_WORSE_THAN_CHAMPION: (
+        "Not worse than the champion beyond the interval, on days that neither has seen."
+    ),
 }
 
 
@@ -38,12 +40,10 @@ def gate_checks(spec: RiskModelSpec) -> dg.AssetChecksDefinition:
         name=f"{spec.name}_gates",
         specs=[
             dg.AssetCheckSpec(gate, asset=keys.candidate, blocking=True, description=DESCRIPTIONS[gate])
-            for gate in gates.GATES
+            for gate in candidate_gates.GATES
         ],
     )
-    def candidate_gates(
-        context: dg.AssetCheckExecutionContext, installation: Installation
-    ) -> Iterator[dg.AssetCheckResult]:
+    def run_gates(context: dg.AssetCheckExecutionContext, installation: Installation) -> Iterator[dg.AssetCheckResult]:
         evidence = judge(spec, installation, context.op_execution_context.partition_key)
         installation.evidence(spec.name).write_gates(evidence)
         for verdict in evidence.verdicts:
@@ -73,7 +73,9 @@ def judge(spec: RiskModelSpec, installation: Installation, as_of: str) -> GateEv
         )
     examples = examples_from_table(installation.training_sets(spec.name).read(as_of), spec)
     evaluation = candidate.evaluation
-    windows = {window["name"]: gates.Evidence(window["rows"], window["frauds"]) for window in evaluation["windows"]}
+    windows = {
+        window["name"]: candidate_gates.Evidence(window["rows"], window["frauds"]) for window in evaluation["windows"]
+    }
     difference = msgspec.convert(evaluation["baseline_difference"], dict[str, Interval])
     date, maturity_days = date_of(as_of), spec.label.maturity_days
     return GateEvidence(
@@ -82,9 +84,9 @@ def judge(spec: RiskModelSpec, installation: Installation, as_of: str) -> GateEv
         training_set_digest=snapshot.digest,
         as_of=as_of,
         verdicts=(
-            gates.enough_evidence(windows["judged"], windows["holdout"], spec.gates),
-            gates.point_in_time(examples, date, spec.training, maturity_days),
-            gates.beats_baseline(difference, spec.gates),
+            candidate_gates.enough_evidence(windows["judged"], windows["holdout"], spec.gates),
+            candidate_gates.point_in_time(examples, date, spec.training, maturity_days),
+            candidate_gates.beats_baseline(difference, spec.gates),
             _champion_verdict(spec, installation, candidate, examples, date),
         ),
     )
@@ -98,7 +100,7 @@ def _champion_verdict(
     comparison = None
     if champion is not None and standing is not None and standing.digest != candidate.digest:
         comparison = _comparison(spec, candidate, champion, standing, examples, as_of)
-    return gates.not_worse_than_champion(
+    return candidate_gates.not_worse_than_champion(
         candidate.digest,
         standing.digest if standing else None,
         comparison,
@@ -115,13 +117,13 @@ def _comparison(
     standing: Candidate,
     examples: Examples,
     as_of: dt.date,
-) -> gates.ChampionComparison | None:
+) -> candidate_gates.ChampionComparison | None:
     """Candidate and champion on the holdout days that neither was fitted on; ``None`` if there is no such day."""
     outcomes, features = holdout(spec, examples, as_of)
     end = as_of - dt.timedelta(days=spec.label.maturity_days)
     start = end - dt.timedelta(days=spec.training.holdout_days)
     trained_until = date_of(standing.evaluation["trained_until"])
-    unseen = gates.unseen_days(start, end, trained_until)
+    unseen = candidate_gates.unseen_days(start, end, trained_until)
     if unseen is None:
         return None
     rows = np.flatnonzero(outcomes.occurred_at >= instant(unseen[0]))
@@ -134,7 +136,7 @@ def _comparison(
         theirs = predict(standing.read(MODEL_FILE), standing.deciding.calibration, _columns(spec, standing, features))
         capacity, confidence = spec.decision.review_cards_per_day, spec.gates.confidence
         difference = paired_difference(outcomes, ours, theirs, capacity, confidence=confidence)
-    return gates.ChampionComparison(
+    return candidate_gates.ChampionComparison(
         champion_digest=champion.bundle_digest,
         champion_trained_until=trained_until,
         unseen_start=unseen[0],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from lifecycle.cli.output import output
+from lifecycle.console import output
 
 if TYPE_CHECKING:
     from lifecycle.features import FeatureBuild
@@ -39,7 +39,7 @@ def build_command(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from lifecycle.features import build
-    from lifecycle.settings import Settings
+    from lifecycle.settings.platform import Settings
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -72,7 +72,7 @@ def export_command(
 ) -> None:
     """Write transaction_id and a model's features to a Parquet file, ordered by transaction_id."""
     from lifecycle.features import export
-    from lifecycle.settings import Settings
+    from lifecycle.settings.platform import Settings
 
     names = [name.strip() for name in columns.split(",")] if columns else None
     exported = export(Settings(), out, model=model, columns=names)
@@ -89,7 +89,7 @@ def freshness_command(
 ) -> None:
     """Say when the raw tables were last loaded; exits with 1 if one is older than its limit."""
     from lifecycle.features.freshness import read_freshness
-    from lifecycle.settings import Settings
+    from lifecycle.settings.platform import Settings
 
     sources = read_freshness(Settings())
     if as_json:
@@ -106,7 +106,7 @@ def docs_command(
 ) -> None:
     """Write dbt's documentation with its graph to one HTML file, and print where it lies."""
     from lifecycle.features.docs import write_docs
-    from lifecycle.settings import Settings
+    from lifecycle.settings.platform import Settings
 
     path = write_docs(Settings())
     typer.echo(json.dumps({"path": str(path)}) if as_json else path)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lifecycle.cli.output import output
+from lifecycle.console import output
 
 if TYPE_CHECKING:
-    from lifecycle.publishing.release_store import ReleaseStore
-    from lifecycle.publishing.replay import Replay
-    from serving.contract import Freeze, Release, SlotRelease
+    from lifecycle.artefacts.replay import Replay
+    from lifecycle.releases.store import ReleaseStore
+    from serving.contract.documents import Freeze, Release, SlotRelease
 
 Reason = Annotated[str, typer.Option(help="Why, for whoever reads the history.")]
 Model = Annotated[str, typer.Argument(help="The model's name.")]
@@ -99,9 +99,9 @@ def replay(
     decision_id: Annotated[str, typer.Argument(help="Id of a recorded decision.")], *, as_json: AsJson = False
 ) -> None:
     """Compute a recorded decision again from its bundle, bit for bit; exits with 1 if anything differs."""
-    from lifecycle.publishing.keys import ensure_keys
-    from lifecycle.publishing.replay import replay_decision
-    from lifecycle.settings import Settings
+    from lifecycle.artefacts.replay import replay_decision
+    from lifecycle.settings.platform import Settings
+    from lifecycle.signing.keys import ensure_keys
 
     settings = Settings()
     keys = ensure_keys(settings)
@@ -116,9 +116,9 @@ def replay(
 
 
 def _store() -> "ReleaseStore":
-    from lifecycle.publishing.keys import ensure_keys
-    from lifecycle.publishing.release_store import ReleaseStore
-    from lifecycle.settings import Settings
+    from lifecycle.releases.store import ReleaseStore
+    from lifecycle.settings.platform import Settings
+    from lifecycle.signing.keys import ensure_keys
 
     settings = Settings()
     return ReleaseStore(settings.release_store, ensure_keys(settings))

@@ -32,8 +32,8 @@ def register(app: typer.Typer) -> None:
 
 def init_command() -> None:
     """Prepare LIFECYCLE_HOME: keys, stores, Dagster's and MLflow's storage. Again changes nothing."""
-    from lifecycle.installation import prepare
-    from lifecycle.settings import Settings
+    from lifecycle.local.installation import prepare
+    from lifecycle.settings.platform import Settings
 
     settings = Settings()
     prepare(settings)
@@ -44,9 +44,9 @@ def up_command(
     dagster_port: DagsterPort = 3000, mlflow_port: MlflowPort = 5000, serving_port: ServingPort = 8000
 ) -> None:
     """Start the Dagster UI with its daemon, the MLflow UI and the server, until Ctrl-C."""
-    from lifecycle.installation import addresses, running_installation
-    from lifecycle.processes import Ports
-    from lifecycle.settings import Settings
+    from lifecycle.local.installation import addresses, running_installation
+    from lifecycle.local.processes import Ports
+    from lifecycle.settings.platform import Settings
 
     ports = Ports(dagster_port, mlflow_port, serving_port)
     with running_installation(Settings(), ports) as group:
@@ -77,8 +77,8 @@ def demo_command(
     os.environ["LIFECYCLE_TARGET"] = target.value
     if target is Target.SNOWFLAKE:
         os.environ.setdefault("LIFECYCLE_HOME", SNOWFLAKE_DEMO_HOME)
-    from lifecycle.demo.run import run_demo
-    from lifecycle.processes import Ports
+    from lifecycle.local.demo.run import run_demo
+    from lifecycle.local.processes import Ports
 
     if not run_demo(Ports(dagster_port, mlflow_port, serving_port), DEMO_MODEL, seed, is_left_running=not exit_after):
         raise typer.Exit(1)

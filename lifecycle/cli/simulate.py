@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from lifecycle.simulator import SimulationConfig, SimulationSummary
+    from lifecycle.local.simulator import SimulationConfig, SimulationSummary
 
 app = typer.Typer(help="Make up card transactions, fraud reports, customers and terminals as Parquet files.")
 
@@ -38,7 +38,7 @@ def simulate_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
     """Write simulated days; `lifecycle warehouse load RELATION OUT/RELATION` loads them."""
-    from lifecycle.simulator import SimulationConfig
+    from lifecycle.local.simulator import SimulationConfig
 
     config = SimulationConfig(
         customers=customers,
@@ -69,7 +69,7 @@ def _simulate(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from lifecycle.simulator import simulate
+    from lifecycle.local.simulator import simulate
 
     columns = (TextColumn("simulating days"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:

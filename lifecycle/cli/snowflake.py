@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from lifecycle.cli.output import output
-from lifecycle.local_snowflake.options import DEFAULT_HOME, DEFAULT_PORT
+from lifecycle.console import output
+from lifecycle.local.snowflake.options import DEFAULT_HOME, DEFAULT_PORT
 
 if TYPE_CHECKING:
     from lifecycle.warehouse.file_check import FileCheck
-    from lifecycle.warehouse.snowflake.account_check import CheckReport, StepCheck
+    from lifecycle.warehouse.snowflake.access.account_check import CheckReport, StepCheck
 
 
 def register(app: typer.Typer) -> None:
@@ -24,8 +24,8 @@ def snowflake_local_command(
     home: Annotated[Path, typer.Option(help="Folder of its database files.")] = DEFAULT_HOME,
 ) -> None:
     """Serve an endpoint for development that answers as a Snowflake account does, until Ctrl-C."""
-    from lifecycle.local_snowflake.__main__ import serve
-    from lifecycle.local_snowflake.options import Options
+    from lifecycle.local.snowflake.__main__ import serve
+    from lifecycle.local.snowflake.options import Options
 
     serve(Options(port=port, home=home))
 

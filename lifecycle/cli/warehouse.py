@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from lifecycle.cli.output import output
+from lifecycle.console import output
 
 if TYPE_CHECKING:
-    from lifecycle.warehouse.loading import LoadResult
-    from lifecycle.warehouse.status import WarehouseStatus
+    from lifecycle.warehouse.loading.load import LoadResult
+    from lifecycle.warehouse.reading.status import WarehouseStatus
 
 app = typer.Typer(
     help="Load raw tables, say what lies in the warehouse, and whether it is ready.", no_args_is_help=True
@@ -41,9 +41,9 @@ def load_command(
     """Load a file into a raw relation: checked, all or nothing, and nothing twice."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from lifecycle.settings import Settings
+    from lifecycle.settings.platform import Settings
     from lifecycle.warehouse import Use, open_warehouse
-    from lifecycle.warehouse.loading import load
+    from lifecycle.warehouse.loading.load import load
 
     # On stderr, as every word to a person: with --json, stdout is the document and nothing else.
     console = Console(stderr=True)
@@ -69,9 +69,9 @@ def status_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
     """Say what lies in the raw relations: rows, first and last day, loads, and the file's size."""
-    from lifecycle.settings import Settings
+    from lifecycle.settings.platform import Settings
     from lifecycle.warehouse import Use, open_warehouse
-    from lifecycle.warehouse.status import read_status
+    from lifecycle.warehouse.reading.status import read_status
 
     # The role that loads sees all raw relations, protected attributes among them.
     status = read_status(open_warehouse(Settings(), Use("load")))
@@ -87,7 +87,7 @@ def check_command(
 ) -> None:
     """Say whether the warehouse is ready: the file, or every role's grants in the account. Exits 1 if it is not."""
     from lifecycle.cli.snowflake import print_account, print_file
-    from lifecycle.settings import Settings
+    from lifecycle.settings.platform import Settings
 
     settings = Settings()
     if settings.target == "duckdb":
@@ -96,7 +96,7 @@ def check_command(
         file = check_file(settings)
         typer.echo(json.dumps(file.as_document())) if as_json else print_file(file)
         return
-    from lifecycle.warehouse.snowflake.account_check import check
+    from lifecycle.warehouse.snowflake.access.account_check import check
 
     report = check(settings)
     typer.echo(json.dumps(report.as_document())) if as_json else print_account(report)

@@ -12,9 +12,9 @@ from lifecycle.assets.rollout import release_asset
 from lifecycle.assets.training import candidate_asset, training_set_asset
 from lifecycle.assets.validation import gate_checks
 from lifecycle.errors import LifecycleError
-from lifecycle.mart_schema import check_columns
-from lifecycle.settings import Settings
-from lifecycle.spec import RiskModelSpec, describe
+from lifecycle.settings.platform import Settings
+from lifecycle.spec.mart_contract import check_columns
+from lifecycle.spec.risk_model import RiskModelSpec, describe
 
 
 class RiskModel(dg.Component):

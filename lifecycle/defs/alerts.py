@@ -4,8 +4,8 @@ import datetime as dt
 
 import dagster as dg
 
-from lifecycle.alerts import Alert, raise_alert
-from lifecycle.settings import Settings
+from lifecycle.monitoring.alerts import Alert, raise_alert
+from lifecycle.settings.platform import Settings
 
 PARTITION_TAG = "dagster/partition"
 

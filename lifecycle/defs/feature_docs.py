@@ -8,7 +8,7 @@ from lifecycle.assets.keys import WAREHOUSE_POOL
 from lifecycle.defs.features import mart_key
 from lifecycle.features.docs import write_docs
 from lifecycle.features.freshness import SourceFreshness, read_freshness
-from lifecycle.settings import Settings
+from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import Use
 
 FRESHNESS_CRON = "0 */6 * * *"

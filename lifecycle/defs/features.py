@@ -12,8 +12,8 @@ from lifecycle.features.builds import count_rows, run_build
 from lifecycle.features.dagster_dbt_alone import DagsterDbtTranslator, dbt_assets
 from lifecycle.features.dbt import DbtRun, NodeRun
 from lifecycle.features.project import ensure_manifest
-from lifecycle.settings import Settings
-from lifecycle.spec import read_specs
+from lifecycle.settings.platform import Settings
+from lifecycle.spec.risk_model import read_specs
 from lifecycle.warehouse import Use, open_warehouse
 
 UNIQUE_ID = "dagster_dbt/unique_id"

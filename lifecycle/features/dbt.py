@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lifecycle.crash_points import crash_point
 from lifecycle.errors import LifecycleError
 from lifecycle.features.project import TRANSFORM, dbt_environment
 from lifecycle.features.snowflake_login import is_login_setting, without_secrets
-from lifecycle.settings import Settings
+from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import Use
-from lifecycle.warehouse.lock import lock_of
+from lifecycle.warehouse.duckdb.lock import lock_of
+from serving.storage.crash_points import crash_point
 
 COLUMNS_CHANGED = "its columns are not those of the table that was built before"
 FAILED_STATUSES = frozenset({"error", "fail", "runtime error"})

@@ -6,9 +6,9 @@ from pathlib import Path
 from lifecycle.errors import LifecycleError
 from lifecycle.features.dbt import run_dbt
 from lifecycle.features.project import TRANSFORM, dbt_state_dir, reuse_parsing
-from lifecycle.publishing.atomic import write_file
-from lifecycle.settings import Settings
+from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import Use, open_warehouse
+from serving.storage.atomic import write_file
 
 
 def docs_path(settings: Settings) -> Path:

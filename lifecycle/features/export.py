@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifecycle.crash_points import crash_point
 from lifecycle.errors import LifecycleError
-from lifecycle.settings import Settings
-from lifecycle.spec import read_model
+from lifecycle.settings.platform import Settings
+from lifecycle.spec.risk_model import read_model
 from lifecycle.warehouse import Warehouse, open_warehouse
+from serving.storage.crash_points import crash_point
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -91,7 +91,7 @@ def _canonical_batches(warehouse: Warehouse, sql: str) -> Generator["pa.RecordBa
     """The rows in the same types from every warehouse; at least one batch, which may be empty."""
     import pyarrow as pa
 
-    from lifecycle.column_types import canonical_batch, canonical_schema
+    from lifecycle.tables.canonical import canonical_batch, canonical_schema
 
     schema: pa.Schema | None = None
     for batch in warehouse.batches(sql):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lifecycle.errors import LifecycleError
 from lifecycle.features.snowflake_login import login_environment
-from lifecycle.settings import Settings
+from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import Use
 
 TRANSFORM = Use(step="transform")
@@ -106,7 +106,7 @@ def ensure_manifest(settings: Settings) -> Path:
     from filelock import FileLock
 
     from lifecycle.features.dbt import run_dbt
-    from lifecycle.publishing.atomic import write_file
+    from serving.storage.atomic import write_file
 
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with FileLock(f"{folder}.lock"):

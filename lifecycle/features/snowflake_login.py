@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from lifecycle.snowflake_settings import PREFIX, SnowflakeSettings
+from lifecycle.settings.snowflake import PREFIX, SnowflakeSettings
 from lifecycle.warehouse import Use
 
 SECRET_PREFIX = "DBT_ENV_SECRET_"  # noqa: S105 - a prefix of names

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lifecycle.modelling.arrays import FloatArray
 from lifecycle.modelling.calibration import scores
 from lifecycle.modelling.evaluation import Predictions
 from lifecycle.modelling.fitting import FitRows, require_both
-from lifecycle.spec import FeatureSpec
-from serving.contract import Calibration
+from lifecycle.spec.risk_model import FeatureSpec
+from lifecycle.tables.arrays import FloatArray
+from serving.contract.documents import Calibration
 
 MAXIMUM_ITERATIONS = 2000
 IDENTITY = Calibration(slope=1.0, intercept=0.0)

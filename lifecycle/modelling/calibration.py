@@ -3,9 +3,9 @@
 import numpy as np
 
 from lifecycle.errors import LifecycleError
-from lifecycle.modelling.arrays import BoolArray, FloatArray
-from serving.contract import Calibration
-from serving.probability import probability
+from lifecycle.tables.arrays import BoolArray, FloatArray
+from serving.contract.documents import Calibration
+from serving.scoring.probability import probability
 
 MINIMUM_SLOPE = 1e-3
 """A curve that falls or is flat would break the order of the margins; a slope is not allowed below this."""
@@ -85,7 +85,7 @@ def _newton(margins: FloatArray, targets: FloatArray, start: FloatArray, is_slop
 
 
 def _sigmoid(log_odds: FloatArray) -> FloatArray:
-    """For fitting only: scores are made by `serving.probability`."""
+    """For fitting only: scores are made by `serving.scoring.probability`."""
     values: FloatArray = np.exp(-np.logaddexp(0.0, -log_odds))
     return values
 

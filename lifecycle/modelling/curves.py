@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lifecycle.modelling.arrays import FloatArray
 from lifecycle.modelling.evaluation import CALIBRATION_BINS, Predictions
 from lifecycle.modelling.ranking import Outcomes, require_frauds
+from lifecycle.tables.arrays import FloatArray
 
 POINTS = 400
 HISTOGRAM_BINS = 50

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lifecycle.errors import LifecycleError
-from lifecycle.modelling.arrays import FloatArray, IntArray, day_numbers
 from lifecycle.modelling.ranking import CardDay, Outcomes, card_codes, card_days, require_frauds
+from lifecycle.tables.arrays import FloatArray, IntArray, day_numbers
 
 METRICS = (
     "roc_auc",

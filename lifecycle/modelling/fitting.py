@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from lifecycle.errors import LifecycleError
-from lifecycle.modelling.arrays import BoolArray, FloatArray
-from lifecycle.spec import FeatureSpec
+from lifecycle.spec.risk_model import FeatureSpec
+from lifecycle.tables.arrays import BoolArray, FloatArray
 
 Parameters = dict[str, float | int | str | bool]
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lifecycle.modelling.arrays import FloatArray
 from lifecycle.modelling.calibration import scores
 from lifecycle.modelling.fitting import contributions, margins
-from lifecycle.spec import FeatureSpec
-from serving.contract import Calibration, GoldenRow
+from lifecycle.spec.risk_model import FeatureSpec
+from lifecycle.tables.arrays import FloatArray
+from serving.contract.documents import Calibration, GoldenRow
 
 MIXED_ROWS = 20
 LARGEST_REMAINDER = 1e-9

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lifecycle.errors import LifecycleError
-from lifecycle.modelling.arrays import AnyArray, BoolArray, FloatArray, IntArray, TimeArray, day_numbers
+from lifecycle.tables.arrays import AnyArray, BoolArray, FloatArray, IntArray, TimeArray, day_numbers
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lifecycle.errors import LifecycleError
-from lifecycle.modelling.arrays import FloatArray, IntArray
+from lifecycle.tables.arrays import FloatArray, IntArray
 
 SCORE = "score"
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from lifecycle.modelling.arrays import FloatArray
 from lifecycle.modelling.fitting import FitRows, Parameters, dataset, fixed_parameters, require_both
-from lifecycle.spec import FeatureSpec, SearchSpec
+from lifecycle.spec.risk_model import FeatureSpec, SearchSpec
+from lifecycle.tables.arrays import FloatArray
 
 Progress = Callable[[str, int, int], None]
 """Told ``(stage, done, total)``."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lifecycle.errors import LifecycleError
-from lifecycle.modelling.arrays import IntArray, TimeArray, date_of, instant
-from lifecycle.spec import TrainingSpec
+from lifecycle.spec.risk_model import TrainingSpec
+from lifecycle.tables.arrays import IntArray, TimeArray, date_of, instant
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def training_window(as_of: dt.date, training: TrainingSpec, maturity_days: int) 
 
     Examples
     --------
-    >>> from lifecycle.spec import SearchSpec
+    >>> from lifecycle.spec.risk_model import SearchSpec
     >>> training = TrainingSpec(train_days=7, validation_days=7, holdout_days=7, search=SearchSpec(trials=1))
     >>> [str(date) for date in training_window(dt.date(2018, 8, 29), training, maturity_days=7)]
     ['2018-07-18', '2018-08-22']
@@ -69,7 +69,7 @@ def judged_end(as_of: dt.date, training: TrainingSpec, maturity_days: int) -> dt
 
     Examples
     --------
-    >>> from lifecycle.spec import SearchSpec
+    >>> from lifecycle.spec.risk_model import SearchSpec
     >>> training = TrainingSpec(train_days=7, validation_days=7, holdout_days=7, search=SearchSpec(trials=1))
     >>> str(judged_end(dt.date(2018, 8, 29), training, maturity_days=7))
     '2018-08-08'

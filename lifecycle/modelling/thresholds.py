@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from lifecycle.modelling.arrays import FloatArray, day_numbers
 from lifecycle.modelling.ranking import Outcomes, card_codes
-from lifecycle.spec import DecisionSpec
-from serving.contract import Bands
+from lifecycle.spec.risk_model import DecisionSpec
+from lifecycle.tables.arrays import FloatArray, day_numbers
+from serving.contract.documents import Bands
 
 
 def bands_from_capacity(outcomes: Outcomes, scores: FloatArray, decision: DecisionSpec) -> Bands:

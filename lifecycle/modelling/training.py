@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from lifecycle.modelling import fitting
-from lifecycle.modelling.arrays import BoolArray, FloatArray
 from lifecycle.modelling.baseline import fit_baseline
 from lifecycle.modelling.calibration import fit_calibration, scores
 from lifecycle.modelling.curves import Curves, curves
@@ -27,8 +26,9 @@ from lifecycle.modelling.search import FoldRows, Progress, SearchResult, Trial, 
 from lifecycle.modelling.splits import Split, Window, out_of_time_split, whole_weeks
 from lifecycle.modelling.thresholds import bands_from_capacity
 from lifecycle.modelling.training_set import Examples, labels
-from lifecycle.spec import RiskModelSpec
-from serving.contract import SCHEMA_VERSION, Calibration, Deciding, Feature, GoldenRow, ReasonTexts
+from lifecycle.spec.risk_model import RiskModelSpec
+from lifecycle.tables.arrays import BoolArray, FloatArray
+from serving.contract.documents import SCHEMA_VERSION, Calibration, Deciding, Feature, GoldenRow, ReasonTexts
 
 
 @dataclass(frozen=True)

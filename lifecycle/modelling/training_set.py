@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from lifecycle.errors import LifecycleError
-from lifecycle.modelling.arrays import AnyArray, BoolArray, FloatArray, IntArray, TimeArray, days, instant
-from lifecycle.modelling.columns import feature_column, float_column, key_column, time_column, whole_column
-from lifecycle.spec import RiskModelSpec
+from lifecycle.spec.risk_model import RiskModelSpec
+from lifecycle.tables.arrays import AnyArray, BoolArray, FloatArray, IntArray, TimeArray, days, instant
+from lifecycle.tables.columns import feature_column, float_column, key_column, time_column, whole_column
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The warehouse: one interface, DuckDB and Snowflake behind it."""
 
-from lifecycle.settings import Settings
-from lifecycle.warehouse.duckdb_warehouse import DuckDBWarehouse
+from lifecycle.settings.platform import Settings
+from lifecycle.warehouse.duckdb.warehouse import DuckDBWarehouse
 from lifecycle.warehouse.failures import as_lifecycle_error
 from lifecycle.warehouse.interface import Location, Session, Use, Warehouse
 

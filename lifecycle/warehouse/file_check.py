@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lifecycle.errors import LifecycleError
-from lifecycle.settings import Settings
+from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import open_warehouse
 
 

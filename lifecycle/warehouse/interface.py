@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from lifecycle.snowflake_settings import Step
+from lifecycle.settings.snowflake import Step
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.handbook_folds import BookFold, cut, require_earlier
 from lifecycle.errors import LifecycleError
-from lifecycle.modelling.arrays import BoolArray, IntArray, TimeArray, instant
+from lifecycle.tables.arrays import BoolArray, IntArray, TimeArray, instant
 
 START = dt.date(2018, 7, 25)
 HANDBOOK = Path(__file__).resolve().parents[3] / "shared/data/card_fraud_handbook/transactions.parquet"

@@ -5,9 +5,9 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from benchmarks.handbook_metrics import Metrics, Ranked, mean_and_deviation, mean_draws, paired_difference
-from lifecycle.modelling.arrays import FloatArray, instant
 from lifecycle.modelling.evaluation import Predictions, metric_draws
 from lifecycle.modelling.ranking import Outcomes
+from lifecycle.tables.arrays import FloatArray, instant
 
 START = dt.date(2018, 8, 8)
 

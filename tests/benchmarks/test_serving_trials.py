@@ -13,7 +13,7 @@ from benchmarks.serving_servers import Footprint
 from benchmarks.serving_soak import Sample, is_invalid
 from benchmarks.serving_swaps import Swap, Witness, out_of_force
 from benchmarks.serving_trial import Outcome
-from serving.contract import Feature
+from serving.contract.documents import Feature
 
 ROWS = np.array([[1.5, 3], [2.5, 4]])
 

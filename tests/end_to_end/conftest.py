@@ -14,24 +14,24 @@ import dagster as dg
 import httpx
 import pytest
 
-from lifecycle import local_snowflake
 from lifecycle.assets.resources import Installation
 from lifecycle.cli.run import DEMO_SEED
-from lifecycle.demo.graphql import RANGE_END_TAG, RANGE_START_TAG
-from lifecycle.demo.live import requests_of
-from lifecycle.demo.story import CUSTOMERS, FRAUD_SCALE, TERMINALS
-from lifecycle.demo.timeline import Timeline, timeline
-from lifecycle.demo.traffic import Replay, replay
-from lifecycle.installation import prepare
-from lifecycle.local_snowflake import LocalSnowflake
-from lifecycle.ports import free_port
-from lifecycle.processes import serving_environment
-from lifecycle.settings import Settings
-from lifecycle.simulator import SimulationConfig, simulate
-from lifecycle.spec import RiskModelSpec, read_model
+from lifecycle.local import snowflake as local_snowflake
+from lifecycle.local.demo.graphql import RANGE_END_TAG, RANGE_START_TAG
+from lifecycle.local.demo.live import requests_of
+from lifecycle.local.demo.story import CUSTOMERS, FRAUD_SCALE, TERMINALS
+from lifecycle.local.demo.timeline import Timeline, timeline
+from lifecycle.local.demo.traffic import Replay, replay
+from lifecycle.local.installation import prepare
+from lifecycle.local.ports import free_port
+from lifecycle.local.processes import serving_environment
+from lifecycle.local.simulator import SimulationConfig, simulate
+from lifecycle.local.snowflake import LocalSnowflake
+from lifecycle.settings.platform import Settings
+from lifecycle.spec.risk_model import RiskModelSpec, read_model
 from lifecycle.warehouse import Use, open_warehouse
-from lifecycle.warehouse.loading import load
-from lifecycle.warehouse.raw import RELATIONS
+from lifecycle.warehouse.loading.load import load
+from lifecycle.warehouse.raw_tables import RELATIONS
 
 MODEL = "card_fraud"
 

@@ -7,16 +7,16 @@ import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
+from lifecycle.artefacts.bundles import verified_bundle
 from lifecycle.assets.retraining import retrain_sensor, retraining_state
 from lifecycle.cli import app
-from lifecycle.demo.traffic import Replay
-from lifecycle.publishing.bundles import verified_bundle
+from lifecycle.local.demo.traffic import Replay
 from lifecycle.warehouse import Use, open_warehouse
-from lifecycle.warehouse.decisions import DECISIONS, load_decisions
-from lifecycle.warehouse.snowflake.sql_check import problems
-from serving.contract import DecisionRecord
-from serving.segments import read_records
+from lifecycle.warehouse.reading.decisions import DECISIONS, load_decisions
+from serving.contract.documents import DecisionRecord
+from serving.log.segments import read_records
 from tests.end_to_end.conftest import MODEL, World, decide, server
+from tests.harness.sql_check import problems
 
 # These runs import MLflow, Evidently, SQLAlchemy and litestar whole, which warn of each other; warnings of this
 # project's own packages are errors in every other test.

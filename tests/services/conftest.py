@@ -14,10 +14,9 @@ import httpx
 import pytest
 import yaml
 
-from lifecycle.ports import free_port
-from tests.serving.small_models import SmallStore
+from lifecycle.local.ports import free_port
+from tests.harness.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 
 
@@ -134,8 +133,3 @@ def started(folder: Path, port: int, targets: list[str], key: str) -> Iterator[P
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> SmallStore:
-    return SmallStore.under(tmp_path / "home")

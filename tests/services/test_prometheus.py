@@ -5,11 +5,11 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
-from serving.worker_metrics import prepare
+from serving.telemetry.worker_metrics import prepare
+from tests.harness.monitoring_files import dashboard_expressions
+from tests.harness.small_models import MODEL, SmallStore, golden_rows, score_request
 from tests.services.conftest import scraping
-from tests.serving.monitoring_files import dashboard_expressions
-from tests.serving.small_models import MODEL, SmallStore, golden_rows, score_request
-from tests.serving.test_server_process import URL, Server, served
+from tests.serving.process.test_server_process import URL, Server, served
 
 
 def address(server: Server) -> str:

@@ -1,17 +1,10 @@
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.serving.failing_disk import Disk
-from tests.serving.failure_rows import Row, row_of
-from tests.serving.small_models import SmallStore
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> SmallStore:
-    return SmallStore.under(tmp_path / "home")
+from tests.harness.failing_disk import Disk
+from tests.harness.failure_rows import Row, row_of
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from lifecycle.column_types import cast_column
 from lifecycle.errors import LifecycleError
+from lifecycle.tables.canonical import cast_column
 
 if TYPE_CHECKING:
     from snowflake.connector.cursor import ResultMetadata, SnowflakeCursor

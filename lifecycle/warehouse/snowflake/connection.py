@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from lifecycle.errors import LifecycleError
-from lifecycle.settings import Settings
-from lifecycle.snowflake_settings import PREFIX, SnowflakeSettings
+from lifecycle.settings.platform import Settings
+from lifecycle.settings.snowflake import PREFIX, SnowflakeSettings
 from lifecycle.warehouse.interface import Use
 from lifecycle.warehouse.snowflake.converters import start_converters
 from lifecycle.warehouse.snowflake.failures import as_lifecycle_error

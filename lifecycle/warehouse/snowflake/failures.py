@@ -4,7 +4,7 @@ import re
 from typing import TYPE_CHECKING
 
 from lifecycle.errors import LifecycleError
-from lifecycle.snowflake_settings import PREFIX, SnowflakeSettings
+from lifecycle.settings.snowflake import PREFIX, SnowflakeSettings
 
 if TYPE_CHECKING:
     from snowflake.connector.errors import Error

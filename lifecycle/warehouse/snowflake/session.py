@@ -11,13 +11,13 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
-from lifecycle.crash_points import crash_point
 from lifecycle.errors import LifecycleError
-from lifecycle.settings import Settings
-from lifecycle.snowflake_settings import SnowflakeSettings
-from lifecycle.warehouse.duckdb_warehouse import DuckDBSession, open_file
+from lifecycle.settings.platform import Settings
+from lifecycle.settings.snowflake import SnowflakeSettings
+from lifecycle.warehouse.duckdb.warehouse import DuckDBSession, open_file
 from lifecycle.warehouse.snowflake import arrow, staged
 from lifecycle.warehouse.snowflake.failures import StaleSessionError, as_lifecycle_error, connection_lost
+from serving.storage.crash_points import crash_point
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -4,8 +4,8 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifecycle.crash_points import crash_point
 from lifecycle.errors import LifecycleError
+from serving.storage.crash_points import crash_point
 
 if TYPE_CHECKING:
     from lifecycle.warehouse.snowflake.session import SnowflakeSession

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lifecycle.errors import LifecycleError
-from lifecycle.settings import Settings
+from lifecycle.settings.platform import Settings
+from lifecycle.warehouse.duckdb.lock import lock_of
 from lifecycle.warehouse.failures import as_lifecycle_error
 from lifecycle.warehouse.interface import Definition, Dialect, Location, Result, Use
-from lifecycle.warehouse.lock import lock_of
 from lifecycle.warehouse.snowflake.connection import close, connect
 from lifecycle.warehouse.snowflake.failures import ConnectionLostError
 from lifecycle.warehouse.snowflake.session import SnowflakeQueries, SnowflakeSession

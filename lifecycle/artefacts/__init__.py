@@ -1,0 +1,1 @@
+"""Files named by their content: training sets, candidates, evidence and bundles."""

@@ -1,0 +1,115 @@
+"""Bundles: a candidate that passed its gates, sealed in a folder named by the digest of its manifest."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lifecycle.errors import LifecycleError
+from lifecycle.signing.keys import SigningKey
+from serving.artefacts.bundle import SEALED_FILES, Bundle, read_bundle, read_golden
+from serving.artefacts.signatures import PublicKeys
+from serving.contract.documents import (
+    DECIDING_FILE,
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    SCHEMA_VERSION,
+    SIGNATURE_FILE,
+    ContractError,
+    Deciding,
+    Lineage,
+    Manifest,
+    Verdict,
+    candidate_digest,
+    decode,
+    digest,
+    encode,
+)
+from serving.storage.atomic import write_folder
+from serving.storage.crash_points import crash_point
+
+
+def bundle_folder(store: Path, bundle_digest: str) -> Path:
+    """Where a bundle lies in the release store."""
+    return store / "bundles" / bundle_digest
+
+
+def write_bundle(
+    store: Path,
+    files: Mapping[str, bytes],
+    *,
+    lineage: Lineage,
+    verdicts: Sequence[Verdict],
+    signing_key: SigningKey,
+) -> str:
+    """Seal `files` as a bundle in the release store and return its digest.
+
+    No clock and no randomness: the same content gives the same digest, and is written once.
+
+    Parameters
+    ----------
+    store
+        The release store; the bundle becomes its folder ``bundles/<digest>``.
+    files
+        Exactly ``model.txt``, ``deciding.json``, ``golden.jsonl`` and ``card.html``.
+    lineage, verdicts
+        What the manifest says of where the model comes from and what its gates said.
+
+    Raises
+    ------
+    LifecycleError
+        If a file is missing or too many, the deciding file or a golden row cannot be read, there are no verdicts, or
+        one is a refusal.
+    """
+    manifest_bytes = encode(_manifest(files, lineage, verdicts))
+    bundle_digest = digest(manifest_bytes)
+    signed = signing_key.sign(manifest_bytes)
+    crash_point("bundle.signed")
+    content = {name: files[name] for name in SEALED_FILES}
+    write_folder(
+        bundle_folder(store, bundle_digest), content | {MANIFEST_FILE: manifest_bytes, SIGNATURE_FILE: encode(signed)}
+    )
+    crash_point("bundle.sealed")
+    return bundle_digest
+
+
+def verified_bundle(store: Path, bundle_digest: str, keys: PublicKeys) -> Bundle:
+    """A bundle of the release store whose signature, digests and golden rows hold.
+
+    Raises
+    ------
+    LifecycleError
+        If there is no such bundle, or something of it does not hold; the message says what differs.
+    """
+    from serving.scoring.model import load_model
+
+    folder = bundle_folder(store, bundle_digest)
+    if not folder.is_dir():
+        raise LifecycleError(f"Expected a bundle with digest {bundle_digest}, found none - in {store / 'bundles'}")
+    try:
+        bundle = read_bundle(folder, keys)
+        load_model(bundle)
+    except ContractError as error:
+        raise LifecycleError(str(error)) from error
+    return bundle
+
+
+def _manifest(files: Mapping[str, bytes], lineage: Lineage, verdicts: Sequence[Verdict]) -> Manifest:
+    if sorted(files) != sorted(SEALED_FILES):
+        raise LifecycleError(f"Expected the files {list(SEALED_FILES)}, got {sorted(files)} - at the bundle")
+    refused = [verdict.gate for verdict in verdicts if not verdict.is_passed]
+    if refused or not verdicts:
+        raise LifecycleError(
+            f"Expected passing verdicts, got {f'refusals by {refused}' if refused else 'none at all'} - at the bundle"
+        )
+    try:
+        deciding = decode(files[DECIDING_FILE], Deciding, DECIDING_FILE)
+        read_golden(files[GOLDEN_FILE], "the bundle")
+    except ContractError as error:
+        raise LifecycleError(str(error)) from error
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        model=deciding.model,
+        candidate_digest=candidate_digest(dict(files)),
+        lineage=lineage,
+        verdicts=tuple(verdicts),
+        files={name: digest(files[name]) for name in sorted(SEALED_FILES)},
+    )

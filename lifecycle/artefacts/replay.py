@@ -1,0 +1,133 @@
+"""A recorded decision computed again from the bundle that made it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lifecycle.artefacts.bundles import bundle_folder
+from lifecycle.errors import LifecycleError
+from serving.artefacts.bundle import read_bundle
+from serving.artefacts.signatures import PublicKeys
+from serving.contract.documents import ContractError, DecisionRecord, Reason, SlotName
+from serving.contract.features import encode
+from serving.log.segments import find_records
+from serving.scoring.lightgbm_library import ScoringError
+from serving.scoring.model import CONTRIBUTION_TOLERANCE, LoadedModel, Scored, bits, load_model
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One value of a decision as it was recorded and as it comes out now."""
+
+    name: str
+    recorded: str
+    replayed: str
+    is_same: bool
+
+
+class Replay(msgspec.Struct, frozen=True):
+    """A decision and its recomputation."""
+
+    decision_id: str
+    model: str
+    slot: SlotName
+    release_number: int
+    bundle_digest: str
+    lines: tuple[Line, ...]
+
+    @property
+    def is_same(self) -> bool:
+        """Whether nothing differs."""
+        return all(line.is_same for line in self.lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain | {"is_same": self.is_same}
+
+
+def replay_decision(decision_id: str, log: Path, store: Path, keys: PublicKeys) -> list[Replay]:
+    """Find a decision in the log's segments and compute it again with the bundle it names.
+
+    Margin, score and decision must be the same, the margin and the score in every bit; recorded reasons with their
+    texts in the same order, their contributions to 1e-9 (another processor may fuse operations differently). Every
+    record of the decision is replayed: the shadow's beside the answer, and each one where it was recorded more than
+    once (the server was killed before it could answer).
+
+    Raises
+    ------
+    LifecycleError
+        If there is no such decision, only failed attempts at it, or its bundle is gone, does not verify, or is another
+        model's.
+    """
+    try:
+        records = [logged.record for logged in find_records(log, decision_id)]
+        if not records:
+            raise LifecycleError(f"Expected decision {decision_id}, found none in the decision log - in {log}")
+        decided = [record for record in records if record.error is None]
+        if not decided:
+            raise LifecycleError(f"Expected a decision {decision_id}, found only failed attempts: {records[-1].error}")
+        return [_replayed(record, store, keys) for record in decided]
+    except (ContractError, ScoringError) as error:
+        raise LifecycleError(str(error)) from error
+
+
+def _replayed(record: DecisionRecord, store: Path, keys: PublicKeys) -> Replay:
+    if record.bundle_digest is None or record.release_number is None or record.features is None:
+        raise LifecycleError(f"Expected a bundle, a release and features, got none - at decision {record.decision_id}")
+    bundle = read_bundle(bundle_folder(store, record.bundle_digest), keys)
+    if bundle.manifest.model != record.model:
+        raise LifecycleError(
+            f"Expected a bundle of {record.model}, got one of {bundle.manifest.model} - at {record.bundle_digest}"
+        )
+    loaded = load_model(bundle)
+    features = _checked(loaded, record.features)
+    scored = loaded.score(features)
+    reasons = None if record.reasons is None else loaded.explain(features)
+    return Replay(
+        record.decision_id,
+        record.model,
+        record.slot,
+        record.release_number,
+        record.bundle_digest,
+        _lines(record, scored, reasons),
+    )
+
+
+def _checked(loaded: LoadedModel, features: Sequence[float | int | str | None]) -> Sequence[float | int | str | None]:
+    """The recorded features, checked as strictly as the request's were."""
+    schema = loaded.bundle.deciding.features
+    if len(features) != len(schema):
+        raise LifecycleError(f"Expected {len(schema)} features, got {len(features)} - at the decision's record")
+    encode({feature.name: value for feature, value in zip(schema, features, strict=True)}, schema)
+    return features
+
+
+def _lines(record: DecisionRecord, scored: Scored, reasons: tuple[Reason, ...] | None) -> tuple[Line, ...]:
+    lines = (
+        _number_line("margin", record.margin, scored.margin),
+        _number_line("score", record.score, scored.score),
+        Line("decision", str(record.decision), scored.decision, record.decision == scored.decision),
+    )
+    if record.reasons is None or reasons is None:
+        return lines
+    return (*lines, _reasons_line(record.reasons, reasons))
+
+
+def _reasons_line(recorded: tuple[Reason, ...], replayed: tuple[Reason, ...]) -> Line:
+    is_same = [(reason.code, reason.text) for reason in recorded] == [(reason.code, reason.text) for reason in replayed]
+    is_same = is_same and all(
+        abs(before.contribution - now.contribution) <= CONTRIBUTION_TOLERANCE
+        for before, now in zip(recorded, replayed, strict=True)
+    )
+    return Line("reasons", _described(recorded), _described(replayed), is_same)
+
+
+def _described(reasons: tuple[Reason, ...]) -> str:
+    return ", ".join(f"{reason.code} {reason.contribution:+.6f}" for reason in reasons) or "none"
+
+
+def _number_line(name: str, recorded: float | None, replayed: float) -> Line:
+    is_same = recorded is not None and bits(recorded) == bits(replayed)
+    return Line(name, repr(recorded), repr(replayed), is_same)

@@ -1,0 +1,1 @@
+"""Everything that only a single-machine installation needs."""

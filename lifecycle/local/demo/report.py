@@ -1,0 +1,71 @@
+"""What the demonstration has shown: recall at capacity before, during and after."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+from rich import box
+from rich.table import Table
+
+from lifecycle.local.demo.state import DemoState
+from lifecycle.local.demo.timeline import Timeline
+from lifecycle.monitoring.live_recall import outcomes_and_predictions
+from lifecycle.spec.risk_model import RiskModelSpec
+from lifecycle.warehouse import Warehouse
+from lifecycle.warehouse.reading.decisions import decided
+
+BAR_WIDTH = 10
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Recall at capacity of the decisions on the days of ``[start, end)``, with its interval."""
+
+    name: str
+    start: dt.date
+    end: dt.date
+    decisions: int
+    frauds: int
+    recall: float
+    low: float
+    high: float
+
+
+def phases(warehouse: Warehouse, spec: RiskModelSpec, days: Timeline, state: DemoState) -> list[Phase]:
+    """Before the change, between it and the new release, and after that; days whose labels are mature at the end."""
+    from lifecycle.modelling.evaluation import evaluate
+
+    mature_end = days.end_day - dt.timedelta(days=spec.label.maturity_days)
+    released_from = state.released_from or mature_end
+    spans = [
+        ("before", days.live_start, days.change_day),
+        ("during", days.change_day, released_from),
+        ("after", released_from, mature_end),
+    ]
+    found = []
+    for name, start, end in spans:
+        table = decided(warehouse, spec, start, end, days.end_day)
+        outcomes, predictions = outcomes_and_predictions(table)
+        evaluation = evaluate(outcomes, predictions, spec.decision.review_cards_per_day)
+        recall = evaluation.metrics["recall_at_capacity"]
+        found.append(Phase(name, start, end, evaluation.rows, evaluation.frauds, recall.value, recall.low, recall.high))
+    return found
+
+
+def phases_table(found: list[Phase], capacity: int) -> Table:
+    """The phases as people read them: before the change, while the old model decides, with the retrained one."""
+    title = f"Recall at capacity, {capacity} cards a day"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("", "days", "decisions", "frauds", "recall", "95 % interval", ""):
+        is_number = heading in {"decisions", "frauds", "recall"}
+        table.add_column(heading, justify="right" if is_number else "left", no_wrap=True)
+    for phase in found:
+        table.add_row(
+            phase.name,
+            f"{phase.start:%m-%d}…{phase.end:%m-%d}",
+            f"{phase.decisions:,}",
+            f"{phase.frauds:,}",
+            f"{phase.recall:.3f}",
+            f"{phase.low:.3f}…{phase.high:.3f}",
+            "█" * round(BAR_WIDTH * phase.recall),
+        )
+    return table

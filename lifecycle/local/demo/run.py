@@ -1,0 +1,115 @@
+"""The demonstration from its start to the page of what it has shown."""
+
+import contextlib
+import datetime as dt
+import json
+import os
+from pathlib import Path
+
+import httpx
+from rich.text import Text
+
+from lifecycle.local.demo.graphql import DagsterApi
+from lifecycle.local.demo.report import phases, phases_table
+from lifecycle.local.demo.screen import Screen
+from lifecycle.local.demo.state import DemoState, StateFile
+from lifecycle.local.demo.story import Story
+from lifecycle.local.installation import addresses, running_installation
+from lifecycle.local.processes import Ports, Running
+from lifecycle.settings.platform import Settings
+from lifecycle.spec.risk_model import RiskModelSpec, read_model
+
+
+def run_demo(ports: Ports, model: str, seed: int, *, is_left_running: bool) -> bool:
+    """Run what is not done yet, show what came of it, and stop everything at the end.
+
+    With Snowflake as the target and no account in the environment, a local endpoint takes the account's place.
+
+    Returns
+    -------
+    bool
+        Whether no request failed.
+
+    Raises
+    ------
+    LifecycleError
+        If a step cannot be done; the next start goes on with it.
+    """
+    screen = Screen()
+    try:
+        with contextlib.ExitStack() as stack:
+            if _wants_local_endpoint(Settings()):
+                with screen.step("Start the local Snowflake endpoint"):
+                    _start_local_endpoint(stack, Settings().root)
+            settings = Settings()
+            spec = read_model(model, settings.profile)
+            file = StateFile(settings.root)
+            with screen.step("Start the Dagster UI and its daemon, the MLflow UI and the server"):
+                services = stack.enter_context(running_installation(settings, ports))
+            stack.callback(screen.note, "Stopping what was started")
+            state = file.open(seed, dt.datetime.now(dt.UTC).date(), settings.target)
+            story = _story(settings, spec, state, file, ports, services, screen)
+            story.run()
+            _show(story, spec, state, ports, screen)
+            if is_left_running:
+                screen.note("Ctrl-C stops everything; the next `make demo` shows this again")
+                services.watch()
+    except KeyboardInterrupt:
+        screen.console.print("Stopped; the next `make demo` goes on from here")
+        return False
+    return state.requests_failed + state.reload_requests_failed == 0
+
+
+def _wants_local_endpoint(settings: Settings) -> bool:
+    return settings.target == "snowflake" and settings.snowflake.account is None
+
+
+def _start_local_endpoint(stack: contextlib.ExitStack, root: Path) -> None:
+    """Start the endpoint, with privileges as in an account, and let all that is started here connect to it."""
+    from lifecycle.local import snowflake as local_snowflake
+
+    endpoint = stack.enter_context(local_snowflake.running(root / "local_snowflake", arguments=("--enforce",)))
+    os.environ.update(endpoint.environment())
+
+
+def _story(
+    settings: Settings,
+    spec: RiskModelSpec,
+    state: DemoState,
+    file: StateFile,
+    ports: Ports,
+    services: Running,
+    screen: Screen,
+) -> Story:
+    urls = addresses(ports)
+    return Story(settings, spec, state, file, DagsterApi(urls["Dagster UI"]), urls["Scoring API"], services, screen)
+
+
+def _show(story: Story, spec: RiskModelSpec, state: DemoState, ports: Ports, screen: Screen) -> None:
+    """Recall before, during and after; requests; addresses; a request to try."""
+    found = phases(story.warehouse, spec, story.days, state)
+    screen.table(phases_table(found, spec.decision.review_cards_per_day))
+    screen.console.print(
+        f"Requests: {state.requests_sent:,} sent, [bold]{state.requests_failed} failed[/]. Over the reload: "
+        f"{state.reload_requests_sent:,} sent, [bold]{state.reload_requests_failed} failed[/].",
+        soft_wrap=True,
+    )
+    urls = addresses(ports)
+    keys = story.keys
+    looks = [
+        (urls["Dagster UI"] + f"/assets/{spec.name}/candidate", "why the candidates passed: metrics, plots, verdicts"),
+        (urls["Dagster UI"] + f"/assets/{spec.name}/drift", "the verdict that started the retraining"),
+        (urls["Dagster UI"] + "/runs", f"every run; {keys.retrain_job} twice, the second one by the sensor"),
+        (urls["MLflow UI"] + f"/#/models/{spec.name}", "both registered versions"),
+        (urls["Scoring API"] + f"/v1/models/{spec.name}", "the release that decides, its inputs"),
+    ]
+    for url, what in looks:
+        screen.console.print(f"  [cyan]{url}[/]  {what}", soft_wrap=True)
+    screen.console.print("Score a transaction yourself:")
+    screen.console.print(Text(curl_line(urls["Scoring API"], spec.name)), soft_wrap=True)
+
+
+def curl_line(url: str, model: str) -> str:
+    """A command that scores the example the server gives of its own inputs."""
+    example = httpx.get(f"{url}/v1/models/{model}", timeout=5.0).json()["example"]
+    return f"  curl -s {url}/v1/models/{model}/score -d '{json.dumps(example)}'"

@@ -1,0 +1,98 @@
+"""Preparing an installation's folder: keys, stores, Dagster's home. Running it again changes nothing."""
+
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lifecycle.errors import LifecycleError
+from lifecycle.local.processes import Ports, Running, expect_free_port, running, services
+from lifecycle.settings.platform import Settings
+from serving.storage.atomic import write_file
+
+MINIMUM_FREE_BYTES = 1_000_000_000
+
+DAGSTER_YAML = """\
+# Written by `lifecycle init`; edit it as you like, it is not written again.
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+concurrency:
+  pools:
+    default_limit: 1
+    granularity: run
+  runs:
+    max_concurrent_runs: 4
+run_monitoring:
+  enabled: true
+  start_timeout_seconds: 180
+"""
+
+
+def prepare(settings: Settings) -> None:
+    """Make what an installation needs before its processes start.
+
+    Raises
+    ------
+    LifecycleError
+        If the folder cannot be written, or the disk is nearly full.
+    """
+    from lifecycle.signing.keys import ensure_keys
+    from lifecycle.warehouse import open_warehouse
+
+    try:
+        settings.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _expect_free_space(settings)
+        if not (settings.dagster_home / "dagster.yaml").exists():
+            write_file(settings.dagster_home / "dagster.yaml", DAGSTER_YAML.encode())
+        ensure_keys(settings)
+        for folder in (settings.release_store, settings.decision_log_dir):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise LifecycleError(
+            f"Expected to write to LIFECYCLE_HOME, got {error.strerror} - at {settings.root}"
+        ) from error
+    open_warehouse(settings)
+    settings.mlflow_dir.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def running_installation(settings: Settings, ports: Ports) -> Iterator[Running]:
+    """The prepared installation with its processes, ready; stopped when the block ends, however it ends.
+
+    A request to end the process (SIGTERM) ends the block like Ctrl-C does.
+
+    Raises
+    ------
+    LifecycleError
+        If a port is taken, or a process does not come up.
+    """
+    started = services(settings, ports)
+    for service in started:
+        expect_free_port(service)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        prepare(settings)
+        with running(started, settings.root / "logs") as group:
+            yield group
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def addresses(ports: Ports) -> dict[str, str]:
+    """What people open, by name."""
+    return {
+        "Dagster UI": f"http://127.0.0.1:{ports.dagster}",
+        "MLflow UI": f"http://127.0.0.1:{ports.mlflow}",
+        "Scoring API": f"http://127.0.0.1:{ports.serving}",
+    }
+
+
+def _expect_free_space(settings: Settings) -> None:
+    free = shutil.disk_usage(settings.root).free
+    if free < MINIMUM_FREE_BYTES:
+        raise LifecycleError(
+            f"Expected at least {MINIMUM_FREE_BYTES / 1e9:.0f} GB free, got {free / 1e9:.2f} GB; free some space or "
+            f"set LIFECYCLE_HOME to another disk - at {settings.root}"
+        )

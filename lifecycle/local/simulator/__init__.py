@@ -1,0 +1,16 @@
+"""Card transactions made up from a seed: for the demonstration, for load, and for experiments with drift."""
+
+from lifecycle.local.simulator.config import SimulationConfig
+from lifecycle.local.simulator.tables import SimulatedDay, Simulator, customers_table, simulate_day, terminals_table
+from lifecycle.local.simulator.writing import SimulationSummary, simulate
+
+__all__ = [
+    "SimulatedDay",
+    "SimulationConfig",
+    "SimulationSummary",
+    "Simulator",
+    "customers_table",
+    "simulate",
+    "simulate_day",
+    "terminals_table",
+]

@@ -1,0 +1,115 @@
+"""Simulated days written as Parquet, a file a day."""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lifecycle.errors import LifecycleError
+from lifecycle.local.simulator.config import SimulationConfig
+from lifecycle.local.simulator.tables import Simulator, customers_table, terminals_table
+from serving.storage.crash_points import crash_point
+
+Progress = Callable[[int, int], None]
+"""Called with the days done and the days in all."""
+
+
+@dataclass(frozen=True)
+class SimulationSummary:
+    """What was written; each folder is named as the raw relation that it is loaded into."""
+
+    out: str
+    first_date: dt.date
+    last_date: dt.date
+    customers: int
+    terminals: int
+    card_transactions: int
+    fraud_reports: int
+    """Reports that came in on these days."""
+    frauds: int
+    """Transactions of these days that are reported sooner or later."""
+
+    @property
+    def fraud_share(self) -> float:
+        """Share of the transactions that are reported sooner or later."""
+        return self.frauds / self.card_transactions if self.card_transactions else 0.0
+
+    def as_document(self) -> dict[str, Any]:
+        """Plain JSON types; dates as ISO text."""
+        document = asdict(self)
+        document["first_date"] = self.first_date.isoformat()
+        document["last_date"] = self.last_date.isoformat()
+        document["fraud_share"] = self.fraud_share
+        return document
+
+
+def _silent(_done: int, _total: int) -> None:
+    """No progress wanted."""
+
+
+def simulate(
+    config: SimulationConfig,
+    out: Path,
+    first_date: dt.date | None = None,
+    last_date: dt.date | None = None,
+    progress: Progress = _silent,
+) -> SimulationSummary:
+    """Write the days from `first_date` to `last_date` (both included; ``None`` for all) below `out`.
+
+    ``card_transactions/<day>.parquet`` by the day they occurred, ``fraud_reports/<day>.parquet`` by the day they were
+    reported, ``customers/customers.parquet``, ``terminals/terminals.parquet``. A file is whole or not there.
+
+    Raises
+    ------
+    LifecycleError
+        If the days lie outside of the configured ones, or `out` cannot be written.
+    """
+    first, last = first_date or config.start_date, last_date or config.last_date
+    if first > last:
+        raise LifecycleError(f"Expected the first day up to the last, got {first} after {last}")
+    simulator = Simulator(config)
+    transactions = reports = frauds = 0
+    total = (last - first).days + 1
+    try:
+        _write(customers_table(config), out / "customers" / "customers.parquet")
+        _write(terminals_table(config), out / "terminals" / "terminals.parquet")
+        for done in range(total):
+            day = simulator.day(first + dt.timedelta(days=done))
+            _write(day.card_transactions, out / "card_transactions" / f"{day.date}.parquet")
+            _write(day.fraud_reports, out / "fraud_reports" / f"{day.date}.parquet")
+            transactions += day.card_transactions.num_rows
+            reports += day.fraud_reports.num_rows
+            frauds += simulator.frauds(day.date).num_rows
+            progress(done + 1, total)
+    except OSError as error:
+        raise LifecycleError(
+            f"Expected to write the simulated days, got {error.strerror or error} - at {out}. "
+            "Make room or choose another folder, then run the same command again."
+        ) from error
+    return SimulationSummary(
+        out=str(out),
+        first_date=first,
+        last_date=last,
+        customers=config.customers,
+        terminals=config.terminals,
+        card_transactions=transactions,
+        fraud_reports=reports,
+        frauds=frauds,
+    )
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    """Write to a name that loading passes over, then give it its own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        pq.write_table(table, unfinished, compression="zstd")
+        crash_point("simulate.file_written")
+        unfinished.replace(path)
+        crash_point("simulate.file_named")
+    finally:
+        unfinished.unlink(missing_ok=True)

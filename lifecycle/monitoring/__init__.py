@@ -1,0 +1,1 @@
+"""Pure verdicts about live traffic: drift, live performance and alerts."""

@@ -1,0 +1,241 @@
+"""Has live traffic or live performance left what the model was trained on? PSI on frozen bins, recall on outcomes."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lifecycle.modelling.evaluation import Interval
+from lifecycle.modelling.reference import SCORE, Reference
+from lifecycle.spec.risk_model import DriftSpec
+from lifecycle.tables.arrays import FloatArray
+
+PSEUDO_COUNT = 0.5
+
+
+@dataclass(frozen=True)
+class DriftVerdict:
+    """What one whole-week window of decisions says; JSON-serialisable, dates in ISO form.
+
+    `psi` holds every feature and the score, ``{}`` where there is no verdict. `alarmed` are the columns above the
+    threshold, worst first. `onset` is the first day of the drift that still lasts, where one is alarmed.
+    """
+
+    bundle_digest: str
+    window_start: str
+    window_end: str
+    rows: int
+    has_verdict: bool
+    is_alarm: bool
+    psi: dict[str, float]
+    alarmed: tuple[str, ...]
+    threshold: float
+    onset: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class PerformanceVerdict:
+    """What the matured outcomes of a window say; dates in ISO form."""
+
+    window_start: str
+    window_end: str
+    frauds: int
+    has_verdict: bool
+    is_alarm: bool
+    recall: float | None
+    promised: float
+    required: float
+    reason: str
+
+
+def psi(reference: ArrayLike, current: ArrayLike) -> float:
+    """Population stability index of two binned distributions, in nats.
+
+    A bin that only one window fills would make the index infinite: where there is one, `PSEUDO_COUNT` is added to every
+    bin of both windows (the correction of Haldane, 1956, and Anscombe, 1956, for log ratios of counts). Bins that
+    neither fills are left out.
+
+    Parameters
+    ----------
+    reference, current
+        Row counts over the same bins, shape ``(n_bins,)``.
+
+    Returns
+    -------
+    float
+        sum((c - r) * ln(c / r)) over the bins' shares; 0 for identical shares, no upper bound.
+
+    Raises
+    ------
+    ValueError
+        If the bins differ in number, a count is negative, or a window is empty.
+
+    Examples
+    --------
+    >>> round(psi([50, 50], [40, 60]), 4)
+    0.0405
+    >>> round(psi([50, 50, 0], [40, 55, 5]), 4)
+    0.1445
+    """
+    expected, observed = np.asarray(reference, dtype=np.float64), np.asarray(current, dtype=np.float64)
+    if expected.shape != observed.shape or expected.ndim != 1:
+        raise ValueError(f"Expected counts over the same bins, got shapes {expected.shape} and {observed.shape}")
+    if (expected < 0).any() or (observed < 0).any() or not expected.sum() or not observed.sum():
+        raise ValueError("Expected two windows of non-negative counts with at least one row each")
+    filled = (expected > 0) | (observed > 0)
+    expected, observed = expected[filled], observed[filled]
+    if not expected.all() or not observed.all():
+        expected, observed = expected + PSEUDO_COUNT, observed + PSEUDO_COUNT
+    expected, observed = expected / expected.sum(), observed / observed.sum()
+    return float(np.sum((observed - expected) * np.log(observed / expected)))
+
+
+def judge_drift(
+    reference: Reference,
+    daily: Mapping[dt.date, Mapping[str, Sequence[int]]],
+    window_end: dt.date,
+    spec: DriftSpec,
+    *,
+    bundle_digest: str,
+    previous: DriftVerdict | None = None,
+) -> DriftVerdict:
+    """Compare the whole weeks before `window_end` with the frozen reference, each feature and the score by itself.
+
+    Parameters
+    ----------
+    reference
+        Frozen with the model that made the decisions.
+    daily
+        Counts in the reference's bins by day of `occurred_at` and column (`modelling.reference.count`); days outside
+        the window are left aside. A day of it without decisions means no verdict, as weekdays would be missing.
+    window_end, bundle_digest
+        The day after the window's last; the champion whose reference and decisions these are.
+    previous
+        The verdict of the day before: its onset is kept while the alarm of the same bundle stands, as the window moves
+        on and would forget it.
+    """
+    start = window_end - dt.timedelta(days=spec.window_days)
+    dates = [start + dt.timedelta(days=offset) for offset in range(spec.window_days)]
+    counts = {name: _by_day(daily, dates, name, len(binned.counts)) for name, binned in reference.columns.items()}
+    rows_by_day = counts[SCORE].sum(axis=1)
+    why_none = _no_verdict(rows_by_day, spec)
+    table: dict[str, float] = {}
+    if why_none is None:
+        table = {name: psi(binned.counts, counts[name].sum(axis=0)) for name, binned in reference.columns.items()}
+    above = [name for name, value in table.items() if value > spec.maximum_psi]
+    alarmed = tuple(sorted(above, key=lambda name: (-table[name], name)))
+    onsets = [estimate_onset(reference.columns[name].counts, counts[name], dates) for name in alarmed]
+    if alarmed and previous is not None and previous.bundle_digest == bundle_digest and previous.onset is not None:
+        onsets.append(dt.date.fromisoformat(previous.onset))
+    return DriftVerdict(
+        bundle_digest=bundle_digest,
+        window_start=start.isoformat(),
+        window_end=window_end.isoformat(),
+        rows=int(rows_by_day.sum()),
+        has_verdict=why_none is None,
+        is_alarm=bool(alarmed),
+        psi=table,
+        alarmed=alarmed,
+        threshold=spec.maximum_psi,
+        onset=min(onsets).isoformat() if onsets else None,
+        reason=why_none or _drift_reason(table, alarmed, spec),
+    )
+
+
+def estimate_onset(reference: Sequence[int], by_day: FloatArray, dates: Sequence[dt.date]) -> dt.date:
+    """First day of a change that lasts until the window's end.
+
+    The most likely day, if the days before it follow the reference and those from it on one other distribution: the
+    day with the highest log likelihood ratio ``sum(n * ln(share from that day on / share in the reference))`` (Hinkley,
+    Inference about the change-point in a sequence of random variables, 1970). Pooling the days from the candidate on
+    evens their weekdays out, which a day's own index would not.
+
+    Parameters
+    ----------
+    reference
+        The column's frozen counts, shape ``(n_bins,)``.
+    by_day
+        The column's counts for each of `dates`, shape ``(n_dates, n_bins)``.
+
+    Examples
+    --------
+    >>> dates = [dt.date(2018, 8, day) for day in range(1, 8)]
+    >>> str(estimate_onset([500, 500], np.array([[50, 50]] * 4 + [[20, 80]] * 3), dates))
+    '2018-08-05'
+    """
+    expected = np.asarray(reference, dtype=np.float64) + PSEUDO_COUNT
+    from_day = np.cumsum(by_day[::-1], axis=0)[::-1]
+    rows = np.maximum(from_day.sum(axis=1, keepdims=True), 1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gain = np.where(from_day > 0, from_day * np.log(from_day / rows / (expected / expected.sum())), 0.0)
+    return dates[int(np.argmax(gain.sum(axis=1)))]
+
+
+def judge_performance(
+    caught: int,
+    frauds: int,
+    holdout_recall: Interval,
+    window: tuple[dt.date, dt.date],
+    minimum_frauds: int,
+    spec: DriftSpec,
+) -> PerformanceVerdict:
+    """Recall at capacity on matured outcomes against what the holdout promised.
+
+    Parameters
+    ----------
+    caught, frauds
+        Matured fraudulent transactions of the window whose card was among the day's capacity, and all of them.
+    holdout_recall
+        ``recall_at_capacity`` of the holdout's evaluation.
+    window
+        Days ``[start, end)`` of `occurred_at`, all mature.
+    minimum_frauds
+        A window with fewer gives no verdict.
+    """
+    required = max(holdout_recall.low - spec.recall_tolerance, 0.0)
+    has_verdict = frauds >= minimum_frauds
+    recall = caught / frauds if frauds else None
+    is_alarm = has_verdict and recall is not None and recall < required
+    if not has_verdict:
+        reason = f"{frauds} matured frauds, below {minimum_frauds}: no verdict"
+    else:
+        word = "below" if is_alarm else "not below"
+        reason = f"recall at capacity {recall:.3f} is {word} {required:.3f} (holdout {holdout_recall.value:.3f})"
+    return PerformanceVerdict(
+        window_start=window[0].isoformat(),
+        window_end=window[1].isoformat(),
+        frauds=frauds,
+        has_verdict=has_verdict,
+        is_alarm=is_alarm,
+        recall=recall,
+        promised=holdout_recall.value,
+        required=required,
+        reason=reason,
+    )
+
+
+def _by_day(
+    daily: Mapping[dt.date, Mapping[str, Sequence[int]]], dates: Sequence[dt.date], name: str, bins: int
+) -> FloatArray:
+    empty = [0] * bins
+    return np.array([daily[date][name] if date in daily else empty for date in dates], dtype=np.float64)
+
+
+def _no_verdict(rows_by_day: FloatArray, spec: DriftSpec) -> str | None:
+    rows, empty = int(rows_by_day.sum()), int((rows_by_day == 0).sum())
+    if rows < spec.minimum_rows:
+        return f"{rows} decisions, below {spec.minimum_rows}: no verdict"
+    if empty:
+        return f"{empty} of {len(rows_by_day)} days have no decisions: no verdict"
+    return None
+
+
+def _drift_reason(table: dict[str, float], alarmed: tuple[str, ...], spec: DriftSpec) -> str:
+    if not alarmed:
+        worst = max(table, key=lambda name: table[name])
+        return f"no column above {spec.maximum_psi}; the highest is {worst} with {table[worst]:.3f}"
+    listed = ", ".join(f"{'the score' if name == SCORE else name} {table[name]:.3f}" for name in alarmed)
+    return f"PSI above {spec.maximum_psi}: {listed}"

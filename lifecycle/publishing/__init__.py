@@ -1,1 +1,0 @@
-"""What leaves the platform: candidates, evidence, registered versions, bundles, signatures and releases."""

@@ -1,0 +1,1 @@
+"""The release store, its history and freeze switch, and the mirror in MLflow."""

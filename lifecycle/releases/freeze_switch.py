@@ -1,0 +1,71 @@
+"""The switch that stops all promotion: signed, numbered turns of it, never changed and never removed."""
+
+import datetime as dt
+from pathlib import Path
+
+from lifecycle.errors import LifecycleError
+from lifecycle.signing.envelope import sealed
+from lifecycle.signing.keys import Keys
+from serving.artefacts.releases import file_name, open_envelope
+from serving.contract.documents import SCHEMA_VERSION, ContractError, Freeze
+from serving.storage.create_once import write_new
+
+
+class FreezeSwitch:
+    """The turns in ``freezes/000001.json`` and so on below `root`; the last one says how the switch stands."""
+
+    def __init__(self, root: Path, keys: Keys) -> None:
+        self._folder = root / "freezes"
+        self._keys = keys
+
+    def state(self) -> Freeze | None:
+        """The last turn, ``None`` if it was never turned.
+
+        Raises
+        ------
+        LifecycleError
+            If it cannot be read or its signature does not hold: a switch that cannot be read must not read as off.
+        """
+        numbers = sorted(int(path.stem) for path in self._folder.glob("[0-9]*.json"))
+        if not numbers:
+            return None
+        path = self._folder / file_name(numbers[-1])
+        try:
+            return open_envelope(path.read_bytes(), Freeze, self._keys.public_keys, f"{path}")
+        except ContractError as error:
+            raise LifecycleError(str(error)) from error
+
+    def turn(self, *, is_frozen: bool, by: str, reason: str) -> Freeze:
+        """Turn it; raises `LifecycleError` if it stands so already, or somebody else turns it at the same moment."""
+        state = self.state()
+        if (state is not None and state.is_frozen) == is_frozen:
+            raise LifecycleError(
+                f"Expected promotion to be {'allowed' if is_frozen else 'frozen'}, {_described(state)}"
+            )
+        freeze = Freeze(
+            schema_version=SCHEMA_VERSION,
+            number=state.number + 1 if state else 1,
+            is_frozen=is_frozen,
+            changed_at=dt.datetime.now(dt.UTC),
+            changed_by=by,
+            reason=reason,
+        )
+        if not write_new(self._folder / file_name(freeze.number), sealed(freeze, self._keys), "freeze"):
+            raise LifecycleError("Expected to turn the switch alone, but somebody else turned it at the same moment")
+        return freeze
+
+    def refuse_if_frozen(self, model: str) -> None:
+        """Raise `LifecycleError` if promotion is frozen; the message says who froze it, when and why."""
+        state = self.state()
+        if state is not None and state.is_frozen:
+            raise LifecycleError(
+                f"Expected promotion to be allowed, {_described(state)}; `lifecycle unfreeze` allows it again "
+                f"- at the promotion of {model}"
+            )
+
+
+def _described(state: Freeze | None) -> str:
+    if state is None:
+        return "but the switch was never turned"
+    turned = "froze" if state.is_frozen else "unfroze"
+    return f"but {state.changed_by} {turned} it at {state.changed_at:%Y-%m-%d %H:%M} UTC: {state.reason}"

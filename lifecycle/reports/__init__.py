@@ -1,0 +1,1 @@
+"""Documents for people: the model card and the drift report."""

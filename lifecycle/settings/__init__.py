@@ -1,0 +1,1 @@
+"""Settings of the platform and of its Snowflake target."""

@@ -1,0 +1,85 @@
+"""Settings of one installation, read from ``LIFECYCLE_*`` environment variables, and where its state lies."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lifecycle.settings.snowflake import SnowflakeSettings
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+
+class Settings(BaseSettings):
+    """Where the state of an installation lies and which warehouse it uses.
+
+    All state of the embedded default lies under one folder, `home` (``LIFECYCLE_HOME``).
+    """
+
+    model_config = SettingsConfigDict(env_prefix="LIFECYCLE_", extra="ignore", frozen=True)
+
+    home: Path = Path(".lifecycle")
+    target: Literal["duckdb", "snowflake"] = "duckdb"
+    """Where the tables lie; ``snowflake`` reads `snowflake`'s settings from ``LIFECYCLE_SNOWFLAKE_*``."""
+    profile: str | None = None
+    """Name of the profile that every model's `defs.yaml` is read with; ``None`` for production."""
+    dbt_project_dir: Path = PROJECT_ROOT / "dbt_project"
+    duckdb_memory_limit: str = "3GB"
+    duckdb_threads: int = 2
+    snowflake: SnowflakeSettings = Field(default_factory=SnowflakeSettings)
+
+    @property
+    def root(self) -> Path:
+        """`home` as an absolute path."""
+        return self.home.expanduser().resolve()
+
+    @property
+    def warehouse_path(self) -> Path:
+        """The DuckDB file."""
+        return self.root / "warehouse.duckdb"
+
+    @property
+    def keys_dir(self) -> Path:
+        """Signing key, public key and pseudonym key; files of mode 0600."""
+        return self.root / "keys"
+
+    @property
+    def training_sets_dir(self) -> Path:
+        """Frozen training sets, a folder a digest below each model."""
+        return self.root / "training_sets"
+
+    @property
+    def candidates_dir(self) -> Path:
+        """Candidates, a folder a digest below each model."""
+        return self.root / "candidates"
+
+    @property
+    def evidence_dir(self) -> Path:
+        """Verdicts of gates and of monitoring, below each model."""
+        return self.root / "evidence"
+
+    @property
+    def release_store(self) -> Path:
+        """What the server reads: ``bundles/<digest>/`` and ``releases/<model>/<number>.json``."""
+        return self.root / "release_store"
+
+    @property
+    def decision_log_dir(self) -> Path:
+        """Segments of the server's decision log."""
+        return self.root / "decision_log"
+
+    @property
+    def reports_dir(self) -> Path:
+        """HTML reports for people."""
+        return self.root / "reports"
+
+    @property
+    def mlflow_dir(self) -> Path:
+        """MLflow's database and artifacts."""
+        return self.root / "mlflow"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's storage and its `dagster.yaml`."""
+        return self.root / "dagster"

@@ -1,0 +1,1 @@
+"""Signing keys and the signed envelope of every document that the platform publishes."""

@@ -1,0 +1,11 @@
+"""Documents of the release store as they are written: signed as the very bytes of their payload."""
+
+from lifecycle.signing.keys import Keys
+from serving.contract.documents import Freeze, Release, SignedRelease, encode
+
+
+def sealed(document: Release | Freeze, keys: Keys) -> bytes:
+    """A document in its signed envelope."""
+    payload = encode(document)
+    signed = keys.signing_key.sign(payload)
+    return encode(SignedRelease(payload=payload.decode(), key_id=signed.key_id, signature=signed.signature))

@@ -1,0 +1,134 @@
+"""The keys of an installation: made at its first start, readable by their owner alone, never overwritten."""
+
+import base64
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from lifecycle.errors import LifecycleError
+from lifecycle.settings.platform import Settings
+from serving.artefacts.signatures import PSEUDONYM_KEY_BYTES, PublicKeys, key_id, read_public_keys
+from serving.contract.documents import Signed
+from serving.storage.create_once import write_new
+
+SIGNING_KEY_FILE = "signing_key.pem"
+PUBLIC_KEY_FILE = "public_key.pem"
+PSEUDONYM_KEY_FILE = "pseudonym.key"
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """An Ed25519 key and its id; its secret half appears in no representation."""
+
+    key_id: str
+    _private: Ed25519PrivateKey
+
+    def sign(self, content: bytes) -> Signed:
+        """Sign these very bytes; the same bytes always give the same signature."""
+        return Signed(key_id=self.key_id, signature=base64.b64encode(self._private.sign(content)).decode())
+
+    def __repr__(self) -> str:
+        return f"SigningKey({self.key_id})"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one installation: the signing key itself, and where the server finds the other two."""
+
+    signing_key: SigningKey
+    public_keys: PublicKeys
+    public_key_path: Path
+    pseudonym_key_path: Path
+
+    @property
+    def key_id(self) -> str:
+        """Id of the signing key."""
+        return self.signing_key.key_id
+
+
+def ensure_keys(settings: Settings) -> Keys:
+    """The keys of this installation, made if this is its first start.
+
+    Safe to call from several processes at once, and after a death at any point in between: whoever comes first
+    makes a key, everybody else reads it.
+
+    Raises
+    ------
+    LifecycleError
+        If a key is not what it should be, is readable by others than its owner, or the public key is not the signing
+        key's.
+    """
+    folder = settings.keys_dir
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    signing_path, public_path = folder / SIGNING_KEY_FILE, folder / PUBLIC_KEY_FILE
+    pseudonym_path = folder / PSEUDONYM_KEY_FILE
+    if public_path.exists() and not signing_path.exists():
+        raise LifecycleError(
+            f"Expected the signing key of {public_path}, found none; put it back from the backup, or remove the public "
+            f"key to begin with new keys (servers must then be given the new one) - at {signing_path}"
+        )
+    if not signing_path.exists():
+        write_new(signing_path, _new_private_pem(), "keys.signing_key")
+    private = _read_private(signing_path)
+    if not public_path.exists():
+        public_pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        write_new(public_path, public_pem, "keys.public_key")
+    if not pseudonym_path.exists():
+        write_new(pseudonym_path, secrets.token_bytes(PSEUDONYM_KEY_BYTES), "keys.pseudonym_key")
+    _check_pseudonym_key(pseudonym_path)
+    signing_key = SigningKey(key_id(private.public_key()), private)
+    return Keys(signing_key, _public_keys(public_path, signing_key), public_path, pseudonym_path)
+
+
+def _new_private_pem() -> bytes:
+    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _read_private(path: Path) -> Ed25519PrivateKey:
+    _check_mode(path)
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (ValueError, TypeError):
+        # Without the cause: a parser's message may quote what it could not read, and this is a secret.
+        raise LifecycleError(f"Expected an unencrypted PEM private key, got a file that is none - at {path}") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise LifecycleError(f"Expected an Ed25519 private key, got {type(key).__name__} - at {path}")
+    return key
+
+
+def _public_keys(path: Path, signing_key: SigningKey) -> PublicKeys:
+    try:
+        keys = read_public_keys(path)
+    except ValueError as error:
+        raise LifecycleError(str(error)) from error
+    if signing_key.key_id not in keys.ids:
+        raise LifecycleError(
+            f"Expected the public key {signing_key.key_id} of the signing key beside it, got {keys.ids}; remove the "
+            f"public key file, it is then written again - at {path}"
+        )
+    return keys
+
+
+def _check_pseudonym_key(path: Path) -> None:
+    _check_mode(path)
+    size = path.stat().st_size
+    if size != PSEUDONYM_KEY_BYTES:
+        raise LifecycleError(
+            f"Expected a pseudonym key of {PSEUDONYM_KEY_BYTES} bytes, got {size}; put it back from the backup, since "
+            f"another key gives every entity another pseudonym - at {path}"
+        )
+
+
+def _check_mode(path: Path) -> None:
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        raise LifecycleError(f"Expected mode 0600, got {mode:04o}; run chmod 600 - at {path}")

@@ -1,0 +1,1 @@
+"""The schema of a model file and its contract with the mart."""

@@ -1,0 +1,57 @@
+"""What columns a mart has, by its contract in the dbt project: a model is checked without a warehouse."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from lifecycle.errors import LifecycleError
+from lifecycle.spec.risk_model import RiskModelSpec
+
+
+def mart_columns(dbt_project_dir: Path, model: str) -> dict[str, str]:
+    """Columns of a dbt model with the types its contract declares.
+
+    Raises
+    ------
+    LifecycleError
+        If no property file below ``models/`` describes the model.
+    """
+    known: list[str] = []
+    for path in sorted((dbt_project_dir / "models").rglob("*.yml")):
+        document = yaml.safe_load(path.read_text()) or {}
+        for described in document.get("models", []):
+            known.append(described["name"])
+            if described["name"] == model:
+                return {column["name"]: column.get("data_type", "") for column in described.get("columns", [])}
+    raise LifecycleError(f"Expected a dbt model {model}, found {sorted(known)} - in {dbt_project_dir / 'models'}")
+
+
+def check_columns(spec: RiskModelSpec, dbt_project_dir: Path, where: str) -> None:
+    """Raise if a model names a column that its mart or its outcomes lack.
+
+    Raises
+    ------
+    LifecycleError
+        Naming the file, the key and the columns there are.
+    """
+    mart = mart_columns(dbt_project_dir, spec.mart)
+    columns = spec.columns.model_dump()
+    wanted = {f"columns.{key}": name for key, name in columns.items()}
+    wanted |= {f"features.{index}.name": feature.name for index, feature in enumerate(spec.features)}
+    _expect(wanted, mart, spec.mart, where)
+    outcomes = mart_columns(dbt_project_dir, spec.label.relation)
+    _expect(
+        {"label.reported_at": spec.label.reported_at, "columns.transaction": columns["transaction"]},
+        outcomes,
+        spec.label.relation,
+        where,
+    )
+
+
+def _expect(wanted: Mapping[str, str], columns: Mapping[str, str], relation: str, where: str) -> None:
+    missing = [f"{name!r} at `{key}`" for key, name in wanted.items() if name not in columns]
+    if missing:
+        raise LifecycleError(
+            f"Expected columns of {relation}, got {', '.join(missing)}; it has {sorted(columns)} - in {where}"
+        )

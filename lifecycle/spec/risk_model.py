@@ -1,0 +1,308 @@
+"""The schema of a model's `defs.yaml`: what a data scientist hands over, validated before anything runs.
+
+Plain Pydantic, no Dagster: the pure packages, the command line and the component read the same types.
+"""
+
+import copy
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lifecycle.errors import LifecycleError
+
+Days = Annotated[int, Field(ge=1, le=3650)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class SpecModel(BaseModel):
+    """Immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FeatureSpec(SpecModel):
+    """One input of the model: a column of the mart."""
+
+    name: str
+    dtype: Literal["float", "int", "category"] = "float"
+    source: Literal["request"] = "request"
+    is_nullable: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    categories: tuple[str, ...] | None = None
+    monotone: Literal[-1, 0, 1] = 0
+    reason_group: str | None = None
+
+
+class ReasonTextsSpec(SpecModel):
+    """What a person who was declined or held up is told, by reason group, in words that somebody approved."""
+
+    version: Annotated[str, Field(min_length=1)]
+    """Names this wording; a new one for every change of a text, since decisions are recorded with it."""
+    texts: Annotated[dict[str, Annotated[str, Field(pattern=r"\S")]], Field(min_length=1)]
+
+
+class ColumnsSpec(SpecModel):
+    """Which columns of the mart say what happened, when, to whom and for how much."""
+
+    transaction: str = "transaction_id"
+    entity: str = "customer_id"
+    occurred_at: str = "occurred_at"
+    amount: str = "amount"
+
+
+class LabelSpec(SpecModel):
+    """Where outcomes stand and how long they take to be complete."""
+
+    relation: str
+    """dbt model with one row per transaction that was reported: the transaction's id and `reported_at`."""
+    reported_at: str = "reported_at"
+    maturity_days: Days
+    """Waiting time after which an example without a report counts as genuine."""
+
+
+class SearchSpec(SpecModel):
+    """Hyperparameter search; its budget is counted in trials, never in time, so that it is repeatable."""
+
+    trials: Annotated[int, Field(ge=1, le=1000)]
+    seed: int = 20180401
+    metric: Literal["average_precision", "roc_auc"] = "average_precision"
+    num_threads: Annotated[int, Field(ge=1)] = 1
+    """Of one fit; the folds of a search grow side by side, each with as many."""
+
+
+class TrainingSpec(SpecModel):
+    """Windows, counted back from ``as_of - maturity_days``; between two windows lies a gap of `maturity_days`.
+
+    ``train | gap | validation | gap | holdout | maturity | as_of``. Further validation folds lie `fold_step_days`
+    earlier each.
+    """
+
+    train_days: Days
+    validation_days: Days = 7
+    validation_folds: Annotated[int, Field(ge=1, le=12)] = 1
+    fold_step_days: Days = 7
+    holdout_days: Days = 7
+    is_refitted: bool = True
+    """Fit the released model on the `train_days` that end with the last mature day, after the judgement."""
+    search: SearchSpec
+
+    def span_days(self, maturity_days: int) -> int:
+        """Days from the first training example to the end of the holdout."""
+        folds = (self.validation_folds - 1) * self.fold_step_days
+        return self.train_days + maturity_days + self.validation_days + folds + maturity_days + self.holdout_days
+
+
+class DecisionSpec(SpecModel):
+    """Alert capacity: how many cards a day people can look at, and how many may be declined unseen."""
+
+    review_cards_per_day: Annotated[int, Field(ge=1)]
+    decline_cards_per_day: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _decline_lies_within_review(self) -> Self:
+        if self.decline_cards_per_day is not None and self.decline_cards_per_day >= self.review_cards_per_day:
+            raise ValueError(
+                f"Expected decline_cards_per_day below review_cards_per_day = {self.review_cards_per_day}, "
+                f"got {self.decline_cards_per_day}"
+            )
+        return self
+
+
+class GatesSpec(SpecModel):
+    """What a candidate must show before it may be registered."""
+
+    minimum_rows: Annotated[int, Field(ge=1)]
+    minimum_frauds: Annotated[int, Field(ge=1)]
+    """In the training window, and in the holdout that the candidate is judged on."""
+    metric: Literal["average_precision", "roc_auc", "card_precision", "recall_at_capacity"] = "average_precision"
+    """The metric on which the candidate must beat the baseline and not fall behind the champion."""
+    confidence: Share = 0.95
+
+
+class InputSpec(SpecModel):
+    """Checks of the raw input, taken before a training set is frozen."""
+
+    maximum_age_hours: Annotated[int, Field(ge=1)] = 30
+    """The newest transaction may be this much older than `as_of`."""
+    minimum_volume_share: Share = 0.5
+    """Each of the training set's days must have this share of the median day's transactions."""
+
+
+class PromotionSpec(SpecModel):
+    """Who promotes a registered model: the platform by itself, or a person with `lifecycle promote`."""
+
+    mode: Literal["auto", "manual"] = "manual"
+
+
+class DriftSpec(SpecModel):
+    """When a change of the live traffic or of the live performance is an alarm."""
+
+    window_days: Annotated[int, Field(ge=7, multiple_of=7)] = 7
+    """Whole weeks, so that weekdays do not alarm."""
+    maximum_psi: Annotated[float, Field(gt=0)] = 0.2
+    """Siddiqi, Credit Risk Scorecards (2006): below 0.1 no change, 0.1 to 0.25 some, above 0.25 a shift."""
+    minimum_rows: Annotated[int, Field(ge=1)] = 1000
+    """A window with fewer decisions gives no verdict."""
+    bins: Annotated[int, Field(ge=2, le=100)] = 10
+    recall_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Live recall at capacity may fall this far below the lower end of the holdout's interval."""
+
+
+class RetrainingSpec(SpecModel):
+    """When an alarm starts a retraining by itself."""
+
+    is_enabled: bool = True
+    minimum_new_frauds: Annotated[int, Field(ge=1)] = 50
+    """Matured frauds since the onset of the drift that lie before the holdout of a training now: what the judged model
+    can learn from. With fewer, the gates would judge a procedure that has not seen the change."""
+    cooldown_days: Annotated[int, Field(ge=0)] = 7
+    """Days of `as_of` between two retrainings."""
+    poll_seconds: Annotated[int, Field(ge=1)] = 60
+
+
+class RiskModelSpec(SpecModel):
+    """A model: one file and one mart."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+    description: str
+    mart: str
+    """dbt model with one row per example: the columns below and the features."""
+    columns: ColumnsSpec = ColumnsSpec()
+    first_date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    """First day of `occurred_at` that partitions exist for."""
+    features: Annotated[tuple[FeatureSpec, ...], Field(min_length=1)]
+    reason_texts: ReasonTextsSpec | None = None
+    """Without them the server gives no reasons; with them every feature has a group, and each group a text."""
+    label: LabelSpec
+    training: TrainingSpec
+    decision: DecisionSpec
+    gates: GatesSpec
+    input: InputSpec = InputSpec()
+    promotion: PromotionSpec = PromotionSpec()
+    drift: DriftSpec = DriftSpec()
+    retraining: RetrainingSpec = RetrainingSpec()
+    monitor_at: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "02:30"
+    """Time of day at which the daily monitoring of yesterday runs, UTC."""
+    profiles: dict[str, dict[str, Any]] = {}
+    """Overrides by profile name, for example short windows for a demonstration."""
+
+    @model_validator(mode="after")
+    def _feature_names_are_unique(self) -> Self:
+        names = [feature.name for feature in self.features]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"Expected each feature once, got {repeated} more than once - at `features`")
+        return self
+
+    @model_validator(mode="after")
+    def _reason_groups_and_texts_match(self) -> Self:
+        if self.reason_texts is None:
+            return self
+        ungrouped = [feature.name for feature in self.features if not feature.reason_group]
+        if ungrouped:
+            raise ValueError(f"Expected a reason_group for every feature, got none for {ungrouped} - at `features`")
+        groups, texts = {feature.reason_group for feature in self.features}, set(self.reason_texts.texts)
+        if groups != texts:
+            raise ValueError(
+                f"Expected a text for each reason group, missing {sorted(filter(None, groups - texts))}, "
+                f"without a feature {sorted(texts - groups)} - at `reason_texts.texts`"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _window_is_possible(self) -> Self:
+        if self.training.train_days < self.training.holdout_days:
+            raise ValueError(
+                f"Expected training.train_days of at least training.holdout_days = {self.training.holdout_days}, "
+                f"got {self.training.train_days}"
+            )
+        return self
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the inputs in schema order."""
+        return tuple(feature.name for feature in self.features)
+
+    def with_profile(self, profile: str | None) -> "RiskModelSpec":
+        """This specification with the overrides of one profile merged in; itself where `profile` is ``None``.
+
+        Raises
+        ------
+        ValueError
+            If the file has no such profile, or the merged specification is not valid.
+        """
+        if profile is None:
+            return self
+        if profile not in self.profiles:
+            raise ValueError(
+                f"Expected one of the profiles {sorted(self.profiles)} of model {self.name}, got {profile!r} "
+                "- at LIFECYCLE_PROFILE"
+            )
+        return RiskModelSpec.model_validate(_merged(self.model_dump(), self.profiles[profile]))
+
+
+def _merged(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `overrides` laid over it, dictionaries merged key by key."""
+    result = copy.copy(base)
+    for key, value in overrides.items():
+        if isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = _merged(result[key], value)
+        else:
+            result[key] = value
+    return result
+
+
+def read_spec(path: Path, profile: str | None = None) -> RiskModelSpec:
+    """Read a model's `defs.yaml`.
+
+    Raises
+    ------
+    LifecycleError
+        If the file is missing or no valid specification; the message names the file, the key and what was expected.
+    """
+    try:
+        document = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise LifecycleError(f"Expected a model specification, found no file - at {path}") from None
+    except yaml.YAMLError as error:
+        raise LifecycleError(f"Expected YAML, got: {error} - in {path}") from error
+    attributes = document.get("attributes") if isinstance(document, dict) else None
+    try:
+        return RiskModelSpec.model_validate(attributes).with_profile(profile)
+    except ValidationError as error:
+        raise LifecycleError(f"{describe(error)} - in {path}") from error
+    except ValueError as error:
+        raise LifecycleError(f"{error} - in {path}") from error
+
+
+def describe(error: ValidationError) -> str:
+    """A validation error as one line a fault: the key and what was expected there."""
+    lines = []
+    for fault in error.errors(include_url=False, include_input=False):
+        key = ".".join(str(part) for part in fault["loc"]) or "attributes"
+        lines.append(f"{fault['msg']} - at `{key}`")
+    return "; ".join(lines)
+
+
+def read_specs(profile: str | None = None) -> dict[str, RiskModelSpec]:
+    """Every model of this code location by name."""
+    defs = Path(__file__).parents[1] / "defs"
+    specs = [read_spec(path, profile) for path in sorted(defs.glob("*/defs.yaml"))]
+    return {spec.name: spec for spec in specs}
+
+
+def read_model(name: str, profile: str | None = None) -> RiskModelSpec:
+    """One model of this code location.
+
+    Raises
+    ------
+    LifecycleError
+        If there is no such model.
+    """
+    specs = read_specs(profile)
+    if name not in specs:
+        raise LifecycleError(f"Expected one of the models {sorted(specs)}, got {name!r}")
+    return specs[name]

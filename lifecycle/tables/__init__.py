@@ -1,0 +1,1 @@
+"""Canonical column types, typed column readers and the content digest of a table."""

@@ -1,0 +1,54 @@
+"""The manifest of loads: which files were loaded, by the digest of their content."""
+
+import datetime as dt
+from collections.abc import Collection, Mapping, Sequence
+
+from lifecycle.warehouse.interface import Session
+from lifecycle.warehouse.loading.source_files import Source
+from lifecycle.warehouse.raw_tables import LOADS_TABLE, RelationName
+
+RowsOfFile = tuple[int, dt.date | None, dt.date | None]
+"""Rows, first and last day."""
+NONE: RowsOfFile = (0, None, None)
+
+
+def recorded(session: Session, mapping_digest: str, sources: Sequence[Source]) -> dict[str, dict[RelationName, int]]:
+    """Rows by relation of each file that was loaded before with this mapping, by the file's digest."""
+    digests = {source.file.digest for source in sources}
+    rows = session.query(
+        f"select content_digest, relation, rows_read from {LOADS_TABLE} where mapping_digest = ?", [mapping_digest]
+    ).to_pylist()
+    found: dict[str, dict[RelationName, int]] = {}
+    for row in rows:
+        if row["content_digest"] in digests:
+            found.setdefault(row["content_digest"], {})[row["relation"]] = row["rows_read"]
+    return found
+
+
+def record(
+    session: Session,
+    mapping_digest: str,
+    relation: RelationName,
+    sources: Sequence[Source],
+    read: Mapping[int, RowsOfFile],
+    inserted: Mapping[int, RowsOfFile],
+    known: Collection[str],
+) -> None:
+    """One row a file, but for those whose digest is in `known`; `read` and `inserted` go by the file's position."""
+    import pyarrow as pa
+
+    loaded_at = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    fresh = [position for position, source in enumerate(sources) if source.file.digest not in known]
+    days = [read.get(position, NONE) for position in fresh]
+    columns = {
+        "relation": pa.array([relation] * len(fresh), pa.string()),
+        "content_digest": pa.array([sources[position].file.digest for position in fresh], pa.string()),
+        "mapping_digest": pa.array([mapping_digest] * len(fresh), pa.string()),
+        "source_name": pa.array([sources[position].file.name for position in fresh], pa.string()),
+        "rows_read": pa.array([rows for rows, _, _ in days], pa.int64()),
+        "rows_inserted": pa.array([inserted.get(position, NONE)[0] for position in fresh], pa.int64()),
+        "first_day": pa.array([first_day for _, first_day, _ in days], pa.date32()),
+        "last_day": pa.array([last_day for _, _, last_day in days], pa.date32()),
+        "loaded_at": pa.array([loaded_at] * len(fresh), pa.timestamp("us")),
+    }
+    session.append(LOADS_TABLE, pa.table(columns))

@@ -1,0 +1,131 @@
+"""Which column of a file becomes which column of a raw relation."""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lifecycle.errors import LifecycleError
+from lifecycle.spec.risk_model import describe
+from lifecycle.warehouse.raw_tables import RAW, RelationName
+
+MAPPINGS_DIR = Path(__file__).parent / "mappings"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DerivedReports(_Strict):
+    """Fraud reports made from a column that says which transactions were frauds."""
+
+    flag: str
+    """Source column: 1 or true where the transaction was a fraud, 0 or false where not."""
+    delay_days: Annotated[int, Field(ge=0, le=3650)]
+    """A fraud counts as reported this many days after it happened."""
+
+
+class Derived(_Strict):
+    """Further raw relations that the same file fills."""
+
+    fraud_reports: DerivedReports | None = None
+
+
+class ColumnMapping(_Strict):
+    """Target column <- source column of one raw relation, and what else is derived from the file."""
+
+    name: str
+    relation: RelationName
+    columns: dict[str, str]
+    derived: Derived = Derived()
+
+    @model_validator(mode="after")
+    def _columns_are_those_of_the_relation(self) -> Self:
+        wanted = RAW[self.relation].column_names
+        problems = [f"missing {name!r}" for name in wanted if name not in self.columns]
+        problems += [f"unknown {name!r}{nearest(name, wanted)}" for name in self.columns if name not in wanted]
+        if problems:
+            raise ValueError(f"Expected the columns {list(wanted)}, got {', '.join(problems)} - at `columns`")
+        if self.derived.fraud_reports and self.relation != "card_transactions":
+            raise ValueError(
+                f"Expected relation card_transactions where fraud_reports are derived, got {self.relation} "
+                "- at `derived`"
+            )
+        return self
+
+    @property
+    def source_columns(self) -> tuple[str, ...]:
+        """Columns that a file must have."""
+        reports = self.derived.fraud_reports
+        return tuple(dict.fromkeys([*self.columns.values(), *([reports.flag] if reports else [])]))
+
+    @property
+    def relations(self) -> tuple[RelationName, ...]:
+        """Raw relations that a load fills."""
+        return (self.relation, "fraud_reports") if self.derived.fraud_reports else (self.relation,)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what the mapping does; its name does not count."""
+        content = self.model_dump(exclude={"name"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """Hint at the candidate most like `name`, capitals aside; empty where none is like it.
+
+    Examples
+    --------
+    >>> nearest("ammount", ["amount", "occurred_at"])
+    " (did you mean 'amount'?)"
+    >>> nearest("x", ["amount"])
+    ''
+    """
+    by_folded = {candidate.casefold(): candidate for candidate in candidates}
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    return f" (did you mean {by_folded[close[0]]!r}?)" if close else ""
+
+
+def raw_mapping(relation: RelationName) -> ColumnMapping:
+    """The mapping of a file that has the raw relation's own column names."""
+    return ColumnMapping(name="raw", relation=relation, columns={name: name for name in RAW[relation].column_names})
+
+
+def read_mapping(path: Path) -> ColumnMapping:
+    """Read a mapping from YAML.
+
+    Raises
+    ------
+    LifecycleError
+        If the file is missing or no valid mapping; the message names the file, the key and what was expected.
+    """
+    try:
+        document = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise LifecycleError(f"Expected a readable mapping, got {type(error).__name__} - at {path}") from None
+    except yaml.YAMLError as error:
+        raise LifecycleError(f"Expected YAML, got: {error} - in {path}") from None
+    try:
+        return ColumnMapping.model_validate(document)
+    except ValidationError as error:
+        raise LifecycleError(f"{describe(error)} - in {path}") from None
+
+
+def recognise(relation: RelationName, columns: Iterable[str]) -> ColumnMapping:
+    """The mapping for a file with these columns: the raw names first, then those that ship with the project.
+
+    Where none fits wholly, the one that misses the smallest share of its columns: the load then says which.
+    """
+    present = set(columns)
+    shipped = [read_mapping(path) for path in sorted(MAPPINGS_DIR.glob("*.yaml"))]
+    candidates = [raw_mapping(relation), *(mapping for mapping in shipped if mapping.relation == relation)]
+
+    def missing_share(mapping: ColumnMapping) -> float:
+        return len(set(mapping.source_columns) - present) / len(mapping.source_columns)
+
+    return min(candidates, key=missing_share)

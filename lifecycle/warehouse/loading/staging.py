@@ -1,0 +1,180 @@
+"""Files read once into a typed temporary table, and every fault of their values counted."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lifecycle.errors import LifecycleError
+from lifecycle.warehouse.interface import Queries
+from lifecycle.warehouse.loading.mapping import ColumnMapping, nearest
+from lifecycle.warehouse.loading.source_files import Source, reading
+from lifecycle.warehouse.loading.value_checks import FLAG, Cast, cast_column, expected_of
+from lifecycle.warehouse.raw_tables import RAW, Column
+
+STAGED = "staged_rows"
+"""Temporary table: `_file` (position in the load), the raw columns, `_is_reported` where reports are derived."""
+EXAMPLES = 5
+KEYS_LOOKED_UP = 1000
+"""Of many rows that break a rule, the examples are looked for among those with the lowest keys."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with a step's words, how many parts of it are done, and of how many."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One rule that a file breaks: how often, and row numbers (from 1, the header apart) of some that do."""
+
+    expected: str
+    got: str
+    where: str
+    rows: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        if not self.rows:
+            return f"Expected {self.expected}, got {self.got} - in {self.where}"
+        rows = ", ".join(f"{row:,}" for row in self.rows)
+        return f"Expected {self.expected}, got {self.got} - in {self.where}, for example row {rows}"
+
+
+class LoadRefusedError(LifecycleError):
+    """A load that was refused as a whole; `problems` says why, without any value of a row."""
+
+    def __init__(self, problems: Sequence[Problem], remedy: str) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join([*map(str, problems), f"Nothing was loaded. {remedy}"]))
+
+
+MEND_THE_FILE = "Mend the file, then load it again."
+
+
+def refuse_columns(sources: Sequence[Source], mapping: ColumnMapping) -> None:
+    """Raise `LoadRefusedError` if a file lacks a column that the mapping reads, or its type cannot be it."""
+    problems = []
+    for source in sources:
+        missing = [name for name in mapping.source_columns if name not in source.columns]
+        spare = [name for name in source.columns if name not in mapping.source_columns]
+        for name in missing:
+            got = f"none{nearest(name, spare)}"
+            problems.append(Problem(f"a column {name} (mapping {mapping.name})", got, source.file.name))
+        for name, target in _targets(mapping):
+            if name in missing or cast_column(name, source.columns[name], target):
+                continue
+            got = f"a column of type {source.columns[name]}"
+            problems.append(Problem(f"{expected_of(target)} in column {name}", got, source.file.name))
+    if problems:
+        raise LoadRefusedError(problems, "Mend the file, or name its columns with --mapping FILE.")
+
+
+def stage(session: Queries, sources: Sequence[Source], mapping: ColumnMapping, progress: Progress) -> None:
+    """Read every source into `STAGED`.
+
+    Raises
+    ------
+    LifecycleError
+        If a file does not parse (truncated, torn lines).
+    LoadRefusedError
+        If values are null, of the wrong type, or amounts out of range; every such rule with its count.
+    """
+    relation = RAW[mapping.relation]
+    columns = [f"{column.name} {column.type}" for column in relation.columns]
+    reported = ["_is_reported boolean"] if mapping.derived.fraud_reports else []
+    session.execute(
+        f"create temp table {STAGED} ({', '.join(['_file integer', *columns, *reported, '_faults bigint'])})"
+    )
+    for position, source in enumerate(sources):
+        progress("reading", position, len(sources))
+        casts = _casts(source, mapping)
+        values = ", ".join(cast.value for cast in casts)
+        with reading(source.file):
+            session.execute(f"insert into {STAGED} select {position}, {values}, {_mask(casts)} from {source.scan}")
+        source.file.refuse_if_changed()
+    progress("reading", len(sources), len(sources))
+    problems = _value_problems(session, sources, mapping)
+    if problems:
+        raise LoadRefusedError(problems, MEND_THE_FILE)
+
+
+def key_problem(
+    queries: Queries,
+    files: Queries,
+    sources: Sequence[Source],
+    mapping: ColumnMapping,
+    staged: str,
+    keys: str,
+    *,
+    expected: str,
+    got: str,
+) -> Problem | None:
+    """The problem of the rows of table `staged` whose key is in `keys` (SQL of one column); ``None`` if there are none.
+
+    `queries` runs the SQL; `files` finds the rows in their file. `got` is put into words with the number of such keys
+    in front.
+    """
+    count = _single(queries, f"select count(*) from ({keys}) as wanted")
+    if not count:
+        return None
+    key = RAW[mapping.relation].key
+    file = _single(queries, f"select min(_file) from {staged} where {key} in ({keys})")
+    first = queries.query(
+        f"select {key} from {staged} where _file = {file} and {key} in ({keys}) order by {key} limit {KEYS_LOOKED_UP}"
+    )
+    source = sources[file]
+    value = _casts(source, mapping)[RAW[mapping.relation].column_names.index(key)].value
+    found = ", ".join(str(int(one)) for one in first.column(0).to_pylist())
+    where = _example_rows(files, source, f"{value} in ({found})")
+    return Problem(expected, f"{count:,} {got}", source.file.name, where)
+
+
+def _targets(mapping: ColumnMapping) -> list[tuple[str, Column]]:
+    """Source columns with what they become, in the staged table's order."""
+    targets = [(mapping.columns[column.name], column) for column in RAW[mapping.relation].columns]
+    if mapping.derived.fraud_reports:
+        targets.append((mapping.derived.fraud_reports.flag, Column("_is_reported", FLAG)))
+    return targets
+
+
+def _casts(source: Source, mapping: ColumnMapping) -> list[Cast]:
+    found = [cast_column(name, source.columns[name], target) for name, target in _targets(mapping)]
+    return [cast for cast in found if cast is not None]
+
+
+def _mask(casts: Sequence[Cast]) -> str:
+    """SQL of a bit a fault, 0 for a row without any."""
+    conditions = [fault.condition for cast in casts for fault in cast.faults]
+    bits = [f"case when {condition} then {1 << bit} else 0 end" for bit, condition in enumerate(conditions)]
+    return " + ".join(bits)
+
+
+def _value_problems(session: Queries, sources: Sequence[Source], mapping: ColumnMapping) -> list[Problem]:
+    faults = [fault for cast in _casts(sources[0], mapping) for fault in cast.faults]
+    if not _single(session, f"select count(*) from {STAGED} where _faults <> 0"):
+        return []
+    counts = ", ".join(f"count(*) filter (where _faults & {1 << bit} <> 0)" for bit in range(len(faults)))
+    firsts = ", ".join(f"min(_file) filter (where _faults & {1 << bit} <> 0)" for bit in range(len(faults)))
+    row = _values(session, f"select {counts}, {firsts} from {STAGED}")
+    problems = []
+    for bit, fault in enumerate(faults):
+        count, first = row[bit], row[len(faults) + bit]
+        if not count:
+            continue
+        source = sources[first]
+        rows = _example_rows(session, source, f"({_mask(_casts(source, mapping))}) & {1 << bit} <> 0")
+        problems.append(Problem(fault.expected, f"{count:,} {fault.got}", source.file.name, rows))
+    return problems
+
+
+def _example_rows(session: Queries, source: Source, condition: str) -> tuple[int, ...]:
+    """Numbers of the first few rows of the file for which the condition over its own columns holds."""
+    sql = f"select _row from {source.numbered} where {condition} order by _row limit {EXAMPLES}"
+    with reading(source.file):
+        return tuple(row["_row"] for row in session.query(sql).to_pylist())
+
+
+def _values(session: Queries, sql: str) -> list[Any]:
+    """The single row of a query."""
+    return [column[0].as_py() for column in session.query(sql).columns]
+
+
+def _single(session: Queries, sql: str) -> Any:
+    return _values(session, sql)[0]

@@ -1,0 +1,1 @@
+"""Queries over the warehouse: training examples, decisions and load status."""

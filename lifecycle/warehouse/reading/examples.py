@@ -1,0 +1,139 @@
+"""What training and monitoring read from the warehouse: standard SQL, values as parameters."""
+
+import datetime as dt
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lifecycle.spec.risk_model import RiskModelSpec
+from lifecycle.warehouse.interface import Warehouse
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MARTS = "marts"
+RAW_EVENTS = "raw.card_transactions"
+
+
+@dataclass(frozen=True)
+class DailyVolume:
+    """Rows of one day of `occurred_at`: as they came in, and as the mart holds them."""
+
+    day: dt.date
+    raw_rows: int
+    mart_rows: int
+
+
+def midnight(day: dt.date) -> dt.datetime:
+    """The start of a UTC day as the warehouse stores it, without a time zone."""
+    return dt.datetime(day.year, day.month, day.day)  # noqa: DTZ001 - timestamps in the warehouse are UTC
+
+
+def training_batches(
+    warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, as_of: dt.date
+) -> Generator["pa.RecordBatch", None, None]:
+    """Examples of ``[start, end)`` with what was reported of them before `as_of`, sorted by time and id.
+
+    One query a day of `occurred_at`, which the tables are clustered by: a day is what is held in memory, and what is
+    asked for again whole if the connection is lost, since its rows are handed on only once all of them are here. All
+    batches have the one schema of `canonical_schema`. Loads and builds of this machine wait until the generator is
+    exhausted or closed, so that no two days are of different states (those of other machines share a Dagster pool
+    with the training set, or are not kept out); to be read in the thread that began it.
+
+    Columns: the transaction, the entity, `occurred_at`, the amount, the features, when it was reported (null
+    where nothing was reported before `as_of`).
+
+    Raises
+    ------
+    LifecycleError
+        If a column is of no kind that a training set may have, or of another kind than on the days before.
+    """
+    from lifecycle.tables.canonical import canonical_batch, canonical_schema
+
+    sql = _examples_sql(spec)
+    schema: pa.Schema | None = None
+    with warehouse.exclusive("reading a training set"):
+        for offset in range((end - start).days):
+            day = start + dt.timedelta(days=offset)
+            span = [midnight(as_of), midnight(day), midnight(day + dt.timedelta(days=1))]
+            for batch in warehouse.retrying(partial(_all_batches, warehouse, sql, span)):
+                schema = schema or canonical_schema(batch.schema)
+                yield canonical_batch(batch, schema)
+
+
+def _all_batches(warehouse: Warehouse, sql: str, parameters: Sequence[object]) -> list["pa.RecordBatch"]:
+    return list(warehouse.batches(sql, parameters))
+
+
+def training_examples(
+    warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, as_of: dt.date
+) -> "pa.Table":
+    """The rows of `training_batches` by one query and in memory: for days that are few."""
+    from lifecycle.tables.canonical import canonical_table
+
+    return canonical_table(warehouse.query(_examples_sql(spec), [midnight(as_of), midnight(start), midnight(end)]))
+
+
+def _examples_sql(spec: RiskModelSpec) -> str:
+    """Takes three moments: `as_of`, the start and the end of `occurred_at`."""
+    columns = spec.columns
+    key, occurred_at, reported_at = columns.transaction, columns.occurred_at, spec.label.reported_at
+    names = dict.fromkeys([key, columns.entity, occurred_at, columns.amount, *spec.feature_names])
+    selected = ", ".join(f"examples.{name}" for name in names)
+    return f"""
+        select {selected}, outcomes.{reported_at} as {reported_at}
+        from {MARTS}.{spec.mart} as examples
+        left join {MARTS}.{spec.label.relation} as outcomes
+            on outcomes.{key} = examples.{key} and outcomes.{reported_at} < ?
+        where examples.{occurred_at} >= ? and examples.{occurred_at} < ?
+        order by examples.{occurred_at}, examples.{key}
+        """
+
+
+def daily_volumes(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date) -> list[DailyVolume]:
+    """Rows a day in ``[start, end)``, days without any included; and the newest event before `end`."""
+    occurred_at = spec.columns.occurred_at
+    counted = {
+        relation: {
+            row["day"]: row["row_count"]
+            for row in warehouse.query(
+                f"""
+                select cast({occurred_at} as date) as day, count(*) as row_count
+                from {relation}
+                where {occurred_at} >= ? and {occurred_at} < ?
+                group by 1
+                """,
+                [midnight(start), midnight(end)],
+            ).to_pylist()
+        }
+        for relation in (RAW_EVENTS, f"{MARTS}.{spec.mart}")
+    }
+    days = [start + dt.timedelta(days=offset) for offset in range((end - start).days)]
+    raw, mart = counted[RAW_EVENTS], counted[f"{MARTS}.{spec.mart}"]
+    return [DailyVolume(day, raw.get(day, 0), mart.get(day, 0)) for day in days]
+
+
+def newest_event(warehouse: Warehouse, end: dt.date) -> dt.datetime | None:
+    """`occurred_at` of the newest raw event before `end`; ``None`` where there is none."""
+    rows = warehouse.query(
+        f"select max(occurred_at) as newest from {RAW_EVENTS} where occurred_at < ?",
+        [midnight(end)],
+    ).to_pylist()
+    newest: dt.datetime | None = rows[0]["newest"]
+    return newest
+
+
+def known_frauds(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, as_of: dt.date) -> int:
+    """Frauds that occurred in ``[start, end)`` and were reported before `as_of`."""
+    occurred_at = spec.columns.occurred_at
+    rows = warehouse.query(
+        f"""
+        select count(*) as row_count
+        from {MARTS}.{spec.label.relation}
+        where {occurred_at} >= ? and {occurred_at} < ? and {spec.label.reported_at} < ?
+        """,
+        [midnight(start), midnight(end), midnight(as_of)],
+    ).to_pylist()
+    found: int = rows[0]["row_count"]
+    return found

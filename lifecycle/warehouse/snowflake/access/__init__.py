@@ -1,0 +1,1 @@
+"""Checks what a Snowflake account and its roles allow."""

@@ -1,0 +1,1 @@
+"""API keys: storage, authentication and the command line."""

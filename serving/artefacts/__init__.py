@@ -1,0 +1,1 @@
+"""What the server reads from the release store: bundles, releases and signatures."""

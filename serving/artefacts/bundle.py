@@ -1,0 +1,132 @@
+"""Bundles: read one, and believe it only if its signature, its digests and its name all hold."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from serving.artefacts.signatures import PublicKeys
+from serving.contract.documents import (
+    CARD_FILE,
+    DECIDING_FILE,
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    SIGNATURE_FILE,
+    ContractError,
+    Deciding,
+    GoldenRow,
+    Manifest,
+    Signed,
+    candidate_digest,
+    decode,
+    digest,
+)
+
+SEALED_FILES = (CARD_FILE, DECIDING_FILE, GOLDEN_FILE, MODEL_FILE)
+BUNDLE_FILES = (*SEALED_FILES, MANIFEST_FILE, SIGNATURE_FILE)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The verified content of a bundle; `serving.scoring.model` checks its golden rows when it loads the model."""
+
+    digest: str
+    manifest: Manifest
+    deciding: Deciding
+    golden: tuple[GoldenRow, ...]
+    files: Mapping[str, bytes]
+
+    @property
+    def model_text(self) -> bytes:
+        """The trees in LightGBM's own text format."""
+        return self.files[MODEL_FILE]
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """The bytes of a bundle's folder, nothing verified.
+
+    Raises
+    ------
+    ContractError
+        If the folder or one of its files is missing or cannot be read.
+    """
+    missing = [name for name in BUNDLE_FILES if not (folder / name).is_file()]
+    if missing:
+        raise ContractError(f"Expected the files {list(BUNDLE_FILES)}, missing {missing} - at bundle {folder.name}")
+    try:
+        return {name: (folder / name).read_bytes() for name in BUNDLE_FILES}
+    except OSError as error:
+        raise ContractError(f"Expected readable files, got {type(error).__name__} - at bundle {folder.name}") from error
+
+
+def read_bundle(folder: Path, keys: PublicKeys) -> Bundle:
+    """Read and verify the bundle in `folder`, which is named by its digest.
+
+    Raises
+    ------
+    ContractError
+        As `verify_bundle`, and if a file is missing.
+    """
+    return verify_bundle(folder.name, read_files(folder), keys)
+
+
+def verify_bundle(name: str, files: Mapping[str, bytes], keys: PublicKeys) -> Bundle:
+    """Check a bundle's files against its name, its signature and its manifest.
+
+    Raises
+    ------
+    ContractError
+        If the manifest's digest is not `name`; the signature is by no known key or not over the manifest; a file has
+        another digest than the manifest says; the deciding files give another candidate; the deciding file is for
+        another model; a golden row cannot be read; or there is no golden row.
+    """
+    where = f"bundle {name}"
+    manifest_bytes = files[MANIFEST_FILE]
+    found = digest(manifest_bytes)
+    if found != name:
+        raise ContractError(f"Expected a manifest with digest {name}, got {found} - at {where}")
+    keys.verify(manifest_bytes, decode(files[SIGNATURE_FILE], Signed, f"{where}/{SIGNATURE_FILE}"), where)
+    manifest = decode(manifest_bytes, Manifest, f"{where}/{MANIFEST_FILE}")
+    _check_digests(manifest, files, where)
+    deciding = decode(files[DECIDING_FILE], Deciding, f"{where}/{DECIDING_FILE}")
+    if deciding.model != manifest.model:
+        raise ContractError(f"Expected model {manifest.model}, got {deciding.model} - at {where}/{DECIDING_FILE}")
+    return Bundle(name, manifest, deciding, read_golden(files[GOLDEN_FILE], where), dict(files))
+
+
+def read_golden(content: bytes, where: str) -> tuple[GoldenRow, ...]:
+    """Decode golden rows, one JSON object a line.
+
+    Raises
+    ------
+    ContractError
+        If a line cannot be read (its number is named), or there is none.
+    """
+    decoder = msgspec.json.Decoder(GoldenRow)
+    rows = []
+    for number, line in enumerate(content.splitlines(), start=1):
+        try:
+            rows.append(decoder.decode(line))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ContractError(
+                f"Expected a golden row, got {type(error).__name__} - at {where}/{GOLDEN_FILE}, line {number}"
+            ) from None
+    if not rows:
+        raise ContractError(f"Expected at least one golden row, got none - at {where}/{GOLDEN_FILE}")
+    return tuple(rows)
+
+
+def _check_digests(manifest: Manifest, files: Mapping[str, bytes], where: str) -> None:
+    if sorted(manifest.files) != sorted(SEALED_FILES):
+        raise ContractError(
+            f"Expected digests of {list(SEALED_FILES)}, got of {sorted(manifest.files)} - at {where}/{MANIFEST_FILE}"
+        )
+    for file, expected in manifest.files.items():
+        found = digest(files[file])
+        if found != expected:
+            raise ContractError(f"Expected digest {expected}, got {found} - at {where}/{file}")
+    candidate = candidate_digest(dict(files))
+    if candidate != manifest.candidate_digest:
+        raise ContractError(f"Expected candidate {manifest.candidate_digest}, got {candidate} - at {where}")

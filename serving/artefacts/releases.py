@@ -1,0 +1,234 @@
+"""Releases as the server sees them: read from a store, verified, and never older than what is held."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from serving.artefacts.bundle import read_files
+from serving.artefacts.signatures import PublicKeys
+from serving.contract.documents import ContractError, Freeze, Release, Signed, SignedRelease, decode, digest
+from serving.slots.policy import newer_fault, slots_fault
+
+Payload = TypeVar("Payload", Release, Freeze)
+
+
+class StoreError(ContractError):
+    """The release store cannot be read; says nothing of what is released."""
+
+
+class Reader(Protocol):
+    """Where releases and bundles are read from; nothing it returns is verified."""
+
+    def models(self) -> list[str]:
+        """Names of the models that have releases."""
+        ...
+
+    def numbers(self, model: str) -> list[int]:
+        """Numbers of a model's releases, ascending."""
+        ...
+
+    def release(self, model: str, number: int) -> bytes:
+        """One release's file."""
+        ...
+
+    def bundle(self, bundle_digest: str) -> dict[str, bytes]:
+        """The files of a bundle by name."""
+        ...
+
+
+class DirectoryReader:
+    """A release store in a folder: ``releases/<model>/<number>.json`` and ``bundles/<digest>/``."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def models(self) -> list[str]:
+        """Names of the models that have releases; raises `StoreError` if the store is not there."""
+        try:
+            if not self._root.is_dir():
+                raise StoreError(f"Expected a release store, found no folder - at {self._root}")
+            folder = self._root / "releases"
+            return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        except OSError as error:
+            raise StoreError(
+                f"Expected a readable release store, got {type(error).__name__} - at {self._root}"
+            ) from error
+
+    def numbers(self, model: str) -> list[int]:
+        """Numbers of a model's releases, ascending; raises `StoreError` if they cannot be listed."""
+        return release_numbers(self._root, model)
+
+    def release(self, model: str, number: int) -> bytes:
+        """One release's file; raises `StoreError` if it cannot be read."""
+        path = self._root / "releases" / model / file_name(number)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"Expected release {number} of {model}, got {type(error).__name__} - at {path}") from error
+
+    def bundle(self, bundle_digest: str) -> dict[str, bytes]:
+        """The files of a bundle by name; raises `ContractError` if one is missing."""
+        return read_files(self._root / "bundles" / bundle_digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A verified release together with the bytes it was read from."""
+
+    release: Release
+    content: bytes
+
+    @property
+    def digest(self) -> str:
+        """Digest of the file; the next release names it as its predecessor."""
+        return digest(self.content)
+
+
+def file_name(number: int) -> str:
+    """Name of the file that holds a number.
+
+    Examples
+    --------
+    >>> file_name(7)
+    '000007.json'
+    """
+    return f"{number:06d}.json"
+
+
+def release_numbers(root: Path, model: str) -> list[int]:
+    """Numbers of a model's releases below `root`, ascending; empty where there are none.
+
+    Raises
+    ------
+    StoreError
+        If they cannot be listed.
+    """
+    folder = root / "releases" / model
+    try:
+        return sorted(int(path.stem) for path in folder.glob("[0-9]*.json") if path.stem.isdigit())
+    except OSError as error:
+        raise StoreError(f"Expected a readable folder, got {type(error).__name__} - at {folder}") from error
+
+
+def read_releases(root: Path, model: str) -> dict[int, bytes]:
+    """Every release of a model by number, nothing verified; raises `StoreError` if one cannot be read."""
+    reader = DirectoryReader(root)
+    return {number: reader.release(model, number) for number in reader.numbers(model)}
+
+
+def open_envelope(content: bytes, payload_type: type[Payload], keys: PublicKeys, where: str) -> Payload:
+    """Verify a signed document and return what it says.
+
+    Raises
+    ------
+    ContractError
+        If the envelope or the payload cannot be read, or the signature does not hold.
+    """
+    envelope = decode(content, SignedRelease, where)
+    payload = envelope.payload.encode()
+    keys.verify(payload, Signed(key_id=envelope.key_id, signature=envelope.signature), where)
+    return decode(payload, payload_type, where)
+
+
+def open_release(content: bytes, model: str, keys: PublicKeys, where: str) -> Release:
+    """Verify one release; raises `ContractError` as `open_envelope`, and if it is another model's."""
+    release = open_envelope(content, Release, keys, where)
+    if release.model != model:
+        raise ContractError(f"Expected a release of {model}, got one of {release.model} - at {where}")
+    return release
+
+
+def servable(release: Release) -> Release:
+    """The same release; raises `ContractError` if its slots cannot be served as they stand."""
+    fault = slots_fault(release)
+    if fault is not None:
+        raise ContractError(fault)
+    return release
+
+
+def read_chain(
+    model: str, files: Mapping[int, bytes], keys: PublicKeys, before: Held | None = None
+) -> list[tuple[Release, str]]:
+    """Verify consecutive releases, each with the digest of its file.
+
+    Parameters
+    ----------
+    files
+        The releases' files by number, from the one after `before` (from 1 where that is ``None``).
+
+    Raises
+    ------
+    ContractError
+        If a number is missing, a signature or a predecessor's digest does not hold, or a release is another model's or
+        another number's.
+    """
+    chain: list[tuple[Release, str]] = []
+    number, predecessor = (before.release.number, before.digest) if before else (0, None)
+    for found in sorted(files):
+        number += 1
+        where = f"release {found} of {model}"
+        if found != number:
+            raise ContractError(f"Expected release {number} of {model}, found none before {found}")
+        release = open_release(files[found], model, keys, where)
+        if release.number != number:
+            raise ContractError(f"Expected release {number} of {model}, got release {release.number} - at {where}")
+        if release.predecessor != predecessor:
+            raise ContractError(f"Expected predecessor {predecessor}, got {release.predecessor} - at {where}")
+        predecessor = digest(files[found])
+        chain.append((release, predecessor))
+    return chain
+
+
+class ReleaseSource:
+    """States which release of each model is aspired, from a store and from what is held already."""
+
+    def __init__(self, reader: Reader, keys: PublicKeys) -> None:
+        self._reader = reader
+        self._keys = keys
+
+    def poll(self, held: Mapping[str, Held]) -> dict[str, Held | ContractError]:
+        """The whole set of aspired releases by model; a model whose releases do not hold has its error instead.
+
+        Parameters
+        ----------
+        held
+            What is served now: never replaced by a lower number, nor by another history.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be read: that is no statement at all, least of all an empty set.
+        """
+        aspired: dict[str, Held | ContractError] = {}
+        for model in self._reader.models():
+            numbers = self._reader.numbers(model)
+            if not numbers and model not in held:
+                continue
+            try:
+                aspired[model] = self._newest(model, numbers, held.get(model))
+            except StoreError:
+                raise
+            except ContractError as error:
+                aspired[model] = error
+        return aspired
+
+    def bundle(self, bundle_digest: str) -> dict[str, bytes]:
+        """The files of a bundle, nothing verified; raises `ContractError` if one is missing."""
+        return self._reader.bundle(bundle_digest)
+
+    def _newest(self, model: str, numbers: list[int], held: Held | None) -> Held:
+        highest = max(numbers, default=0)
+        if held is not None:
+            is_unchanged = highest >= held.release.number and (
+                digest(self._reader.release(model, held.release.number)) == held.digest
+            )
+            fault = newer_fault(model, held.release.number, highest, is_held_unchanged=is_unchanged)
+            if fault is not None:
+                raise ContractError(fault)
+            if highest == held.release.number:
+                return held
+        first = held.release.number + 1 if held else 1
+        files = {number: self._reader.release(model, number) for number in numbers if number >= first}
+        newest, _ = read_chain(model, files, self._keys, before=held)[-1]
+        return Held(servable(newest), files[highest])

@@ -1,0 +1,385 @@
+"""From score requests to answers: route, score, explain, record, and only then say so."""
+
+import asyncio
+import datetime as dt
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Literal
+
+import msgspec
+
+from serving.artefacts.signatures import Pseudonyms
+from serving.contract.documents import DECISION_RECORD_VERSION, DecisionName, DecisionRecord, Reason, SlotName
+from serving.decisions.repeats import Key, RecentDecisions, ScoreResponse, answer_of, request_fingerprint
+from serving.decisions.shadow import Copy, Shadows
+from serving.errors import DeadlineExceededError, InvalidRequestError, ReleaseNotInForceError, ScoringFailedError
+from serving.http.admission import RequestContext
+from serving.log.writer import DecisionLog
+from serving.scoring.lightgbm_library import ScoringError
+from serving.scoring.model import Scored
+from serving.slots.slots import Deployed, Serving, Slots
+from serving.telemetry.metrics import Metrics, SlotMetrics, nullable_features
+from serving.telemetry.spans import SpanAttributes, Tracer
+from serving.wire.score_request import ScoreRequest, check_batch_size, read_batch
+
+Explained = Literal["decline", "adverse", "always"]
+
+INLINE_SECONDS: Final = 0.001
+"""An explanation that takes longer is computed on another thread, so that it holds up nobody's score."""
+ROWS_PER_TURN: Final = 32
+"""Rows of a batch that are scored before other requests have their turn: at some 40 us each, about a millisecond."""
+
+_EXPLAINED: Final[dict[Explained, frozenset[DecisionName]]] = {
+    "decline": frozenset({"decline"}),
+    "adverse": frozenset({"decline", "review"}),
+    "always": frozenset({"decline", "review", "approve"}),
+}
+
+_answer_decoder = msgspec.json.Decoder(ScoreResponse)
+logger = logging.getLogger(__name__)
+
+
+class _Item(msgspec.Struct, frozen=True, gc=False):
+    """One request on its way: what it asks, where it is routed, and what it is known by."""
+
+    serving: Serving
+    deployed: Deployed
+    request: ScoreRequest
+    read: Callable[[Deployed], ScoreRequest]
+    entity: str
+    key: Key
+    fingerprint: int
+    context: RequestContext
+
+
+class Attempt(msgspec.Struct, frozen=True, gc=False):
+    """A request that is decided but for its record."""
+
+    item: _Item
+    record: DecisionRecord
+
+    @property
+    def key(self) -> Key:
+        """What repeats of the request are known by."""
+        return self.item.key
+
+
+class Scoring:
+    """Everything a decision needs.
+
+    Parameters
+    ----------
+    pseudonyms
+        What entity keys are replaced by.
+    explain
+        Which decisions have reasons unasked.
+    max_batch
+        Most requests of a batch.
+    """
+
+    def __init__(
+        self,
+        slots: Slots,
+        log: DecisionLog,
+        recent: RecentDecisions,
+        metrics: Metrics,
+        shadows: Shadows,
+        tracer: Tracer,
+        *,
+        pseudonyms: Pseudonyms,
+        explain: Explained = "decline",
+        max_batch: int = 256,
+    ) -> None:
+        self._slots = slots
+        self._log = log
+        self._recent = recent
+        self._metrics = metrics
+        self._shadows = shadows
+        self._tracer = tracer
+        self._slot_metrics: dict[tuple[str, SlotName, str], SlotMetrics] = {}
+        self._pseudonyms = pseudonyms
+        self._explained = _EXPLAINED[explain]
+        self._max_batch = max_batch
+        self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explaining")
+
+    def __repr__(self) -> str:
+        return "Scoring(...)"
+
+    def close(self) -> None:
+        """Give up the thread for explanations."""
+        self._explaining.shutdown()
+
+    async def answer(self, model: str, body: bytes, context: RequestContext) -> bytes:
+        """The response's body to one request, once the decision is recorded.
+
+        Raises
+        ------
+        RequestError
+            One of its kinds, if there is no decision.
+        """
+        attempt = self.attempt(model, body, context)
+        if isinstance(attempt, bytes):
+            return attempt
+        if attempt is None:
+            return (await self._decided([self._only(model, body, context)]))[0]
+        pending = self._log.record((attempt.record,))
+        return self.finish(attempt) if pending is None else await self._finish_flushed(attempt, pending)
+
+    def attempt(self, model: str, body: bytes, context: RequestContext) -> Attempt | bytes | None:
+        """As much of a decision as needs no waiting: the record to write, or an earlier answer to the same request.
+
+        ``None`` if something has to be waited for: the same id is being decided, or explaining takes long. Until the
+        record is written and `finish` called, no other request may come between.
+
+        Raises
+        ------
+        RequestError
+            As `answer`.
+        """
+        item = self._only(model, body, context)
+        if self._recent.is_deciding(item.key):
+            return None
+        known = self._recent.answer(item.key, item.fingerprint)
+        if known is not None:
+            self._metrics.repeated()
+            return known
+        scored, reasons = self._scored(item), None
+        if self._needs_reasons(item, scored):
+            if item.deployed.model.explain_seconds > INLINE_SECONDS:
+                return None
+            reasons = self._reasons(item)
+        return Attempt(item, self._record(item, scored, reasons))
+
+    def record(self, attempts: Sequence[Attempt]) -> None:
+        """Write the records of attempts at once; only where a record is safe as soon as it is written.
+
+        Raises
+        ------
+        LogUnavailableError
+            If they cannot be recorded.
+        """
+        self._log.record([attempt.record for attempt in attempts])
+
+    def finish(self, attempt: Attempt) -> bytes:
+        """The answer to an attempt whose record is written, remembered for repeats.
+
+        Raises
+        ------
+        ScoringFailedError
+            If the model gave no score.
+        """
+        answer = self._finished(attempt.item, attempt.record)
+        self._recent.remember(attempt.item.key, attempt.item.fingerprint, answer)
+        return answer
+
+    async def answer_batch(self, model: str, body: bytes, context: RequestContext) -> bytes:
+        """The response's body ``{"responses": [...]}`` to a batch: all its requests are valid, or none is decided.
+
+        Raises
+        ------
+        RequestError
+            As `answer`; the path names the request.
+        """
+        serving = self._slots.serving(model)
+        items = [
+            self._item(serving, lambda deployed, raw=raw, at=at: deployed.reader.read(raw, at), context)  # type: ignore[misc]
+            for at, raw in _places(read_batch(body, self._max_batch))
+        ]
+        return b'{"responses":[' + b",".join(await self._decided(items)) + b"]}"
+
+    async def decide(
+        self,
+        model: str,
+        requests: Sequence[Mapping[str, Any]],
+        context: RequestContext,
+        release_number: int | None = None,
+    ) -> list[ScoreResponse]:
+        """The answers to requests that another protocol has decoded; as strict and as well recorded as a batch.
+
+        Parameters
+        ----------
+        release_number
+            The release that must be in force; any without it.
+        """
+        serving = self._slots.serving(model)
+        if release_number not in {None, serving.release_number}:
+            raise ReleaseNotInForceError(
+                f"Expected release {serving.release_number}, the one in force, got another one"
+            )
+        check_batch_size(len(requests), self._max_batch)
+        items = [
+            self._item(serving, lambda deployed, one=one, at=at: deployed.reader.convert(one, at), context)  # type: ignore[misc]
+            for at, one in _places(requests)
+        ]
+        return [_answer_decoder.decode(answer) for answer in await self._decided(items)]
+
+    def _only(self, model: str, body: bytes, context: RequestContext) -> _Item:
+        return self._item(self._slots.serving(model), lambda deployed: deployed.reader.read(body), context)
+
+    def _item(self, serving: Serving, read: Callable[[Deployed], ScoreRequest], context: RequestContext) -> _Item:
+        champion = serving.champion
+        request = read(champion)
+        deployed = serving.route(request.entity_key)
+        if deployed.reader is not champion.reader:
+            request = read(deployed)
+        entity = self._pseudonyms.of(request.entity_key)
+        fingerprint = request_fingerprint(request.transaction_id, entity, request.occurred_at, request.values)
+        key = (serving.held.release.model, request.decision_id)
+        return _Item(serving, deployed, request, read, entity, key, fingerprint, context)
+
+    async def _decided(self, items: list[_Item]) -> list[bytes]:
+        """The answers to any number of requests; gives others their turn on the way."""
+        _check_distinct(items)
+        while busy := [item for item in items if self._recent.is_deciding(item.key)]:
+            # Nothing is begun while waiting for others: two batches that share ids cannot wait for each other.
+            await self._recent.awaited(busy[0].key, busy[0].fingerprint)
+        answers: dict[Key, bytes] = {}
+        for item in items:
+            known = self._recent.answer(item.key, item.fingerprint)
+            if known is not None:
+                self._metrics.repeated()
+                answers[item.key] = known
+        fresh = [item for item in items if item.key not in answers]
+        for item in fresh:
+            self._recent.begin(item.key, item.fingerprint)
+        try:
+            await self._answer_fresh(fresh, answers)
+        finally:
+            for item in fresh:
+                self._recent.finish(item.key, answers.get(item.key))
+        return [answers[item.key] for item in items]
+
+    async def _answer_fresh(self, fresh: list[_Item], answers: dict[Key, bytes]) -> None:
+        """Put the answers of new requests into `answers`, also those beside one that failed."""
+        records = []
+        for number, item in enumerate(fresh, start=1):
+            if number % ROWS_PER_TURN == 0:
+                await asyncio.sleep(0)
+            records.append(await self._record_when_explained(item))
+        pending = self._log.record(records) if records else None
+        if pending is not None:
+            await pending
+        failure: ScoringFailedError | None = None
+        for item, record in zip(fresh, records, strict=True):
+            try:
+                answers[item.key] = self._finished(item, record)
+            except ScoringFailedError as error:
+                failure = error
+        if failure is not None:
+            raise failure
+
+    async def _record_when_explained(self, item: _Item) -> DecisionRecord:
+        scored, reasons = self._scored(item), None
+        if self._needs_reasons(item, scored):
+            if item.deployed.model.explain_seconds > INLINE_SECONDS:
+                loop = asyncio.get_running_loop()
+                reasons = await loop.run_in_executor(self._explaining, self._reasons, item)
+            else:
+                reasons = self._reasons(item)
+        if time.perf_counter() > item.context.deadline:
+            raise DeadlineExceededError(
+                "Expected to decide before the request's deadline", decision_id=item.request.decision_id
+            )
+        return self._record(item, scored, reasons)
+
+    async def _finish_flushed(self, attempt: Attempt, pending: "asyncio.Future[None]") -> bytes:
+        """`finish` once the disk has the record; the same id waits with us."""
+        item, answer = attempt.item, None
+        self._recent.begin(item.key, item.fingerprint)
+        try:
+            await pending
+            answer = self._finished(item, attempt.record)
+        finally:
+            self._recent.finish(item.key, answer)
+        return answer
+
+    def _scored(self, item: _Item) -> Scored | str:
+        """What the model says, or the kind of its failure."""
+        try:
+            return item.deployed.model.score(item.request.values)
+        except ScoringError as error:
+            return type(error).__name__
+
+    def _needs_reasons(self, item: _Item, scored: Scored | str) -> bool:
+        if isinstance(scored, str) or not item.deployed.model.can_explain:
+            return False
+        return item.context.is_explained or scored.decision in self._explained
+
+    def _reasons(self, item: _Item) -> tuple[Reason, ...] | None:
+        """The principal reasons; ``None`` where explaining fails, which never stops a decision.
+
+        The record holds what is needed to explain it later.
+        """
+        try:
+            return item.deployed.model.explain(item.request.values)
+        except ScoringError as error:
+            self._metrics.explain_failed(item.key[0])
+            logger.error("%s: a decision has no reasons: %s", item.key[0], type(error).__name__)
+            return None
+
+    def _record(self, item: _Item, scored: Scored | str, reasons: tuple[Reason, ...] | None) -> DecisionRecord:
+        deployed, request, context = item.deployed, item.request, item.context
+        margin, score, decision = (None, None, None) if isinstance(scored, str) else msgspec.structs.astuple(scored)
+        return DecisionRecord(
+            schema_version=DECISION_RECORD_VERSION,
+            decision_id=request.decision_id,
+            transaction_id=request.transaction_id,
+            entity_key=item.entity,
+            occurred_at=request.occurred_at,
+            decided_at=dt.datetime.now(dt.UTC),
+            model=item.key[0],
+            slot=deployed.slot,
+            bundle_digest=deployed.bundle_digest,
+            release_number=deployed.release_number,
+            features=request.values,
+            margin=margin,
+            score=score,
+            decision=decision,
+            reasons=reasons,
+            caller=context.caller,
+            trace_id=context.trace_id,
+            elapsed_us=int((time.perf_counter() - context.arrived_at) * 1e6),
+            error=scored if isinstance(scored, str) else None,
+        )
+
+    def _finished(self, item: _Item, record: DecisionRecord) -> bytes:
+        """The answer to a recorded decision, counted, and copied to the shadow once the answer is out."""
+        if record.decision is None or record.score is None:
+            raise ScoringFailedError("Expected a score, but the model gave none; the failure was recorded")
+        shadow = item.serving.shadow
+        if shadow is not None:
+            copy = Copy(shadow, item.deployed, item.request, item.read, record)
+            asyncio.get_running_loop().call_soon(self._shadows.offer, copy)
+        elapsed_seconds = time.perf_counter() - item.context.arrived_at
+        self._metrics_of(item).decided(record.decision, record.score, elapsed_seconds, item.request.values)
+        if self._tracer.is_on:
+            self._trace(item, record, elapsed_seconds)
+        return answer_of(record)
+
+    def _metrics_of(self, item: _Item) -> SlotMetrics:
+        deployed = item.deployed
+        key = (item.key[0], deployed.slot, deployed.bundle_digest)
+        found = self._slot_metrics.get(key)
+        if found is None:
+            nullable = nullable_features(deployed.model.bundle.deciding.features)
+            found = self._slot_metrics[key] = self._metrics.slot(*key, nullable)
+        return found
+
+    def _trace(self, item: _Item, record: DecisionRecord, elapsed_seconds: float) -> None:
+        ended_ns = time.time_ns()
+        attributes = SpanAttributes(
+            record.model, record.slot, record.bundle_digest, record.release_number, record.decision, 200
+        )
+        started_ns = ended_ns - int(elapsed_seconds * 1e9)
+        self._tracer.record("score", started_ns, ended_ns, item.context.trace, attributes)
+
+
+def _places(requests: Sequence[Any]) -> list[tuple[str, Any]]:
+    return [(f"$.requests[{index}]", request) for index, request in enumerate(requests)]
+
+
+def _check_distinct(items: list[_Item]) -> None:
+    if len({item.key for item in items}) != len(items):
+        raise InvalidRequestError("Expected another decision_id for each request", "$.requests")

@@ -1,0 +1,158 @@
+"""The decisions given lately: a repeated decision id gets the same answer and no second record."""
+
+import asyncio
+import datetime as dt
+from collections import OrderedDict
+from typing import Final
+
+import msgspec
+
+from serving.contract.documents import DecisionName, DecisionRecord, Reason, SlotName
+from serving.contract.features import Value
+from serving.errors import DecisionConflictError
+
+RECENT_DECISIONS: Final = 50_000
+"""About 35 MB; at 1,000 decisions a second a repeat is recognised for 50 s, later ones by whoever loads the log."""
+
+Key = tuple[str, str]
+"""Model and decision id."""
+
+_encoder = msgspec.json.Encoder()
+_packed = msgspec.msgpack.Encoder().encode
+
+
+class ScoreResponse(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The answer to a score request; `reasons` is ``None`` where none were asked for or could be given."""
+
+    decision_id: str
+    model: str
+    slot: SlotName
+    bundle_digest: str
+    release_number: int
+    score: float
+    margin: float
+    decision: DecisionName
+    reasons: tuple[Reason, ...] | None = None
+
+
+class RecentDecisions:
+    """A bounded memory of answers by model and decision id; the oldest are forgotten first.
+
+    Parameters
+    ----------
+    limit
+        How many answers are remembered.
+    """
+
+    def __init__(self, limit: int = RECENT_DECISIONS) -> None:
+        self._limit = limit
+        self._answered: OrderedDict[Key, tuple[int, bytes]] = OrderedDict()
+        self._deciding: dict[Key, tuple[int, list[asyncio.Future[bytes | None]]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._answered) + len(self._deciding)
+
+    def answer(self, key: Key, fingerprint: int) -> bytes | None:
+        """The answer that this decision id got, ``None`` if it got none so far.
+
+        Raises
+        ------
+        DecisionConflictError
+            If the id was used for another request.
+        """
+        answered = self._answered.get(key)
+        if answered is None:
+            return None
+        _check_same(key, answered[0], fingerprint)
+        return answered[1]
+
+    def is_deciding(self, key: Key) -> bool:
+        """Whether the same id is being decided at this moment."""
+        return key in self._deciding
+
+    async def awaited(self, key: Key, fingerprint: int) -> bytes | None:
+        """The answer of a decision that is being made, ``None`` if there was none in the end; raises as `answer`."""
+        while (deciding := self._deciding.get(key)) is not None:
+            _check_same(key, deciding[0], fingerprint)
+            waiting: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+            deciding[1].append(waiting)
+            answer = await waiting
+            if answer is not None:
+                return answer
+        return self.answer(key, fingerprint)
+
+    def begin(self, key: Key, fingerprint: int) -> None:
+        """Remember that a decision is being made whose answer takes a while."""
+        self._deciding[key] = (fingerprint, [])
+
+    def finish(self, key: Key, answer: bytes | None) -> None:
+        """Remember the answer of what `begin` began, or forget it (``None``); wakes the repeats that wait."""
+        fingerprint, waiting = self._deciding.pop(key)
+        if answer is not None:
+            self.remember(key, fingerprint, answer)
+        for future in waiting:
+            if not future.done():
+                future.set_result(answer)
+
+    def remember(self, key: Key, fingerprint: int, answer: bytes) -> None:
+        """Remember an answer."""
+        self._answered[key] = (fingerprint, answer)
+        if len(self._answered) > self._limit:
+            self._answered.popitem(last=False)
+
+    def remember_record(self, record: DecisionRecord) -> None:
+        """Remember a decision that was read from the log; shadows answered nobody, and errors may be tried again."""
+        if record.error is None and record.slot != "shadow":
+            self.remember((record.model, record.decision_id), fingerprint_of(record), answer_of(record))
+
+
+def request_fingerprint(
+    transaction_id: str, entity_key: str, occurred_at: dt.datetime, features: tuple[Value, ...] | None
+) -> int:
+    """What makes two requests with the same id the same: transaction, entity (its pseudonym), time and features.
+
+    Comparable within one process only, since Python's hashes of texts are salted. Two different requests have the same
+    one with a probability of 2^-61. The features are hashed as bytes: Python's hashes of -1 and -2 are the same, and so
+    are those of 0.5 and 2^60.
+
+    Examples
+    --------
+    >>> now = dt.datetime(2026, 1, 31, tzinfo=dt.UTC)
+    >>> request_fingerprint("t1", "4711", now, (-1.0, 5)) == request_fingerprint("t1", "4711", now, (-2.0, 5))
+    False
+    """
+    return hash((transaction_id, entity_key, occurred_at, _packed(features)))
+
+
+def fingerprint_of(record: DecisionRecord) -> int:
+    """The fingerprint of the request that a record answers."""
+    return request_fingerprint(record.transaction_id, record.entity_key, record.occurred_at, record.features)
+
+
+def response_of(record: DecisionRecord) -> ScoreResponse:
+    """The response that a recorded decision had."""
+    return ScoreResponse(
+        decision_id=record.decision_id,
+        model=record.model,
+        slot=record.slot,
+        bundle_digest=record.bundle_digest,  # type: ignore[arg-type]  # a decision has all of them, an error is no answer
+        release_number=record.release_number,  # type: ignore[arg-type]
+        score=record.score,  # type: ignore[arg-type]
+        margin=record.margin,  # type: ignore[arg-type]
+        decision=record.decision,  # type: ignore[arg-type]
+        reasons=record.reasons,
+    )
+
+
+def answer_of(record: DecisionRecord) -> bytes:
+    """The response's body that a recorded decision had, byte for byte."""
+    return _encoder.encode(response_of(record))
+
+
+def _check_same(key: Key, known: int, fingerprint: int) -> None:
+    if known != fingerprint:
+        raise DecisionConflictError(
+            "Expected a new decision_id or the same request again, got an id that was used for another request",
+            "$.decision_id",
+            decision_id=key[1],
+        )

@@ -1,0 +1,128 @@
+"""Shadow mode: copies of decisions are scored by a challenger after the answer is out, and recorded beside it.
+
+A shadow runs on a thread of its own behind a bounded queue. Whatever it does, it costs no request more than its share
+of the processor: a full queue drops the copy and counts it, a failure is a record of its own.
+"""
+
+import datetime as dt
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import msgspec
+
+from serving.contract.documents import DecisionRecord
+from serving.errors import LogUnavailableError, RequestError
+from serving.log.writer import DecisionLog
+from serving.scoring.lightgbm_library import ScoringError
+from serving.slots.slots import Deployed
+from serving.telemetry.metrics import Metrics
+from serving.wire.score_request import ScoreRequest
+
+_CLOSE_SECONDS: Final = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class Copy(NamedTuple):
+    """A decision that was answered, for a shadow to decide again.
+
+    `read` reads the request as another model's; it is called only if the shadow's features are not those of `answered`.
+    """
+
+    shadow: Deployed
+    answered: Deployed
+    request: ScoreRequest
+    read: Callable[[Deployed], ScoreRequest]
+    record: DecisionRecord
+
+
+class Shadows:
+    """The queue before the shadows of all models, and the thread behind it.
+
+    Parameters
+    ----------
+    limit
+        Copies that may wait.
+    """
+
+    def __init__(self, log: DecisionLog, metrics: Metrics, *, limit: int) -> None:
+        self._log = log
+        self._metrics = metrics
+        self._copies: queue.Queue[Copy | None] = queue.Queue(limit)
+        self._thread = threading.Thread(target=self._score_copies, name="shadows", daemon=True)
+
+    def open(self) -> None:
+        """Begin to score."""
+        self._thread.start()
+
+    def offer(self, copy: Copy) -> None:
+        """Score a copy later, or drop it if too many wait."""
+        try:
+            self._copies.put_nowait(copy)
+        except queue.Full:
+            self._metrics.shadow_dropped(copy.record.model)
+
+    def close(self) -> None:
+        """Score what waits, as far as it takes no longer than five seconds, and end."""
+        if not self._thread.is_alive():
+            return
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        try:
+            self._copies.put(None, timeout=_CLOSE_SECONDS)
+        except queue.Full:
+            logger.warning("copies that waited for a shadow were dropped at the end")
+            return
+        self._thread.join(max(deadline - time.monotonic(), 0))
+
+    def _score_copies(self) -> None:
+        while (copy := self._copies.get()) is not None:
+            try:
+                self._score(copy)
+            except LogUnavailableError:
+                self._metrics.shadow_dropped(copy.record.model)
+            except Exception:
+                # A fault that nobody foresaw ends this copy, not the thread.
+                logger.exception("%s: a copy was dropped", copy.record.model)
+                self._metrics.shadow_dropped(copy.record.model)
+
+    def _score(self, copy: Copy) -> None:
+        """Record what the shadow says, and count it."""
+        record = shadow_record(copy)
+        self._log.record((record,))
+        if record.decision is None or record.score is None:
+            self._metrics.shadow_failed(record.model)
+            return
+        # Only champion's and canary's missing features are counted: these are copies of them.
+        counts = self._metrics.slot(record.model, "shadow", copy.shadow.bundle_digest, ())
+        counts.decided(record.decision, record.score, record.elapsed_us / 1e6, ())
+
+
+def shadow_record(copy: Copy) -> DecisionRecord:
+    """The shadow's own record under the same decision id; a failure is a record with its kind."""
+    began_at = time.perf_counter()
+    shadow = copy.shadow
+    values = margin = score = decision = error = None
+    try:
+        is_same = shadow.reader is copy.answered.reader
+        values = copy.request.values if is_same else copy.read(shadow).values
+        margin, score, decision = msgspec.structs.astuple(shadow.model.score(values))
+    except (ScoringError, RequestError) as failure:
+        error = type(failure).__name__
+    return msgspec.structs.replace(
+        copy.record,
+        slot="shadow",
+        bundle_digest=shadow.bundle_digest,
+        release_number=shadow.release_number,
+        decided_at=dt.datetime.now(dt.UTC),
+        features=values,
+        margin=margin,
+        score=score,
+        decision=decision,
+        reasons=None,
+        elapsed_us=int((time.perf_counter() - began_at) * 1e6),
+        error=error,
+    )

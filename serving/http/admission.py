@@ -1,0 +1,175 @@
+"""Who gets in: a cap on requests in flight, a deadline for each, a caller with a name; and reading what it sends."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from serving.access.api_keys import ApiKeys
+from serving.access.key_file import Scope
+from serving.errors import (
+    BodyTimeoutError,
+    BodyTooLargeError,
+    DeadlineExceededError,
+    InvalidRequestError,
+    OverloadedError,
+)
+from serving.http.fast_path.whole_requests import Arrival
+from serving.http.protocol import ARRIVAL, BODY_IS_WHOLE
+from serving.telemetry.spans import TraceParent, parse_traceparent
+from serving.wire.headers import AUTHORIZATION, EXPLAIN, KEY, LENGTH, TIMEOUT, TRACE, read_headers
+
+
+class RequestContext(msgspec.Struct, frozen=True, gc=False):
+    """What a request brings beside its body.
+
+    `arrived_at` and `deadline` are on the clock of `time.perf_counter`, in seconds. `is_explained` asks for reasons
+    whatever the decision is.
+    """
+
+    caller: str | None
+    trace: TraceParent | None
+    arrived_at: float
+    deadline: float
+    is_explained: bool
+    announced_bytes: int | None
+
+    @property
+    def trace_id(self) -> str | None:
+        """The caller's W3C trace id."""
+        return None if self.trace is None else self.trace.trace_id
+
+
+class Admission:
+    """Admits requests, or says why not, before any work is done for them.
+
+    Parameters
+    ----------
+    keys
+        Whose requests are answered.
+    max_in_flight
+        Requests in flight when another one arrives, from which on it is refused.
+    timeout_seconds
+        Longest time from arrival to answer.
+    in_flight
+        Requests in flight now, the one that asks included; needed only where the server does not stamp arrivals.
+    clock
+        Seconds on the clock that arrivals are stamped with; tests give another one.
+    """
+
+    def __init__(
+        self,
+        keys: ApiKeys,
+        *,
+        max_in_flight: int,
+        timeout_seconds: float,
+        in_flight: Callable[[], int],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._clock = clock
+        self._keys = keys
+        self._max_in_flight = max_in_flight
+        self._timeout_seconds = timeout_seconds
+        self._in_flight = in_flight
+
+    def admit(self, scope: Any, needed: Scope) -> RequestContext:
+        """The context of the request of an ASGI scope, if it may go on; raises as `admit_headers`."""
+        return self.admit_headers(read_headers(scope), scope.get(ARRIVAL), needed)
+
+    def admit_headers(self, headers: Mapping[bytes, bytes], arrival: Arrival | None, needed: Scope) -> RequestContext:
+        """The context of a request that may go on.
+
+        Raises
+        ------
+        OverloadedError, UnauthorizedError, ForbiddenError, InvalidRequestError, DeadlineExceededError
+            The first that holds, in this order; an unreadable header is an `InvalidRequestError`.
+        """
+        now = self._clock()
+        arrived_at, before = (now, self._in_flight() - 1) if arrival is None else arrival
+        if before >= self._max_in_flight:
+            raise OverloadedError(f"Expected fewer than {self._max_in_flight} requests in flight")
+        caller = self._keys.authenticate(headers.get(AUTHORIZATION), headers.get(KEY))
+        caller.require(needed)
+        timeout, explain, length = headers.get(TIMEOUT), headers.get(EXPLAIN), headers.get(LENGTH)
+        deadline = arrived_at + (self._timeout_seconds if timeout is None else self._timeout_of(timeout))
+        if now > deadline:
+            raise DeadlineExceededError("Expected to begin before the request's deadline")
+        trace = headers.get(TRACE)
+        return RequestContext(
+            caller.name,
+            None if trace is None else parse_traceparent(trace),
+            arrived_at,
+            deadline,
+            explain is not None and _is_explained(explain),
+            None if length is None else _length(length),
+        )
+
+    def check_key(self, scope: Any, needed: Scope) -> None:
+        """Check who asks, and nothing else: what describes a server answers also when it has too much to do.
+
+        Raises
+        ------
+        UnauthorizedError, ForbiddenError
+            If the caller has no valid key, or not for this.
+        """
+        headers = read_headers(scope)
+        self._keys.authenticate(headers.get(AUTHORIZATION), headers.get(KEY)).require(needed)
+
+    def _timeout_of(self, header: bytes) -> float:
+        if not header.isdigit() or len(header) > 9 or int(header) == 0:
+            raise InvalidRequestError("Expected a whole number of milliseconds from 1 on in the header X-Timeout-Ms")
+        return min(int(header) / 1000, self._timeout_seconds)
+
+
+async def read_body(scope: Any, receive: Any, context: RequestContext, max_bytes: int) -> bytes:
+    """The request's body.
+
+    Raises
+    ------
+    BodyTooLargeError
+        As soon as more than `max_bytes` are announced or have come.
+    BodyTimeoutError
+        If it is not whole by the deadline, or the caller has gone.
+    """
+    if context.announced_bytes is not None and context.announced_bytes > max_bytes:
+        raise BodyTooLargeError(f"Expected at most {max_bytes} bytes")
+    if BODY_IS_WHOLE in scope:
+        # As almost always: it came with the head, in one message and needs no timer.
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body", False) and message["type"] == "http.request" and len(body) <= max_bytes:
+            return body
+        return await _collected(receive, max_bytes, message)
+    try:
+        async with asyncio.timeout(max(context.deadline - time.perf_counter(), 0)):
+            return await _collected(receive, max_bytes)
+    except TimeoutError:
+        raise BodyTimeoutError("Expected the whole body before the request's deadline") from None
+
+
+async def _collected(receive: Any, max_bytes: int, first: Any = None) -> bytes:
+    """The body from the message `first` on, or from the next one."""
+    parts, size, message = [], 0, first
+    while True:
+        message = message or await receive()
+        if message["type"] == "http.disconnect":
+            raise BodyTimeoutError("Expected the whole body, but the connection was closed")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > max_bytes:
+            raise BodyTooLargeError(f"Expected at most {max_bytes} bytes")
+        if not message.get("more_body", False):
+            return b"".join(parts)
+        message = None
+
+
+def _is_explained(header: bytes) -> bool:
+    if header.lower() != b"always":
+        raise InvalidRequestError("Expected always in the header X-Explain, or no such header")
+    return True
+
+
+def _length(header: bytes) -> int | None:
+    return int(header) if header.isdigit() and len(header) < 19 else None

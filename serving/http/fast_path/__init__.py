@@ -1,0 +1,1 @@
+"""Decides requests that arrive whole in batches, one batch per event-loop turn."""

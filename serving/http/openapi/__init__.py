@@ -1,0 +1,1 @@
+"""The parts of the OpenAPI document that FastAPI does not generate."""

@@ -1,0 +1,102 @@
+"""``POST /v1/models/{model}/score`` and ``.../score/batch``: the way of a decision through the server.
+
+Plain ASGI in front of the framework's router: its layers would take longer than the decision. The schema of both routes
+is published with all others (`serving.http.openapi.document`).
+"""
+
+import logging
+from typing import Any, Final
+
+from starlette.routing import Route
+
+from serving.errors import RequestError
+from serving.http.admission import RequestContext, read_body
+from serving.http.answers import respond
+from serving.http.errors import error_answer, internal_error
+from serving.process.server import Parts
+
+PREFIX: Final = "/v1/models/"
+
+logger = logging.getLogger(__name__)
+
+
+class ScoreRoutes:
+    """Both routes; `is_batch` of `target` tells them apart.
+
+    Parameters
+    ----------
+    max_body_bytes, max_batch_bytes
+        Longest body of one request, and of a batch.
+    """
+
+    def __init__(self, parts: Parts, *, max_body_bytes: int, max_batch_bytes: int) -> None:
+        self._parts = parts
+        self._admission = parts.admission
+        self._metrics = parts.metrics
+        self._scoring = parts.scoring
+        self._limits = (max_body_bytes, max_batch_bytes)
+
+    async def answer(self, model: str, scope: Any, receive: Any, send: Any, *, is_batch: bool) -> None:
+        """Answer one request to either route, whatever happens."""
+        context: RequestContext | None = None
+        self._metrics.in_flight += 1
+        try:
+            context = self._admission.admit(scope, "score")
+            body = await read_body(scope, receive, context, self._limits[is_batch])
+            decide = self._scoring.answer_batch if is_batch else self._scoring.answer
+            content = await decide(model, body, context)
+        except Exception as error:
+            refusal = refusal_of(error)
+            self._parts.refused(refusal, model, context)
+            await respond(send, *error_answer(refusal))
+        else:
+            await respond(send, 200, content)
+        finally:
+            self._metrics.in_flight -= 1
+
+
+def refusal_of(error: Exception) -> RequestError:
+    """What a caller is told of an error; a fault of ours is for the server's log, too."""
+    if isinstance(error, RequestError):
+        return error
+    logger.error("a request failed", exc_info=error)
+    return internal_error()
+
+
+class _ScoreEndpoint:
+    """One of the two routes as the router knows it: it answers other methods and whoever has no shortcut."""
+
+    def __init__(self, scores: ScoreRoutes, *, is_batch: bool) -> None:
+        self._scores = scores
+        self._is_batch = is_batch
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request."""
+        await self._scores.answer(scope["path_params"]["model"], scope, receive, send, is_batch=self._is_batch)
+
+
+def score_routes(scores: ScoreRoutes) -> list[Route]:
+    """Both routes for the framework's router."""
+    path = f"{PREFIX}{{model}}/score"
+    return [
+        Route(path, _ScoreEndpoint(scores, is_batch=False), methods=["POST"]),
+        Route(f"{path}/batch", _ScoreEndpoint(scores, is_batch=True), methods=["POST"]),
+    ]
+
+
+def target(scope: Any) -> tuple[str, bool] | None:
+    """The model, and whether it is a batch, if this is a request of one of the two routes.
+
+    Examples
+    --------
+    >>> target({"type": "http", "method": "POST", "path": "/v1/models/card_fraud/score/batch"})
+    ('card_fraud', True)
+    >>> target({"type": "http", "method": "GET", "path": "/v1/models/card_fraud"}) is None
+    True
+    """
+    if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(PREFIX):
+        return None
+    model, _, route = scope["path"][len(PREFIX) :].partition("/")
+    if route == "score":
+        return model, False
+    return (model, True) if route == "score/batch" else None

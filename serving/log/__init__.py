@@ -1,0 +1,1 @@
+"""The decision log: segments, group commit, seals and verification."""

@@ -1,0 +1,119 @@
+"""The segment that is being written: one long-lived descriptor, its size and digest known without asking the disk."""
+
+import contextlib
+import datetime as dt
+import errno
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from serving.contract.documents import SCHEMA_VERSION
+from serving.log.seals import Seal, moment_of, seal_of_file
+from serving.log.segments import LogRecord
+from serving.storage.durable import flush_folder
+
+HASHED_TOGETHER_BYTES: Final = 128 * 1024
+"""Appends are hashed together once they have this length: one by one it costs each decision several microseconds, in
+which the hash's code comes back into the processor's caches, in place of half a one."""
+
+
+class Segment:
+    """An open segment.
+
+    `size` counts whole appends, `synced_size` those that the disk is known to have. `append` and `cut` are called with
+    the log's lock held, `sync` without it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self.synced_size = 0
+        self.records = 0
+        self.began_at = time.monotonic()
+        self._first: LogRecord | None = None
+        self._last: LogRecord | None = None
+        self._hashed = hashlib.sha256()
+        self._unhashed: list[bytes] = []
+        self._unhashed_bytes = 0
+        self._is_cut = False
+        self._is_torn = False
+        self._is_named = False
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+
+    def append(self, content: bytes, records: Sequence[LogRecord]) -> None:
+        """Hand `content`, the lines of `records`, to the operating system; raises `OSError` if it takes not all."""
+        written = os.write(self._descriptor, content)
+        if written != len(content):
+            self._append_rest(content[written:])
+        self._unhashed.append(content)
+        self._unhashed_bytes += len(content)
+        if self._unhashed_bytes >= HASHED_TOGETHER_BYTES:
+            self._hash()
+        self.size += len(content)
+        self.records += len(records)
+        if self._first is None:
+            self._first = records[0]
+        self._last = records[-1]
+
+    def sync(self) -> None:
+        """Return once the disk has what was appended before the call; raises `OSError` if it fails."""
+        size = self.size
+        if not self._is_named:
+            flush_folder(self.path.parent)
+            self._is_named = True
+        if size > self.synced_size:
+            # The file's length is synced too where it changed: fdatasync leaves out only what reading does not need.
+            os.fdatasync(self._descriptor)
+            self.synced_size = size
+
+    def cut(self, size: int) -> None:
+        """Cut what came after `size`; where the disk refuses even that, `seal` tries again."""
+        self._is_cut = self._is_cut or size < self.size
+        self.size = size
+        try:
+            os.ftruncate(self._descriptor, size)
+            self._is_torn = False
+        except OSError:
+            self._is_torn = True
+
+    def seal(self, predecessor: str | None) -> Seal:
+        """Flush what this segment holds and say so; raises `OSError` if the disk fails."""
+        if self._is_torn:
+            os.ftruncate(self._descriptor, self.size)
+            self._is_torn = False
+        self.sync()
+        if self._is_cut:
+            return seal_of_file(self.path, predecessor)
+        self._hash()
+        return Seal(
+            schema_version=SCHEMA_VERSION,
+            segment=self.path.name,
+            bytes=self.size,
+            records=self.records,
+            sha256=self._hashed.hexdigest(),
+            first_decided_at=None if self._first is None else moment_of(self._first),
+            last_decided_at=None if self._last is None else moment_of(self._last),
+            sealed_at=dt.datetime.now(dt.UTC),
+            predecessor=predecessor,
+        )
+
+    def _hash(self) -> None:
+        self._hashed.update(b"".join(self._unhashed))
+        self._unhashed.clear()
+        self._unhashed_bytes = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        with contextlib.suppress(OSError):
+            os.close(self._descriptor)
+
+    def _append_rest(self, rest: bytes) -> None:
+        """A short write means that there is no room: the next one says so."""
+        while rest:
+            written = os.write(self._descriptor, rest)
+            if written == 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            rest = rest[written:]

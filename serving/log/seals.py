@@ -1,0 +1,130 @@
+"""What says that a segment of the decision log is complete and unchanged: its digest, chained to the seal before it."""
+
+import datetime as dt
+import hashlib
+import os
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from serving.contract.documents import SCHEMA_VERSION, ContractError, DecisionRecord, Struct, decode, digest, encode
+from serving.log.segments import (
+    DamagedLineError,
+    LogRecord,
+    mend_segment,
+    next_number,
+    number_of,
+    record_of,
+    seal_path,
+    seal_paths,
+    segment_paths,
+)
+from serving.storage.durable import replace_flushed
+
+_READ_BYTES: Final = 1 << 20
+
+
+class Seal(Struct, frozen=True, kw_only=True):
+    """`decisions-<number>.seal.json`; `predecessor` is the SHA-256 of the seal file before it, ``None`` for the first.
+
+    `first_decided_at` and `last_decided_at` are those of the first and the last line, for a rejection the time of
+    that; ``None`` where a segment holds no line, or one that cannot be read.
+    """
+
+    schema_version: int
+    segment: str
+    bytes: int
+    records: int
+    sha256: str
+    first_decided_at: dt.datetime | None
+    last_decided_at: dt.datetime | None
+    sealed_at: dt.datetime
+    predecessor: str | None
+
+
+class Settled(NamedTuple):
+    """How a folder stands once its past is in order: what its next segment and the next seal follow."""
+
+    cut_bytes: int
+    next_number: int
+    predecessor: str | None
+
+
+def write_seal(segment: Path, seal: Seal) -> str:
+    """Put a seal beside its segment, which is on the disk already; returns the digest that the next seal names."""
+    content = encode(seal)
+    replace_flushed(seal_path(segment), content)
+    return digest(content)
+
+
+def read_seal(path: Path) -> Seal:
+    """Read a seal.
+
+    Raises
+    ------
+    ContractError
+        If it is none.
+    """
+    return decode(path.read_bytes(), Seal, str(path))
+
+
+def seal_of_file(segment: Path, predecessor: str | None) -> Seal:
+    """The seal of a segment as it lies on the disk."""
+    hashed, size, records = hashlib.sha256(), 0, 0
+    first = last = b""
+    with segment.open("rb") as file:
+        for line in file:
+            hashed.update(line)
+            size += len(line)
+            records += 1
+            first, last = first or line, line
+    return Seal(
+        schema_version=SCHEMA_VERSION,
+        segment=segment.name,
+        bytes=size,
+        records=records,
+        sha256=hashed.hexdigest(),
+        first_decided_at=_moment_of_line(first),
+        last_decided_at=_moment_of_line(last),
+        sealed_at=dt.datetime.now(dt.UTC),
+        predecessor=predecessor,
+    )
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, read in pieces."""
+    hashed = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_READ_BYTES):
+            hashed.update(piece)
+    return hashed.hexdigest()
+
+
+def moment_of(record: LogRecord) -> dt.datetime:
+    """When a record's decision was made, or the rejection."""
+    return record.decided_at if isinstance(record, DecisionRecord) else record.rejected_at
+
+
+def settle(directory: Path) -> Settled:
+    """Put a folder's past in order, for its writer alone: cut torn tails and seal what a crash left unsealed.
+
+    A segment without a seal that is followed by a sealed one stays as it is, for `verify_log` to report: a new seal
+    would hide that the old one is gone.
+    """
+    seals = seal_paths(directory)
+    predecessor = digest(seals[-1].read_bytes()) if seals else None
+    sealed_until = number_of(seals[-1]) if seals else 0
+    cut = 0
+    for path in segment_paths(directory):
+        if number_of(path) > sealed_until:
+            cut += mend_segment(path)
+            with path.open("rb") as segment:
+                os.fsync(segment.fileno())
+            predecessor = write_seal(path, seal_of_file(path, predecessor))
+    return Settled(cut, next_number(directory), predecessor)
+
+
+def _moment_of_line(line: bytes) -> dt.datetime | None:
+    try:
+        return moment_of(record_of(line)) if line else None
+    except (DamagedLineError, ContractError):
+        return None

@@ -1,0 +1,364 @@
+"""The decision log on disk: numbered segments of JSON lines, read while they grow.
+
+A line is the record's JSON object with one more member at its end, ``"crc32"``: the CRC-32 of all bytes before that
+member. Lines of version 1 have none. The segment with the highest number of a folder is open; all others are sealed
+and never change. A segment that was cut after a crash or a failed write is never appended to again, so that an offset
+somebody remembers stays true. A server with one worker writes to the log's folder itself, each of several workers to
+``worker-<i>`` below it; a segment's name is its path from the log's folder.
+"""
+
+import logging
+import os
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from serving.contract.documents import (
+    DECISION_RECORD_VERSION,
+    SCHEMA_VERSION,
+    ContractError,
+    DecisionRecord,
+    RejectionRecord,
+    readable_versions,
+)
+
+logger = logging.getLogger(__name__)
+
+LogRecord = DecisionRecord | RejectionRecord
+Record_co = TypeVar("Record_co", covariant=True, bound=LogRecord)
+
+_PREFIX: Final = "decisions-"
+_SUFFIX: Final = ".jsonl"
+_SEAL_SUFFIX: Final = ".seal.json"
+_DIGITS: Final = "[0-9]" * 12
+_WORKER_PREFIX: Final = "worker-"
+_CHECKSUM: Final = b',"crc32":"'
+_TAIL_BYTES: Final = len(_CHECKSUM) + len('01234567"}\n')
+_REJECTION: Final = b'{"record":"rejection"'
+
+_encode = msgspec.json.Encoder().encode
+_decisions = msgspec.json.Decoder(DecisionRecord)
+_rejections = msgspec.json.Decoder(RejectionRecord)
+
+
+class LoggedRecord(NamedTuple, Generic[Record_co]):
+    """A record and where it stands: read on from `end` and no line is read twice."""
+
+    segment: str
+    offset: int
+    end: int
+    record: Record_co
+
+
+class DamagedLineError(ValueError):
+    """A complete line that is not as it was written; the message says how that shows."""
+
+
+def line_of(record: LogRecord) -> bytes:
+    r"""The line of a record, its checksum and the newline included.
+
+    Examples
+    --------
+    >>> import datetime as dt
+    >>> now = dt.datetime(2026, 1, 31, tzinfo=dt.UTC)
+    >>> line_of(RejectionRecord(schema_version=1, rejected_at=now, kind="Overloaded", status=429))[-22:]
+    b'1,"crc32":"7f036b6b"}\n'
+    """
+    body = _encode(record)[:-1]
+    return b'%b,"crc32":"%08x"}\n' % (body, zlib.crc32(body))
+
+
+def check_line(line: bytes) -> bytes:
+    """The record's JSON in a complete line, whose checksum is right or which has none.
+
+    Raises
+    ------
+    DamagedLineError
+        If the checksum is another one.
+    """
+    start = len(line) - _TAIL_BYTES
+    if start < 0 or not line.startswith(_CHECKSUM, start):
+        return line
+    body = line[:start]
+    if line[start:] != b'%b%08x"}\n' % (_CHECKSUM, zlib.crc32(body)):
+        raise DamagedLineError("a wrong checksum")
+    return body + b"}"
+
+
+def has_checksum(line: bytes) -> bool:
+    """Whether a complete line carries a checksum; those of version 1 do not."""
+    return line.startswith(_CHECKSUM, max(len(line) - _TAIL_BYTES, 0))
+
+
+def record_of(line: bytes) -> LogRecord:
+    """The record of a complete line.
+
+    Raises
+    ------
+    DamagedLineError
+        If the checksum is wrong, or missing from a record newer than version 1, or this is no record.
+    ContractError
+        If the record's version is one that this code cannot read.
+    """
+    body = check_line(line)
+    is_rejection = body.startswith(_REJECTION)
+    current = SCHEMA_VERSION if is_rejection else DECISION_RECORD_VERSION
+    try:
+        record: LogRecord = (_rejections if is_rejection else _decisions).decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _refuse_newer(body, current)
+        raise DamagedLineError(type(error).__name__) from None
+    if record.schema_version not in readable_versions(current):
+        raise ContractError(_version_message(record.schema_version, current))
+    if body is line and (is_rejection or record.schema_version > 1):
+        raise DamagedLineError("no checksum")
+    return record
+
+
+def segment_name(number: int) -> str:
+    """Name of a segment.
+
+    Examples
+    --------
+    >>> segment_name(12)
+    'decisions-000000000012.jsonl'
+    """
+    return f"{_PREFIX}{number:012d}{_SUFFIX}"
+
+
+def number_of(path: Path) -> int:
+    """Number of a segment, from its path or its seal's."""
+    return int(path.name[len(_PREFIX) :].partition(".")[0])
+
+
+def seal_path(segment: Path) -> Path:
+    """Where the seal of a segment lies.
+
+    Examples
+    --------
+    >>> seal_path(Path("log") / segment_name(12)).name
+    'decisions-000000000012.seal.json'
+    """
+    return segment.with_name(segment.name.removesuffix(_SUFFIX) + _SEAL_SUFFIX)
+
+
+def segment_paths(directory: Path) -> list[Path]:
+    """The segments in this one folder, oldest first; empty if there is no such folder."""
+    return sorted(directory.glob(f"{_PREFIX}{_DIGITS}{_SUFFIX}"))
+
+
+def seal_paths(directory: Path) -> list[Path]:
+    """The seals in this one folder, oldest first; that of a segment which was shipped and deleted stays."""
+    return sorted(directory.glob(f"{_PREFIX}{_DIGITS}{_SEAL_SUFFIX}"))
+
+
+def next_number(directory: Path) -> int:
+    """Number of the segment after the last one that there is or was."""
+    return max(map(number_of, (*segment_paths(directory)[-1:], *seal_paths(directory)[-1:])), default=0) + 1
+
+
+def log_folders(directory: Path) -> list[Path]:
+    """The folders that a log's segments lie in: its own, then those of the workers by their number."""
+    workers = [
+        path
+        for path in directory.glob(f"{_WORKER_PREFIX}*")
+        if path.name.removeprefix(_WORKER_PREFIX).isdecimal() and path.is_dir()
+    ]
+    return [directory, *sorted(workers, key=_worker_number)]
+
+
+def worker_folder(directory: Path, worker: int, workers: int) -> Path:
+    """The folder that one of a server's workers writes to.
+
+    Examples
+    --------
+    >>> worker_folder(Path("log"), 0, 1), worker_folder(Path("log"), 1, 4)
+    (PosixPath('log'), PosixPath('log/worker-1'))
+    """
+    return directory if workers == 1 else directory / f"{_WORKER_PREFIX}{worker}"
+
+
+def leftover_folders(directory: Path, workers: int) -> list[Path]:
+    """Folders that hold segments and that none of a server's `workers` writes to: there were more, or one, before."""
+    in_use = {worker_folder(directory, worker, workers) for worker in range(workers)}
+    return [folder for folder in log_folders(directory) if folder not in in_use and segment_paths(folder)]
+
+
+def read_records(directory: Path, offsets: Mapping[str, int] | None = None) -> Iterator[LoggedRecord[LogRecord]]:
+    """Every record of the log, complete lines only: a folder after the other, oldest segment first.
+
+    Parameters
+    ----------
+    offsets
+        Byte offset to start from by segment name, as `LoggedRecord.end` gave it; a segment not named is read whole.
+
+    Raises
+    ------
+    ContractError
+        If a complete line is no record or was damaged; names the segment and the offset.
+    """
+    for folder in log_folders(directory):
+        for path in segment_paths(folder):
+            name = path.relative_to(directory).as_posix()
+            yield from read_segment(path, (offsets or {}).get(name, 0), name)
+
+
+def read_segment(path: Path, offset: int = 0, name: str | None = None) -> Iterator[LoggedRecord[LogRecord]]:
+    """The records of one segment from `offset` on; raises as `read_records`."""
+    name = path.name if name is None else name
+    with path.open("rb") as segment:
+        segment.seek(offset)
+        for line in segment:
+            if not line.endswith(b"\n"):
+                return
+            end = offset + len(line)
+            yield LoggedRecord(name, offset, end, _read(line, path, offset))
+            offset = end
+
+
+def find_records(directory: Path, decision_id: str) -> list[LoggedRecord[DecisionRecord]]:
+    """The decision records of one id in any slot, oldest first; only lines that mention the id are decoded.
+
+    Raises
+    ------
+    ContractError
+        If such a line is no record.
+    """
+    mention = msgspec.json.encode(decision_id)
+    found = []
+    for folder in log_folders(directory):
+        for path in segment_paths(folder):
+            name = path.relative_to(directory).as_posix()
+            for offset, line in _lines_with(path, mention):
+                record = _read(line, path, offset)
+                if isinstance(record, DecisionRecord) and record.decision_id == decision_id:
+                    found.append(LoggedRecord(name, offset, offset + len(line), record))
+    return sorted(found, key=lambda logged: logged.record.decided_at)
+
+
+def recent_records(directory: Path, limit: int) -> list[DecisionRecord]:
+    """The last answers of the log, at most `limit`, oldest first; shadows and rejections answered nobody.
+
+    What was damaged, or written by a newer version, is passed over to the end of its segment and told: it must not keep
+    a server from starting.
+    """
+    if limit == 0:
+        return []
+    recent: list[DecisionRecord] = []
+    for folder in log_folders(directory):
+        recent += _recent_of(folder, limit)
+    return sorted(recent, key=lambda record: record.decided_at)[-limit:]
+
+
+def mend_tail(directory: Path) -> int:
+    """Cut what a crash left at the end of this folder's last segment behind its last record; returns the bytes cut.
+
+    None of them was answered: an answer waits until its line is written. They are kept beside the segment, in a
+    file that ends in ``.torn``. Only for the folder's writer.
+    """
+    paths = segment_paths(directory)
+    return mend_segment(paths[-1]) if paths and not seal_path(paths[-1]).exists() else 0
+
+
+def mend_segment(path: Path) -> int:
+    """Cut the torn tail of one segment, as `mend_tail`."""
+    content = path.read_bytes()
+    whole = _end_of_last_record(content)
+    if whole == len(content):
+        return 0
+    torn = os.open(path.with_suffix(".torn"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(torn, "ab") as kept:
+        kept.write(content[whole:])
+        kept.flush()
+        os.fsync(kept.fileno())
+    with path.open("r+b") as segment:
+        segment.truncate(whole)
+        os.fsync(segment.fileno())
+    return len(content) - whole
+
+
+def _recent_of(folder: Path, limit: int) -> list[DecisionRecord]:
+    recent: list[DecisionRecord] = []
+    for path in reversed(segment_paths(folder)):
+        recent = _answers_of(path) + recent
+        if len(recent) >= limit:
+            break
+    return recent[-limit:]
+
+
+def _answers_of(path: Path) -> list[DecisionRecord]:
+    answers: list[DecisionRecord] = []
+    try:
+        records = (logged.record for logged in read_segment(path))
+        answers.extend(each for each in records if isinstance(each, DecisionRecord) and each.slot != "shadow")
+    except ContractError as error:
+        logger.error("repeats of decisions behind this are not recognised: %s", error)
+    return answers
+
+
+def _lines_with(path: Path, mention: bytes) -> Iterator[tuple[int, bytes]]:
+    offset = 0
+    with path.open("rb") as segment:
+        for line in segment:
+            if mention in line and line.endswith(b"\n"):
+                yield offset, line
+            offset += len(line)
+
+
+def _end_of_last_record(content: bytes) -> int:
+    end = content.rfind(b"\n") + 1
+    while end > 0:
+        start = content.rfind(b"\n", 0, end - 1) + 1
+        if _is_whole(content[start:end]):
+            break
+        end = start
+    return end
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether this was written to its end; a newer version's line is, if its checksum says so."""
+    try:
+        check_line(line)
+    except DamagedLineError:
+        return False
+    if has_checksum(line):
+        return True
+    try:
+        record_of(line)
+    except (DamagedLineError, ContractError):
+        return False
+    return True
+
+
+def _read(line: bytes, path: Path, offset: int) -> LogRecord:
+    try:
+        return record_of(line)
+    except DamagedLineError as error:
+        raise ContractError(
+            f"Expected a decision record, got {error}; the segment was damaged after it was written "
+            f"- at {path}, byte {offset}"
+        ) from None
+    except ContractError as error:
+        raise ContractError(f"{error} - at {path}, byte {offset}") from None
+
+
+def _refuse_newer(body: bytes, current: int) -> None:
+    try:
+        loose = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return
+    version = loose.get("schema_version") if isinstance(loose, dict) else None
+    if isinstance(version, int) and version > current:
+        raise ContractError(_version_message(version, current)) from None
+
+
+def _version_message(version: int, current: int) -> str:
+    readable = " or ".join(map(str, readable_versions(current)))
+    return f"Expected schema_version {readable}, got {version}; upgrade this installation"
+
+
+def _worker_number(folder: Path) -> int:
+    return int(folder.name.removeprefix(_WORKER_PREFIX))

@@ -1,0 +1,113 @@
+"""Shipping to another folder, a mounted share for example: an exact copy of the log, seals included."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from serving.contract.documents import ContractError, decode
+from serving.log.seals import Seal, file_digest
+from serving.log.segments import seal_path
+from serving.log.shipping.sink import ShippingError
+from serving.storage.durable import flush_folder, replace_flushed
+
+_PART: Final = ".part"
+
+
+class DirectorySink:
+    """Copies segments to a folder of the same layout.
+
+    Lines gather in ``<segment>.part``, each flushed before it counts as delivered. Once the segment is sealed, its copy
+    is compared with the seal and gets its name at one stroke, and the seal is put beside it: what bears a segment's
+    name is whole. The same lines again change nothing.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @property
+    def destination(self) -> str:
+        """The folder."""
+        return f"directory:{self.directory}"
+
+    def ship(self, segment_name: str, offset: int, lines: Sequence[bytes]) -> None:
+        """Put lines at their place in the segment's copy and flush it."""
+        content = b"".join(lines)
+        try:
+            copy = self._folder_of(segment_name) / Path(segment_name).name
+            if copy.exists():
+                _expect_same(copy, offset, content)
+            else:
+                _write_at(_part(copy), offset, content)
+        except OSError as error:
+            raise ShippingError(_complaint(segment_name, error)) from error
+
+    def finish(self, segment_name: str, seal: bytes) -> None:
+        """Give the copy of a sealed segment its name, if it is what the seal says."""
+        try:
+            copy = self._folder_of(segment_name) / Path(segment_name).name
+            if not copy.exists():
+                _finish_part(copy, decode(seal, Seal, f"the seal of {segment_name}"))
+            replace_flushed(seal_path(copy), seal)
+        except OSError as error:
+            raise ShippingError(_complaint(segment_name, error)) from error
+        except ContractError as error:
+            raise ShippingError(str(error)) from error
+
+    def close(self) -> None:
+        """Nothing is open between calls."""
+
+    def _folder_of(self, segment_name: str) -> Path:
+        folder = (self.directory / segment_name).parent
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder
+
+
+def _part(copy: Path) -> Path:
+    return copy.with_name(copy.name + _PART)
+
+
+def _write_at(part: Path, offset: int, content: bytes) -> None:
+    descriptor = os.open(part, os.O_RDWR | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "r+b") as file:
+        size = os.fstat(descriptor).st_size
+        if size < offset:
+            raise ShippingError(
+                f"Expected {offset} bytes in the copy, got {size}; it is shipped again from its beginning - at {part}",
+                is_lost=True,
+            )
+        file.seek(offset)
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    if offset == 0:
+        flush_folder(part.parent)
+
+
+def _expect_same(copy: Path, offset: int, content: bytes) -> None:
+    with copy.open("rb") as file:
+        file.seek(offset)
+        if file.read(len(content)) != content:
+            raise ShippingError(f"Expected what was shipped before, got other lines at byte {offset} - at {copy}")
+
+
+def _finish_part(copy: Path, seal: Seal) -> None:
+    part = _part(copy)
+    if not seal.bytes and not part.exists():
+        _write_at(part, 0, b"")
+    # A flush that failed takes back lines that may have been shipped already.
+    if part.exists() and part.stat().st_size > seal.bytes:
+        os.truncate(part, seal.bytes)
+    if not part.exists() or file_digest(part) != seal.sha256:
+        part.unlink(missing_ok=True)
+        raise ShippingError(
+            f"Expected the copy that was sealed, got another one; it is shipped again - at {part}", is_lost=True
+        )
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.rename(copy)
+    flush_folder(copy.parent)
+
+
+def _complaint(segment_name: str, error: OSError) -> str:
+    return f"Expected to copy {segment_name}, got: {error.strerror or type(error).__name__}"

@@ -1,0 +1,182 @@
+"""One folder of the log on its way: what of it is next, what was delivered, what may be deleted."""
+
+import datetime as dt
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from serving.contract.documents import SCHEMA_VERSION, ContractError
+from serving.log.seals import read_seal
+from serving.log.segments import DamagedLineError, check_line, number_of, seal_path, segment_paths
+from serving.log.shipping.cursor import Cursor, read_cursor, write_cursor
+from serving.log.shipping.sink import ShippingError, Sink
+
+LOCK_FILE: Final = ".shipping.lock"
+
+
+class Batch(NamedTuple):
+    """Complete lines of a segment from `offset` on."""
+
+    lines: list[bytes]
+    offset: int
+
+    @property
+    def end(self) -> int:
+        """Where the next batch begins."""
+        return self.offset + sum(map(len, self.lines))
+
+
+class ShippedFolder:
+    """A folder of segments with its cursor.
+
+    Parameters
+    ----------
+    root
+        The log's folder, from which segments are named.
+    folder
+        The root, or the folder of a worker below it.
+    """
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self._root = root
+        self.folder = folder
+        self._cursor = Cursor(schema_version=SCHEMA_VERSION, destination="", offsets={})
+        self._lock: int | None = None
+
+    def open(self, destination: str) -> None:
+        """Take the folder and read where it stands.
+
+        Raises
+        ------
+        ContractError
+            If another process ships it, or it cannot be written to.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = os.open(self.folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise ContractError(
+                f"Expected to ship this log alone, but another server does - at {self.folder}"
+            ) from None
+        except OSError as error:
+            self.close()
+            raise ContractError(
+                f"Expected a folder that can be written to, got {error.strerror} - at {self.folder}"
+            ) from error
+        self._cursor = read_cursor(self.folder, destination)
+
+    def close(self) -> None:
+        """Give the folder up."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def unshipped_bytes(self) -> int:
+        """What lies here and is not delivered; on any thread."""
+        cursor = self._cursor
+        unshipped = 0
+        for path in segment_paths(self.folder):
+            if number_of(path) > cursor.finished_through:
+                unshipped += max(path.stat().st_size - cursor.offsets.get(path.name, 0), 0)
+        return unshipped
+
+    def advance(self, sink: Sink, batch_bytes: int) -> Iterator[Batch]:
+        """Deliver all that is complete now, then the seals; yields each batch once its delivery is on the disk.
+
+        Raises
+        ------
+        ShippingError
+            If the sink did not take something.
+        ContractError
+            If a line was damaged; nothing behind it is shipped.
+        OSError
+            If this folder's disk fails.
+        """
+        # Listed before it is read: whatever has a successor then gets no more lines, so that the order is kept.
+        for path in segment_paths(self.folder):
+            if number_of(path) > self._cursor.finished_through:
+                while (batch := next_batch(path, self._cursor.offsets.get(path.name, 0), batch_bytes)) is not None:
+                    self._deliver(sink, path, batch)
+                    yield batch
+        self._finish(sink)
+
+    def delete_older(self, than: dt.datetime) -> int:
+        """Delete the oldest segments that are delivered with a seal from before `than`; the seals stay."""
+        deleted = 0
+        for path in segment_paths(self.folder):
+            if number_of(path) > self._cursor.finished_through or read_seal(seal_path(path)).sealed_at >= than:
+                break
+            path.unlink()
+            deleted += 1
+        return deleted
+
+    def _deliver(self, sink: Sink, path: Path, batch: Batch) -> None:
+        try:
+            sink.ship(self._name(path), batch.offset, batch.lines)
+        except ShippingError as error:
+            self._start_again_if_lost(path, error)
+            raise
+        self._keep(offsets={**self._cursor.offsets, path.name: batch.end})
+
+    def _finish(self, sink: Sink) -> None:
+        """Hand over the seals in order; a segment whose seal is not there yet holds up those after it."""
+        for path in segment_paths(self.folder):
+            if number_of(path) <= self._cursor.finished_through:
+                continue
+            if (
+                not seal_path(path).exists()
+                or self._cursor.offsets.get(path.name, 0) < read_seal(seal_path(path)).bytes
+            ):
+                return
+            try:
+                sink.finish(self._name(path), seal_path(path).read_bytes())
+            except ShippingError as error:
+                self._start_again_if_lost(path, error)
+                raise
+            offsets = {name: offset for name, offset in self._cursor.offsets.items() if name != path.name}
+            self._keep(offsets=offsets, finished_through=number_of(path))
+
+    def _start_again_if_lost(self, path: Path, error: ShippingError) -> None:
+        if error.is_lost:
+            self._keep(offsets={**self._cursor.offsets, path.name: 0})
+
+    def _keep(self, **changes: object) -> None:
+        cursor = msgspec.structs.replace(self._cursor, **changes)
+        write_cursor(self.folder, cursor)
+        self._cursor = cursor
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self._root).as_posix()
+
+
+def next_batch(path: Path, offset: int, batch_bytes: int) -> Batch | None:
+    """Complete lines of a segment from `offset` on, about `batch_bytes` of them; ``None`` if there is none yet.
+
+    Raises
+    ------
+    ContractError
+        If the first of them is damaged; a damaged one behind it ends the batch.
+    """
+    with path.open("rb") as segment:
+        segment.seek(offset)
+        content = segment.read(batch_bytes)
+        if b"\n" not in content:
+            content += segment.readline()
+    lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
+    for index, line in enumerate(lines):
+        try:
+            check_line(line)
+        except DamagedLineError as error:
+            if index:
+                return Batch(lines[:index], offset)
+            raise ContractError(
+                f"Expected a record to ship, got {error}; the segment was damaged after it was written "
+                f"- at {path}, byte {offset}"
+            ) from None
+    return Batch(lines, offset) if lines else None

@@ -1,0 +1,171 @@
+"""Shipping to a Kafka topic: one message a line, keyed by entity, acknowledged by all in-sync replicas."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from serving.contract.documents import ContractError
+from serving.log.shipping.sink import ShippingError
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError, Message, Producer
+
+DELIVERY_SECONDS: Final = 30.0
+_INSTALL: Final = "pip install 'lifecycle[kafka]'"
+
+logger = logging.getLogger(__name__)
+
+
+class _Keyed(msgspec.Struct):
+    """What a message is keyed by; the line's other members are passed over."""
+
+    entity_key: str | None = None
+    decision_id: str | None = None
+
+
+_keyed = msgspec.json.Decoder(_Keyed)
+
+
+class KafkaSink:
+    """Sends each line as a message and returns when the brokers have acknowledged all of them.
+
+    The key is the record's entity_key, so that one entity's records stay in order, else its decision_id; the value is
+    the line without its newline; the headers ``segment`` and ``offset`` say where it stood, by which a consumer tells
+    a repeat. The producer is idempotent: its own retries repeat nothing. After a failure it is thrown away, and the
+    lines are sent again by a new one.
+
+    Parameters
+    ----------
+    bootstrap_servers
+        ``host:port`` of some brokers, with commas between.
+    topic
+        The topic, which exists or is made by the brokers.
+    delivery_seconds
+        Lines that are not acknowledged after this time have failed.
+    configuration
+        More of librdkafka's settings, for TLS and SASL; they cannot make delivery weaker.
+
+    Raises
+    ------
+    ContractError
+        If confluent-kafka is not installed or a setting is not understood.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        topic: str,
+        *,
+        delivery_seconds: float = DELIVERY_SECONDS,
+        configuration: Mapping[str, str] | None = None,
+    ) -> None:
+        self.topic = topic
+        self._delivery_seconds = delivery_seconds
+        self._configuration: dict[str, str | int | float | bool] = {
+            "linger.ms": 5,
+            "compression.type": "lz4",
+            **(configuration or {}),
+            "bootstrap.servers": bootstrap_servers,
+            "enable.idempotence": True,
+            "acks": "all",
+            "delivery.timeout.ms": int(delivery_seconds * 1000),
+        }
+        self._producer: Producer | None = self._connected()
+
+    @property
+    def destination(self) -> str:
+        """The brokers and the topic."""
+        return f"kafka:{self._configuration['bootstrap.servers']}/{self.topic}"
+
+    def ship(self, segment_name: str, offset: int, lines: Sequence[bytes]) -> None:
+        """Send lines and wait until all of them are acknowledged."""
+        if self._producer is None:
+            self._producer = self._connected()
+        failures: list[str] = []
+
+        def delivered(error: "KafkaError | None", _message: "Message") -> None:
+            if error is not None:
+                failures.append(error.name())
+
+        deadline = time.monotonic() + self._delivery_seconds
+        try:
+            unsent = self._produce(self._producer, segment_name, offset, lines, delivered, deadline)
+            unsent += self._producer.flush(max(deadline - time.monotonic(), 0.1))
+        except Exception as error:
+            self._discard()
+            raise ShippingError(f"Expected to send to Kafka, got: {_name(error)}") from error
+        if unsent or failures:
+            self._discard()
+            causes = ", ".join(sorted(set(failures))) or "no answer"
+            raise ShippingError(
+                f"Expected {len(lines)} messages to be acknowledged, {max(unsent, len(failures))} were not: {causes}"
+            )
+
+    def finish(self, segment_name: str, seal: bytes) -> None:
+        """Nothing to do: messages need no seal."""
+
+    def close(self) -> None:
+        """Drop the connection; nothing is under way between calls."""
+        self._discard()
+
+    def _produce(
+        self,
+        producer: "Producer",
+        segment_name: str,
+        offset: int,
+        lines: Sequence[bytes],
+        delivered: "Callable[[KafkaError | None, Message], None]",
+        deadline: float,
+    ) -> int:
+        """Queue the lines; returns how many found no room in the producer's queue in time."""
+        segment = segment_name.encode()
+        for index, line in enumerate(lines):
+            headers: list[tuple[str, str | bytes | None]] = [("segment", segment), ("offset", str(offset).encode())]
+            while True:
+                try:
+                    producer.produce(
+                        self.topic, value=line[:-1], key=_key(line), headers=headers, on_delivery=delivered
+                    )
+                except BufferError:
+                    if time.monotonic() >= deadline:
+                        return len(lines) - index
+                    producer.poll(0.1)
+                else:
+                    break
+            offset += len(line)
+        return 0
+
+    def _connected(self) -> "Producer":
+        try:
+            from confluent_kafka import KafkaException, Producer
+        except ImportError as error:
+            raise ContractError(f"Expected confluent-kafka to be installed, found none; {_INSTALL}") from error
+        try:
+            return Producer(self._configuration, logger=logger)
+        except KafkaException as error:
+            # Its text names the setting; a value that is refused may be a secret.
+            raise ContractError(
+                f"Expected librdkafka's settings, got {_name(error)} - at {sorted(self._configuration)}"
+            ) from error
+
+    def _discard(self) -> None:
+        """Forget what is queued: it will be sent again, and a late delivery would come out of order."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.purge(in_queue=True, in_flight=True, blocking=False)
+            producer.poll(0)
+
+
+def _key(line: bytes) -> str | None:
+    keyed = _keyed.decode(line)
+    return keyed.entity_key or keyed.decision_id
+
+
+def _name(error: Exception) -> str:
+    """The error in words that hold no value."""
+    cause = error.args[0] if error.args else error
+    name = getattr(cause, "name", None)
+    return str(name()) if callable(name) else type(error).__name__

@@ -1,0 +1,214 @@
+"""The thread that ships the log, and the one that watches how far it is behind."""
+
+import datetime as dt
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+from serving.contract.documents import ContractError
+from serving.log.shipping.folder import ShippedFolder
+from serving.log.shipping.sink import ShippingError, Sink
+
+OverrunPolicy = Literal["refuse", "continue"]
+
+POLL_SECONDS: Final = 0.5
+BATCH_BYTES: Final = 1 << 20
+LONGEST_PAUSE_SECONDS: Final = 30.0
+STALL_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 5.0
+_SECONDS_A_DAY: Final = 86_400.0
+
+logger = logging.getLogger(__name__)
+
+
+class Shipper:
+    """Delivers every line of some folders of the log at least once, sealed segments and the one being written.
+
+    The cursor of a folder moves after a delivery, so that a crash at any moment repeats lines and leaves none out.
+    After a failure it tries again, with pauses that double up to `LONGEST_PAUSE_SECONDS`.
+
+    Parameters
+    ----------
+    root
+        The log's folder, from which segments are named.
+    folders
+        Folders to ship: the one that this process writes to, and any that no process writes to.
+    sink
+        Where to; used on the shipper's thread alone.
+    max_unshipped_bytes
+        More than this undelivered is an overrun; ``None`` for no limit. Measured every `poll_seconds`.
+    on_overrun
+        ``refuse``: `obstruct` is called with the cause, and with ``None`` when it is over; ``continue``: it is counted.
+    obstruct
+        `DecisionLog.obstruct`.
+    retention_days
+        Segments that were delivered and sealed longer ago are deleted, their seals kept; ``None`` keeps all.
+
+    Attributes
+    ----------
+    lag_bytes
+        What is not delivered, as last measured.
+    shipped_records, shipped_bytes
+        Delivered since the start, repeats included.
+    overruns
+        How often `max_unshipped_bytes` was passed.
+    deleted_segments
+        What the retention has deleted.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        folders: Sequence[Path],
+        sink: Sink,
+        *,
+        max_unshipped_bytes: int | None = None,
+        on_overrun: OverrunPolicy = "continue",
+        obstruct: Callable[[str | None], None] | None = None,
+        retention_days: float | None = None,
+        poll_seconds: float = POLL_SECONDS,
+        batch_bytes: int = BATCH_BYTES,
+        stall_seconds: float = STALL_SECONDS,
+    ) -> None:
+        if on_overrun == "refuse" and obstruct is None:
+            raise ValueError("Expected obstruct where an overrun is refused, got None")
+        self.lag_bytes = self.shipped_records = self.shipped_bytes = self.overruns = self.deleted_segments = 0
+        self._folders = [ShippedFolder(root, folder) for folder in folders]
+        self._sink = sink
+        self._max_unshipped_bytes = max_unshipped_bytes
+        self._obstruct = obstruct if on_overrun == "refuse" else None
+        self._retention_days = retention_days
+        self._poll_seconds = poll_seconds
+        self._batch_bytes = batch_bytes
+        self._stall_seconds = stall_seconds
+        self._failure: str | None = None
+        self._busy_since: float | None = None
+        self._is_over = False
+        self._stopping = threading.Event()
+        self._abandoned = threading.Event()
+        self._shipping = threading.Thread(target=self._ship, name="log-shipper", daemon=True)
+        self._watching = threading.Thread(target=self._watch, name="log-shipper-watch", daemon=True)
+
+    @property
+    def failure(self) -> str | None:
+        """Why nothing is delivered at present; ``None`` while it is."""
+        since = self._busy_since
+        if since is not None and time.monotonic() - since > self._stall_seconds:
+            return f"the destination has not answered for {time.monotonic() - since:.0f} s"
+        return self._failure
+
+    def open(self) -> None:
+        """Take the folders and read the cursors.
+
+        Raises
+        ------
+        ContractError
+            If another process ships one of them.
+        """
+        for index, folder in enumerate(self._folders):
+            try:
+                folder.open(self._sink.destination)
+            except ContractError:
+                for opened in self._folders[:index]:
+                    opened.close()
+                raise
+
+    def start(self) -> None:
+        """Open, and ship from now on; raises as `open`."""
+        self.open()
+        self.measure()
+        self._shipping.start()
+        self._watching.start()
+
+    def stop(self, timeout_seconds: float = STOP_SECONDS) -> None:
+        """Deliver what is there once more, for no longer than this; close the log before, for the last seal."""
+        self._stopping.set()
+        if self._shipping.is_alive():
+            self._shipping.join(timeout_seconds)
+            self._abandoned.set()
+            self._shipping.join(self._poll_seconds)
+        if self._watching.is_alive():
+            self._watching.join()
+        self.measure()
+        if self._obstruct is not None:
+            self._obstruct(None)
+        if not self._shipping.is_alive():
+            self._sink.close()
+            for folder in self._folders:
+                folder.close()
+
+    def advance(self) -> int:
+        """Deliver all that is there now; returns the lines. Raises as `ShippedFolder.advance`."""
+        lines = 0
+        self._busy_since = time.monotonic()
+        try:
+            for folder in self._folders:
+                for batch in folder.advance(self._sink, self._batch_bytes):
+                    lines += len(batch.lines)
+                    self.shipped_records += len(batch.lines)
+                    self.shipped_bytes += batch.end - batch.offset
+                    self._busy_since = time.monotonic()
+                    if self._abandoned.is_set():
+                        return lines
+                self._delete_old(folder)
+        finally:
+            self._busy_since = None
+        return lines
+
+    def measure(self) -> None:
+        """See how much is undelivered and whether that is too much."""
+        try:
+            self.lag_bytes = sum(folder.unshipped_bytes() for folder in self._folders)
+        except OSError:
+            return  # deleted while it was measured
+        limit = self._max_unshipped_bytes
+        is_over = limit is not None and self.lag_bytes > limit
+        if is_over and not self._is_over:
+            self.overruns += 1
+            logger.warning("the log is not shipped fast enough: %d bytes wait", self.lag_bytes)
+        if self._obstruct is not None and is_over != self._is_over:
+            self._obstruct(f"more than {limit} bytes of it are not shipped" if is_over else None)
+        self._is_over = is_over
+
+    def _ship(self) -> None:
+        pause = self._poll_seconds
+        while True:
+            is_last = self._stopping.is_set()
+            failure = self._attempt()
+            pause = self._poll_seconds if failure is None else min(pause * 2, LONGEST_PAUSE_SECONDS)
+            self._note(failure)
+            if is_last:
+                return
+            self._stopping.wait(pause)
+
+    def _attempt(self) -> str | None:
+        """Deliver what is there; returns why that failed."""
+        try:
+            self.advance()
+        except (ShippingError, ContractError) as error:
+            return str(error)
+        except OSError as error:
+            return error.strerror or type(error).__name__
+        except Exception as error:  # a sink's fault must not end the thread: its text is unknown, so it stays unsaid
+            return f"{type(error).__name__} in {type(self._sink).__name__}"
+        return None
+
+    def _note(self, failure: str | None) -> None:
+        if failure != self._failure:
+            if failure is None:
+                logger.info("the log is shipped again")
+            else:
+                logger.warning("the log is not shipped: %s", failure)
+        self._failure = failure
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(self._poll_seconds):
+            self.measure()
+
+    def _delete_old(self, folder: ShippedFolder) -> None:
+        if self._retention_days is not None:
+            age = dt.timedelta(seconds=self._retention_days * _SECONDS_A_DAY)
+            self.deleted_segments += folder.delete_older(dt.datetime.now(dt.UTC) - age)

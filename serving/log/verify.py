@@ -1,0 +1,246 @@
+"""``python -m serving.log.verify DIR``: whether a decision log is complete and as it was written.
+
+Reads every line of every segment and every seal; may run beside the server that writes.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from serving.contract.documents import ContractError, Struct, digest
+from serving.log.seals import Seal, file_digest, read_seal
+from serving.log.segments import (
+    DamagedLineError,
+    has_checksum,
+    log_folders,
+    number_of,
+    record_of,
+    seal_path,
+    seal_paths,
+    segment_name,
+    segment_paths,
+)
+
+_DAMAGES_PER_SEGMENT: Final = 20
+_HELP: Final = """\
+Checks a decision log without changing it: the checksum of each line, the digest and the chain of the seals, and that
+no segment is missing between others. DIR is the server's SERVING_LOG_DIR; folders of its workers are checked too.
+
+What is no damage, and said all the same: segments at the end that are not sealed yet (the one being written, or what
+a killed server left; its next start seals them), an unfinished last line of such a segment, lines of schema version 1,
+which have no checksum, and the oldest segments, deleted once they were shipped, whose seals are still there.
+
+Whoever can write to the folder can remove the newest seals and segments unseen: compare the last seal's digest, printed
+here, with one that was shipped elsewhere.
+
+Exit code: 0 if the log is whole, 1 if anything is damaged or missing, 2 if DIR is no folder.
+"""
+
+
+class Damage(Struct, frozen=True, kw_only=True):
+    """Something that is not as it was written; `byte` is the offset of the line where it is one line."""
+
+    segment: str
+    byte: int | None
+    problem: str
+
+
+class LogReport(Struct, frozen=True, kw_only=True):
+    """What a log holds and what is wrong with it.
+
+    `retired` counts segments that are gone and whose seals are there; `unfinished_bytes` the bytes of last lines that
+    are not complete; `last_seals` has the digest of the newest seal file by folder (``.`` for the log's own).
+    """
+
+    segments: int
+    sealed: int
+    retired: int
+    records: int
+    without_checksum: int
+    bytes: int
+    unfinished_bytes: int
+    last_seals: dict[str, str]
+    damages: tuple[Damage, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is damaged or missing."""
+        return not self.damages
+
+
+class _Tally:
+    """What has been seen so far."""
+
+    def __init__(self) -> None:
+        self.segments = self.sealed = self.retired = self.records = self.without_checksum = 0
+        self.bytes = self.unfinished_bytes = 0
+        self.last_seals: dict[str, str] = {}
+        self.damages: list[Damage] = []
+
+    def damage(self, segment: str, problem: str, byte: int | None = None) -> None:
+        self.damages.append(Damage(segment=segment, byte=byte, problem=problem))
+
+
+def verify_log(directory: Path) -> LogReport:
+    """Check a log and every folder of a worker below it; nothing is changed.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read.
+    """
+    tally = _Tally()
+    for folder in log_folders(directory):
+        _verify_folder(folder, directory, tally)
+    return LogReport(
+        segments=tally.segments,
+        sealed=tally.sealed,
+        retired=tally.retired,
+        records=tally.records,
+        without_checksum=tally.without_checksum,
+        bytes=tally.bytes,
+        unfinished_bytes=tally.unfinished_bytes,
+        last_seals=tally.last_seals,
+        damages=tuple(tally.damages),
+    )
+
+
+def _verify_folder(folder: Path, directory: Path, tally: _Tally) -> None:
+    segments = {number_of(path): path for path in segment_paths(folder)}
+    # The newest first: a segment that is sealed while this runs must not seem to be passed over by the one after it.
+    contents = {number_of(path): path.read_bytes() for path in reversed(seal_paths(folder))}
+    seals = dict(_seals(folder, directory, contents, tally))
+    _verify_chain(folder, directory, contents, seals, tally)
+    known = segments.keys() | contents.keys()
+    oldest, newest_seal = min(segments, default=0), max(contents, default=0)
+    # A log that was begun before there were seals may have lost its oldest segments then; the first seal vouches for
+    # what came since, by naming no predecessor.
+    for number in range(min(known, default=1), max(known, default=0) + 1):
+        path = folder / segment_name(number)
+        name = path.relative_to(directory).as_posix()
+        if number in segments:
+            if number not in contents and number < newest_seal:
+                tally.damage(name, "its seal is missing, though a later segment is sealed")
+            try:
+                _verify_segment(path, name, seals.get(number), number in contents, tally)
+            except FileNotFoundError:  # deleted by the shipper since it was listed
+                tally.retired += 1
+        elif number in contents and number < (oldest or number + 1):
+            tally.retired += 1
+        else:
+            tally.damage(name, "the segment is missing")
+    if contents:
+        tally.last_seals[folder.relative_to(directory).as_posix()] = digest(contents[newest_seal])
+
+
+def _seals(folder: Path, directory: Path, contents: dict[int, bytes], tally: _Tally) -> Iterator[tuple[int, Seal]]:
+    for number in sorted(contents):
+        path = seal_path(folder / segment_name(number))
+        try:
+            yield number, read_seal(path)
+        except ContractError as error:
+            tally.damage(path.relative_to(directory).as_posix(), str(error))
+
+
+def _verify_chain(
+    folder: Path, directory: Path, contents: dict[int, bytes], seals: dict[int, Seal], tally: _Tally
+) -> None:
+    """Each seal names its own segment and the digest of the seal before it."""
+    previous: int | None = None
+    for number in sorted(contents):
+        name = seal_path(folder / segment_name(number)).relative_to(directory).as_posix()
+        predecessor = None if previous is None else digest(contents[previous])
+        seal = seals.get(number)
+        if seal is not None and seal.segment != segment_name(number):
+            tally.damage(name, "the seal names another segment")
+        if seal is not None and seal.predecessor != predecessor:
+            tally.damage(name, "the seal before it is another one than it names, or missing")
+        previous = number
+
+
+def _verify_segment(path: Path, name: str, seal: Seal | None, is_sealed: bool, tally: _Tally) -> None:
+    records, size, unfinished = _verify_lines(path, name, tally)
+    tally.segments += 1
+    tally.sealed += is_sealed
+    tally.records += records
+    tally.bytes += size
+    if unfinished and is_sealed:
+        tally.damage(name, "the last line is not complete", size)
+    elif unfinished:
+        tally.unfinished_bytes += unfinished
+    if seal is None:
+        return
+    if size + unfinished != seal.bytes:
+        tally.damage(name, f"it has {size + unfinished} bytes, sealed were {seal.bytes}")
+    elif file_digest(path) != seal.sha256:
+        tally.damage(name, "its digest is another one than was sealed")
+    elif records != seal.records:
+        tally.damage(name, f"it has {records} records, sealed were {seal.records}")
+
+
+def _verify_lines(path: Path, name: str, tally: _Tally) -> tuple[int, int, int]:
+    """Complete lines, their bytes, and the bytes after them."""
+    records = offset = damaged = 0
+    with path.open("rb") as segment:
+        for line in segment:
+            if not line.endswith(b"\n"):
+                return records, offset, len(line)
+            records += 1
+            try:
+                record_of(line)
+                tally.without_checksum += not has_checksum(line)
+            except (DamagedLineError, ContractError) as error:
+                damaged += 1
+                if damaged <= _DAMAGES_PER_SEGMENT:
+                    tally.damage(name, f"Expected a record, got: {error}", offset)
+            offset += len(line)
+    if damaged > _DAMAGES_PER_SEGMENT:
+        tally.damage(name, f"{damaged - _DAMAGES_PER_SEGMENT} more damaged lines")
+    return records, offset, 0
+
+
+def report_lines(report: LogReport) -> Iterator[str]:
+    """The report for people."""
+    yield (
+        f"{report.records} records in {report.segments} segments, {report.sealed} of them sealed, {report.bytes} bytes"
+    )
+    if report.retired:
+        yield f"{report.retired} older segments were deleted, their seals are here"
+    if report.without_checksum:
+        yield f"{report.without_checksum} records of schema version 1 have no checksum"
+    if report.unfinished_bytes:
+        yield f"{report.unfinished_bytes} bytes of unfinished lines at the end of what is not sealed"
+    for folder, seal in report.last_seals.items():
+        yield f"last seal of {folder}: {seal}"
+    for damage in report.damages:
+        at = damage.segment if damage.byte is None else f"{damage.segment}, byte {damage.byte}"
+        yield f"DAMAGED: {damage.problem} - at {at}"
+    yield "The log is whole." if report.is_whole else f"The log is damaged in {len(report.damages)} places."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Verify the log that the arguments name; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m serving.log.verify", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("directory", metavar="DIR", type=Path, help="the decision log's folder")
+    parser.add_argument("--json", action="store_true", help="print the report as one JSON document")
+    chosen = parser.parse_args(arguments)
+    if not chosen.directory.is_dir():
+        sys.stderr.write(f"Error: Expected the folder of a decision log, found none - at {chosen.directory}\n")
+        return 2
+    report = verify_log(chosen.directory)
+    if chosen.json:
+        document = {"is_whole": report.is_whole, **msgspec.to_builtins(report)}
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in report_lines(report)))
+    return 0 if report.is_whole else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Composition of one server process and its workers."""

@@ -1,0 +1,172 @@
+"""The application: the parts put together, started and stopped with the server."""
+
+import asyncio
+import contextlib
+import functools
+import logging
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, Final
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serving.access.key_file import Scope
+from serving.errors import RequestError
+from serving.http.admission import RequestContext, read_body
+from serving.http.answers import respond
+from serving.http.errors import error_answer, form_of, http_error, internal_error, unexpected_error
+from serving.http.fast_path.turns import FastLane
+from serving.http.openapi.document import openapi_document
+from serving.http.openapi.page import docs_routes
+from serving.http.routes.health import health_routes, not_ready
+from serving.http.routes.metrics import metrics_routes
+from serving.http.routes.models import model_routes
+from serving.http.routes.operations import operation_routes
+from serving.http.routes.scores import ScoreRoutes, score_routes, target
+from serving.process.server import Parts
+from serving.protocols.mlflow.routes import mlflow_routes
+from serving.protocols.open_inference.routes import open_inference_routes
+from serving.settings import ServingSettings
+
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/ping", "/health", "/v2/health/live", "/v2/health/ready"})
+"""What a load balancer asks needs no key and is never turned away."""
+
+logger = logging.getLogger(__name__)
+
+
+class ServingApp(FastAPI):
+    """FastAPI with the score routes before its router, and closed to whoever has no key for a path."""
+
+    parts: Parts
+    scores: ScoreRoutes
+    lane: FastLane | None = None
+
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:  # type: ignore[override]
+        """Answer a score request straight; let everything else through to its route, if its caller may."""
+        hot = target(scope)
+        if hot is not None:
+            return self.scores.answer(hot[0], scope, receive, send, is_batch=hot[1])
+        return self._routed(scope, receive, send)
+
+    async def _routed(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        needed = needed_scope(scope["method"], scope["path"])
+        if needed is not None and needed != "score":
+            try:
+                self.parts.admission.check_key(scope, needed)
+            except RequestError as error:
+                self.parts.metrics.failed(error.kind)
+                await respond(send, *error_answer(error, form_of(scope["path"])))
+                return
+        # The routes of foreign protocols that decide admit by themselves: their requests are recorded and counted.
+        is_counted = needed == "score"
+        self.parts.metrics.in_flight += is_counted
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.parts.metrics.in_flight -= is_counted
+
+
+def needed_scope(method: str, path: str) -> Scope | None:
+    """What a caller must be allowed to do for a path; ``None`` for what is open to all.
+
+    Examples
+    --------
+    >>> needed_scope("GET", "/metrics"), needed_scope("POST", "/v1/poll"), needed_scope("GET", "/healthz")
+    ('read', 'operate', None)
+    """
+    if path in OPEN_PATHS or (method == "GET" and path.startswith("/v2/models/") and path.endswith("/ready")):
+        return None
+    if method in {"GET", "HEAD"}:
+        return "read"
+    if path == "/invocations" or (path.startswith("/v2/models/") and path.endswith("/infer")):
+        return "score"
+    return "operate"
+
+
+def create_app(settings: ServingSettings, worker: int | None = None) -> ServingApp:
+    """The server's application; models are loaded when it starts, before it takes a request.
+
+    `worker` is this process's number where several answer at one address. ``app.state.start()`` loads ahead of time,
+    once, for whoever wants its errors without a web server around them.
+
+    Raises
+    ------
+    ContractError
+        If a key cannot be read.
+    """
+    parts = Parts(settings, worker)
+    start = functools.cache(parts.start)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(start)
+        parts.run()
+        try:
+            yield
+        finally:
+            await parts.stop()
+
+    async def fault(request: Request, error: Exception) -> Response:
+        context = getattr(request.state, "context", None)
+        parts.refused(internal_error(), request.path_params.get("model"), context)
+        return await unexpected_error(request, error)
+
+    # FastAPI's own telemetry would send an exception's text, and so maybe a customer's value, to whatever the
+    # environment names; `/metrics` is what this server tells. Its documentation pages load scripts from elsewhere.
+    telemetry = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+    app = ServingApp(
+        title="Risk model server",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,  # the address would be made of what the caller sent as the host
+        telemetry=telemetry,  # type: ignore[arg-type]  # a plain dictionary: older versions have no type for it
+    )
+    app.parts = parts
+    app.scores = ScoreRoutes(parts, max_body_bytes=settings.max_body_bytes, max_batch_bytes=settings.max_batch_bytes)
+    if settings.log_durability == "written":
+        # Where a decision waits for the disk, each has to have a task to wait in.
+        app.lane = FastLane(parts, max_body_bytes=settings.max_body_bytes)
+    app.openapi = lambda: openapi_document(  # type: ignore[method-assign]
+        parts.slots, settings.max_batch, has_keys=settings.api_keys is not None
+    )
+    _add_routes(app, parts, settings)
+    app.state.start = start
+    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(Exception, fault)
+    return app
+
+
+def _add_routes(app: ServingApp, parts: Parts, settings: ServingSettings) -> None:
+    def begin(request: Request) -> RequestContext:
+        context = parts.admission.admit(request.scope, "score")
+        request.state.context = context
+        return context
+
+    def refused(request: Request, error: RequestError) -> None:
+        parts.refused(error, request.path_params.get("model"), getattr(request.state, "context", None))
+
+    async def body_of(request: Request, context: RequestContext) -> bytes:
+        return await read_body(request.scope, request.receive, context, settings.max_batch_bytes)
+
+    def complaints() -> list[str]:
+        return not_ready(settings.required_models, parts.slots.models, parts.log.refusal)
+
+    protocol: dict[str, Any] = {
+        "read_body": body_of, "complaints": complaints, "max_batch": settings.max_batch, "refused": refused,
+    }  # fmt: skip
+    routes = app.router.routes
+    routes.extend(score_routes(app.scores))
+    routes.extend(model_routes(parts.slots))
+    routes.extend(health_routes(parts.slots, parts.log, parts.api_keys, settings.required_models))
+    routes.extend(metrics_routes(parts.metrics))
+    routes.extend(docs_routes(app.openapi))
+    routes.extend(operation_routes(parts.slots, parts.look))
+    routes.extend(open_inference_routes(parts.scoring, parts.slots, begin, **protocol))
+    routes.extend(mlflow_routes(parts.scoring, parts.slots, begin, mlflow_model=settings.mlflow_model, **protocol))

@@ -1,0 +1,217 @@
+"""Several server processes behind one address: started, watched, restarted and stopped together."""
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from serving.contract.documents import ContractError
+from serving.settings import ServingSettings
+from serving.telemetry.worker_metrics import forget, join, prepare
+
+INDEX: Final = "SERVING_WORKER_INDEX"
+PORT: Final = "SERVING_WORKER_PORT"
+LIFELINE: Final = "SERVING_WORKER_LIFELINE"
+METRICS: Final = "SERVING_WORKER_METRICS"
+
+STARTING_SECONDS: Final = 10.0
+"""A worker that ends by itself within this time of the first start cannot start at all."""
+STABLE_SECONDS: Final = 60.0
+"""After this time a worker's next end is restarted from at once again."""
+LONGEST_PAUSE_SECONDS: Final = 30.0
+_KILL_SECONDS: Final = 5.0
+_WATCH_SECONDS: Final = 0.1
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Worker:
+    index: int
+    process: "subprocess.Popen[bytes] | None" = None
+    began_at: float = 0.0
+    starts: int = 0
+    pause_seconds: float = 0.0
+    start_at: float = field(default_factory=time.monotonic)
+
+
+def is_worker() -> bool:
+    """Whether this process was started by a supervisor."""
+    return INDEX in os.environ
+
+
+def worker_index() -> int:
+    """Number of this worker, from 0 on."""
+    return int(os.environ[INDEX])
+
+
+def share_metrics() -> None:
+    """Keep this worker's metrics where all workers do; before it makes any."""
+    join(Path(os.environ[METRICS]), worker_index())
+
+
+def bound_socket(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
+    """A socket that has taken an address and does not listen yet: a busy port is said before anything is loaded.
+
+    Parameters
+    ----------
+    is_shared
+        Whether further sockets of this server take the same address: the system then spreads connections over those
+        that listen, and one that dies takes no part in it any more.
+
+    Raises
+    ------
+    ContractError
+        If the address cannot be taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if is_shared:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise ContractError(
+            f"Expected the address {host}:{port} to be free, got: {error.strerror}; stop what listens there or set "
+            "SERVING_PORT"
+        ) from error
+    return bound
+
+
+def shared_socket(settings: ServingSettings) -> socket.socket:
+    """The address for all workers: refused if somebody has it already, who might share it, too; raises so."""
+    with bound_socket(settings.host, settings.port) as alone:
+        port = alone.getsockname()[1]
+    return bound_socket(settings.host, port, is_shared=True)
+
+
+def worker_socket(settings: ServingSettings) -> socket.socket:
+    """This worker's own socket at the address that the supervisor took for all."""
+    return bound_socket(settings.host, int(os.environ[PORT]), is_shared=True)
+
+
+def end_with_supervisor() -> None:
+    """Stop this worker when its supervisor is gone, however it ended."""
+    descriptor = int(os.environ[LIFELINE])
+
+    def wait() -> None:
+        # The other end is the supervisor's alone: reading ends when the system closes it.
+        with contextlib.suppress(OSError):
+            os.read(descriptor, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="lifeline", daemon=True).start()
+
+
+class Supervisor:
+    """Keeps `settings.workers` processes answering at `bound` until SIGTERM or SIGINT."""
+
+    def __init__(self, settings: ServingSettings, bound: socket.socket) -> None:
+        self._settings = settings
+        self._bound = bound
+        self._workers = [_Worker(index) for index in range(settings.workers)]
+        self._is_stopping = False
+        self._metrics = settings.cache_dir / "metrics"
+
+    def run(self) -> int:
+        """Start the workers and watch them; returns the exit status.
+
+        Raises
+        ------
+        ContractError
+            If the folder for what the workers count cannot be made.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        try:
+            prepare(self._metrics)
+        except OSError as error:
+            raise ContractError(
+                f"Expected a folder that can be written to, got {error.strerror} - at {self._metrics}"
+            ) from error
+        held, lifeline = os.pipe()
+        try:
+            while not self._is_stopping:
+                for worker in self._workers:
+                    self._tend(worker, held)
+                if all(worker.process is None and worker.starts == 1 for worker in self._workers):
+                    return 1
+                time.sleep(_WATCH_SECONDS)
+        finally:
+            self._end_workers()
+            os.close(lifeline)
+            os.close(held)
+        return 0
+
+    def _tend(self, worker: _Worker, lifeline: int) -> None:
+        now = time.monotonic()
+        if worker.process is not None:
+            status = worker.process.poll()
+            if status is None:
+                return
+            forget(self._metrics, worker.index)
+            lived = now - worker.began_at
+            worker.process = None
+            if worker.starts == 1 and status == 1 and lived < STARTING_SECONDS:
+                # It said why on its own; if no other worker comes up either, there is nothing to restart for.
+                worker.pause_seconds = LONGEST_PAUSE_SECONDS
+            else:
+                worker.pause_seconds = next_pause(worker.pause_seconds, lived)
+            worker.start_at = now + worker.pause_seconds
+            pause = worker.pause_seconds
+            logger.error("worker %d ended with status %d, restarted in %.0f s", worker.index, status, pause)
+        if now >= worker.start_at:
+            self._start(worker, lifeline)
+
+    def _start(self, worker: _Worker, lifeline: int) -> None:
+        environment = {
+            INDEX: str(worker.index),
+            PORT: str(self._bound.getsockname()[1]),
+            LIFELINE: str(lifeline),
+            METRICS: str(self._metrics),
+        }
+        worker.process = subprocess.Popen(
+            [sys.executable, "-m", "serving"], env=os.environ | environment, pass_fds=(lifeline,)
+        )
+        worker.began_at = time.monotonic()
+        worker.starts += 1
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._is_stopping = True
+
+    def _end_workers(self) -> None:
+        running = [worker.process for worker in self._workers if worker.process is not None]
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + self._settings.shutdown_seconds + _KILL_SECONDS
+        for process in running:
+            try:
+                process.wait(max(deadline - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                logger.error("worker with process id %d did not stop in time and was killed", process.pid)
+                process.kill()
+                process.wait()
+
+
+def next_pause(before_seconds: float, lived_seconds: float) -> float:
+    """Seconds to wait before a worker is started again: none after a stable life, then 1, 2, 4 and so on.
+
+    Examples
+    --------
+    >>> next_pause(0.0, 3600.0), next_pause(0.0, 5.0), next_pause(1.0, 5.0), next_pause(30.0, 5.0)
+    (0.0, 1.0, 2.0, 30.0)
+    """
+    if lived_seconds >= STABLE_SECONDS:
+        return 0.0
+    return min(max(1.0, before_seconds * 2), LONGEST_PAUSE_SECONDS)

@@ -1,0 +1,1 @@
+"""Foreign inference protocols."""

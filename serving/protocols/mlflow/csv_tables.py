@@ -1,0 +1,90 @@
+"""CSV as a table of score requests: read by the model's schema, nothing guessed.
+
+The first line names the columns. Fields are quoted as RFC 4180 says. A number is written as in JSON, a missing value is
+an empty field, and a text is what stands there, spaces included.
+"""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from serving.contract.documents import Feature
+from serving.errors import InvalidRequestError
+from serving.protocols.mlflow.tables import Frame, Record, check_batch, check_columns
+from serving.protocols.open_inference.rows import ENVELOPE
+from serving.wire.strict_json import Scalar
+
+_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+
+
+def read_csv(body: bytes, features: Mapping[str, Feature], max_batch: int) -> Frame:
+    """Read a CSV body.
+
+    Raises
+    ------
+    InvalidRequestError
+        If it is no CSV in UTF-8, names a column twice or an unknown one, has a line of another length, no row or more
+        than `max_batch`, or a field is not what its feature's type asks for; names the line and the column.
+    """
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        raise InvalidRequestError("Expected UTF-8", "line 1") from None
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    columns: list[str] = []
+    records: list[Record] = []
+    begins: list[int] = []
+    before = 1
+    try:
+        for fields in lines:
+            begin, before = before, lines.line_num + 1
+            if not columns:
+                columns = _header(fields, features)
+                continue
+            if len(records) == max_batch:
+                check_batch(max_batch + 1, max_batch, f"line {begin}")
+            if len(fields) != len(columns):
+                raise InvalidRequestError("Expected as many fields as columns", f"line {begin}")
+            records.append(
+                {
+                    name: _cell(field, features.get(name), name, begin)
+                    for name, field in zip(columns, fields, strict=True)
+                }
+            )
+            begins.append(begin)
+    except csv.Error:
+        raise InvalidRequestError("Expected CSV as in RFC 4180", f"line {lines.line_num}") from None
+    check_batch(len(records), max_batch, "line 1")
+    return Frame(records, lambda row, column: _place(begins[row], column))
+
+
+def _header(columns: list[str], features: Mapping[str, Feature]) -> list[str]:
+    check_columns(columns, "line 1")
+    if not columns or any(column not in ENVELOPE and column not in features for column in columns):
+        raise InvalidRequestError(f"Expected only the columns {[*ENVELOPE, *features]}, got another one", "line 1")
+    return columns
+
+
+def _cell(field: str, feature: Feature | None, name: str, line: int) -> Scalar:
+    if name in ENVELOPE or feature is None:
+        return field
+    if not field:
+        return None
+    if feature.dtype == "category":
+        return field
+    if feature.dtype == "int":
+        if _INTEGER.fullmatch(field) is None:
+            raise InvalidRequestError("Expected an integer", _place(line, name))
+        return int(field)
+    number = float(field) if _NUMBER.fullmatch(field) else math.nan
+    if not math.isfinite(number):
+        raise InvalidRequestError("Expected a number as in JSON", _place(line, name))
+    return number
+
+
+def _place(line: int, column: str | None) -> str:
+    return f"line {line}" + ("" if column is None else f", column {column}")

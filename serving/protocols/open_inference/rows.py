@@ -1,0 +1,158 @@
+"""What tensors mean to a model: one tensor a feature and one a key of the envelope; answers as tensors."""
+
+import itertools
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from serving.contract.documents import Feature, FeatureDtype
+from serving.contract.features import LARGEST_INTEGER
+from serving.decisions.repeats import ScoreResponse
+from serving.errors import InvalidRequestError
+from serving.protocols.open_inference.tensors import BOOL, BYTES, FLOATS, INTEGERS, Column, InferRequest, Tensor, Wanted
+from serving.wire.strict_json import Scalar
+
+ENVELOPE: Final = ("decision_id", "transaction_id", "entity_key", "occurred_at")
+"""What a request says besides its features; nothing of it is made up for a caller, since an auditor needs it."""
+
+DATATYPES_FOR: Final[dict[FeatureDtype, tuple[str, ...]]] = {
+    "float": (*FLOATS, *INTEGERS),
+    "int": (BOOL, *INTEGERS, *FLOATS),
+    "category": (BYTES,),
+}
+"""Which tensors a feature takes: a float what a double holds exactly, an int also whole numbers in FP tensors."""
+
+USUAL_DATATYPE: Final[dict[FeatureDtype, str]] = {"float": "FP64", "int": "INT64", "category": BYTES}
+"""What the model's metadata asks for."""
+
+OUTPUTS: Final = {
+    "score": "FP64",
+    "margin": "FP64",
+    "decision": BYTES,
+    "slot": BYTES,
+    "bundle_digest": BYTES,
+    "release_number": "INT64",
+    "decision_id": BYTES,
+    "reasons": BYTES,
+}
+"""Outputs and their datatypes; an element of `reasons` is JSON: a list, or null."""
+
+_IN_ROWS: Final = re.compile(r"\$\.requests\[([0-9]+)\](?:\.(?:features\.)?([^.\[\]]+))?")
+
+
+def known_features(schemas: Iterable[Sequence[Feature]]) -> dict[str, Feature]:
+    """The features that a release's models know, by name; where two differ, the first model's, nullable if one's is.
+
+    Which model answers depends on the entity, and each checks its own features again: this only says how to read.
+    """
+    known: dict[str, Feature] = {}
+    for feature in (feature for schema in schemas for feature in schema):
+        first = known.setdefault(feature.name, feature)
+        if feature.is_nullable and not first.is_nullable:
+            known[feature.name] = msgspec.structs.replace(first, is_nullable=True)
+    return known
+
+
+def rows_of(request: InferRequest, features: Mapping[str, Feature]) -> list[dict[str, Any]]:
+    """The score requests that the tensors hold, one a row.
+
+    Raises
+    ------
+    InvalidRequestError
+        If a tensor of the envelope is missing, one is unknown or has a datatype that its feature does not take; if an
+        element is missing (null, or NaN in an FP tensor) where the feature is not nullable, is infinite, has a
+        fraction where the feature is an int, or is an integer that a double does not hold.
+    """
+    missing = sorted(set(ENVELOPE) - {tensor.name for tensor in request.tensors})
+    if missing:
+        raise InvalidRequestError(
+            f"Expected the tensors {list(ENVELOPE)} beside the features', missing {missing}", "$.inputs"
+        )
+    columns = {
+        tensor.name: _checked(tensor, features, f"$.inputs[{index}]") for index, tensor in enumerate(request.tensors)
+    }
+    envelopes = zip(*(columns.pop(name) for name in ENVELOPE), strict=True)
+    # Without a feature zip would end at once: as many empty ones as there are rows.
+    features_of_rows = zip(*columns.values(), strict=True) if columns else itertools.repeat(())
+    return [
+        dict(zip(ENVELOPE, envelope, strict=True)) | {"features": dict(zip(columns, values, strict=True))}
+        for envelope, values in zip(envelopes, features_of_rows, strict=False)
+    ]
+
+
+def in_tensor_terms(error: InvalidRequestError, tensors: Sequence[Tensor]) -> InvalidRequestError:
+    """`error` with the path of the tensor's element instead of the row's key, or of all if a row is wrong."""
+    place = _IN_ROWS.match(error.path or "")
+    if place is None:
+        return error
+    names = [tensor.name for tensor in tensors]
+    is_found = place[2] in names
+    path = f"$.inputs[{names.index(place[2])}].data[{place[1]}]" if is_found else "$.inputs"
+    return InvalidRequestError(error.message, path)
+
+
+def check_wanted(wanted: Sequence[Wanted]) -> None:
+    """Check that the outputs exist; raises `InvalidRequestError`."""
+    for index, each in enumerate(wanted):
+        if each.name not in OUTPUTS:
+            raise InvalidRequestError(f"Expected one of the outputs {list(OUTPUTS)}", f"$.outputs[{index}].name")
+
+
+def columns_of(answers: Sequence[ScoreResponse], names: Iterable[str]) -> list[Column]:
+    """The answers as the outputs `names`, in their order."""
+    return [Column(name, OUTPUTS[name], [_element(answer, name) for answer in answers]) for name in names]
+
+
+def _element(answer: ScoreResponse, name: str) -> float | int | str:
+    if name == "reasons":
+        return msgspec.json.encode(answer.reasons).decode()
+    element: float | int | str = getattr(answer, name)
+    return element
+
+
+def _checked(tensor: Tensor, features: Mapping[str, Feature], path: str) -> list[Scalar]:
+    feature = features.get(tensor.name)
+    if tensor.name not in ENVELOPE and feature is None:
+        raise InvalidRequestError(
+            f"Expected only the tensors {[*ENVELOPE, *features]}, got another one", f"{path}.name"
+        )
+    if tensor.name in ENVELOPE or feature is None:
+        feature = Feature(name=tensor.name, dtype="category")
+    accepted = DATATYPES_FOR[feature.dtype]
+    if tensor.datatype not in accepted:
+        raise InvalidRequestError(f"Expected one of the datatypes {list(accepted)}", f"{path}.datatype")
+    if _is_plain(tensor.values, feature.dtype):
+        return tensor.values
+    return [_value(value, feature, f"{path}.data[{row}]") for row, value in enumerate(tensor.values)]
+
+
+def _is_plain(values: list[Any], dtype: FeatureDtype) -> bool:
+    """Whether values are what a feature takes without a second look: the way of nearly all columns."""
+    kinds = set(map(type, values))
+    if kinds == {str}:
+        return True
+    if kinds == {float}:
+        return dtype == "float" and all(map(math.isfinite, values))
+    return kinds == {int} and min(values) >= -LARGEST_INTEGER and max(values) <= LARGEST_INTEGER
+
+
+def _value(value: Scalar, feature: Feature, path: str) -> Scalar:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        if not feature.is_nullable:
+            raise InvalidRequestError("Expected a value, since this input is not nullable", path)
+        return None
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        if math.isinf(value):
+            raise InvalidRequestError("Expected a finite number", path)
+        if feature.dtype == "float":
+            return value
+        if not value.is_integer():
+            raise InvalidRequestError("Expected a whole number", path)
+    if abs(value) > LARGEST_INTEGER:
+        raise InvalidRequestError("Expected an integer that a double holds exactly, up to 2^53", path)
+    return int(value)

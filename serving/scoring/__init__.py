@@ -1,0 +1,1 @@
+"""Compiled scoring and explanation of one loaded model."""

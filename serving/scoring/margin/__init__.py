@@ -1,0 +1,1 @@
+"""Compiled tree ensembles that return raw margins."""

@@ -1,0 +1,199 @@
+"""A bundle made ready to decide: its trees loaded, its golden rows checked."""
+
+import math
+import statistics
+import struct
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.artefacts.bundle import Bundle
+from serving.contract.documents import Bands, ContractError, DecisionName, GoldenRow, Reason
+from serving.contract.features import RowEncoder, Value, encode
+from serving.scoring.forest import Forest, read_forest
+from serving.scoring.lightgbm_library import ScoringError
+from serving.scoring.probability import probability
+from serving.scoring.reasons import ExplainingError, ReasonGroups
+from serving.scoring.scorer import Scorer
+from serving.scoring.shap.layout import lay_out
+from serving.scoring.shap.tree_shap import TreeShap
+
+SCORE_TOLERANCE: Final = 1e-12
+CONTRIBUTION_TOLERANCE: Final = 1e-9
+
+
+class Scored(msgspec.Struct, frozen=True, gc=False):
+    """What a model says of one row: log odds, calibrated probability, decision."""
+
+    margin: float
+    score: float
+    decision: DecisionName
+
+
+class LoadedModel:
+    """A model that scores and explains; built by `load_model`.
+
+    `explain_seconds` is the median time of one explanation, measured on the golden rows while the model was loaded; 0
+    where it cannot explain.
+    """
+
+    def __init__(self, bundle: Bundle, scorer: Scorer, shap: TreeShap | None = None) -> None:
+        deciding = bundle.deciding
+        self.bundle = bundle
+        self.explain_seconds = 0.0
+        self._scorer = scorer
+        self._shap = shap
+        self._groups = ReasonGroups(deciding.features, deciding.reason_texts) if deciding.reason_texts else None
+        self._encoder = RowEncoder(deciding.features)
+        self._calibration = deciding.calibration
+        self._bands = deciding.bands
+
+    def score(self, values: Sequence[Value]) -> Scored:
+        """Score one row of valid feature values in the schema's order.
+
+        Raises
+        ------
+        ScoringError
+            If LightGBM refuses the row, or the margin is not finite.
+        """
+        margin = self._scorer.margin(self._encoder.row(values))
+        if not math.isfinite(margin):
+            raise ScoringError("Expected a finite margin, got another - at the model's answer")
+        score = probability(margin, self._calibration)
+        return Scored(margin, score, decision_of(score, self._bands))
+
+    @property
+    def can_explain(self) -> bool:
+        """Whether the bundle holds reason texts."""
+        return self._shap is not None and self._groups is not None
+
+    def explain(self, values: Sequence[Value]) -> tuple[Reason, ...]:
+        """The principal reasons for an adverse decision on one row, the strongest first, at most four.
+
+        Parameters
+        ----------
+        values
+            Valid feature values in the schema's order.
+
+        Raises
+        ------
+        ExplainingError
+            If the bundle has no reason texts, or the contributions cannot be computed.
+        """
+        if self._groups is None:
+            raise ExplainingError(f"Expected reason texts, got a bundle without - at bundle {self.bundle.digest}")
+        return self._groups.principal(self.contributions(values)[:-1].tolist())
+
+    def contributions(self, values: Sequence[Value]) -> NDArray[np.float64]:
+        """What each feature adds to the margin, then the expected margin: shape ``(n_features + 1,)``.
+
+        Raises
+        ------
+        ExplainingError
+            If the bundle was loaded without what it takes, or a contribution is not finite.
+        """
+        where = f"at bundle {self.bundle.digest}"
+        if self._shap is None:
+            raise ExplainingError(f"Expected reason texts or golden contributions, got a bundle without - {where}")
+        try:
+            found = self._shap.contributions(self._encoder.row(values))
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise ExplainingError(f"Expected contributions, got {type(error).__name__} - {where}") from None
+        if not np.isfinite(found).all():
+            raise ExplainingError(f"Expected finite contributions, got others - {where}")
+        return found
+
+
+def decision_of(score: float, bands: Bands) -> DecisionName:
+    """The decision that the frozen thresholds give a score.
+
+    Examples
+    --------
+    >>> decision_of(0.5, Bands(review_from=0.2, decline_from=0.5))
+    'decline'
+    >>> decision_of(0.1, Bands(review_from=None))
+    'approve'
+    """
+    if bands.decline_from is not None and score >= bands.decline_from:
+        return "decline"
+    if bands.review_from is not None and score >= bands.review_from:
+        return "review"
+    return "approve"
+
+
+def load_model(bundle: Bundle) -> LoadedModel:
+    """Load a verified bundle and check its golden rows, which also warms the model up.
+
+    Raises
+    ------
+    ContractError
+        If LightGBM cannot load the trees; their inputs are not the schema's; there are reason texts, but a feature has
+        no group, a group no text, or the trees cannot be explained; or a golden row comes out differently: the margin
+        in a single bit, the score by more than 1e-12, or a contribution by more than 1e-9. The message names the row
+        and both numbers.
+    """
+    where = f"bundle {bundle.digest}"
+    features = bundle.deciding.features
+    try:
+        forest = _forest(bundle)
+        scorer = Scorer(bundle.model_text, [feature.name for feature in features], forest)
+        loaded = LoadedModel(bundle, scorer, None if forest is None else TreeShap(lay_out(forest)))
+        for number, golden in enumerate(bundle.golden, start=1):
+            _check_golden(loaded, scorer, golden, f"{where}, golden row {number}")
+        if loaded.can_explain:
+            loaded.explain_seconds = _explain_seconds(loaded)
+    except ScoringError as error:
+        raise ContractError(f"Expected a model that loads and scores, got: {error} - at {where}") from error
+    return loaded
+
+
+def _forest(bundle: Bundle) -> Forest | None:
+    """The trees to explain, where the bundle has use for it; the scorer takes the same, which are read once."""
+    is_needed = bundle.deciding.reason_texts or any(row.contributions is not None for row in bundle.golden)
+    return read_forest(bundle.model_text) if is_needed else None
+
+
+def _explain_seconds(loaded: LoadedModel) -> float:
+    seconds = []
+    for golden in loaded.bundle.golden:
+        values = tuple(golden.features[feature.name] for feature in loaded.bundle.deciding.features)
+        began = time.perf_counter()
+        loaded.explain(values)
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
+
+
+def bits(value: float) -> bytes:
+    """The eight bytes of a double: equal exactly if two doubles are the same bit for bit."""
+    return struct.pack("<d", value)
+
+
+def _check_golden(loaded: LoadedModel, scorer: Scorer, golden: GoldenRow, where: str) -> None:
+    try:
+        row = encode(golden.features, loaded.bundle.deciding.features)
+    except ContractError as error:
+        raise ContractError(f"{error}, {where}") from None
+    margin = scorer.margin(row)
+    if bits(margin) != bits(golden.margin):
+        raise ContractError(f"Expected margin {golden.margin!r}, got {margin!r} - at {where}")
+    score = probability(margin, loaded.bundle.deciding.calibration)
+    if not abs(score - golden.score) <= SCORE_TOLERANCE:
+        raise ContractError(f"Expected score {golden.score!r}, got {score!r} - at {where}")
+    if golden.contributions is not None:
+        _check_contributions(loaded, golden, where)
+
+
+def _check_contributions(loaded: LoadedModel, golden: GoldenRow, where: str) -> None:
+    features = loaded.bundle.deciding.features
+    expected = golden.contributions or ()
+    found = loaded.contributions(tuple(golden.features[feature.name] for feature in features)).tolist()
+    if len(found) != len(expected):
+        raise ContractError(f"Expected {len(found)} contributions, got {len(expected)} - at {where}")
+    names = [*(feature.name for feature in features), "the expected margin"]
+    for name, contribution, wanted in zip(names, found, expected, strict=True):
+        if not abs(contribution - wanted) <= CONTRIBUTION_TOLERANCE:
+            raise ContractError(f"Expected contribution {wanted!r} of {name}, got {contribution!r} - at {where}")

@@ -1,0 +1,1 @@
+"""Champion, canary and shadow of each model: polling, loading, caching and swapping."""

@@ -1,0 +1,356 @@
+"""What answers: polled, verified, loaded and warmed beside the traffic, then swapped by one assignment.
+
+A release is loaded whole, every slot of it, or refused whole. Nothing that fails here touches what is serving: the last
+good release stays, and the failure shows in `statuses` and in the journal.
+"""
+
+import dataclasses
+import datetime as dt
+import logging
+import threading
+import time
+import traceback
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from serving.artefacts.releases import Held, ReleaseSource, StoreError
+from serving.artefacts.signatures import PublicKeys
+from serving.contract.documents import ContractError, Feature, Release, SlotName
+from serving.contract.routing import Share
+from serving.errors import ModelNotReadyError, UnknownModelError
+from serving.scoring.model import LoadedModel
+from serving.slots.cache import Cache
+from serving.slots.loading import BundleReader, LoadedRelease, SlotError, load_release
+from serving.slots.policy import Failure, Load, Recover, Refuse, Snapshot, failed_again, next_action, slots_of
+from serving.slots.states import Journal, Place, Transition
+from serving.wire.score_request import RequestReader
+
+_READERS_KEPT: Final = 32
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class Deployed:
+    """One bundle in one slot of one release; whoever answers with it holds a reference until the answer is out."""
+
+    slot: SlotName
+    model: LoadedModel
+    release_number: int
+    reader: RequestReader
+
+    @property
+    def bundle_digest(self) -> str:
+        """Digest of the bundle."""
+        return self.model.bundle.digest
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Everything one model serves with; immutable, replaced whole by one assignment."""
+
+    held: Held
+    champion: Deployed
+    canary: Deployed | None = None
+    shadow: Deployed | None = None
+    _share: Share | None = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        stands = self.held.release.canary
+        share = None
+        if self.canary is not None and stands is not None and stands.percent is not None and stands.salt:
+            share = Share(stands.percent, stands.salt)
+        object.__setattr__(self, "_share", share)
+
+    def route(self, entity_key: str) -> Deployed:
+        """Who answers an entity: the canary for its share of them, always the same ones, else the champion."""
+        share = self._share
+        if share is None or self.canary is None or not share.holds(entity_key):
+            return self.champion
+        return self.canary
+
+    @property
+    def release_number(self) -> int:
+        """Number of the release."""
+        return self.held.release.number
+
+    @property
+    def deployed(self) -> tuple[Deployed, ...]:
+        """What stands in the slots that are filled, the champion first."""
+        return tuple(each for each in (self.champion, self.canary, self.shadow) if each is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a model stands, for people and for monitoring; the states of its slots are in the journal.
+
+    `aspired` is the newest release that could be believed, loaded or not. `error` says why the newest one does not
+    serve, and what does.
+    """
+
+    aspired: Release | None = None
+    error: str | None = None
+    failure: Failure | None = None
+    changed_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
+
+    @property
+    def aspired_number(self) -> int | None:
+        """Number of the aspired release."""
+        return self.aspired.number if self.aspired is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Retiring:
+    """What was replaced: the model is held here until no request holds its `deployed`, so that it is freed here."""
+
+    place: Place
+    model: LoadedModel
+    deployed: "weakref.ref[Deployed]"
+
+
+class Slots:
+    """The champion, canary and shadow of all models.
+
+    `serving` is for the event loop; `restore` and `advance` belong on one other thread.
+
+    Parameters
+    ----------
+    on_transition
+        Told of every transition of a bundle in a slot, on that other thread.
+    """
+
+    def __init__(
+        self,
+        source: ReleaseSource,
+        cache: Cache,
+        keys: PublicKeys,
+        on_transition: Callable[[Transition], None] | None = None,
+    ) -> None:
+        self._source = source
+        self._cache = cache
+        self._keys = keys
+        self._bundles = BundleReader(source, cache, keys)
+        self._restored: dict[str, Held] = {}
+        self._models: Mapping[str, Serving] = MappingProxyType({})
+        self._statuses: Mapping[str, Status] = MappingProxyType({})
+        self._retiring: list[_Retiring] = []
+        self._readers = _Readers()
+        self._turn = threading.Lock()
+        self.journal = Journal(on_transition)
+        self.poll_failure: str | None = None
+        self.began_at = time.monotonic()
+        self.polled_at: float | None = None
+        self.load_failures = 0
+
+    @property
+    def models(self) -> Mapping[str, Serving]:
+        """What answers, by model; replaced as a whole, never changed."""
+        return self._models
+
+    @property
+    def statuses(self) -> Mapping[str, Status]:
+        """How each known model stands; replaced as a whole, never changed."""
+        return self._statuses
+
+    @property
+    def events(self) -> Mapping[str, tuple[Transition, ...]]:
+        """The latest transitions by model, oldest first."""
+        return self.journal.events
+
+    def serving(self, model: str) -> Serving:
+        """What a model answers with.
+
+        Raises
+        ------
+        UnknownModelError
+            If no release names it.
+        ModelNotReadyError
+            If it is released but could not be loaded so far, or what is released is not known yet.
+        """
+        serving = self._models.get(model)
+        if serving is not None:
+            return serving
+        if model in self._statuses:
+            raise ModelNotReadyError("Expected a loaded model, but none of its releases could be loaded so far")
+        if self.polled_at is None:
+            # What the store would say is not known yet: another model than those in the cache may well be released.
+            raise ModelNotReadyError("Expected a release store that was read, but it could not be read so far")
+        raise UnknownModelError(f"Expected one of the models {sorted(self._statuses)}, got another one")
+
+    def restore(self) -> None:
+        """Load what was held before a restart, from the cache alone: the store need not be there."""
+        with self._turn:
+            for model, held in self._cache.held(self._keys).items():
+                if isinstance(held, ContractError):
+                    self._refuse(model, self._fault(model, str(held)))
+                else:
+                    self._restored[model] = held
+                    self._load(model, held, is_cached=True)
+
+    def advance(self) -> None:
+        """Poll the store once and load what is new; a failure is remembered and changes nothing else."""
+        with self._turn:
+            self._free_retired()
+            try:
+                aspired = self._source.poll(self._held())
+            except StoreError as error:
+                if self.poll_failure is None:
+                    logger.warning("the release store cannot be read, serving goes on with what is held: %s", error)
+                self.poll_failure = str(error)
+                return
+            self.poll_failure = None
+            self.polled_at = time.monotonic()
+            for model, outcome in aspired.items():
+                self._approach(model, outcome)
+
+    def _approach(self, model: str, outcome: Held | ContractError) -> None:
+        status, serving = self._statuses.get(model, Status()), self._models.get(model)
+        snapshot = Snapshot(
+            serving=serving.held.digest if serving else None,
+            aspired=outcome.digest if isinstance(outcome, Held) else None,
+            fault=self._fault(model, str(outcome)) if isinstance(outcome, ContractError) else None,
+            error=status.error,
+            failure=status.failure,
+            now=time.monotonic(),
+        )
+        action = next_action(snapshot)
+        if isinstance(action, Refuse):
+            self._refuse(model, action.fault)
+        elif isinstance(outcome, Held) and isinstance(action, Load):
+            self._load(model, outcome)
+        elif isinstance(outcome, Held) and isinstance(action, Recover):
+            self._forget_failed(model)
+            self._set(model, aspired=outcome.release, error=None, failure=None)
+
+    def _load(self, model: str, held: Held, *, is_cached: bool = False) -> None:
+        status = self._statuses.get(model, Status())
+        release = held.release
+        self._forget_failed(model, but=release.number)
+        self._set(model, aspired=release)
+        places = {slot: Place(model, slot, release.number) for slot, _ in slots_of(release)}
+        try:
+            loaded = load_release(release, self._loaded(model), self._bundles, self.journal)
+            if not is_cached:
+                self._cache.hold(held, loaded.bundles, self._keys, replacing=loaded.fetched)
+            serving = self._assembled(held, loaded)
+        except Exception as error:
+            complaint = _complaint(error, release)
+            failed_slot = error.slot if isinstance(error, SlotError) else None
+            for slot, stands in slots_of(release):
+                is_cause = failed_slot in {None, slot}
+                said = complaint if is_cause else f"its release is refused because the {failed_slot} failed"
+                self.journal.enter(places[slot], stands.bundle_digest, "failed", said)
+            self._set(model, failure=failed_again(held.digest, status.failure, time.monotonic()))
+            self._refuse(model, self._fault(model, complaint))
+            return
+        self._swap(model, serving)
+
+    def _swap(self, model: str, serving: Serving) -> None:
+        replaced = self._models.get(model)
+        self._models = MappingProxyType({**self._models, model: serving})
+        self._set(model, error=None, failure=None)
+        for deployed in serving.deployed:
+            self.journal.enter(_place(model, deployed), deployed.bundle_digest, "serving")
+        for deployed in replaced.deployed if replaced else ():
+            place = _place(model, deployed)
+            self.journal.enter(place, deployed.bundle_digest, "retiring")
+            self._retiring.append(_Retiring(place, deployed.model, weakref.ref(deployed)))
+        logger.info("%s: release %d answers, bundle %s", model, serving.release_number, serving.champion.bundle_digest)
+        if replaced is not None:
+            self._prune()
+
+    def _prune(self) -> None:
+        try:
+            self._cache.prune({each.bundle_digest for other in self._models.values() for each in other.deployed})
+        except OSError as error:
+            logger.warning("the cache keeps bundles that nobody needs: %s", error)
+
+    def _assembled(self, held: Held, loaded: LoadedRelease) -> Serving:
+        """The slots of a release; each reader passes over the features that only another slot of it knows."""
+        names = frozenset(name for model in loaded.models.values() for name in _names(model))
+        deployed = {
+            slot: Deployed(
+                slot,
+                model,
+                held.release.number,
+                self._readers.reader(model.bundle.deciding.features, names - _names(model)),
+            )
+            for slot, model in loaded.models.items()
+        }
+        return Serving(held, deployed["champion"], deployed.get("canary"), deployed.get("shadow"))
+
+    def _held(self) -> dict[str, Held]:
+        """What no lower number and no other history may replace: what serves, or what was held before a restart."""
+        return self._restored | {model: serving.held for model, serving in self._models.items()}
+
+    def _loaded(self, model: str) -> dict[str, LoadedModel]:
+        """The models of the serving release by the digest of their bundle, to be used again."""
+        serving = self._models.get(model)
+        return {each.bundle_digest: each.model for each in serving.deployed} if serving else {}
+
+    def _free_retired(self) -> None:
+        """Let go of what no request holds any more: its memory is freed on this thread and not on the event loop."""
+        gone = [each.place for each in self._retiring if each.deployed() is None]
+        self._retiring = [each for each in self._retiring if each.place not in gone]
+        if gone:
+            self.journal.forget(*gone)
+
+    def _forget_failed(self, model: str, but: int | None = None) -> None:
+        failed = self.journal.of_model(model, "failed")
+        self.journal.forget(*(last.place for last in failed if last.release_number != but))
+
+    def _fault(self, model: str, complaint: str) -> str:
+        """A complaint together with what answers in spite of it."""
+        serving = self._models.get(model)
+        return f"{complaint}; {f'release {serving.release_number} serves on' if serving else 'nothing serves'}"
+
+    def _refuse(self, model: str, fault: str) -> None:
+        self.load_failures += 1
+        self._set(model, error=fault)
+        logger.error("%s: refused: %s", model, fault)
+
+    def _set(self, model: str, **changes: object) -> None:
+        before = self._statuses.get(model, Status())
+        changed = dataclasses.replace(before, changed_at=dt.datetime.now(dt.UTC), **changes)  # type: ignore[arg-type]
+        self._statuses = MappingProxyType({**self._statuses, model: changed})
+
+
+class _Readers:
+    """Readers by what they read: a swap between bundles with the same features goes on with one decoder."""
+
+    def __init__(self) -> None:
+        self._readers: dict[tuple[tuple[Feature, ...], frozenset[str]], RequestReader] = {}
+
+    def reader(self, schema: Sequence[Feature], also_allowed: frozenset[str]) -> RequestReader:
+        key = (tuple(schema), also_allowed)
+        # Taken out and put back at the end, so that the first one is the one that was asked for least lately.
+        reader = self._readers.pop(key, None) or RequestReader(key[0], also_allowed=also_allowed)
+        self._readers[key] = reader
+        if len(self._readers) > _READERS_KEPT:
+            del self._readers[next(iter(self._readers))]
+        return reader
+
+
+def _names(model: LoadedModel) -> frozenset[str]:
+    return frozenset(feature.name for feature in model.bundle.deciding.features)
+
+
+def _place(model: str, deployed: Deployed) -> Place:
+    return Place(model, deployed.slot, deployed.release_number)
+
+
+def _complaint(error: Exception, release: Release) -> str:
+    """What an operator is told; of an error that nobody foresaw only its kind, since its text may hold anything."""
+    where = f"release {release.number}"
+    if isinstance(error, SlotError):
+        return str(error)
+    if isinstance(error, ContractError):
+        return f"{error} - at {where}"
+    if isinstance(error, OSError):
+        said = error.strerror or type(error).__name__
+        return f"Expected a cache that can be written to, got: {said}; free some room for it - at {where}"
+    logger.error("loading %s failed:\n%s", where, "".join(traceback.format_tb(error.__traceback__)))
+    return f"Expected a release that loads, got {type(error).__name__}; the server's log says where - at {where}"

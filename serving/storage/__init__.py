@@ -1,0 +1,1 @@
+"""Durable file operations: atomic replacement, create-once, and crash points for tests."""

@@ -1,0 +1,106 @@
+"""A connection as the event loop drives it, with a transport that keeps what is written."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from serving.http.protocol import ServingProtocol
+from serving.process.app import ServingApp
+
+
+class Transport(asyncio.Transport):
+    """Keeps what was written, and whether it was closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.is_closed = False
+
+    def write(self, data: Any) -> None:
+        self.written.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def abort(self) -> None:
+        self.is_closed = True
+
+    def pause_reading(self) -> None:
+        """Nothing is read from here."""
+
+    def resume_reading(self) -> None:
+        """Nothing is read from here."""
+
+
+class Connection:
+    """One connection to the application, and what its parser was given."""
+
+    def __init__(self, app: ServingApp) -> None:
+        config = uvicorn.Config(
+            app,
+            interface="asgi3",
+            ws="none",
+            proxy_headers=False,
+            access_log=False,
+            log_config=None,
+            timeout_keep_alive=75,
+        )
+        config.load()
+        self.state = ServerState()
+        self.protocol = ServingProtocol(config=config, server_state=self.state, app_state={})
+        self.transport = Transport()
+        self.protocol.connection_made(self.transport)
+        self.parsed: list[bytes] = []
+        self._parser = self.protocol.parser
+        self.protocol.parser = self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parser, name)
+
+    def feed_data(self, data: bytes) -> None:
+        self.parsed.append(data)
+        self._parser.feed_data(data)
+
+    async def settled(self) -> None:
+        for _ in range(4):
+            await asyncio.sleep(0)
+        while self.state.tasks:
+            await asyncio.sleep(0.001)
+
+    async def ask(self, *data: bytes) -> Any:
+        """Send requests one by one; the last answer, its head put to its body."""
+        for each in data:
+            self.protocol.data_received(each)
+            await self.settled()
+        return self.answers[-1]
+
+    @property
+    def answers(self) -> list[Any]:
+        found, sent = [], b"".join(self.transport.written)
+        while sent:
+            head, _, rest = sent.partition(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+            body = json.loads(rest[:length])
+            found.append({"status": int(head.split(b" ")[1]), "is_last": b"connection: close" in head, **body})
+            sent = rest[length:]
+        return found
+
+
+def drive(app: ServingApp, steps: Callable[[Connection], Awaitable[None]]) -> Connection:
+    """Do `steps` with a new connection, and wait until all is answered."""
+
+    async def run() -> Connection:
+        connection = Connection(app)
+        await steps(connection)
+        await connection.settled()
+        app.parts.rejections.close()
+        return connection
+
+    return asyncio.run(run())

@@ -1,0 +1,74 @@
+"""Decision logs for the tests: lines as the server writes them, and as its first version did."""
+
+import asyncio
+import datetime as dt
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from serving.contract.documents import DecisionRecord, RejectionRecord
+from serving.log.segments import line_of, read_records
+from serving.log.writer import DecisionLog
+from tests.serving.decisions.test_repeats import record
+
+MOMENT = dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)
+
+
+def line(decision_id: str, **changes: Any) -> bytes:
+    return line_of(record(decision_id, **changes))
+
+
+def first_version_line(decision_id: str) -> bytes:
+    """A line without a checksum and without what records hold since version 2."""
+    values = msgspec.to_builtins(record(decision_id, schema_version=1))
+    for name in ("reasons", "trace_id"):
+        del values[name]
+    return msgspec.json.encode(values) + b"\n"
+
+
+def rejection(**changes: Any) -> RejectionRecord:
+    values: dict[str, Any] = {"schema_version": 1, "rejected_at": MOMENT, "kind": "Overloaded", "status": 429}
+    return RejectionRecord(**(values | changes))
+
+
+def ids(directory: Path) -> list[str | None]:
+    return [logged.record.decision_id for logged in read_records(directory)]
+
+
+def opened(directory: Path, **settings: Any) -> DecisionLog:
+    """A log that is open; it waits for a slow disk for as long as a test may take, unless told otherwise."""
+    log = DecisionLog(directory, **{"stall_seconds": 300, **settings})
+    log.open()
+    return log
+
+
+def write(directory: Path, decision_ids: Sequence[str], **settings: Any) -> None:
+    """A log of these decisions, sealed."""
+    log = opened(directory, **settings)
+    for decision_id in decision_ids:
+        log.record([record(decision_id)])
+    log.close()
+
+
+def record_all(log: DecisionLog, records: Sequence[DecisionRecord]) -> list[BaseException | None]:
+    """What becomes of records that are handed over in one turn of an event loop."""
+
+    async def one(each: DecisionRecord) -> None:
+        future = log.record([each])
+        if future is not None:
+            await future
+
+    async def scenario() -> list[BaseException | None]:
+        return await asyncio.gather(*map(one, records), return_exceptions=True)
+
+    return asyncio.run(scenario())
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)

@@ -1,0 +1,41 @@
+"""Short words for the tests of the slots."""
+
+from collections.abc import Callable
+
+from serving.artefacts.releases import DirectoryReader, ReleaseSource
+from serving.slots.cache import Cache
+from serving.slots.slots import Slots
+from serving.slots.states import State, Transition
+from tests.harness.small_models import MODEL, SmallStore
+
+
+def slots_of(store: SmallStore, on_transition: Callable[[Transition], None] | None = None) -> Slots:
+    """Slots that read the store and share one cache, as a server's before and after its restart."""
+    keys = store.keys.public_keys
+    cache = Cache(store.settings.root / "cache")
+    cache.prepare()
+    return Slots(ReleaseSource(DirectoryReader(store.settings.release_store), keys), cache, keys, on_transition)
+
+
+def number(slots: Slots) -> int:
+    """Number of the release that serves."""
+    return slots.serving(MODEL).release_number
+
+
+def states(slots: Slots) -> dict[tuple[str, int], State]:
+    """The state of each slot of each release that is not forgotten."""
+    return {(last.slot, last.release_number): last.state for last in slots.journal.of_model(MODEL)}
+
+
+def canary(store: SmallStore, seed: int, percent: float = 50) -> str:
+    """Put the bundle of a seed into the canary's slot; its digest."""
+    bundle = store.seal(seed)
+    store.releases.put_canary(MODEL, bundle, percent=percent, by="test", reason=f"canary {seed}")
+    return bundle
+
+
+def shadow(store: SmallStore, seed: int) -> str:
+    """Put the bundle of a seed into the shadow's slot; its digest."""
+    bundle = store.seal(seed)
+    store.releases.put_shadow(MODEL, bundle, by="test", reason=f"shadow {seed}")
+    return bundle

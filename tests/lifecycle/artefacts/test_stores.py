@@ -1,0 +1,135 @@
+"""Candidates and evidence: whole or not there, found by their names, believed only if they match."""
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from lifecycle.artefacts.candidates import Candidate, CandidateStore
+from lifecycle.artefacts.evidence import EvidenceStore, GateEvidence
+from lifecycle.errors import LifecycleError
+from lifecycle.monitoring.alerts import Alert, raise_alert, read_alerts
+from serving.contract.documents import Bands, Calibration, Deciding, GoldenRow, Lineage, Verdict
+from serving.storage.atomic import write_file, write_folder
+
+LINEAGE = Lineage(
+    as_of="2018-08-29",
+    training_set_digest="a" * 64,
+    code_commit=None,
+    parameters={"num_leaves": 15},
+    seed=7,
+    library_versions={"lightgbm": "4"},
+)
+DECIDING = Deciding(
+    schema_version=1,
+    model="card_fraud",
+    features=(),
+    calibration=Calibration(slope=1.0, intercept=0.0),
+    bands=Bands(review_from=0.5),
+)
+GOLDEN = (GoldenRow(features={"amount": 1.0}, margin=0.5, score=0.6),)
+
+
+def written(store: CandidateStore, text: bytes = b"tree", evaluation: bytes = b"{}") -> Candidate:
+    return store.write(text, DECIDING, GOLDEN, LINEAGE, {"evaluation.json": evaluation})
+
+
+def test_a_candidate_is_found_by_its_date_and_by_its_digest(tmp_path: Path) -> None:
+    store = CandidateStore(tmp_path, "card_fraud")
+    candidate = written(store)
+    assert store.standing("2018-08-29").digest == candidate.digest
+    assert store.by_digest(candidate.digest).deciding == DECIDING
+    assert store.by_digest(candidate.digest).lineage == LINEAGE
+
+
+def test_the_same_candidate_again_changes_nothing_and_another_evaluation_is_kept(tmp_path: Path) -> None:
+    store = CandidateStore(tmp_path, "card_fraud")
+    first = written(store)
+    assert written(store).folder == first.folder
+    again = written(store, evaluation=b'{"windows":[]}')
+    assert again.digest == first.digest
+    assert store.standing("2018-08-29").evaluation == {"windows": []}
+
+
+def test_a_candidate_whose_files_were_changed_is_not_believed(tmp_path: Path) -> None:
+    store = CandidateStore(tmp_path, "card_fraud")
+    candidate = written(store)
+    (candidate.folder / "model.txt").write_bytes(b"another tree")
+    with pytest.raises(LifecycleError, match=f"digest {candidate.digest}, got .*; train the candidate again"):
+        store.standing("2018-08-29")
+
+
+def test_a_missing_candidate_says_which_asset_makes_it(tmp_path: Path) -> None:
+    store = CandidateStore(tmp_path, "card_fraud")
+    with pytest.raises(LifecycleError, match="as of 2018-08-29, found none; materialise the asset card_fraud/cand"):
+        store.standing("2018-08-29")
+    with pytest.raises(LifecycleError, match="with digest abc, found none"):
+        store.by_digest("abc")
+
+
+def evidence(*passed: bool) -> GateEvidence:
+    verdicts = tuple(Verdict(gate=f"gate_{n}", is_passed=is_passed, summary="") for n, is_passed in enumerate(passed))
+    return GateEvidence(
+        model="card_fraud",
+        candidate_digest="c" * 64,
+        training_set_digest="d" * 64,
+        as_of="2018-08-29",
+        verdicts=verdicts,
+    )
+
+
+@pytest.mark.parametrize(
+    ("passed", "is_passed", "refused"),
+    [((), False, []), ((True,), True, []), ((True, False), False, ["gate_1"]), ((True, True), True, [])],
+)
+def test_evidence_passes_only_with_verdicts_that_all_pass(
+    tmp_path: Path, passed: tuple[bool, ...], is_passed: bool, refused: list[str]
+) -> None:
+    store = EvidenceStore(tmp_path, "card_fraud")
+    store.write_gates(evidence(*passed))
+    read = store.gates("c" * 64)
+    assert read.is_passed is is_passed
+    assert [verdict.gate for verdict in read.refusals] == refused
+
+
+def test_evidence_of_another_candidate_is_not_found(tmp_path: Path) -> None:
+    EvidenceStore(tmp_path, "card_fraud").write_gates(evidence(True))
+    with pytest.raises(LifecycleError, match="the gates' verdicts on candidate eee, found none; run its gates first"):
+        EvidenceStore(tmp_path, "card_fraud").gates("eee")
+
+
+def test_monitoring_is_kept_by_date_and_replaced_by_the_same_date(tmp_path: Path) -> None:
+    store = EvidenceStore(tmp_path, "card_fraud")
+    for as_of, alarm in (("2018-08-30", True), ("2018-08-29", False), ("2018-08-30", False)):
+        store.write_monitoring("drift", as_of, {"is_alarm": alarm})
+    assert store.monitoring("drift") == {"2018-08-29": {"is_alarm": False}, "2018-08-30": {"is_alarm": False}}
+    assert store.monitoring("live_performance") == {}
+
+
+def test_a_file_is_replaced_whole_and_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "file"
+    write_file(path, b"one")
+    write_file(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [child.name for child in path.parent.iterdir()] == ["file"]
+
+
+def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "bundles" / "abc"
+    write_folder(path, {"a": b"1"})
+    write_folder(path, {"a": b"2"})
+    assert (path / "a").read_bytes() == b"1"
+    assert [child.name for child in path.parent.iterdir()] == ["abc"]
+
+
+def test_alerts_are_appended_and_a_refusal_reads_unlike_a_broken_run(tmp_path: Path) -> None:
+    for kind in ("candidate_refused", "run_broken"):
+        alert = Alert(
+            kind=kind, model="card_fraud", as_of="2018-08-29", run_id="r", message="m", remedy="n",
+            raised_at=dt.datetime(2018, 8, 29, tzinfo=dt.UTC),
+        )  # fmt: skip
+        raise_alert(tmp_path, alert)
+    titles = [alert.title for alert in read_alerts(tmp_path)]
+    assert titles == ["Candidate refused: card_fraud as of 2018-08-29", "Run broken: card_fraud as of 2018-08-29"]
+    assert (tmp_path / "alerts.jsonl").stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,110 @@
+"""What the code location holds, and what loading it must not cost."""
+
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+from lifecycle.defs.alerts import failure_alert
+from lifecycle.settings.platform import Settings
+
+HEAVY = (
+    "mlflow", "evidently", "lightgbm", "sklearn", "pandas", "matplotlib", "optuna", "dbt", "duckdb",
+    "snowflake.connector", "dagster_snowflake", "fakesnow",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> dg.RepositoryDefinition:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIFECYCLE_HOME", str(tmp_path_factory.mktemp("home")))
+        from lifecycle.definitions import defs
+
+        built = defs() if callable(defs) else defs
+        return built.get_repository_def()
+
+
+def test_the_graph_holds_every_stage_of_the_model(repository: dg.RepositoryDefinition) -> None:
+    keys = {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()}
+    assert keys >= {
+        "staging/stg_card_transactions",
+        "staging/stg_fraud_reports",
+        "marts/card_transaction_features",
+        "marts/card_fraud_outcomes",
+        "card_fraud/training_set",
+        "card_fraud/candidate",
+        "card_fraud/model_version",
+        "card_fraud/release",
+        "card_fraud/decisions",
+        "card_fraud/live_performance",
+        "card_fraud/drift",
+        "card_fraud/drift_report",
+    }
+
+
+def test_jobs_schedules_and_sensors_are_there(repository: dg.RepositoryDefinition) -> None:
+    jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
+    assert jobs == {"features", "source_freshness", "card_fraud_retrain", "card_fraud_monitor"}
+    schedules = {schedule.name for schedule in repository.schedule_defs}
+    assert schedules == {"features_daily", "card_fraud_daily", "source_freshness_schedule"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {"card_fraud_retrain_sensor", "run_failure_alerts"}
+
+
+def test_every_gate_blocks(repository: dg.RepositoryDefinition) -> None:
+    graph = repository.asset_graph
+    candidate = dg.AssetKey(["card_fraud", "candidate"])
+    gates = [key for key in graph.asset_check_keys if key.asset_key == candidate]
+    assert sorted(key.name for key in gates) == [
+        "beats_baseline",
+        "enough_evidence",
+        "not_worse_than_champion",
+        "point_in_time",
+    ]
+    assert all(graph.get(key).blocking for key in gates)
+
+
+def test_the_training_set_of_a_date_needs_the_days_before_it_and_not_that_day(
+    repository: dg.RepositoryDefinition,
+) -> None:
+    graph = repository.asset_graph
+    mart = dg.AssetKey(["marts", "card_transaction_features"])
+    mapping = graph.get_partition_mapping(dg.AssetKey(["card_fraud", "training_set"]), mart)
+    downstream = graph.get(dg.AssetKey(["card_fraud", "training_set"])).partitions_def
+    feature_days = graph.get(mart).partitions_def
+    assert downstream is not None
+    assert feature_days is not None
+    upstream = mapping.get_upstream_mapped_partitions_result_for_partitions(
+        downstream_partitions_subset=downstream.empty_subset().with_partition_keys(["2018-08-29"]),
+        downstream_partitions_def=downstream,
+        upstream_partitions_def=feature_days,
+    )
+    days = sorted(upstream.partitions_subset.get_partition_keys())
+    assert days[-1] == "2018-08-28"
+    assert days[0] == "2018-06-06"
+
+
+def test_loading_the_code_location_imports_nothing_heavy(settings: Settings) -> None:
+    code = (
+        "import sys; from lifecycle.definitions import defs; d = defs() if callable(defs) else defs; "
+        "d.get_repository_def(); "
+        f"print(sorted(set({HEAVY!r}) & set(sys.modules)))"
+    )
+    # The manifest is made at the first load, by dbt in a process of its own.
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip().splitlines()[-1] == "[]"
+
+
+def run(job_name: str) -> dg.DagsterRun:
+    return dg.DagsterRun(job_name=job_name, run_id="r" * 8, tags={"dagster/partition": "2018-08-29"})
+
+
+def test_a_refused_candidate_and_a_broken_run_read_differently() -> None:
+    refused = failure_alert(run("card_fraud_retrain"), ["beats_baseline"], "checks failed")
+    broken = failure_alert(run("card_fraud_retrain"), [], "disk full")
+    assert refused.title == "Candidate refused: card_fraud as of 2018-08-29"
+    assert "beats_baseline" in refused.message
+    assert "nothing is broken" in refused.message
+    assert broken.title == "Run broken: card_fraud as of 2018-08-29"
+    assert "disk full" in broken.message
+    assert "re-execute" in broken.remedy

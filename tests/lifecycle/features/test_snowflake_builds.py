@@ -1,0 +1,182 @@
+"""Builds in Snowflake, by the real adapter at a local endpoint."""
+
+import datetime as dt
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from lifecycle.errors import LifecycleError
+from lifecycle.features import build
+from lifecycle.features.builds import FEATURES_RELATION, day_bounds
+from lifecycle.features.dbt import run_dbt
+from lifecycle.features.project import dbt_environment
+from lifecycle.local.snowflake import LocalSnowflake
+from lifecycle.settings.platform import Settings
+from lifecycle.settings.snowflake import SnowflakeSettings
+from lifecycle.warehouse import Use, open_warehouse
+from tests.harness.features_generated import DAYS, FIRST_DAY, RawRows
+from tests.harness.in_process_build import InProcessBuild
+
+ALL_FEATURES = f"select * from {FEATURES_RELATION} order by transaction_id"
+SCRATCH = "select table_name from information_schema.tables where table_name like '%DBT_TMP%'"
+PLANTED = "planted-secret-{{ 1 }}-'q'"
+
+
+def _as_in(found: pa.Table, expected: pa.Table) -> pa.Table:
+    """Snowflake's rows in DuckDB's types; Arrow refuses a cast that would change a value."""
+    return found.select(expected.column_names).cast(expected.schema)
+
+
+@pytest.fixture(scope="module")
+def whole(compiled: Path, raw_rows: RawRows) -> pa.Table:
+    built = InProcessBuild(compiled, raw_rows)
+    built.build(FIRST_DAY, FIRST_DAY + dt.timedelta(days=DAYS))
+    return built.features()
+
+
+def test_a_first_build_gives_duckdbs_rows_to_the_bit(built_in_snowflake: Settings, whole: pa.Table) -> None:
+    found = open_warehouse(built_in_snowflake).query(ALL_FEATURES)
+    assert _as_in(found, whole).equals(whole)
+
+
+def test_outcomes_are_the_first_reports(built_in_snowflake: Settings, raw_rows: RawRows) -> None:
+    expected = raw_rows.reports.sort_by("transaction_id")
+    found = open_warehouse(built_in_snowflake).query(
+        "select transaction_id, reported_at from marts.card_fraud_outcomes order by transaction_id"
+    )
+    assert _as_in(found, expected).equals(expected)
+
+
+def test_a_range_is_made_anew_in_one_transaction_and_leaves_nothing_behind(
+    endpoint: LocalSnowflake, built_in_snowflake: Settings, whole: pa.Table
+) -> None:
+    start, end = FIRST_DAY + dt.timedelta(days=40), FIRST_DAY + dt.timedelta(days=43)
+    warehouse = open_warehouse(built_in_snowflake)
+    with warehouse.transaction("spoiling some days") as session:
+        session.execute(
+            f"delete from {FEATURES_RELATION} "
+            f"where occurred_at >= date '{start}' and occurred_at < date '{end}' and mod(transaction_id, 2) = 0"
+        )
+    sent = len(endpoint.statements())
+    build(built_in_snowflake, start, end)
+    found = warehouse.query(ALL_FEATURES)
+    assert _as_in(found, whole).equals(whole)
+    assert warehouse.query(SCRATCH).num_rows == 0
+    changes: dict[int, list[str]] = {}
+    for line in endpoint.statements()[sent:]:
+        verb = line["sql"].split()[0].lower()
+        if verb in {"begin", "delete", "insert", "commit", "rollback"}:
+            changes.setdefault(line["session"], []).append(verb)
+    together = [verb for session in changes.values() for verb in session]
+    assert together == ["begin", "delete", "insert", "commit"] * 4
+
+
+def test_a_build_says_who_it_is_for_and_changes_no_session(
+    endpoint: LocalSnowflake, built_in_snowflake: Settings
+) -> None:
+    sent = len(endpoint.statements())
+    use = Use(step="transform", model="card_fraud", asset="dbt_features", run_id="0badcafe")
+    day = FIRST_DAY + dt.timedelta(days=10)
+    build(built_in_snowflake, day, day + dt.timedelta(days=1), use=use)
+    lines = endpoint.statements()[sent:]
+    tags = [json.loads(line["tag"]) for line in lines if '"app": "dbt"' in line["sql"]]
+    assert len(tags) > 30
+    wanted = {"app": "lifecycle", "step": "transform", "model": "card_fraud", "asset": "dbt_features"}
+    assert all(tag == wanted | {"run_id": "0badcafe"} for tag in tags)
+    assert not [line["sql"] for line in lines if "alter session" in line["sql"].lower()]
+    assert {(line["role"], line["warehouse"]) for line in lines} == {("LIFECYCLE_TRANSFORM", "LIFECYCLE_TRANSFORM_WH")}
+    parameters = lines[0]["parameters"]
+    assert parameters["TIMEZONE"] == "UTC"
+    assert int(parameters["STATEMENT_TIMEOUT_IN_SECONDS"]) == built_in_snowflake.snowflake.statement_timeout_seconds
+
+
+def test_a_build_whose_endpoint_dies_ends_with_an_error_and_comes_out_the_same_when_run_again(
+    endpoint: LocalSnowflake, built_in_snowflake: Settings, whole: pa.Table
+) -> None:
+    start, end = FIRST_DAY + dt.timedelta(days=50), FIRST_DAY + dt.timedelta(days=52)
+    impatient = built_in_snowflake.model_copy(
+        update={"snowflake": built_in_snowflake.snowflake.model_copy(update={"network_timeout_seconds": 5})}
+    )
+    count = "select count(*) as row_count from intermediate.int_terminal_windows"
+    before = open_warehouse(built_in_snowflake).query(count)
+    endpoint.fault("insert into lifecycle.intermediate.int_terminal_windows", "kill")
+    try:
+        with pytest.raises(LifecycleError, match="Expected dbt to build the features"):
+            build(impatient, start, end)
+    finally:
+        endpoint.restart()
+    assert open_warehouse(built_in_snowflake).query(count).equals(before)
+    build(built_in_snowflake, start, end)
+    warehouse = open_warehouse(built_in_snowflake)
+    assert _as_in(warehouse.query(ALL_FEATURES), whole).equals(whole)
+    assert warehouse.query(SCRATCH).num_rows == 0
+
+
+def test_a_missing_setting_is_named_before_dbt_starts(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, target="snowflake", snowflake=SnowflakeSettings(account="a", password="p"))
+    with pytest.raises(LifecycleError, match="no LIFECYCLE_SNOWFLAKE_USER") as caught:
+        run_dbt(settings, ["parse"], target_path=tmp_path / "target")
+    assert "LIFECYCLE_SNOWFLAKE_WAREHOUSE" in str(caught.value)
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.fixture(scope="module")
+def encrypted_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("key") / "key.pem"
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    encryption = serialization.BestAvailableEncryption(PLANTED.encode())
+    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
+    return path
+
+
+@pytest.mark.parametrize("login", ["password", "key"])
+def test_a_secret_is_in_no_error_and_in_no_file_of_dbt(
+    login: str, endpoint: LocalSnowflake, tmp_path: Path, encrypted_key: Path
+) -> None:
+    secrets: dict[str, str | None] = (
+        {"password": PLANTED}
+        if login == "password"
+        else {"password": None, "private_key_file": str(encrypted_key), "private_key_passphrase": PLANTED}
+    )
+    settings = endpoint.settings(tmp_path / "home")
+    values = settings.snowflake.model_dump() | secrets | {"login_timeout_seconds": 5, "network_timeout_seconds": 5}
+    refused = settings.model_copy(update={"snowflake": SnowflakeSettings(**values)})
+    run = run_dbt(refused, ["debug"], target_path=tmp_path / "target", variables=day_bounds(None, None))
+    with pytest.raises(LifecycleError) as caught:
+        run.expect_success("to log in")
+    text = str(caught.value) + repr(run)
+    text += "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file())
+    assert "planted" not in text
+    assert "BEGIN" not in text
+
+
+def test_dbt_is_given_nothing_for_what_is_not_set(endpoint: LocalSnowflake, tmp_path: Path) -> None:
+    environment = dbt_environment(endpoint.settings(tmp_path), tmp_path)
+    assert environment["DBT_ENV_SECRET_PASSWORD"] == "local"
+    unset = ("AUTHENTICATOR", "PRIVATE_KEY_FILE")
+    assert not [name for name in unset if f"LIFECYCLE_DBT_{name}" in environment]
+    assert not [name for name in environment if name.startswith("DBT_ENV_SECRET_") and "PASSWORD" not in name]
+    assert not [name for name in dbt_environment(Settings(home=tmp_path), tmp_path) if "SECRET" in name]
+
+
+def test_dbt_is_given_no_secret_under_another_name(
+    endpoint: LocalSnowflake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIFECYCLE_SNOWFLAKE_PASSWORD", PLANTED)
+    seen: list[dict[str, str]] = []
+
+    def popen(*_arguments: object, env: dict[str, str], **_options: object) -> None:
+        seen.append(env)
+        raise OSError
+
+    monkeypatch.setattr("lifecycle.features.dbt.subprocess.Popen", popen)
+    settings = endpoint.settings(tmp_path)
+    with pytest.raises(OSError):  # noqa: PT011 - our own
+        run_dbt(settings, ["parse"], target_path=tmp_path / "target")
+    assert PLANTED in os.environ["LIFECYCLE_SNOWFLAKE_PASSWORD"]
+    assert [name for name, value in seen[0].items() if PLANTED in value] == []

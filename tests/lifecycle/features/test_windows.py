@@ -1,0 +1,116 @@
+"""The features' SQL against the plainest Python, and by days against the whole."""
+
+import datetime as dt
+import itertools
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lifecycle.warehouse.loading.stale_days import touched_days
+from tests.harness.features_generated import DAYS, FIRST_DAY, RawRows, generate
+from tests.harness.features_oracle import expected_features
+from tests.harness.in_process_build import InProcessBuild
+
+LAST = FIRST_DAY + dt.timedelta(days=DAYS)
+PROPERTY = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(scope="module")
+def whole(compiled: Path, raw_rows: RawRows) -> pa.Table:
+    built = InProcessBuild(compiled, raw_rows)
+    built.build(FIRST_DAY, LAST)
+    return built.features()
+
+
+@PROPERTY
+@given(seed=st.integers(0, 2**32 - 1))
+def test_each_feature_is_its_definition_whatever_the_microsecond(compiled: Path, seed: int) -> None:
+    rows = generate(seed, rows=250, customers=3, terminals=2)
+    built = InProcessBuild(compiled, rows)
+    built.build(FIRST_DAY, LAST)
+    found = {row["transaction_id"]: row for row in built.features().to_pylist()}
+    expected = expected_features(rows.transactions.to_pylist(), rows.reports.to_pylist())
+    assert found.keys() == expected.keys()
+    for transaction_id, features in expected.items():
+        assert {name: found[transaction_id][name] for name in features} == features
+
+
+@PROPERTY
+@given(
+    cuts=st.sets(st.integers(1, DAYS - 1), max_size=6),
+    order=st.randoms(use_true_random=False),
+    again=st.tuples(st.integers(0, DAYS - 1), st.integers(1, DAYS)),
+)
+def test_a_backfill_in_any_split_and_order_gives_the_rows_of_the_whole_to_the_bit(
+    compiled: Path, raw_rows: RawRows, whole: pa.Table, cuts: set[int], order: object, again: tuple[int, int]
+) -> None:
+    edges = [0, *sorted(cuts), DAYS]
+    ranges = list(itertools.pairwise(edges))
+    order.shuffle(ranges)  # type: ignore[attr-defined] # hypothesis's own random
+    built = InProcessBuild(compiled, raw_rows)
+    for start, end in [*ranges, (min(again), max(again) + 1)]:
+        built.build(FIRST_DAY + dt.timedelta(days=start), FIRST_DAY + dt.timedelta(days=end))
+    assert built.features().equals(whole)
+
+
+@PROPERTY
+@given(day=st.integers(0, DAYS - 1))
+def test_a_day_built_with_what_was_known_at_its_end_is_the_same_as_ever_after(
+    compiled: Path, raw_rows: RawRows, whole: pa.Table, day: int
+) -> None:
+    start, end = FIRST_DAY + dt.timedelta(days=day), FIRST_DAY + dt.timedelta(days=day + 1)
+    midnight = pa.scalar(dt.datetime.combine(end, dt.time()), pa.timestamp("us"))
+    known = RawRows(
+        raw_rows.transactions.filter(pc.less(raw_rows.transactions.column("occurred_at"), midnight)),
+        raw_rows.reports.filter(pc.less(raw_rows.reports.column("reported_at"), midnight)),
+    )
+    built = InProcessBuild(compiled, known)
+    built.build(start, end)
+    dates = pc.cast(whole.column("occurred_at"), pa.date32())
+    assert built.features().equals(whole.filter(pc.equal(dates, pa.scalar(start))))
+
+
+@PROPERTY
+@given(late=st.lists(st.integers(0, 3999), min_size=1, max_size=3, unique=True), has_late_transactions=st.booleans())
+def test_building_the_days_that_a_late_load_touches_is_enough(
+    compiled: Path, raw_rows: RawRows, whole: pa.Table, late: list[int], has_late_transactions: bool
+) -> None:
+    transactions, reports = raw_rows.transactions, raw_rows.reports
+    ids = (
+        pa.array(late, pa.int64())
+        if has_late_transactions
+        else reports.column("transaction_id").slice(late[0] % 500, 3)
+    )
+    missing = RawRows(
+        _of_ids(transactions, ids) if has_late_transactions else transactions.slice(0, 0), _of_ids(reports, ids)
+    )
+    before = RawRows(
+        _of_ids(transactions, ids, is_in=False) if has_late_transactions else transactions,
+        _of_ids(reports, ids, is_in=False),
+    )
+    built = InProcessBuild(compiled, before)
+    built.build(FIRST_DAY, LAST)
+    built.insert(missing)
+    occurred = {row["transaction_id"]: row["occurred_at"].date() for row in transactions.to_pylist()}
+    came = [(occurred[row["transaction_id"]], row["reported_at"].date()) for row in missing.reports.to_pylist()]
+    days = [row["occurred_at"].date() for row in missing.transactions.to_pylist()]
+    for touched in touched_days(days, came, LAST - dt.timedelta(days=1)):
+        built.build(touched.start_date, touched.end_date)
+    assert built.features().equals(whole)
+
+
+def _of_ids(rows: pa.Table, ids: pa.Array, *, is_in: bool = True) -> pa.Table:
+    found = pc.is_in(rows.column("transaction_id"), value_set=pc.unique(ids))
+    return rows.filter(found if is_in else pc.invert(found))
+
+
+def test_the_generated_rows_hit_the_cases_that_matter(raw_rows: RawRows, whole: pa.Table) -> None:
+    occurred = raw_rows.transactions.group_by(["customer_id", "occurred_at"]).aggregate([("transaction_id", "count")])
+    assert max(occurred.column("transaction_id_count").to_pylist()) >= 3
+    assert len(set(whole.column("is_terminal_last_fraud").to_pylist())) == 2
+    assert {row["terminal_hours_since_genuine"] for row in whole.to_pylist()} >= {168.0, 888.0}
+    assert whole.num_rows == raw_rows.transactions.num_rows

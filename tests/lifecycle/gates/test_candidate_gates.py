@@ -1,0 +1,157 @@
+import datetime as dt
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lifecycle.gates.candidate_gates import (
+    GATES,
+    ChampionComparison,
+    Evidence,
+    beats_baseline,
+    enough_evidence,
+    not_worse_than_champion,
+    point_in_time,
+    unseen_days,
+)
+from lifecycle.modelling.evaluation import Interval
+from lifecycle.modelling.training_set import Examples
+from lifecycle.spec.risk_model import GatesSpec, SearchSpec, TrainingSpec
+
+GATES_SPEC = GatesSpec(minimum_rows=1000, minimum_frauds=50)
+TRAINING = TrainingSpec(train_days=7, validation_days=7, holdout_days=7, search=SearchSpec(trials=1))
+AS_OF = dt.date(2018, 8, 29)
+
+
+@pytest.mark.parametrize(
+    ("rows", "frauds", "holdout_frauds", "is_passed", "summary"),
+    [
+        (1000, 50, 50, True, "50 frauds to fit on, 50 in the holdout"),
+        (999, 50, 50, False, "999 rows to fit on, below 1000"),
+        (1000, 49, 50, False, "49 frauds to fit on, below 50"),
+        (1000, 50, 49, False, "49 frauds in the holdout, below 50"),
+        (
+            0,
+            0,
+            0,
+            False,
+            "0 rows to fit on, below 1000; 0 frauds to fit on, below 50; 0 frauds in the holdout, below 50",
+        ),
+    ],
+)
+def test_enough_evidence(rows: int, frauds: int, holdout_frauds: int, is_passed: bool, summary: str) -> None:
+    verdict = enough_evidence(Evidence(rows, frauds), Evidence(500, holdout_frauds), GATES_SPEC)
+    assert (verdict.gate, verdict.is_passed, verdict.summary) == (GATES[0], is_passed, summary)
+
+
+def examples(**changes: dict[int, Any]) -> Examples:
+    """One example an hour over exactly the windows [2018-07-18, 2018-08-22), every tenth reported a week later."""
+    occurred = np.arange(
+        np.datetime64("2018-07-18T00", "us"), np.datetime64("2018-08-22T00", "us"), np.timedelta64(1, "h")
+    )
+    reported = np.full(len(occurred), np.datetime64("NaT", "us"))
+    reported[::10] = occurred[::10] + np.timedelta64(7, "D")
+    ids = np.arange(len(occurred))
+    columns: dict[str, Any] = {"occurred_at": occurred, "reported_at": reported, "transaction_id": ids}
+    for name, values in changes.items():
+        for row, value in values.items():
+            columns[name][row] = value
+    ones = np.ones(len(ids))
+    return Examples(entity=ids, amount=ones, features=ones[:, None], feature_names=("amount",), **columns)
+
+
+def moment(text: str) -> np.datetime64:
+    return np.datetime64(text, "us")
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({}, None),
+        ({"reported_at": {5: moment("2018-08-28T23:59:59")}}, None),
+        ({"reported_at": {5: moment("2018-08-29")}}, "1 rows reported at or after as of"),
+        ({"reported_at": {5: moment("2018-07-01"), 6: moment("2018-07-01")}}, "2 rows reported before it happened"),
+        ({"occurred_at": {0: moment("2018-07-17T23:59:59")}}, "1 rows outside the windows"),
+        ({"occurred_at": {1: moment("2018-08-22")}}, "1 rows outside the windows; 1 rows not mature"),
+        ({"transaction_id": {3: 4}}, "1 rows repeated transactions"),
+    ],
+)
+def test_point_in_time(changes: dict[str, dict[int, Any]], fault: str | None) -> None:
+    verdict = point_in_time(examples(**changes), AS_OF, TRAINING, 7)
+    assert verdict.is_passed == (fault is None)
+    assert verdict.summary == (fault or "840 examples, all known before 2018-08-29")
+
+
+def test_an_empty_training_set_is_not_point_in_time() -> None:
+    assert not point_in_time(examples().rows(np.zeros(840, dtype=np.bool_)), AS_OF, TRAINING, 7).is_passed
+
+
+def difference(value: float, low: float, high: float) -> dict[str, Interval]:
+    return {"average_precision": Interval(value, low, high), "roc_auc": Interval(-1, -1, -1)}
+
+
+@pytest.mark.parametrize(
+    ("low", "is_passed"), [(0.01, True), (1e-9, True), (0.0, False), (-0.01, False), (float("nan"), False)]
+)
+def test_a_candidate_beats_the_baseline_when_the_whole_interval_is_above_zero(low: float, is_passed: bool) -> None:
+    verdict = beats_baseline(difference(0.02, low, 0.05), GATES_SPEC)
+    assert verdict.is_passed == is_passed
+    assert ("not clearly above" in verdict.summary) != is_passed
+    assert verdict.required["metric"] == "average_precision"
+
+
+def test_the_gates_metric_is_the_specifications() -> None:
+    assert not beats_baseline(
+        difference(0.02, 0.01, 0.05), GatesSpec(minimum_rows=1, minimum_frauds=1, metric="roc_auc")
+    ).is_passed
+
+
+def comparison(frauds: int, interval: dict[str, Interval] | None) -> ChampionComparison:
+    return ChampionComparison(
+        champion_digest="champion",
+        champion_trained_until=dt.date(2018, 8, 17),
+        unseen_start=dt.date(2018, 8, 17),
+        unseen_end=dt.date(2018, 8, 22),
+        rows=40_000,
+        frauds=frauds,
+        difference=interval,
+    )
+
+
+@pytest.mark.parametrize(
+    ("champion", "compared", "is_passed", "summary"),
+    [
+        (None, None, True, "there is no champion to compare with"),
+        ("candidate", None, True, "the candidate is the champion, to the byte"),
+        ("champion", None, False, "not enough evidence: the champion was fitted on all days of the holdout"),
+        ("champion", comparison(49, difference(0.1, 0.05, 0.2)), False, "from as_of 2018-08-31 on"),
+        ("champion", comparison(50, None), False, "not enough evidence"),
+        ("champion", comparison(50, difference(0.1, 0.05, 0.2)), True, "not below the champion's: +0.1000"),
+        ("champion", comparison(50, difference(-0.01, -0.03, 0.01)), True, "[-0.0300, +0.0100]"),
+        ("champion", comparison(50, difference(-0.01, -0.03, 0.0)), True, "not below"),
+        ("champion", comparison(50, difference(-0.02, -0.03, -0.001)), False, "average_precision below the champion's"),
+        ("champion", comparison(50, difference(0.1, float("nan"), float("nan"))), False, "below the champion's"),
+    ],
+)
+def test_not_worse_than_champion(
+    champion: str | None, compared: ChampionComparison | None, is_passed: bool, summary: str
+) -> None:
+    verdict = not_worse_than_champion("candidate", champion, compared, GATES_SPEC, TRAINING, 7)
+    assert verdict.is_passed == is_passed
+    assert summary in verdict.summary
+
+
+@pytest.mark.parametrize(
+    ("trained_until", "unseen"),
+    [
+        (dt.date(2018, 8, 1), (dt.date(2018, 8, 15), dt.date(2018, 8, 22))),
+        (dt.date(2018, 8, 15), (dt.date(2018, 8, 15), dt.date(2018, 8, 22))),
+        (dt.date(2018, 8, 17), (dt.date(2018, 8, 17), dt.date(2018, 8, 22))),
+        (dt.date(2018, 8, 22), None),
+        (dt.date(2018, 9, 1), None),
+    ],
+)
+def test_only_days_that_the_champion_was_not_fitted_on_are_compared(
+    trained_until: dt.date, unseen: tuple[dt.date, dt.date] | None
+) -> None:
+    assert unseen_days(dt.date(2018, 8, 15), dt.date(2018, 8, 22), trained_until) == unseen

@@ -1,0 +1,44 @@
+import datetime as dt
+
+import pytest
+
+from lifecycle.gates.champion import champion_for, is_backtest
+from serving.contract.documents import SCHEMA_VERSION, Release, SlotRelease
+
+
+def history(*as_ofs: str) -> list[Release]:
+    return [
+        Release(
+            schema_version=SCHEMA_VERSION,
+            model="card_fraud",
+            number=number,
+            predecessor=None,
+            champion=SlotRelease(bundle_digest=f"b{number}", as_of=as_of),
+            released_at=dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
+            released_by="test",
+            reason="test",
+        )
+        for number, as_of in enumerate(as_ofs, start=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("as_ofs", "as_of", "champion", "stops"),
+    [
+        ((), "2024-01-10", None, False),
+        (("2024-01-10",), "2024-01-17", "b1", False),
+        (("2024-01-10",), "2024-01-10", "b1", True),
+        (("2024-01-10",), "2024-01-09", None, True),
+        (("2024-01-03", "2024-01-10"), "2024-01-17", "b2", False),
+        (("2024-01-03", "2024-01-10"), "2024-01-09", "b1", True),
+        (("2024-01-03", "2024-01-10", "2024-01-03"), "2024-01-12", "b3", False),
+        (("2024-01-03", "2024-01-10", "2024-01-17"), "2024-01-17", "b3", True),
+        (("2024-01-03", "2024-01-10", "2024-01-17"), "2024-01-12", "b2", True),
+    ],
+)
+def test_a_candidate_is_compared_with_the_champion_of_its_date(
+    as_ofs: tuple[str, ...], as_of: str, champion: str | None, stops: bool
+) -> None:
+    found = champion_for(history(*as_ofs), as_of)
+    assert (found.bundle_digest if found else None) == champion
+    assert is_backtest(history(*as_ofs), as_of) == stops

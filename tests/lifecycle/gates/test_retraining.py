@@ -1,0 +1,71 @@
+import dataclasses
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from lifecycle.gates.retraining import NoRetraining, RetrainingState, RetrainOrder, decide_retraining, learns_from
+from lifecycle.spec.risk_model import RetrainingSpec
+
+SPEC = RetrainingSpec(minimum_new_frauds=50, cooldown_days=7)
+ALARMED = RetrainingState(
+    model="card_fraud",
+    as_of=dt.date(2018, 8, 29),
+    alarm_reason="PSI above 0.2: amount 0.412",
+    alarm_bundle="b1",
+    onset=dt.date(2018, 8, 10),
+    champion_bundle="b1",
+    champion_trained_until=dt.date(2018, 8, 1),
+    new_frauds=50,
+    last_ordered_as_of=None,
+    is_in_flight=False,
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"alarm_reason": None}, "no alarm stands"),
+        ({"onset": None}, "no alarm stands"),
+        ({"champion_bundle": "b2"}, "the alarm is of an earlier champion"),
+        ({"is_in_flight": True}, "a retraining is in flight"),
+        ({"last_ordered_as_of": dt.date(2018, 8, 29)}, "a retraining at as_of 2018-08-29 was already ordered"),
+        ({"last_ordered_as_of": dt.date(2018, 9, 1)}, "a retraining at as_of 2018-09-01 was already ordered"),
+        ({"last_ordered_as_of": dt.date(2018, 8, 23)}, "the cooldown lasts until as_of 2018-08-30"),
+        ({"last_ordered_as_of": dt.date(2018, 8, 22)}, None),
+        ({"new_frauds": 49}, "49 frauds since the onset that the champion has not learned from are mature, below 50"),
+        ({"champion_trained_until": None}, None),
+        ({}, None),
+    ],
+)
+def test_retraining(changes: dict[str, Any], reason: str | None) -> None:
+    decision = decide_retraining(dataclasses.replace(ALARMED, **changes), SPEC)
+    if reason is None:
+        assert isinstance(decision, RetrainOrder)
+        assert (decision.run_key, decision.as_of) == ("card_fraud:2018-08-29", dt.date(2018, 8, 29))
+        assert decision.reason == "PSI above 0.2: amount 0.412; 50 new frauds since 2018-08-10 are mature"
+    else:
+        assert decision == NoRetraining(reason)
+
+
+def test_retraining_can_be_switched_off() -> None:
+    off = RetrainingSpec(is_enabled=False, minimum_new_frauds=50)
+    assert decide_retraining(ALARMED, off) == NoRetraining("retraining by alarm is not enabled")
+
+
+def test_without_a_cooldown_only_the_same_date_is_refused() -> None:
+    spec = RetrainingSpec(minimum_new_frauds=50, cooldown_days=0)
+    yesterday = dataclasses.replace(ALARMED, last_ordered_as_of=dt.date(2018, 8, 28))
+    assert isinstance(decide_retraining(yesterday, spec), RetrainOrder)
+    today = dataclasses.replace(ALARMED, last_ordered_as_of=ALARMED.as_of)
+    assert isinstance(decide_retraining(today, spec), NoRetraining)
+
+
+@pytest.mark.parametrize(
+    ("trained_until", "expected"),
+    [(None, 10), (dt.date(2018, 8, 1), 10), (dt.date(2018, 8, 20), 20)],
+)
+def test_new_frauds_count_from_the_onset_or_from_what_the_champion_has_learned(
+    trained_until: dt.date | None, expected: int
+) -> None:
+    assert learns_from(dt.date(2018, 8, 10), trained_until) == dt.date(2018, 8, expected)

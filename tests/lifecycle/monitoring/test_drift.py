@@ -1,0 +1,164 @@
+import dataclasses
+import datetime as dt
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import entropy
+
+from lifecycle.modelling.evaluation import Interval
+from lifecycle.modelling.reference import SCORE, Reference, count, freeze
+from lifecycle.monitoring.drift import (
+    DriftVerdict,
+    PerformanceVerdict,
+    estimate_onset,
+    judge_drift,
+    judge_performance,
+    psi,
+)
+from lifecycle.spec.risk_model import DriftSpec
+from lifecycle.tables.arrays import FloatArray
+
+SPEC = DriftSpec(window_days=7, maximum_psi=0.2, minimum_rows=1000)
+END = dt.date(2018, 8, 29)
+DATES = [END - dt.timedelta(days=back) for back in range(7, 0, -1)]
+COUNTS = st.lists(st.integers(1, 10_000), min_size=3, max_size=3)
+
+
+@given(COUNTS, COUNTS)
+def test_psi_is_the_symmetric_relative_entropy(reference: list[int], current: list[int]) -> None:
+    twin = entropy(current, reference) + entropy(reference, current)
+    assert psi(reference, current) == pytest.approx(twin, abs=1e-9)
+    assert psi(reference, current) == pytest.approx(psi(current, reference), abs=1e-9)
+    assert psi(reference, reference) == 0.0
+
+
+def test_an_empty_bin_costs_a_finite_price_that_falls_with_its_weight() -> None:
+    assert 0 < psi([1000, 1000, 0], [1000, 1000, 1]) < 0.001
+    assert psi([1000, 1000, 0], [1000, 1000, 1]) < psi([1000, 1000, 0], [1000, 1000, 500]) < 3
+    assert psi([10, 0, 10], [5, 0, 15]) == psi([10, 10], [5, 15])
+
+
+@pytest.mark.parametrize(
+    ("reference", "current"), [([1, 2], [1, 2, 3]), ([0, 0], [1, 2]), ([1, 2], [0, 0]), ([-1, 2], [1, 2])]
+)
+def test_windows_that_cannot_be_compared_are_refused(reference: list[int], current: list[int]) -> None:
+    with pytest.raises(ValueError, match="Expected"):
+        psi(reference, current)
+
+
+def traffic(seed: int, weekend_is_different: bool = True, moved: float = 0.0) -> dict[str, FloatArray]:
+    """One day's decisions."""
+    generator = np.random.default_rng(seed)
+    weekend = float(weekend_is_different and seed % 7 >= 5)
+    amount = generator.lognormal(3 + weekend, 1, 400)
+    amount[: int(moved * 400)] = 0.5
+    missing = np.where(generator.random(400) < 0.1, np.nan, generator.normal(size=400))
+    return {"amount": amount, "is_weekend": np.full(400, weekend), "missing": missing, SCORE: generator.random(400)}
+
+
+def stacked(days: Sequence[dict[str, FloatArray]]) -> dict[str, FloatArray]:
+    return {name: np.concatenate([day[name] for day in days]) for name in days[0]}
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    window = stacked([traffic(seed) for seed in range(28)])
+    return Reference({name: freeze(values, 10) for name, values in window.items()}, "a", "b")
+
+
+def daily(reference: Reference, moved: Sequence[float] = (0,) * 7) -> dict[dt.date, dict[str, list[int]]]:
+    days = zip(DATES, moved, strict=True)
+    return {date: count(reference, traffic(70 + day, moved=share)) for day, (date, share) in enumerate(days)}
+
+
+def test_whole_weeks_of_the_same_traffic_are_no_drift_whatever_the_weekdays(reference: Reference) -> None:
+    verdict = judge_drift(reference, daily(reference), END, SPEC, bundle_digest="b")
+    assert (verdict.has_verdict, verdict.is_alarm, verdict.alarmed, verdict.onset) == (True, False, (), None)
+    assert verdict.rows == 2800
+    assert set(verdict.psi) == {"amount", "is_weekend", "missing", SCORE}
+    assert max(verdict.psi.values()) < 0.05
+    assert verdict.reason.startswith("no column above 0.2; the highest is")
+    assert (verdict.window_start, verdict.window_end) == ("2018-08-22", "2018-08-29")
+
+
+def test_a_burst_of_small_amounts_alarms_with_its_first_day(reference: Reference) -> None:
+    verdict = judge_drift(reference, daily(reference, (0, 0, 0, 0.5, 0.5, 0.5, 0.5)), END, SPEC, bundle_digest="b")
+    assert (verdict.is_alarm, verdict.alarmed, verdict.onset) == (True, ("amount",), "2018-08-25")
+    assert verdict.reason == f"PSI above 0.2: amount {verdict.psi['amount']:.3f}"
+    assert msgspec.json.decode(msgspec.json.encode(verdict), type=DriftVerdict) == verdict
+
+
+def test_the_score_drifts_too(reference: Reference) -> None:
+    counts = daily(reference)
+    for columns in counts.values():
+        columns[SCORE] = [sum(columns[SCORE])] + [0] * (len(columns[SCORE]) - 1)
+    verdict = judge_drift(reference, counts, END, SPEC, bundle_digest="b")
+    assert verdict.alarmed == (SCORE,)
+    assert "the score" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("bundle", "onset"),
+    [("b", "2018-08-20"), ("other", "2018-08-22")],
+)
+def test_a_standing_alarm_keeps_its_onset_for_the_same_bundle_only(
+    reference: Reference, bundle: str, onset: str
+) -> None:
+    counts = daily(reference, (0.5,) * 7)
+    before = judge_drift(reference, counts, END, SPEC, bundle_digest=bundle)
+    previous = dataclasses.replace(before, onset="2018-08-20")
+    assert judge_drift(reference, counts, END, SPEC, bundle_digest="b", previous=previous).onset == onset
+
+
+def test_too_few_decisions_or_a_day_without_any_give_no_verdict(reference: Reference) -> None:
+    counts = daily(reference, (0.5,) * 7)
+    few = judge_drift(reference, counts, END, DriftSpec(minimum_rows=2801), bundle_digest="b")
+    assert (few.has_verdict, few.is_alarm, few.psi) == (False, False, {})
+    assert few.reason == "2800 decisions, below 2801: no verdict"
+    del counts[DATES[2]]
+    gap = judge_drift(reference, counts, END, SPEC, bundle_digest="b")
+    assert (gap.has_verdict, gap.is_alarm) == (False, False)
+    assert gap.reason == "1 of 7 days have no decisions: no verdict"
+    assert not judge_drift(reference, {}, END, SPEC, bundle_digest="b").has_verdict
+
+
+def test_days_outside_the_window_are_left_aside(reference: Reference) -> None:
+    outside = {END: count(reference, traffic(1, moved=1.0)), DATES[0] - dt.timedelta(days=1): {}}
+    verdict = judge_drift(reference, daily(reference) | outside, END, SPEC, bundle_digest="b")
+    assert (verdict.rows, verdict.is_alarm) == (2800, False)
+
+
+@pytest.mark.parametrize("onset", range(7))
+def test_the_onset_is_found_in_spite_of_weekdays(reference: Reference, onset: int) -> None:
+    moved = [0.4 if day >= onset else 0.0 for day in range(7)]
+    by_day = np.array([columns["amount"] for columns in daily(reference, moved).values()], dtype=np.float64)
+    assert estimate_onset(reference.columns["amount"].counts, by_day, DATES) == DATES[onset]
+
+
+PROMISED = Interval(0.625, 0.5, 0.75)
+TOLERANT = DriftSpec(recall_tolerance=0.25)
+
+
+@pytest.mark.parametrize(
+    ("caught", "frauds", "has_verdict", "is_alarm"),
+    [
+        (0, 0, False, False),
+        (0, 49, False, False),
+        (0, 50, True, True),
+        (24, 100, True, True),
+        (25, 100, True, False),
+        (26, 100, True, False),
+        (100, 100, True, False),
+    ],
+)
+def test_live_recall_alarms_below_the_holdouts_interval_and_the_tolerance(
+    caught: int, frauds: int, has_verdict: bool, is_alarm: bool
+) -> None:
+    verdict = judge_performance(caught, frauds, PROMISED, (DATES[0], END), 50, TOLERANT)
+    assert (verdict.has_verdict, verdict.is_alarm) == (has_verdict, is_alarm)
+    assert (verdict.required, verdict.promised) == (0.25, 0.625)
+    assert msgspec.json.decode(msgspec.json.encode(verdict), type=PerformanceVerdict) == verdict

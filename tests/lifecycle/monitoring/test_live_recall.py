@@ -1,0 +1,46 @@
+import datetime as dt
+from decimal import Decimal
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from lifecycle.modelling.evaluation import evaluate
+from lifecycle.modelling.training_set import Examples
+from lifecycle.monitoring.live_recall import feature_columns, outcomes_and_predictions
+from lifecycle.spec.risk_model import RiskModelSpec
+
+FIRST = dt.datetime.fromisoformat("2024-01-01T10:00")
+
+
+def decisions() -> pa.Table:
+    rows = [[12.5, 0, "gold", None], [3, 1, "basic", 0.25]]
+    return pa.table(
+        {
+            "occurred_at": pa.array([FIRST, FIRST + dt.timedelta(hours=1)], pa.timestamp("us")),
+            "entity": ["k1", "k2"],
+            "amount": pa.array([Decimal("12.50"), Decimal("3.00")], pa.decimal128(12, 2)),
+            "reported_at": pa.array([FIRST + dt.timedelta(days=1), None], pa.timestamp("us")),
+            "margin": [2.0, -3.0],
+            "score": [0.9, 0.05],
+            "features": [msgspec.json.encode(row).decode() for row in rows],
+        }
+    )
+
+
+def test_recorded_rows_become_the_columns_that_the_model_was_trained_on(
+    spec: RiskModelSpec, examples: Examples
+) -> None:
+    columns = feature_columns(decisions(), spec)
+    assert tuple(columns) == examples.feature_names
+    table = np.column_stack(list(columns.values()))
+    np.testing.assert_array_equal(table, [[12.5, 0.0, 1.0, np.nan], [3.0, 1.0, 0.0, 0.25]])
+
+
+def test_decisions_are_evaluated_like_a_holdout() -> None:
+    outcomes, predictions = outcomes_and_predictions(decisions())
+    assert outcomes.is_fraud.tolist() == [True, False]
+    assert outcomes.amount.tolist() == [12.5, 3.0]
+    evaluation = evaluate(outcomes, predictions, capacity=1, draws=0)
+    assert evaluation.metrics["recall_at_capacity"].value == 1.0
+    assert np.isnan(evaluation.metrics["recall_at_capacity"].low)

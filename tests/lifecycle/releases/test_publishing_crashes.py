@@ -1,0 +1,102 @@
+"""Killed at each point between two writes, then run again, publishing comes to the end it would have come to."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lifecycle.releases.store import ReleaseStore
+from serving.artefacts.bundle import read_bundle
+from serving.contract.documents import Release
+from serving.storage.crash_points import CRASH_AT_VARIABLE, TRACE_VARIABLE
+from tests.harness.paths import ROOT
+from tests.harness.publishing_steps import take
+from tests.harness.small_models import MODEL, SmallStore, candidate_files
+
+STEPS = ("publish 1", "publish 2", "rollback 2", "canary 3", "shadow 2", "end_canary", "freeze")
+SEALED = ["bundle.signed", "bundle.sealed", "release.written", "release.linked"]
+POINTS = {
+    "publish 1": [
+        *(
+            f"keys.{key}.{step}"
+            for key in ("signing_key", "public_key", "pseudonym_key")
+            for step in ("written", "linked")
+        ),
+        *SEALED,
+    ],
+    "rollback 2": ["release.written", "release.linked"],
+    "canary 3": SEALED,
+    "shadow 2": SEALED,
+    "end_canary": ["release.written", "release.linked"],
+    "freeze": ["freeze.written", "freeze.linked"],
+}
+
+
+@pytest.fixture(scope="module")
+def candidates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of three candidates, so that a child process need not train."""
+    folder = tmp_path_factory.mktemp("candidates")
+    for seed in (1, 2, 3):
+        (folder / str(seed)).mkdir()
+        for name, content in candidate_files(seed).items():
+            (folder / str(seed) / name).write_bytes(content)
+    return folder
+
+
+def child(step: str, home: Path, candidates: Path, **environment: str) -> int:
+    """Take a step in a process of its own and return how that ended."""
+    command = [sys.executable, "-m", "tests.harness.publishing_steps", step, str(home), str(candidates)]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False).returncode
+
+
+def take_steps(steps: tuple[str, ...], home: Path, candidates: Path) -> None:
+    for step in steps:
+        take(step, home, candidates)
+
+
+def state(home: Path) -> tuple[list[tuple[str | None, str | None, str | None, int | None]], list[str], int]:
+    """What publishing left behind, without the times."""
+    store = SmallStore.under(home)
+    root = store.settings.release_store
+    bundles = sorted(path.name for path in (root / "bundles").glob("[0-9a-f]*"))
+    for name in bundles:
+        read_bundle(root / "bundles" / name, store.keys.public_keys)
+    history = ReleaseStore(root, store.keys).history(MODEL)
+    switch = store.releases.freeze_state()
+    return (
+        [(*standing(release), release.restores) for release in history],
+        bundles,
+        switch.number if switch else 0,
+    )
+
+
+def standing(release: Release) -> tuple[str | None, str | None, str | None]:
+    slots = (release.champion, release.canary, release.shadow)
+    champion, canary, shadow = (slot.bundle_digest if slot else None for slot in slots)
+    return champion, canary, shadow
+
+
+@pytest.mark.parametrize(("step", "point"), [(step, point) for step in POINTS for point in POINTS[step]])
+def test_a_crash_changes_nothing_of_the_end(tmp_path: Path, candidates: Path, step: str, point: str) -> None:
+    before = STEPS[: STEPS.index(step)]
+    take_steps((*before, step), tmp_path / "undisturbed", candidates)
+    if before:
+        take_steps(before, tmp_path / "home", candidates)
+    assert child(step, tmp_path / "home", candidates, **{CRASH_AT_VARIABLE: point}) == -signal.SIGKILL
+    take(step, tmp_path / "home", candidates)
+    assert state(tmp_path / "home") == state(tmp_path / "undisturbed")
+    assert list((tmp_path / "home" / "release_store").rglob("releases/*/.*")) == []
+
+
+@pytest.mark.parametrize("step", POINTS)
+def test_every_point_is_killed_at(tmp_path: Path, candidates: Path, step: str) -> None:
+    take_steps(STEPS[: STEPS.index(step)], tmp_path / "home", candidates)
+    trace = tmp_path / "trace"
+    assert child(step, tmp_path / "home", candidates, **{TRACE_VARIABLE: str(trace)}) == 0
+    ours = [
+        point for point in trace.read_text().split() if point.split(".")[0] in {"keys", "bundle", "release", "freeze"}
+    ]
+    assert set(ours) == set(POINTS[step])

@@ -1,0 +1,176 @@
+"""A model's file: what is wrong in it is said with the file, the key and what was expected."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lifecycle.errors import LifecycleError
+from lifecycle.settings.platform import Settings
+from lifecycle.spec.mart_contract import check_columns
+from lifecycle.spec.risk_model import RiskModelSpec, read_model, read_spec
+from tests.harness.paths import ROOT
+
+SHIPPED = ROOT / "lifecycle" / "defs" / "card_fraud" / "defs.yaml"
+
+
+def shipped() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(SHIPPED.read_text())
+    return document
+
+
+def written(tmp_path: Path, document: dict[str, Any]) -> Path:
+    path = tmp_path / "defs.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+def test_the_shipped_model_reads_with_and_without_the_demo_profile() -> None:
+    production, demo = read_model("card_fraud"), read_model("card_fraud", "demo")
+    assert production.label.maturity_days == 7
+    assert demo.label.maturity_days == 2
+    assert demo.features == production.features
+
+
+def test_the_books_fifteen_inputs_come_first_in_the_schema() -> None:
+    windows = ("1d", "7d", "30d")
+    customer = [f"customer_{what}_{window}" for window in windows for what in ("tx_count", "mean_amount")]
+    terminal = [f"terminal_{what}_{window}" for window in windows for what in ("tx_count", "fraud_share")]
+    first = read_model("card_fraud").feature_names[:15]
+    assert list(first) == ["amount", "is_weekend", "is_night", *customer, *terminal]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        (("training", "train_dayz"), 28, r"not permitted - at `training\.train_dayz` - in .*defs\.yaml"),
+        (("training", "train_days"), 0, r"greater than or equal to 1 - at `training\.train_days` - in .*defs\.yaml"),
+        (("training", "train_days"), 3, r"train_days of at least training\.holdout_days = 7, got 3"),
+        (("training", "search", "trials"), "many", r"valid integer.* - at `training\.search\.trials`"),
+        (("drift", "window_days"), 10, r"multiple of 7 - at `drift\.window_days`"),
+        (("decision", "decline_cards_per_day"), 100, r"below review_cards_per_day = 100, got 100"),
+        (("promotion", "mode"), "always", r"'auto' or 'manual' - at `promotion\.mode`"),
+        (("name",), "Card Fraud", r"match pattern .* - at `name`"),
+        (("label", "maturity_days"), None, r"valid integer - at `label\.maturity_days`"),
+    ],
+)
+def test_a_wrong_value_names_the_file_the_key_and_what_was_expected(
+    tmp_path: Path, path: tuple[str, ...], value: object, expected: str
+) -> None:
+    document = shipped()
+    place = document["attributes"]
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with pytest.raises(LifecycleError, match=expected):
+        read_spec(written(tmp_path, document))
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    document = shipped()
+    del document["attributes"]["label"]
+    with pytest.raises(LifecycleError, match=r"Field required - at `label` - in .*defs\.yaml"):
+        read_spec(written(tmp_path, document))
+
+
+def test_a_feature_named_twice_is_refused(tmp_path: Path) -> None:
+    document = shipped()
+    document["attributes"]["features"].append({"name": "amount"})
+    with pytest.raises(LifecycleError, match=r"each feature once, got \['amount'\] more than once - at `features`"):
+        read_spec(written(tmp_path, document))
+
+
+def reason_texts(**changes: object) -> dict[str, Any]:
+    document = shipped()
+    document["attributes"]["reason_texts"] |= changes
+    return document
+
+
+def test_the_shipped_model_has_a_text_for_each_reason_group() -> None:
+    spec = read_model("card_fraud")
+    assert spec.reason_texts is not None
+    assert set(spec.reason_texts.texts) == {feature.reason_group for feature in spec.features}
+    assert read_model("card_fraud", "demo").reason_texts == spec.reason_texts
+
+
+def test_reason_texts_may_be_left_out_and_then_groups_too(tmp_path: Path) -> None:
+    document = shipped()
+    del document["attributes"]["reason_texts"]
+    del document["attributes"]["features"][0]["reason_group"]
+    assert read_spec(written(tmp_path, document)).reason_texts is None
+
+
+def test_with_reason_texts_every_feature_has_a_group(tmp_path: Path) -> None:
+    document = shipped()
+    del document["attributes"]["features"][1]["reason_group"]
+    with pytest.raises(LifecycleError, match=r"a reason_group for every feature, got none for \['is_weekend'\]"):
+        read_spec(written(tmp_path, document))
+
+
+def test_reason_groups_and_texts_must_be_the_same(tmp_path: Path) -> None:
+    texts = shipped()["attributes"]["reason_texts"]["texts"]
+    others = {"terminal_riks" if group == "terminal_risk" else group: text for group, text in texts.items()}
+    complaint = r"missing \['terminal_risk'\], without a feature \['terminal_riks'\] - at `reason_texts\.texts`"
+    with pytest.raises(LifecycleError, match=complaint):
+        read_spec(written(tmp_path, reason_texts(texts=others)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"version": ""}, r"at least 1 character - at `reason_texts\.version`"),
+        ({"texts": {"amount": " "}}, r"match pattern .* - at `reason_texts\.texts\.amount`"),
+        ({"texts": {}}, r"at least 1 item .* - at `reason_texts\.texts`"),
+        ({"wording": "x"}, r"not permitted - at `reason_texts\.wording`"),
+    ],
+)
+def test_reason_texts_that_say_nothing_are_refused(tmp_path: Path, changes: dict[str, object], expected: str) -> None:
+    with pytest.raises(LifecycleError, match=expected):
+        read_spec(written(tmp_path, reason_texts(**changes)))
+
+
+def test_a_missing_file_and_broken_yaml_are_said(tmp_path: Path) -> None:
+    with pytest.raises(LifecycleError, match="found no file"):
+        read_spec(tmp_path / "defs.yaml")
+    (tmp_path / "defs.yaml").write_text("attributes: [")
+    with pytest.raises(LifecycleError, match="Expected YAML"):
+        read_spec(tmp_path / "defs.yaml")
+
+
+def test_an_unknown_profile_names_the_ones_there_are() -> None:
+    with pytest.raises(LifecycleError, match=r"one of the profiles \['demo'\] of model card_fraud, got 'test'"):
+        read_model("card_fraud", "test")
+
+
+def test_an_unknown_model_names_the_ones_there_are() -> None:
+    with pytest.raises(LifecycleError, match=r"one of the models \['card_fraud'\], got 'credit'"):
+        read_model("credit")
+
+
+def test_a_profile_that_makes_the_file_invalid_is_refused(tmp_path: Path) -> None:
+    document = shipped()
+    document["attributes"]["profiles"] = {"demo": {"training": {"train_days": -1}}}
+    with pytest.raises(LifecycleError, match=r"training\.train_days"):
+        read_spec(written(tmp_path, document), "demo")
+
+
+def changed(**changes: object) -> RiskModelSpec:
+    return RiskModelSpec.model_validate(shipped()["attributes"] | changes)
+
+
+def test_a_column_that_the_mart_lacks_is_named_with_the_columns_there_are(settings: Settings) -> None:
+    spec = changed(features=[{"name": "amount"}, {"name": "amuont"}], reason_texts=None)
+    with pytest.raises(LifecycleError, match=r"'amuont' at `features\.1\.name`; it has \[.*'amount'.*\] - in the file"):
+        check_columns(spec, settings.dbt_project_dir, "the file")
+
+
+def test_a_mart_that_does_not_exist_is_named(settings: Settings) -> None:
+    with pytest.raises(LifecycleError, match="Expected a dbt model cards, found"):
+        check_columns(changed(mart="cards"), settings.dbt_project_dir, "the file")
+
+
+def test_the_shipped_model_fits_its_mart(settings: Settings) -> None:
+    spec = read_model("card_fraud")
+    check_columns(spec, settings.dbt_project_dir, "the file")
+    assert len(spec.features) >= 15

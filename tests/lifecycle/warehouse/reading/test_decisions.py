@@ -1,0 +1,135 @@
+"""The decision log in either warehouse: what counts as a decision, and what traffic and performance are made of."""
+
+import datetime as dt
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from lifecycle.monitoring.traffic import champions_share
+from lifecycle.spec.risk_model import RiskModelSpec, read_model
+from lifecycle.warehouse import Warehouse
+from lifecycle.warehouse.interface import Definition
+from lifecycle.warehouse.reading.decisions import DECISIONS, LoadedDecisions, daily_decisions, decided, load_decisions
+from lifecycle.warehouse.reading.examples import MARTS
+from serving.contract.documents import Reason
+from serving.log.segments import line_of, segment_name
+from tests.harness.logs import line, rejection
+
+DAY = dt.date(2026, 1, 31)
+NEXT_DAY = DAY + dt.timedelta(days=1)
+
+
+@pytest.fixture
+def spec() -> RiskModelSpec:
+    return read_model("card_fraud")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Two workers' segments: answers of both slots, a shadow's, a repeat, a failed attempt, a rejection."""
+    for worker in (0, 1):
+        (tmp_path / "log" / f"worker-{worker}").mkdir(parents=True)
+    (tmp_path / "log" / "worker-0" / segment_name(1)).write_bytes(
+        line("d1", transaction_id="1", reasons=(Reason(code="a", text="b", contribution=1.0),), trace_id="0" * 32)
+        + line("d1", transaction_id="1", slot="shadow", score=0.9)
+        + line_of(rejection(decision_id="d9", kind="InvalidRequest", status=422))
+        + line("d3", transaction_id="3", error="ScoringError", margin=None, score=None, decision=None)
+    )
+    (tmp_path / "log" / "worker-1" / segment_name(1)).write_bytes(
+        line("d2", transaction_id="2", slot="canary")
+        + line("d1", transaction_id="1", slot="canary")
+        + line("d3", transaction_id="3")
+    )
+    return tmp_path / "log"
+
+
+def rows(warehouse: Warehouse) -> list[tuple[str, str, str | None]]:
+    found = warehouse.query(f"select decision_id, slot, error from {DECISIONS} order by 1, 2, 3 nulls last")
+    return [(row["decision_id"], row["slot"], row["error"]) for row in found.to_pylist()]
+
+
+def test_each_decision_counts_once_whoever_answered_and_shadows_stand_beside_it(
+    warehouse: Warehouse, log: Path
+) -> None:
+    assert load_decisions(warehouse, log) == LoadedDecisions(6, 5)
+    assert rows(warehouse) == [
+        ("d1", "champion", None),
+        ("d1", "shadow", None),
+        ("d2", "canary", None),
+        ("d3", "champion", "ScoringError"),
+        ("d3", "champion", None),
+    ]
+    assert load_decisions(warehouse, log) == LoadedDecisions(0, 0)
+    assert daily_decisions(warehouse, "card_fraud", DAY, NEXT_DAY) == {DAY: 3}
+
+
+def test_a_repeat_that_comes_with_a_later_load_is_not_counted_again(warehouse: Warehouse, log: Path) -> None:
+    load_decisions(warehouse, log)
+    before = rows(warehouse)
+    with (log / "worker-0" / segment_name(1)).open("ab") as segment:
+        segment.write(line("d2", transaction_id="2") + line("d1", transaction_id="1", slot="shadow"))
+    assert load_decisions(warehouse, log) == LoadedDecisions(2, 0)
+    assert rows(warehouse) == before
+
+
+def test_rejections_alone_are_passed_over_once(warehouse: Warehouse, tmp_path: Path) -> None:
+    (tmp_path / segment_name(1)).write_bytes(line_of(rejection()))
+    assert load_decisions(warehouse, tmp_path) == LoadedDecisions(0, 0)
+    reached = warehouse.query("select segment, next_offset from raw.decision_log_offsets").to_pylist()
+    assert reached == [{"segment": segment_name(1), "next_offset": len(line_of(rejection()))}]
+
+
+def test_the_position_in_a_log_of_before_the_workers_stays_true(warehouse: Warehouse, tmp_path: Path) -> None:
+    (tmp_path / segment_name(1)).write_bytes(line("d1"))
+    load_decisions(warehouse, tmp_path)
+    with (tmp_path / segment_name(1)).open("ab") as segment:
+        segment.write(line("d2"))
+    (tmp_path / "worker-0").mkdir()
+    (tmp_path / "worker-0" / segment_name(1)).write_bytes(line("d3"))
+    assert load_decisions(warehouse, tmp_path) == LoadedDecisions(2, 2)
+
+
+def test_answers_are_told_with_their_slot_and_shadows_are_not(
+    warehouse: Warehouse, log: Path, spec: RiskModelSpec
+) -> None:
+    columns = spec.columns
+    warehouse.ensure(
+        [
+            Definition(MARTS, f"create schema if not exists {MARTS}"),
+            Definition(
+                f"{MARTS}.{spec.mart}",
+                f"create table {MARTS}.{spec.mart} ({columns.transaction} bigint, {columns.entity} bigint, "
+                f"{columns.amount} decimal(12, 2))",
+            ),
+            Definition(
+                f"{MARTS}.{spec.label.relation}",
+                f"create table {MARTS}.{spec.label.relation} ({columns.transaction} bigint, "
+                f"{spec.label.reported_at} {warehouse.dialect.timestamp})",
+            ),
+        ]
+    )
+    with warehouse.transaction("a test") as session:
+        for transaction in (1, 2, 3):
+            session.execute(f"insert into {MARTS}.{spec.mart} values ({transaction}, 7, 1.5)")
+    load_decisions(warehouse, log)
+    table = decided(warehouse, spec, DAY, NEXT_DAY)
+    answers = table.select(["decision_id", "slot"]).to_pylist()
+    assert [tuple(row.values()) for row in answers] == [("d1", "champion"), ("d2", "canary"), ("d3", "champion")]
+    assert champions_share(table, 90)[1] == 60
+
+
+@pytest.mark.parametrize(
+    ("slots", "capacity", "expected"),
+    [
+        (["champion"] * 4, 100, (4, 100)),
+        (["champion", "champion", "champion", "canary"], 100, (3, 75)),
+        (["canary", "canary"], 100, (0, 1)),
+        ([], 100, (0, 1)),
+    ],
+)
+def test_the_champion_is_measured_on_its_share_of_cards_and_capacity(
+    slots: list[str], capacity: int, expected: tuple[int, int]
+) -> None:
+    rows, share = champions_share(pa.table({"slot": pa.array(slots, pa.string())}), capacity)
+    assert (rows.num_rows, share) == expected

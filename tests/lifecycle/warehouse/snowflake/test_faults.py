@@ -1,0 +1,147 @@
+"""An endpoint that goes away, a session that expires: the load is tried again, or run again, and ends the same."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lifecycle.errors import LifecycleError
+from lifecycle.local import snowflake as local_snowflake
+from lifecycle.local.snowflake import LocalSnowflake
+from lifecycle.settings.platform import Settings
+from lifecycle.warehouse import Use
+from lifecycle.warehouse.loading import load as loading
+from lifecycle.warehouse.loading import manifest
+from lifecycle.warehouse.loading.load import load
+from lifecycle.warehouse.raw_tables import raw_definitions
+from lifecycle.warehouse.snowflake import SnowflakeWarehouse
+from lifecycle.warehouse.snowflake.failures import ConnectionLostError
+from tests.lifecycle.warehouse.conftest import ABANDONED
+
+DEATHS = [
+    ("create temporary table", "after"),
+    ("put 'file", "before"),
+    ("copy into", "before"),
+    ("copy into", "after"),
+    ("update raw.loads_lock", "after"),
+    ("insert into raw.card_transactions", "after"),
+    ("insert into raw.loads ", "after"),
+    ("commit", "before"),
+    ("commit", "after"),
+]
+TABLES = ("raw.card_transactions", "raw.fraud_reports")
+
+
+def end_state(warehouse: SnowflakeWarehouse) -> dict[str, Any]:
+    """Everything that a load leaves behind, but for the moment it ran."""
+    state: dict[str, Any] = {
+        table: warehouse.query(f"select * from {table} order by 1").to_pylist() for table in TABLES
+    }
+    loads = warehouse.query("select * from raw.loads order by relation").drop_columns(["loaded_at"])
+    return {**state, "loads": loads.to_pylist()}
+
+
+def scratch_tables(warehouse: SnowflakeWarehouse) -> list[str]:
+    found = warehouse.query("select table_name as name from information_schema.tables where table_schema = 'RAW'")
+    return [name for name in found.column("name").to_pylist() if name.startswith("SCRATCH")]
+
+
+@pytest.fixture
+def file(write_parquet: Any, handbook: Any) -> Path:
+    return Path(write_parquet(handbook))
+
+
+@pytest.fixture
+def expected(snowflake_settings: Settings, file: Path) -> dict[str, Any]:
+    """What a load that nothing disturbs leaves, in a database of its own."""
+    own = snowflake_settings.snowflake.model_copy(update={"database": f"{snowflake_settings.snowflake.database}_OWN"})
+    warehouse = SnowflakeWarehouse(snowflake_settings.model_copy(update={"snowflake": own}), Use("load"))
+    load(warehouse, "card_transactions", file)
+    state = end_state(warehouse)
+    warehouse.close()
+    assert [len(rows) for rows in state.values()] == [4, 2, 2]
+    return state
+
+
+@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("effect", ["drop", "truncate", "unavailable", "expire", "end"])
+@pytest.mark.parametrize("step", ["copy into", "insert into raw.card_transactions", "commit"])
+def test_a_load_goes_on_by_itself_over_a_fault(
+    snowflake: SnowflakeWarehouse,
+    endpoint: LocalSnowflake,
+    file: Path,
+    expected: dict[str, Any],
+    step: str,
+    effect: str,
+    is_after: bool,
+) -> None:
+    endpoint.fault(step, effect, after=is_after)
+    try:
+        answer = load(snowflake, "card_transactions", file)
+    finally:
+        endpoint.clear_faults()
+    assert end_state(snowflake) == expected
+    # Also where the commit took effect and only its answer was lost: the days to build again are not lost with it.
+    assert (answer.rows_inserted, [load.rows_inserted for load in answer.derived]) == (4, [2])
+    assert [days.start_date.isoformat() for days in answer.touched] == ["2018-04-01"]
+
+
+@pytest.fixture
+def mortal(tmp_path: Path) -> Iterator[LocalSnowflake]:
+    """An endpoint that may die."""
+    with local_snowflake.running(tmp_path / "mortal", arguments=ABANDONED) as running:
+        yield running
+
+
+@pytest.mark.usefixtures("uncancelled")
+@pytest.mark.parametrize(("step", "when"), DEATHS)
+def test_a_load_whose_endpoint_dies_is_run_again_and_ends_the_same(
+    mortal: LocalSnowflake, tmp_path: Path, file: Path, expected: dict[str, Any], step: str, when: str
+) -> None:
+    settings = mortal.settings(tmp_path / "home")
+    impatient = {"network_timeout_seconds": 1, "login_timeout_seconds": 1, "attempts": 1}
+    own = settings.snowflake.model_copy(update=impatient)
+    warehouse = SnowflakeWarehouse(settings.model_copy(update={"snowflake": own}), Use("load"))
+    warehouse.ensure(raw_definitions(warehouse.dialect))
+    mortal.fault(step, "kill", after=when == "after")
+    with pytest.raises(ConnectionLostError, match="run it again: nothing is done twice"):
+        load(warehouse, "card_transactions", file)
+    mortal.wait_until_dead()
+    mortal.restart()
+    load(warehouse, "card_transactions", file)
+    assert end_state(warehouse) == expected
+    again = load(warehouse, "card_transactions", file)
+    assert (again.rows_inserted, again.files_known) == (0, 1)
+    warehouse.close()
+
+
+def test_no_other_session_sees_what_is_on_its_way(snowflake: SnowflakeWarehouse, file: Path) -> None:
+    """Customers' protected attributes come by here, and others may read the schema."""
+    with snowflake.session("a session") as session:
+        table = session.scratch("staged_rows", "n bigint")
+        session.execute(f"insert into {table} (n) values (1)")
+        with pytest.raises(LifecycleError, match="lifecycle warehouse check"):
+            snowflake.query(f"select * from {table}")
+    load(snowflake, "card_transactions", file)
+    assert scratch_tables(snowflake) == []
+
+
+def test_a_file_that_another_process_loads_meanwhile_is_recorded_once(
+    snowflake: SnowflakeWarehouse, file: Path, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Any] = []
+
+    def recorded(*arguments: Any) -> Any:
+        known = manifest.recorded(*arguments)
+        if not looks:
+            looks.append(known)
+            other = SnowflakeWarehouse(Settings(home=file.parent / "elsewhere"), Use("load"))
+            load(other, "card_transactions", file)
+            other.close()
+        return known
+
+    monkeypatch.setattr(loading, "recorded", recorded)
+    answer = load(snowflake, "card_transactions", file)
+    assert (answer.rows_inserted, answer.rows_known) == (0, 4)
+    assert end_state(snowflake) == expected

@@ -1,0 +1,78 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from serving.contract.documents import RejectionRecord
+from serving.decisions.rejections import Rejections
+from serving.errors import (
+    DecisionConflictError,
+    InvalidRequestError,
+    LogUnavailableError,
+    OverloadedError,
+    RequestError,
+    UnauthorizedError,
+)
+
+
+class FakeLog:
+    """Keeps what is recorded; while `is_failing` it refuses."""
+
+    def __init__(self) -> None:
+        self.records: list[RejectionRecord] = []
+        self.is_failing = False
+
+    def record(self, records: Any) -> None:
+        if self.is_failing:
+            raise LogUnavailableError("Expected a log that can be written")
+        self.records += records
+
+
+def written(log: FakeLog, *errors: tuple[RequestError, int], failing_first: bool = False) -> list[RejectionRecord]:
+    async def run() -> None:
+        rejections = Rejections(log)  # type: ignore[arg-type]
+        log.is_failing = failing_first
+        for error, status in errors:
+            rejections.add(error, status, "m", None)
+        log.is_failing = False
+        rejections.close()
+
+    asyncio.run(run())
+    return log.records
+
+
+def test_a_request_that_was_read_has_a_line_of_its_own() -> None:
+    conflict = DecisionConflictError("Expected a new decision_id", "$.decision_id", decision_id="d1")
+    found = written(FakeLog(), (InvalidRequestError("Expected a float", "$.features.amount"), 422), (conflict, 409))
+    assert [(each.kind, each.status, each.path, each.decision_id, each.count) for each in found] == [
+        ("InvalidRequest", 422, "$.features.amount", None, 1),
+        ("DecisionConflict", 409, "$.decision_id", "d1", 1),
+    ]
+
+
+def test_requests_that_were_turned_away_unread_share_a_line() -> None:
+    overloaded, unknown = OverloadedError("Expected fewer"), UnauthorizedError("Expected a key")
+    found = written(FakeLog(), (overloaded, 429), (unknown, 401), (overloaded, 429), (overloaded, 429))
+    counts = {(each.kind, each.status): each.count for each in found}
+    assert counts == {("Overloaded", 429): 3, ("Unauthorized", 401): 1}
+
+
+@pytest.mark.parametrize("kind", [InvalidRequestError, LogUnavailableError])
+def test_what_cannot_be_written_now_is_written_later(kind: type[RequestError]) -> None:
+    found = written(FakeLog(), (kind("Expected"), 422), (kind("Expected"), 422), failing_first=True)
+    assert [(each.kind, each.count) for each in found] == [(kind.__name__.removesuffix("Error"), 2)]
+
+
+def test_gathered_lines_are_written_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.decisions.rejections.GATHER_SECONDS", 0.01)
+    log = FakeLog()
+
+    async def run() -> None:
+        rejections = Rejections(log)  # type: ignore[arg-type]
+        rejections.add(OverloadedError("Expected fewer"), 429, None, None)
+        assert log.records == []
+        await asyncio.sleep(0.1)
+        assert [each.count for each in log.records] == [1]
+        rejections.close()
+
+    asyncio.run(run())

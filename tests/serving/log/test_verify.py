@@ -1,0 +1,183 @@
+"""What `verify_log` finds, and what it does not mind."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from serving.contract.documents import encode
+from serving.log.seals import read_seal, seal_of_file, write_seal
+from serving.log.segments import seal_path, segment_name, segment_paths
+from serving.log.verify import main, verify_log
+from tests.harness.logs import first_version_line, line, opened, write
+from tests.harness.paths import ROOT
+from tests.serving.decisions.test_repeats import record
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Four sealed segments of two records each."""
+    for first in range(0, 8, 2):
+        write(tmp_path / "log", [f"d{first}", f"d{first + 1}"])
+    return tmp_path / "log"
+
+
+def segment(log: Path, number: int) -> Path:
+    return log / segment_name(number)
+
+
+def problems(log: Path) -> list[str]:
+    return [f"{damage.segment}: {damage.problem}" for damage in verify_log(log).damages]
+
+
+def test_a_whole_log_says_what_it_holds(log: Path) -> None:
+    write(log / "worker-1", ["w1"])
+    report = verify_log(log)
+    assert report.is_whole
+    assert (report.segments, report.sealed, report.records) == (5, 5, 9)
+    assert report.bytes == sum(path.stat().st_size for path in log.rglob("*.jsonl"))
+    assert set(report.last_seals) == {".", "worker-1"}
+
+
+def test_a_log_that_is_being_written_is_whole(tmp_path: Path) -> None:
+    writing = opened(tmp_path)
+    writing.record([record("d1")])
+    with segment_paths(tmp_path)[0].open("ab") as unfinished:
+        unfinished.write(line("d2")[:50])
+    report = verify_log(tmp_path)
+    writing.close()
+    assert report.is_whole
+    assert (report.sealed, report.records, report.unfinished_bytes) == (0, 1, 50)
+
+
+def test_a_log_from_before_there_were_seals_is_whole_and_is_sealed_by_the_next_start(tmp_path: Path) -> None:
+    for number in (1, 2):
+        segment(tmp_path, number).write_bytes(first_version_line(f"d{number}"))
+    report = verify_log(tmp_path)
+    assert (report.is_whole, report.sealed, report.without_checksum) == (True, 0, 2)
+    opened(tmp_path).close()
+    report = verify_log(tmp_path)
+    assert (report.is_whole, report.sealed, report.without_checksum) == (True, 2, 2)
+
+
+def test_oldest_segments_may_be_gone_if_their_seals_are_there(log: Path) -> None:
+    segment(log, 1).unlink()
+    segment(log, 2).unlink()
+    report = verify_log(log)
+    assert (report.is_whole, report.retired) == (True, 2)
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def rewrite(log: Path) -> None:
+    """Replace a record by another one, its checksum and its seal made new: the chain still tells."""
+    segment(log, 2).write_bytes(line("d2", decision="decline") + line("d3"))
+    write_seal(segment(log, 2), seal_of_file(segment(log, 2), read_seal(seal_path(segment(log, 2))).predecessor))
+
+
+def remove(log: Path, number: int) -> None:
+    segment(log, number).unlink()
+    seal_path(segment(log, number)).unlink()
+
+
+TAMPERINGS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a bit of a line": (lambda log: flip(segment(log, 2), 40), f"{segment_name(2)}: Expected a record, got: a wrong"),
+    "a record with a new checksum": (
+        lambda log: segment(log, 2).write_bytes(line("d2") + line("x3")),
+        f"{segment_name(2)}: its digest is another one than was sealed",
+    ),
+    "a record added": (
+        lambda log: segment(log, 2).write_bytes(segment(log, 2).read_bytes() + line("x")),
+        f"{segment_name(2)}: it has {3 * len(line('d2')) - 1} bytes, sealed were {2 * len(line('d2'))}",
+    ),
+    "the last record removed": (
+        lambda log: segment(log, 4).write_bytes(line("d6")),
+        f"{segment_name(4)}: it has {len(line('d6'))} bytes, sealed were {2 * len(line('d6'))}",
+    ),
+    "the last line torn": (
+        lambda log: segment(log, 4).write_bytes(segment(log, 4).read_bytes()[:-1]),
+        f"{segment_name(4)}: the last line is not complete",
+    ),
+    "a segment removed": (lambda log: segment(log, 2).unlink(), f"{segment_name(2)}: the segment is missing"),
+    "a segment and its seal removed": (
+        lambda log: remove(log, 2),
+        f"{segment_name(2)}: the segment is missing",
+    ),
+    "a seal removed": (
+        lambda log: seal_path(segment(log, 2)).unlink(),
+        f"{segment_name(2)}: its seal is missing, though a later segment is sealed",
+    ),
+    "the oldest segments and seals removed": (
+        lambda log: remove(log, 1),
+        f"{seal_path(segment(Path(), 2))}: the seal before it is another one than it names, or missing",
+    ),
+    "a record and its seal made new": (
+        rewrite,
+        f"{seal_path(segment(Path(), 3))}: the seal before it is another one than it names, or missing",
+    ),
+    "a seal that is none": (
+        lambda log: seal_path(segment(log, 2)).write_bytes(b"{}"),
+        f"{seal_path(segment(Path(), 2))}: ",
+    ),
+    "a seal of another segment": (
+        lambda log: seal_path(segment(log, 4)).write_bytes(
+            encode(read_seal(seal_path(segment(log, 4)))).replace(b"0004.jsonl", b"0005.jsonl")
+        ),
+        f"{seal_path(segment(Path(), 4))}: the seal names another segment",
+    ),
+}
+
+
+@pytest.mark.parametrize("tampering", TAMPERINGS)
+def test_tampering_is_found(log: Path, tampering: str) -> None:
+    tamper, complaint = TAMPERINGS[tampering]
+    tamper(log)
+    assert [problem for problem in problems(log) if problem.startswith(complaint)], problems(log)
+
+
+def test_every_byte_of_a_sealed_segment_counts(log: Path) -> None:
+    content = segment(log, 3).read_bytes()
+    for place in range(0, len(content), 7):
+        flip(segment(log, 3), place)
+        assert problems(log)
+        segment(log, 3).write_bytes(content)
+    assert not problems(log)
+
+
+def test_many_damaged_lines_are_not_all_told(log: Path) -> None:
+    segment(log, 2).write_bytes(b"x\n" * 100)
+    told = problems(log)
+    assert len(told) == 22
+    assert f"{segment_name(2)}: 80 more damaged lines" in told
+
+
+def test_the_command_says_where_and_exits_with_1(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(log)]) == 0
+    assert capsys.readouterr().out.endswith("The log is whole.\n")
+    flip(segment(log, 2), len(line("d2")) + 40)
+    assert main([str(log)]) == 1
+    assert f"- at {segment_name(2)}, byte {len(line('d2'))}\n" in capsys.readouterr().out
+    assert main([str(log), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["is_whole"] is False
+    assert report["damages"][0]["byte"] == len(line("d2"))
+
+
+def test_the_command_runs_by_itself_and_teaches(log: Path) -> None:
+    command = [sys.executable, "-m", "serving.log.verify"]
+    run = subprocess.run([*command, str(log), "--json"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (run.returncode, json.loads(run.stdout)["records"], run.stderr) == (0, 8, "")
+    run = subprocess.run([*command, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "Exit code: 0 if the log is whole" in run.stdout
+    run = subprocess.run([*command, "nowhere"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (
+        2,
+        "Error: Expected the folder of a decision log, found none - at nowhere\n",
+    )

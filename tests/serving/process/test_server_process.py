@@ -1,0 +1,336 @@
+"""The real server in a process of its own: started, fed, reloaded, tampered with, killed and started again."""
+
+import contextlib
+import json
+import queue
+import re
+import resource
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.harness.paths import ROOT
+from tests.harness.small_models import MODEL, SmallStore, booster, golden_rows, score_request
+from tests.serving.wire.test_score_request import SECRET
+
+URL = f"/v1/models/{MODEL}/score"
+_ADDRESS = re.compile(r"serving on (https?://\S+)")
+
+
+@dataclass
+class Server:
+    """A running server and a client for it; `said` collects what it writes to its standard error."""
+
+    process: "subprocess.Popen[str]"
+    verify: ssl.SSLContext | bool = True
+    said: list[str] = field(default_factory=list)
+    client: httpx.Client = field(init=False)
+    listening: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = httpx.Client(timeout=60, verify=self.verify)
+
+    def begin(self) -> None:
+        """Wait until it answers."""
+        addresses: queue.Queue[str] = queue.Queue()
+        self.listening = threading.Thread(target=self._listen, args=(addresses,), daemon=True)
+        self.listening.start()
+        try:
+            self.client.base_url = addresses.get(timeout=120)
+        except queue.Empty:
+            pytest.fail("the server said no address:\n" + "".join(self.said))
+        eventually(self.answers)
+
+    def answers(self) -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return self.client.get("/healthz").status_code == 200
+        return False
+
+    def stop(self, with_signal: int = signal.SIGTERM) -> None:
+        self.process.send_signal(with_signal)
+        self.process.wait(timeout=60)
+
+    def close(self) -> None:
+        """Kill what still runs and let go of what was opened."""
+        if self.process.poll() is None:
+            self.stop(signal.SIGKILL)
+        self.client.close()
+        self.listening.join()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
+    def _listen(self, addresses: "queue.Queue[str]") -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said.append(line)
+            if found := _ADDRESS.search(line):
+                addresses.put(found[1])
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def launch(store: SmallStore, **environment: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "serving"]
+    return subprocess.Popen(command, env=store.environment(**environment), cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
+@contextlib.contextmanager
+def served(store: SmallStore, verify: ssl.SSLContext | bool = True, /, **environment: str) -> Iterator[Server]:
+    server = Server(launch(store, **environment), verify)
+    try:
+        server.begin()
+        yield server
+    finally:
+        server.close()
+
+
+def release_number(server: Server) -> int:
+    return int(server.client.get("/v1/models").json()["models"][0]["release_number"])
+
+
+def logged_ids(store: SmallStore) -> list[str]:
+    return [record.decision_id for record in store.decisions()]
+
+
+@dataclass
+class Load:
+    """Requests one after the other until it is told to stop; keeps what was not a decision."""
+
+    server: Server
+    prefix: str
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    is_over: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        with httpx.Client(base_url=str(self.server.client.base_url), timeout=60) as client:
+            for index in range(1_000_000):
+                if self.is_over.is_set():
+                    return
+                decision_id = f"{self.prefix}{index}"
+                features = golden_rows(1)[index % 8].features
+                try:
+                    response = client.post(URL, json=score_request(decision_id, features=features))
+                except httpx.TransportError as error:
+                    self.failures.append(type(error).__name__)
+                    return
+                if response.status_code == 200:
+                    self.answers[decision_id] = response.json()
+                else:
+                    self.failures.append(response.text)
+
+
+@contextlib.contextmanager
+def under_load(server: Server, clients: int = 3) -> Iterator[list[Load]]:
+    loads = [Load(server, f"c{client}-") for client in range(clients)]
+    threads = [threading.Thread(target=load.run) for load in loads]
+    for thread in threads:
+        thread.start()
+    try:
+        yield loads
+    finally:
+        for load in loads:
+            load.is_over.set()
+        for thread in threads:
+            thread.join()
+
+
+def answered(loads: list[Load]) -> int:
+    """How many requests were answered with a decision so far."""
+    return sum(len(load.answers) for load in loads)
+
+
+def answering_releases(loads: list[Load]) -> set[int]:
+    """Numbers of the releases that have answered so far."""
+    return {answer["release_number"] for load in loads for answer in list(load.answers.values())}
+
+
+def test_new_releases_under_load_fail_no_request_and_every_answer_is_its_models(store: SmallStore) -> None:
+    store.publish(1)
+    margins = {seed: [row.margin for row in golden_rows(seed)] for seed in (1, 2, 3)}
+    with served(store) as server, under_load(server) as loads:
+        for number, seed in ((2, 2), (3, 3), (4, None)):
+            eventually(lambda number=number: number - 1 in answering_releases(loads))  # type: ignore[misc]
+            if seed is None:
+                store.releases.rollback(MODEL, by="test", reason="test")
+            else:
+                store.publish(seed)
+            eventually(lambda number=number: release_number(server) == number)  # type: ignore[misc]
+        eventually(lambda: 4 in answering_releases(loads))
+        server_load = loads
+    seeds = {1: 1, 2: 2, 3: 3, 4: 2}
+    answers = {key: answer for load in server_load for key, answer in load.answers.items()}
+    assert [load.failures for load in server_load] == [[], [], []]
+    assert {answer["release_number"] for answer in answers.values()} == {1, 2, 3, 4}
+    for decision_id, answer in answers.items():
+        row = int(decision_id.partition("-")[2]) % 8
+        expected = booster(seeds[answer["release_number"]]).predict
+        assert answer["margin"] == margins[seeds[answer["release_number"]]][row], expected
+    assert sorted(logged_ids(store)) == sorted(answers)
+
+
+def test_tampering_is_refused_and_the_old_model_goes_on(store: SmallStore) -> None:
+    store.publish(1)
+    with served(store) as server:
+        release = store.publish(2)
+        root = store.settings.release_store
+        # The server may have been quick; what it then holds must stand when the store goes back below it.
+        bundle = root / "bundles" / release.champion.bundle_digest / "model.txt"
+        eventually(lambda: release_number(server) == 2)
+        third = store.seal(3)
+        tampered = root / "bundles" / third / "model.txt"
+        tampered.write_bytes(tampered.read_bytes() + b"\n")
+        assert bundle.is_file()
+        path = root / "releases" / MODEL / "000003.json"
+        path.write_text(
+            (root / "releases" / MODEL / "000002.json").read_text().replace('\\"number\\": 2', '\\"number\\": 3')
+        )
+        eventually(lambda: "after they were signed" in server.client.get("/readyz").text)
+        path.unlink()
+        (root / "releases" / MODEL / "000002.json").unlink()
+        eventually(lambda: "the store went back" in server.client.get("/readyz").text)
+        answer = server.client.post(URL, json=score_request(features=golden_rows(2)[0].features)).json()
+        assert (answer["release_number"], answer["margin"]) == (2, golden_rows(2)[0].margin)
+        assert server.client.get("/readyz").status_code == 200
+
+
+def test_a_killed_server_lost_nothing_it_answered_and_repeats_itself(store: SmallStore) -> None:
+    store.publish(1)
+    with served(store) as server:
+        with under_load(server) as loads:
+            eventually(lambda: answered(loads) > 20)
+            server.stop(signal.SIGKILL)
+        answers = {key: answer for load in loads for key, answer in load.answers.items()}
+    assert len(answers) > 20
+    assert set(answers) <= set(logged_ids(store))
+    with (store.settings.decision_log_dir / "decisions-000000000001.jsonl").open("ab") as torn:
+        torn.write(b'{"schema_version":1,"decision_id":"to')
+    with served(store) as server:
+        for decision_id, answer in list(answers.items())[:20]:
+            features = golden_rows(1)[int(decision_id.partition("-")[2]) % 8].features
+            again = server.client.post(URL, json=score_request(decision_id, features=features))
+            assert again.json() == answer
+        assert any("cut 37 bytes" in line for line in server.said)
+    ids = logged_ids(store)
+    assert len(ids) == len(set(ids))
+
+
+def test_a_restart_without_the_store_serves_the_last_release(store: SmallStore) -> None:
+    store.publish(1)
+    store.publish(2)
+    with served(store) as server:
+        server.stop()
+    shutil.move(store.settings.release_store, store.settings.root / "gone")
+    with served(store) as server:
+        assert server.client.get("/readyz").status_code == 200
+        answer = server.client.post(URL, json=score_request(features=golden_rows(2)[0].features)).json()
+        assert (answer["release_number"], answer["margin"]) == (2, golden_rows(2)[0].margin)
+        assert "found no folder" in server.client.get("/readyz").json()["store"]["error"]
+        shutil.move(store.settings.root / "gone", store.settings.release_store)
+        store.publish(3)
+        eventually(lambda: release_number(server) == 3)
+
+
+def test_a_full_disk_refuses_decisions_until_it_has_room_again(store: SmallStore) -> None:
+    store.publish(1)
+    with served(store) as server:
+        assert server.client.post(URL, json=score_request("d1")).status_code == 200
+        _, hard = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (0, hard))
+        refused = server.client.post(URL, json=score_request("d2"))
+        assert refused.status_code == 503
+        assert refused.headers["Retry-After"] == "1"
+        assert server.client.get("/readyz").status_code == 503
+        assert "serving_log_failing 1.0" in server.client.get("/metrics").text
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        eventually(lambda: server.client.get("/readyz").status_code == 200)
+        assert server.client.post(URL, json=score_request("d2")).status_code == 200
+        server.stop()
+    assert logged_ids(store) == ["d1", "d2"]
+
+
+def test_stopping_answers_what_is_in_flight_and_flushes(store: SmallStore) -> None:
+    store.publish(1)
+    with served(store) as server, under_load(server) as loads:
+        eventually(lambda: answered(loads) > 10)
+        for load in loads:
+            load.is_over.set()
+        server.stop()
+    assert {key for load in loads for key in load.answers} <= set(logged_ids(store))
+    assert any("Application shutdown complete" in line for line in server.said)
+
+
+def test_no_log_line_and_no_file_holds_a_customers_key(store: SmallStore) -> None:
+    store.publish(1)
+    with served(store) as server:
+        server.client.post(URL, json=score_request(entity_key=SECRET))
+        server.client.post(URL, json=score_request(**{SECRET: SECRET}))
+        server.client.post(f"/v1/models/{SECRET}/score", json=score_request())
+        server.client.get(f"/{SECRET}?{SECRET}")
+        server.stop()
+    assert SECRET not in "".join(server.said)
+    files = [path for path in store.settings.root.rglob("*") if path.is_file()]
+    assert [path.name for path in files if SECRET.encode() in path.read_bytes()] == []
+
+
+def failed_start(store: SmallStore, **environment: str) -> str:
+    process = launch(store, **environment)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 1
+    return said
+
+
+def test_a_busy_port_is_said_in_one_line(store: SmallStore) -> None:
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        said = failed_start(store, SERVING_PORT=str(port))
+    assert said == (
+        f"Error: Expected the address 127.0.0.1:{port} to be free, got: Address already in use; "
+        "stop what listens there or set SERVING_PORT\n"
+    )
+
+
+def test_a_missing_setting_is_named(store: SmallStore) -> None:
+    environment = {key: value for key, value in store.environment().items() if key != "SERVING_STORE"}
+    command = [sys.executable, "-m", "serving"]
+    process = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (1, "Error: Field required - at SERVING_STORE\n")
+
+
+def test_a_second_server_on_the_same_log_is_refused(store: SmallStore) -> None:
+    store.publish(1)
+    with served(store):
+        said = failed_start(store, SERVING_CACHE_DIR=str(store.settings.root / "other_cache"))
+    assert "another server writes to it" in said.splitlines()[-1]
+    assert "Traceback" not in said
+
+
+def test_a_key_that_others_can_read_is_refused(store: SmallStore) -> None:
+    store.keys.pseudonym_key_path.chmod(0o644)
+    assert "Expected mode 0600, got 0644; run chmod 600" in failed_start(store)
+
+
+def test_the_answer_is_json(store: SmallStore) -> None:
+    store.publish(1)
+    with served(store) as server:
+        response = server.client.post(URL, content=json.dumps(score_request()))
+        assert response.headers["content-type"] == "application/json"
+        assert "server" not in response.headers

@@ -1,0 +1,386 @@
+import gzip
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as SentSpan
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from serving.contract.documents import ContractError
+from serving.telemetry.span_export import BATCH_SPANS, ExportingTracer, otlp_exporter
+from serving.telemetry.spans import SpanAttributes, TraceParent, Tracer, parse_traceparent, tracer
+from tests.harness.paths import ROOT
+
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT_ID = "00f067aa0ba902b7"
+HEADER = f"00-{TRACE_ID}-{PARENT_ID}-01".encode()
+PARENT = TraceParent(TRACE_ID, PARENT_ID, is_sampled=True)
+ATTRIBUTES = SpanAttributes("card_fraud", "canary", "d" * 64, 7, "decline", 200)
+
+
+class Collector:
+    """An OpenTelemetry collector's HTTP port; `status` is what it answers."""
+
+    def __init__(self) -> None:
+        self.requests: list[ExportTraceServiceRequest] = []
+        self.paths: list[str] = []
+        self.status = 200
+        collector = self
+
+        class Receiver(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                if self.headers.get("content-encoding") == "gzip":
+                    body = gzip.decompress(body)
+                collector.paths.append(self.path)
+                if collector.status == 200:
+                    collector.requests.append(ExportTraceServiceRequest.FromString(body))
+                self.send_response(collector.status)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class names it so
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+        self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    @property
+    def spans(self) -> list[SentSpan]:
+        return [
+            span
+            for request in self.requests
+            for resource in request.resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        ]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    collector = Collector()
+    yield collector
+    collector.close()
+
+
+class Recording(SpanExporter):
+    """An exporter that keeps what it gets, once it may."""
+
+    def __init__(self, result: SpanExportResult = SpanExportResult.SUCCESS) -> None:
+        self.spans: list[ReadableSpan] = []
+        self.sizes: list[int] = []
+        self.result = result
+        self.may_export = threading.Event()
+        self.may_export.set()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.may_export.wait(20)
+        if self.result is SpanExportResult.SUCCESS:
+            self.spans.extend(spans)
+            self.sizes.append(len(spans))
+        return self.result
+
+    def shutdown(self) -> None:
+        self.may_export.set()
+
+
+class Raising(Recording):
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        raise OSError("secret")
+
+
+def exported(exporter: Recording, record: Callable[[ExportingTracer], object]) -> list[ReadableSpan]:
+    exporting = ExportingTracer(exporter)
+    exporting.start()
+    record(exporting)
+    exporting.close()
+    return exporter.spans
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    ends_at = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < ends_at
+        time.sleep(0.005)
+
+
+# The caller's header.
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (HEADER, PARENT),
+        (HEADER[:-2] + b"00", PARENT._replace(is_sampled=False)),
+        (HEADER[:-2] + b"ff", PARENT),
+        (HEADER[:-2] + b"02", PARENT._replace(is_sampled=False)),
+        (b"01" + HEADER[2:], PARENT),
+        (b"cc" + HEADER[2:] + b"-what the future may bring", PARENT),
+        (b"cc" + HEADER[2:] + b"-", PARENT),
+        (b"cc" + HEADER[2:] + b".what the future may not bring", None),
+        (b"cc" + HEADER[2:] + b"\n", None),
+        (b"ff" + HEADER[2:], None),
+        (HEADER + b"-more", None),
+        (HEADER + b"\n", None),
+        (HEADER + b" ", None),
+        (b" " + HEADER, None),
+        (HEADER[:-1], None),
+        (HEADER.upper(), None),
+        (HEADER.replace(TRACE_ID.encode(), b"0" * 32), None),
+        (HEADER.replace(PARENT_ID.encode(), b"0" * 16), None),
+        (HEADER.replace(b"4bf9", b"4bg9"), None),
+        (HEADER.replace(b"-", b"_"), None),
+        (HEADER.replace(b"00-", b"0x-"), None),
+        (HEADER[:-2] + b"0x", None),
+        (f"00-{TRACE_ID[:-1]}-{PARENT_ID}0-01".encode(), None),
+        (b"", None),
+        (None, None),
+    ],
+)
+def test_a_trace_is_read_as_the_standard_says(header: bytes | None, expected: TraceParent | None) -> None:
+    assert parse_traceparent(header) == expected
+
+
+@given(st.binary(max_size=80) | st.text("0123456789abcdefABCDEF-", min_size=50, max_size=60).map(str.encode))
+def test_no_header_raises(header: bytes) -> None:
+    found = parse_traceparent(header)
+    if found is not None:
+        assert header.startswith(f"{header[:2].decode()}-{found.trace_id}-{found.parent_id}-".encode())
+
+
+@given(st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 1), st.integers(0, 255))
+def test_every_valid_header_is_read(trace_id: int, parent_id: int, flags: int) -> None:
+    header = f"00-{trace_id:032x}-{parent_id:016x}-{flags:02x}".encode()
+    assert parse_traceparent(header) == (f"{trace_id:032x}", f"{parent_id:016x}", bool(flags & 1))
+
+
+# Which tracer there is.
+
+
+def test_without_a_collector_nothing_is_recorded() -> None:
+    tracing = tracer(environment={})
+    assert type(tracing) is Tracer
+    tracing.start()
+    with tracing.span("load", PARENT) as span:
+        assert span.context is None
+    assert tracing.span("load") is tracing.span("other")
+    assert tracing.record("score", 1, 2, PARENT, ATTRIBUTES) is None
+    tracing.close()
+    assert not tracing.is_on
+    assert (tracing.exported, tracing.dropped, tracing.failed) == (0, 0, 0)
+
+
+def test_without_a_collector_opentelemetry_is_not_imported() -> None:
+    code = (
+        "import sys; from serving.telemetry.spans import tracer; tracer(environment={});"
+        "print(any(name.startswith('opentelemetry') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT).stdout == b"False\n"
+
+
+@pytest.mark.parametrize("off", [{"OTEL_SDK_DISABLED": "true"}, {"OTEL_TRACES_EXPORTER": "none"}])
+def test_opentelemetrys_own_switches_turn_it_off(off: dict[str, str]) -> None:
+    assert not tracer("http://127.0.0.1:4318", environment=off).is_on
+
+
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
+def test_opentelemetrys_own_variables_turn_it_on(name: str) -> None:
+    tracing = tracer(environment={name: "http://127.0.0.1:4318"})
+    assert tracing.is_on
+    tracing.close()
+
+
+def test_another_protocol_is_refused() -> None:
+    with pytest.raises(ContractError, match=r"Expected http/protobuf.*OTEL_EXPORTER_OTLP_PROTOCOL"):
+        tracer("http://127.0.0.1:4317", environment={"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
+
+
+def test_a_collector_without_the_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    monkeypatch.delitem(sys.modules, "serving.telemetry.span_export")
+    with pytest.raises(ContractError, match=r"OTEL_EXPORTER_OTLP_ENDPOINT is set, .* install lifecycle\[otel\]"):
+        tracer(environment={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"})
+
+
+# What a collector gets.
+
+
+def test_a_decision_arrives_as_a_child_of_the_callers_span(collector: Collector) -> None:
+    tracing = tracer(collector.endpoint, environment={})
+    tracing.start()
+    context = tracing.record("score", 1_000, 2_500, parse_traceparent(HEADER), ATTRIBUTES)
+    tracing.close()
+    [span] = collector.spans
+    assert collector.paths == ["/v1/traces"]
+    assert context is not None
+    assert (span.trace_id.hex(), span.parent_span_id.hex()) == (TRACE_ID, PARENT_ID)
+    assert (context.trace_id, context.parent_id, context.is_sampled) == (TRACE_ID, span.span_id.hex(), True)
+    assert (span.name, span.kind) == ("score", SentSpan.SPAN_KIND_SERVER)
+    assert (span.start_time_unix_nano, span.end_time_unix_nano) == (1_000, 2_500)
+    values = {each.key: each.value.string_value or each.value.int_value for each in span.attributes}
+    assert values == {
+        "risk.model": "card_fraud",
+        "risk.slot": "canary",
+        "risk.bundle_digest": "d" * 64,
+        "risk.release_number": 7,
+        "risk.decision": "decline",
+        "http.response.status_code": 200,
+    }
+    [resource] = [resource.resource for request in collector.requests for resource in request.resource_spans]
+    assert {each.key: each.value.string_value for each in resource.attributes}["service.name"] == "risk-model-server"
+    assert (tracing.exported, tracing.dropped, tracing.failed) == (1, 0, 0)
+
+
+def test_the_variables_endpoint_and_service_name_hold(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "fraud-eu")
+    tracing = tracer()
+    tracing.start()
+    tracing.record("score", 1, 2)
+    tracing.close()
+    [resource] = [resource.resource for request in collector.requests for resource in request.resource_spans]
+    assert {each.key: each.value.string_value for each in resource.attributes}["service.name"] == "fraud-eu"
+
+
+def test_a_collector_that_fails_costs_spans_and_one_line(
+    collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "serving")
+    collector.status = 400
+    tracing = ExportingTracer(otlp_exporter(collector.endpoint))
+    tracing.start()
+    for wanted in (1, 2):
+        tracing.record("score", 1, 2)
+        wait_until(lambda wanted=wanted: tracing.failed == wanted)  # type: ignore[misc]  # a default binds it
+    assert [record.name for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "serving.telemetry.span_export"
+    ]
+    collector.status = 200
+    tracing.record("score", 3, 4)
+    tracing.close()
+    assert (tracing.exported, tracing.failed) == (1, 2)
+    assert "the collector takes spans again; 2 were lost" in caplog.text
+
+
+def test_a_collector_that_is_gone_does_not_hold_up_the_end(collector: Collector) -> None:
+    tracing = ExportingTracer(otlp_exporter("http://127.0.0.1:9"))
+    tracing.start()
+    tracing.record("score", 1, 2)
+    wait_until(lambda: not tracing._queue)
+    tracing.close(timeout_seconds=0.3)
+    wait_until(lambda: tracing.failed == 1)
+
+
+# Sampling, the queue, errors.
+
+
+def test_the_callers_flag_decides_whether_a_span_is_recorded() -> None:
+    unsampled = PARENT._replace(is_sampled=False)
+
+    def record(tracing: ExportingTracer) -> None:
+        assert tracing.record("score", 1, 2, unsampled) is None
+        assert tracing.span("load", unsampled).context is None
+        assert tracing.record("score", 1, 2, PARENT) is not None
+
+    assert len(exported(Recording(), record)) == 1
+
+
+@pytest.mark.parametrize(("ratio", "least", "most"), [(0.0, 0, 0), (1.0, 1000, 1000), (0.5, 350, 650)])
+def test_the_ratio_decides_where_a_trace_begins(ratio: float, least: int, most: int) -> None:
+    tracing = ExportingTracer(Recording(), ratio)
+    contexts = [context for _ in range(1000) if (context := tracing.record("score", 1, 2)) is not None]
+    assert least <= len(contexts) <= most
+    assert len({context.trace_id for context in contexts}) == len(contexts)
+    assert all(parse_traceparent(f"00-{each.trace_id}-{each.parent_id}-01".encode()) == each for each in contexts)
+
+
+def test_a_full_queue_drops_and_counts() -> None:
+    exporter = Recording()
+    exporter.may_export.clear()
+    tracing = ExportingTracer(exporter, max_queued=10)
+    for number in range(25):
+        tracing.record("score", number, number + 1)
+    assert tracing.dropped == 15
+    tracing.start()
+    exporter.may_export.set()
+    tracing.close()
+    assert (tracing.exported, tracing.dropped) == (10, 15)
+    assert [span.start_time for span in exporter.spans] == list(range(10))
+
+
+def test_what_could_not_leave_in_time_is_counted() -> None:
+    exporter = Recording()
+    exporter.may_export.clear()
+    tracing = ExportingTracer(exporter)
+    tracing.start()
+    for _ in range(BATCH_SPANS * 3):
+        tracing.record("score", 1, 2)
+    tracing.close(timeout_seconds=0.2)
+    wait_until(lambda: tracing.exported + tracing.dropped == BATCH_SPANS * 3)
+    assert tracing.dropped > 0
+
+
+def test_spans_leave_in_batches_before_the_end() -> None:
+    exporter = Recording()
+    tracing = ExportingTracer(exporter)
+    tracing.start()
+    for _ in range(BATCH_SPANS * 3):
+        tracing.record("score", 1, 2)
+    wait_until(lambda: tracing.exported == BATCH_SPANS * 3)
+    assert max(exporter.sizes) <= BATCH_SPANS
+    tracing.close()
+
+
+def test_a_block_is_a_span_and_its_failure_a_kind_without_a_message() -> None:
+    def record(tracing: ExportingTracer) -> None:
+        with (
+            tracing.span("outer") as outer,
+            pytest.raises(ValueError, match="4711"),
+            tracing.span("load", outer.context),
+        ):
+            raise ValueError("customer 4711")
+
+    inner, outer = exported(Recording(), record)
+    assert inner.parent is not None
+    assert inner.parent.span_id == outer.context.span_id
+    assert inner.attributes == {"error.type": "ValueError"}
+    assert inner.status.description is None
+    assert inner.events == ()
+    assert "4711" not in inner.to_json()
+    assert inner.start_time is not None
+    assert inner.end_time is not None
+    assert inner.start_time <= inner.end_time
+
+
+@pytest.mark.parametrize("exporter", [Recording(SpanExportResult.FAILURE), Raising()])
+def test_an_exporter_that_fails_does_not_end_the_tracer(exporter: Recording, caplog: pytest.LogCaptureFixture) -> None:
+    tracing = ExportingTracer(exporter)
+    tracing.start()
+    for wanted in (1, 2):
+        tracing.record("score", 1, 2)
+        wait_until(lambda wanted=wanted: tracing.failed == wanted)  # type: ignore[misc]  # a default binds it
+    tracing.close()
+    assert "secret" not in caplog.text
+
+
+def test_a_span_has_no_attribute_for_what_a_customer_sent() -> None:
+    assert set(SpanAttributes._fields) == {
+        "model", "slot", "bundle_digest", "release_number", "decision", "status", "error",
+    }  # fmt: skip
