@@ -29,7 +29,7 @@ see also:
 """
 
 
-class ValuelessTracebacks(logging.Filter):
+class RedactedTracebacks(logging.Filter):
     """Cuts an exception's message out of a log record: it may quote a customer's value; where it arose stays."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -60,7 +60,7 @@ def main() -> None:
         _say_address(settings, bound)
         sys.exit(workers.Supervisor(settings, bound).run())
     except ValidationError as error:
-        sys.exit(f"Error: {settings_complaint(error)}")
+        sys.exit(f"Error: {settings_violation(error)}")
     except ContractError as error:
         sys.exit(f"Error: {error}")
 
@@ -147,7 +147,7 @@ def _check_binding(settings: ServingSettings) -> None:
     )
 
 
-def settings_complaint(error: ValidationError) -> str:
+def settings_violation(error: ValidationError) -> str:
     """What is wrong with the environment, by variable, without the values."""
     faults = [
         f"{fault['msg']} - at SERVING_{str(fault['loc'][0]).upper()}" for fault in error.errors(include_input=False)
@@ -184,7 +184,7 @@ def settings_help() -> str:
 def _log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    handler.addFilter(ValuelessTracebacks())
+    handler.addFilter(RedactedTracebacks())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 

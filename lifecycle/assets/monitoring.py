@@ -15,19 +15,19 @@ from lifecycle.artefacts.evidence import EvidenceStore
 from lifecycle.assets.keys import WAREHOUSE_POOL, Materialized, ModelKeys
 from lifecycle.assets.partitions import as_of_after, date_of, occurred_days
 from lifecycle.assets.plots import psi_plot
-from lifecycle.assets.resources import Installation
-from lifecycle.gates.retraining import learns_from
+from lifecycle.assets.resources import Stores
+from lifecycle.gates.retraining import first_new_fraud_day
 from lifecycle.modelling.splits import judged_end
 from lifecycle.monitoring.alerts import Alert, raise_alert
 from lifecycle.monitoring.drift import DriftVerdict, PerformanceVerdict
-from lifecycle.monitoring.traffic import Standing, live_performance_of, standing_champion, traffic_of
+from lifecycle.monitoring.traffic import ChampionInForce, live_performance_of, standing_champion, traffic_of
 from lifecycle.reports.drift_report import write_drift_report
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse
-from lifecycle.warehouse.reading.decisions import daily_decisions, decided, load_decisions
+from lifecycle.warehouse.reading.decisions import daily_decisions, load_decisions, read_decisions
 from lifecycle.warehouse.reading.examples import MARTS, known_frauds
 
-Body = Callable[[dg.AssetExecutionContext, Installation], Iterator[Materialized]]
+Body = Callable[[dg.AssetExecutionContext, Stores], Iterator[Materialized]]
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ def _asset(
         description=description,
         output_required=False,
     )
-    def monitored(context: dg.AssetExecutionContext, installation: Installation) -> Iterator[Materialized]:
-        yield from body(context, installation)
+    def monitored(context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
+        yield from body(context, stores)
 
     return monitored
 
@@ -102,9 +102,9 @@ def _days(context: dg.AssetExecutionContext) -> list[dt.date]:
 
 
 def _decisions(spec: RiskModelSpec) -> Body:
-    def body(context: dg.AssetExecutionContext, installation: Installation) -> Iterator[Materialized]:
-        warehouse = installation.warehouse(context, "log")
-        loaded = load_decisions(warehouse, installation.settings.decision_log_dir)
+    def body(context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
+        warehouse = stores.warehouse(context, "log")
+        loaded = load_decisions(warehouse, stores.settings.decision_log_dir)
         days = _days(context)
         counts = daily_decisions(warehouse, spec.name, days[0], as_of_after(days[-1]))
         yield dg.MaterializeResult(
@@ -121,17 +121,17 @@ def _decisions(spec: RiskModelSpec) -> Body:
 
 
 def _live_performance(spec: RiskModelSpec) -> Body:
-    def body(context: dg.AssetExecutionContext, installation: Installation) -> Iterator[Materialized]:
+    def body(context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
         verdicts = {}
-        warehouse = installation.warehouse(context)
+        warehouse = stores.warehouse(context)
         for day in _days(context):
             as_of = as_of_after(day)
-            standing = standing_champion(spec, installation, as_of)
+            standing = standing_champion(spec, stores, as_of)
             if standing is None:
                 continue
             verdict = live_performance_of(spec, warehouse, standing, as_of)
             document = msgspec.to_builtins(verdict)
-            installation.evidence(spec.name).write_monitoring("live_performance", as_of.isoformat(), document)
+            stores.evidence(spec.name).write_monitoring("live_performance", as_of.isoformat(), document)
             verdicts[as_of.isoformat()] = verdict
         if not verdicts:
             context.log.info("No champion stood on these days: nothing to measure")
@@ -151,19 +151,19 @@ def _live_performance(spec: RiskModelSpec) -> Body:
 
 
 def _drift(spec: RiskModelSpec) -> Body:
-    def body(context: dg.AssetExecutionContext, installation: Installation) -> Iterator[Materialized]:
+    def body(context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
         latest = None
-        warehouse = installation.warehouse(context)
+        warehouse = stores.warehouse(context)
         for day in _days(context):
             as_of = as_of_after(day)
-            standing = standing_champion(spec, installation, as_of)
+            standing = standing_champion(spec, stores, as_of)
             if standing is None:
                 continue
-            latest = monitoring_verdict(spec, warehouse, installation.evidence(spec.name), standing, as_of)
-            before = installation.evidence(spec.name).monitoring("drift")
+            latest = monitoring_verdict(spec, warehouse, stores.evidence(spec.name), standing, as_of)
+            before = stores.evidence(spec.name).monitoring("drift")
             document = msgspec.to_builtins(latest)
-            installation.evidence(spec.name).write_monitoring("drift", as_of.isoformat(), document)
-            _alert_on_change(context, installation, spec, latest, before)
+            stores.evidence(spec.name).write_monitoring("drift", as_of.isoformat(), document)
+            _alert_on_change(context, stores, spec, latest, before)
         if latest is None:
             context.log.info("No champion stood on these days: nothing to compare with")
             return
@@ -176,7 +176,7 @@ def _drift(spec: RiskModelSpec) -> Body:
                 "new_frauds": latest.new_frauds,
                 "rows": latest.traffic.rows,
                 "psi": psi_plot(latest.traffic.psi, spec.drift.maximum_psi),
-                "report": dg.MetadataValue.path(str(_report_path(spec, installation, date_of(latest.as_of)))),
+                "report": dg.MetadataValue.path(str(_report_path(spec, stores, date_of(latest.as_of)))),
             }
         )
 
@@ -184,7 +184,7 @@ def _drift(spec: RiskModelSpec) -> Body:
 
 
 def monitoring_verdict(
-    spec: RiskModelSpec, warehouse: Warehouse, evidence: EvidenceStore, standing: Standing, as_of: dt.date
+    spec: RiskModelSpec, warehouse: Warehouse, evidence: EvidenceStore, standing: ChampionInForce, as_of: dt.date
 ) -> MonitoringVerdict:
     """Traffic and performance as of a date, and what there is to learn from since the onset."""
     yesterday = evidence.monitoring("drift").get((as_of - dt.timedelta(days=1)).isoformat())
@@ -203,7 +203,9 @@ def monitoring_verdict(
         is_alarm=bool(alarms),
         reason="; ".join(alarm.reason for alarm in alarms) or traffic.reason,
         onset=onset,
-        new_frauds=_new_frauds(spec, warehouse, learns_from(date_of(onset), trained_until), as_of) if onset else 0,
+        new_frauds=_new_frauds(spec, warehouse, first_new_fraud_day(date_of(onset), trained_until), as_of)
+        if onset
+        else 0,
         champion=standing.champion.bundle_digest,
         champion_trained_until=trained_until.isoformat(),
         traffic=traffic,
@@ -218,7 +220,7 @@ def _new_frauds(spec: RiskModelSpec, warehouse: Warehouse, start: dt.date, as_of
 
 def _alert_on_change(
     context: dg.AssetExecutionContext,
-    installation: Installation,
+    stores: Stores,
     spec: RiskModelSpec,
     verdict: MonitoringVerdict,
     before: dict[str, dict[str, Any]],
@@ -228,7 +230,7 @@ def _alert_on_change(
     if not verdict.is_alarm or (earlier and earlier[-1]["is_alarm"]):
         return
     raise_alert(
-        installation.settings.root,
+        stores.settings.root,
         Alert(
             kind="drift",
             model=spec.name,
@@ -241,23 +243,23 @@ def _alert_on_change(
     )
 
 
-def _report_path(spec: RiskModelSpec, installation: Installation, as_of: dt.date) -> Any:
-    return installation.settings.reports_dir / spec.name / f"drift-{as_of.isoformat()}.html"
+def _report_path(spec: RiskModelSpec, stores: Stores, as_of: dt.date) -> Any:
+    return stores.settings.reports_dir / spec.name / f"drift-{as_of.isoformat()}.html"
 
 
 def _drift_report(spec: RiskModelSpec) -> Body:
-    def body(context: dg.AssetExecutionContext, installation: Installation) -> Iterator[Materialized]:
+    def body(context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
         as_of = as_of_after(_days(context)[-1])
-        standing = standing_champion(spec, installation, as_of)
+        standing = standing_champion(spec, stores, as_of)
         if standing is None:
             return
         start = as_of - dt.timedelta(days=spec.drift.window_days)
-        current = decided(installation.warehouse(context), spec, start, as_of)
+        current = read_decisions(stores.warehouse(context), spec, start, as_of)
         if not current.num_rows:
             context.log.info("No decisions in this window: no report")
             return
-        reference = installation.training_sets(spec.name).read(standing.champion.as_of)
-        path = _report_path(spec, installation, as_of)
+        reference = stores.training_sets(spec.name).read(standing.champion.as_of)
+        path = _report_path(spec, stores, as_of)
         rows = write_drift_report(spec, reference, current, path)
         yield dg.MaterializeResult(
             metadata={"report": dg.MetadataValue.url(path.as_uri()), "sampled_rows": rows, "path": str(path)}

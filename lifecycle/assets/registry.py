@@ -10,7 +10,7 @@ from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.assets.keys import Materialized, ModelKeys
 from lifecycle.assets.partitions import as_of_dates
-from lifecycle.assets.resources import Installation
+from lifecycle.assets.resources import Stores
 from lifecycle.gates.champion import is_backtest
 from lifecycle.reports.model_card import model_card
 from lifecycle.spec.risk_model import RiskModelSpec
@@ -30,18 +30,18 @@ def model_version_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         output_required=False,
         description="Version in MLflow and sealed bundle of the candidate; only with passing verdicts for exactly it.",
     )
-    def model_version(context: dg.AssetExecutionContext, installation: Installation) -> Iterator[Materialized]:
+    def model_version(context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
         as_of = context.partition_key
-        candidate = installation.candidates(spec.name).standing(as_of)
-        evidence = installation.evidence(spec.name).gates(candidate.digest)
+        candidate = stores.candidates(spec.name).standing(as_of)
+        evidence = stores.evidence(spec.name).gates(candidate.digest)
         if not evidence.is_passed:
             refused = ", ".join(verdict.gate for verdict in evidence.refusals)
             raise dg.Failure(f"Candidate {candidate.digest} was refused by {refused}: nothing is registered")
-        if is_backtest(installation.releases().history(spec.name), as_of):
+        if is_backtest(stores.releases().history(spec.name), as_of):
             context.log.info(f"A champion at least as new as {as_of} stands: a backtest stops at the gates")
             return
-        bundle_digest = seal(spec, installation, candidate, evidence)
-        version = installation.registry().register(spec.name, candidate, evidence, candidate_metrics(candidate))
+        bundle_digest = seal(spec, stores, candidate, evidence)
+        version = stores.registry().register(spec.name, candidate, evidence, candidate_metrics(candidate))
         yield dg.MaterializeResult(
             metadata={
                 "mlflow_version": version.version,
@@ -55,16 +55,16 @@ def model_version_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
     return model_version
 
 
-def seal(spec: RiskModelSpec, installation: Installation, candidate: Candidate, evidence: GateEvidence) -> str:
+def seal(spec: RiskModelSpec, stores: Stores, candidate: Candidate, evidence: GateEvidence) -> str:
     """Write the candidate's bundle into the release store; the same candidate and verdicts give the same digest."""
     files = {name: candidate.read(name) for name in (MODEL_FILE, DECIDING_FILE, GOLDEN_FILE)}
     files[CARD_FILE] = model_card(spec, candidate, evidence).encode()
     return write_bundle(
-        installation.settings.release_store,
+        stores.settings.release_store,
         files,
         lineage=candidate.lineage,
         verdicts=evidence.verdicts,
-        signing_key=installation.key_ring().signing_key,
+        signing_key=stores.key_ring().signing_key,
     )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dagster_snowflake import SnowflakeResource
 
 
-class Installation(dg.ConfigurableResource[None]):
+class Stores(dg.ConfigurableResource[None]):
     """Everything that lies under LIFECYCLE_HOME; its settings are read from the environment of the run."""
 
     @cached_property

@@ -7,7 +7,7 @@ import dagster as dg
 
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.partitions import as_of_dates, date_of, occurred_days
-from lifecycle.assets.resources import Installation
+from lifecycle.assets.resources import Stores
 from lifecycle.gates.retraining import NoRetraining, RetrainingState, decide_retraining
 from lifecycle.spec.risk_model import RiskModelSpec
 
@@ -70,9 +70,9 @@ def retrain_sensor(
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Starts a retraining when the newest verdict is an alarm and there is enough to learn from.",
     )
-    def sensor(context: dg.SensorEvaluationContext, installation: Installation) -> dg.SensorResult | dg.SkipReason:
+    def sensor(context: dg.SensorEvaluationContext, stores: Stores) -> dg.SensorResult | dg.SkipReason:
         last_ordered = json.loads(context.cursor)["last_ordered_as_of"] if context.cursor else None
-        state = retraining_state(spec, installation, last_ordered, is_in_flight=is_in_flight(context.instance, spec))
+        state = retraining_state(spec, stores, last_ordered, is_in_flight=is_in_flight(context.instance, spec))
         if state is None:
             return dg.SkipReason("No verdict on live traffic yet")
         decision = decide_retraining(state, spec.retraining)
@@ -88,14 +88,14 @@ def retrain_sensor(
 
 
 def retraining_state(
-    spec: RiskModelSpec, installation: Installation, last_ordered: str | None, *, is_in_flight: bool
+    spec: RiskModelSpec, stores: Stores, last_ordered: str | None, *, is_in_flight: bool
 ) -> RetrainingState | None:
     """What the newest verdict says, read from the evidence alone; ``None`` where there is none."""
-    verdicts = installation.evidence(spec.name).monitoring("drift")
+    verdicts = stores.evidence(spec.name).monitoring("drift")
     if not verdicts:
         return None
     as_of, verdict = max(verdicts.items())
-    release = installation.releases().latest(spec.name)
+    release = stores.releases().latest(spec.name)
     return RetrainingState(
         model=spec.name,
         as_of=date_of(as_of),

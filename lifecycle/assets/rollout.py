@@ -7,7 +7,7 @@ import dagster as dg
 from lifecycle.assets.keys import Materialized, ModelKeys
 from lifecycle.assets.partitions import as_of_dates, date_of
 from lifecycle.assets.registry import seal
-from lifecycle.assets.resources import Installation
+from lifecycle.assets.resources import Stores
 from lifecycle.gates.candidate_gates import GATES
 from lifecycle.gates.promotion import Champion, JudgedVersion, PromotionState, Refusal, decide_promotion
 from lifecycle.spec.risk_model import RiskModelSpec
@@ -29,9 +29,9 @@ def release_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         output_required=False,
         description="Signed release that makes the registered version the champion; what servers pick up.",
     )
-    def release(context: dg.AssetExecutionContext, installation: Installation) -> Iterator[Materialized]:
-        version = judged_version(spec, installation, context.partition_key)
-        releases = installation.releases()
+    def release(context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
+        version = judged_version(spec, stores, context.partition_key)
+        releases = stores.releases()
         history = releases.history(spec.name)
         freeze = releases.freeze_state()
         champion = history[-1].champion if history else None
@@ -53,18 +53,18 @@ def release_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
             reason=decision.reason,
             after=history[-1].number if history else 0,
         )
-        _mirror(spec, installation, version)
+        _mirror(spec, stores, version)
         yield dg.MaterializeResult(metadata=_metadata(published))
 
     return release
 
 
-def judged_version(spec: RiskModelSpec, installation: Installation, as_of: str) -> JudgedVersion:
+def judged_version(spec: RiskModelSpec, stores: Stores, as_of: str) -> JudgedVersion:
     """The bundle of the candidate that stands for `as_of`, with the verdicts on exactly that candidate."""
-    candidate = installation.candidates(spec.name).standing(as_of)
-    evidence = installation.evidence(spec.name).gates(candidate.digest)
+    candidate = stores.candidates(spec.name).standing(as_of)
+    evidence = stores.evidence(spec.name).gates(candidate.digest)
     return JudgedVersion(
-        bundle_digest=seal(spec, installation, candidate, evidence),
+        bundle_digest=seal(spec, stores, candidate, evidence),
         candidate_digest=candidate.digest,
         as_of=date_of(candidate.lineage.as_of),
         verdicts_for=evidence.candidate_digest,
@@ -72,9 +72,9 @@ def judged_version(spec: RiskModelSpec, installation: Installation, as_of: str) 
     )
 
 
-def _mirror(spec: RiskModelSpec, installation: Installation, version: JudgedVersion) -> None:
+def _mirror(spec: RiskModelSpec, stores: Stores, version: JudgedVersion) -> None:
     """Let MLflow's alias show what was released."""
-    registry = installation.registry()
+    registry = stores.registry()
     registered = registry.find(spec.name, version.candidate_digest)
     if registered is not None:
         registry.mirror_champion(spec.name, registered.version, version.bundle_digest)

@@ -14,7 +14,7 @@ from lifecycle.artefacts.training_sets import Selection
 from lifecycle.assets.keys import WAREHOUSE_POOL, Materialized, ModelKeys
 from lifecycle.assets.partitions import as_of_dates, date_of, training_days
 from lifecycle.assets.plots import model_plots
-from lifecycle.assets.resources import Installation
+from lifecycle.assets.resources import Stores
 from lifecycle.gates import input_gates
 from lifecycle.modelling.splits import training_window
 from lifecycle.modelling.training import Trained, train
@@ -38,13 +38,13 @@ def training_set_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         pool=WAREHOUSE_POOL,
         description="Mature examples with what was known of them as of the partition's date; named by its digest.",
     )
-    def training_set(context: dg.AssetExecutionContext, installation: Installation) -> Materialized:
+    def training_set(context: dg.AssetExecutionContext, stores: Stores) -> Materialized:
         as_of = date_of(context.partition_key)
         start, end = training_window(as_of, spec.training, spec.label.maturity_days)
         # Whoever extracts need not see raw rows; that they are all there is for the reading role to say.
-        expect_complete_input(input_verdicts(installation.warehouse(context), spec, start, as_of), as_of)
-        store = installation.training_sets(spec.name)
-        warehouse = installation.warehouse(context, "train")
+        expect_complete_input(input_verdicts(stores.warehouse(context), spec, start, as_of), as_of)
+        store = stores.training_sets(spec.name)
+        warehouse = stores.warehouse(context, "train")
         with closing(training_batches(warehouse, spec, start, end, as_of)) as batches:
             frozen = store.write(batches, spec, Selection(as_of, start, end))
         description = frozen.description
@@ -77,9 +77,9 @@ def candidate_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
             "are of the holdout: where the model is refitted afterwards, they judge the procedure, not these trees."
         ),
     )
-    def candidate(context: dg.AssetExecutionContext, installation: Installation) -> Materialized:
+    def candidate(context: dg.AssetExecutionContext, stores: Stores) -> Materialized:
         as_of = context.partition_key
-        snapshots = installation.training_sets(spec.name)
+        snapshots = stores.training_sets(spec.name)
         examples = examples_from_table(snapshots.read(as_of), spec)
         told = _LoggedProgress(context)
         trained = train(spec, examples, date_of(as_of), told)
@@ -91,7 +91,7 @@ def candidate_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
             seed=trained.seed,
             library_versions=library_versions(),
         )
-        written = installation.candidates(spec.name).write(
+        written = stores.candidates(spec.name).write(
             trained.model_text, trained.deciding, trained.golden, lineage, candidate_files(trained)
         )
         return dg.MaterializeResult(metadata=candidate_metadata(written, trained))

@@ -11,7 +11,7 @@ from lifecycle.artefacts.candidates import JUDGED_MODEL_FILE, Candidate
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.partitions import date_of
-from lifecycle.assets.resources import Installation
+from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
 from lifecycle.gates import candidate_gates
 from lifecycle.gates.champion import champion_for
@@ -43,9 +43,9 @@ def gate_checks(spec: RiskModelSpec) -> dg.AssetChecksDefinition:
             for gate in candidate_gates.GATES
         ],
     )
-    def run_gates(context: dg.AssetCheckExecutionContext, installation: Installation) -> Iterator[dg.AssetCheckResult]:
-        evidence = judge(spec, installation, context.op_execution_context.partition_key)
-        installation.evidence(spec.name).write_gates(evidence)
+    def run_gates(context: dg.AssetCheckExecutionContext, stores: Stores) -> Iterator[dg.AssetCheckResult]:
+        evidence = judge(spec, stores, context.op_execution_context.partition_key)
+        stores.evidence(spec.name).write_gates(evidence)
         for verdict in evidence.verdicts:
             yield dg.AssetCheckResult(
                 asset_key=keys.candidate,
@@ -59,19 +59,19 @@ def gate_checks(spec: RiskModelSpec) -> dg.AssetChecksDefinition:
                 },
             )
 
-    return candidate_gates
+    return run_gates
 
 
-def judge(spec: RiskModelSpec, installation: Installation, as_of: str) -> GateEvidence:
+def judge(spec: RiskModelSpec, stores: Stores, as_of: str) -> GateEvidence:
     """Every gate's verdict on the candidate that stands for `as_of`."""
-    candidate = installation.candidates(spec.name).standing(as_of)
-    snapshot = installation.training_sets(spec.name).describe(as_of)
+    candidate = stores.candidates(spec.name).standing(as_of)
+    snapshot = stores.training_sets(spec.name).describe(as_of)
     if snapshot.digest != candidate.lineage.training_set_digest:
         raise LifecycleError(
             f"Expected a candidate trained on the training set {snapshot.digest}, got one trained on "
             f"{candidate.lineage.training_set_digest}; materialise {spec.name}/candidate again - as of {as_of}"
         )
-    examples = examples_from_table(installation.training_sets(spec.name).read(as_of), spec)
+    examples = examples_from_table(stores.training_sets(spec.name).read(as_of), spec)
     evaluation = candidate.evaluation
     windows = {
         window["name"]: candidate_gates.Evidence(window["rows"], window["frauds"]) for window in evaluation["windows"]
@@ -87,16 +87,16 @@ def judge(spec: RiskModelSpec, installation: Installation, as_of: str) -> GateEv
             candidate_gates.enough_evidence(windows["judged"], windows["holdout"], spec.gates),
             candidate_gates.point_in_time(examples, date, spec.training, maturity_days),
             candidate_gates.beats_baseline(difference, spec.gates),
-            _champion_verdict(spec, installation, candidate, examples, date),
+            _champion_verdict(spec, stores, candidate, examples, date),
         ),
     )
 
 
 def _champion_verdict(
-    spec: RiskModelSpec, installation: Installation, candidate: Candidate, examples: Examples, as_of: dt.date
+    spec: RiskModelSpec, stores: Stores, candidate: Candidate, examples: Examples, as_of: dt.date
 ) -> Verdict:
-    champion = champion_for(installation.releases().history(spec.name), as_of.isoformat())
-    standing = installation.champion_candidate(spec.name, champion) if champion else None
+    champion = champion_for(stores.releases().history(spec.name), as_of.isoformat())
+    standing = stores.champion_candidate(spec.name, champion) if champion else None
     comparison = None
     if champion is not None and standing is not None and standing.digest != candidate.digest:
         comparison = _comparison(spec, candidate, champion, standing, examples, as_of)

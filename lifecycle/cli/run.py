@@ -44,12 +44,12 @@ def up_command(
     dagster_port: DagsterPort = 3000, mlflow_port: MlflowPort = 5000, serving_port: ServingPort = 8000
 ) -> None:
     """Start the Dagster UI with its daemon, the MLflow UI and the server, until Ctrl-C."""
-    from lifecycle.local.installation import addresses, running_installation
+    from lifecycle.local.installation import addresses, start_services
     from lifecycle.local.processes import Ports
     from lifecycle.settings.platform import Settings
 
     ports = Ports(dagster_port, mlflow_port, serving_port)
-    with running_installation(Settings(), ports) as group:
+    with start_services(Settings(), ports) as group:
         for name, url in addresses(ports).items():
             typer.echo(f"{name:<18}{url}")
         typer.echo("Ctrl-C stops everything.")

@@ -9,7 +9,7 @@ import dagster as dg
 
 from lifecycle.assets.keys import WAREHOUSE_POOL
 from lifecycle.features.builds import count_rows, run_build
-from lifecycle.features.dagster_dbt_alone import DagsterDbtTranslator, dbt_assets
+from lifecycle.features.dagster_dbt_without_dbt import DagsterDbtTranslator, dbt_assets
 from lifecycle.features.dbt import DbtRun, NodeRun
 from lifecycle.features.project import ensure_manifest
 from lifecycle.settings.platform import Settings

@@ -68,7 +68,7 @@ class DbtRun:
     exit_code: int
     seconds: float
     nodes: tuple[NodeRun, ...]
-    complaints: tuple[str, ...]
+    violations: tuple[str, ...]
     """Errors outside of any node, for example of the parser."""
     log_path: Path
 
@@ -89,7 +89,7 @@ class DbtRun:
         if self.exit_code == 0 and not failed:
             return self
         faults = [f"{node.kind} {node.name}: {_fault(node.message)}" for node in failed]
-        faults = faults or [_one_line(text) for text in self.complaints] or [f"exit code {self.exit_code}"]
+        faults = faults or [_one_line(text) for text in self.violations] or [f"exit code {self.exit_code}"]
         remedy = "; run `lifecycle features build --full`" if any(COLUMNS_CHANGED in fault for fault in faults) else ""
         raise LifecycleError(f"Expected dbt {purpose}, got {'; '.join(faults)}{remedy} - see {self.log_path}")
 
@@ -130,11 +130,11 @@ def run_dbt(
     target_path.mkdir(parents=True, exist_ok=True, mode=0o700)
     (target_path / "run_results.json").unlink(missing_ok=True)
     started = time.perf_counter()
-    complaints: list[str] = []
+    violations: list[str] = []
     with _start(settings, arguments, environment) as process:
         try:
             for line in process.stdout or ():
-                _follow(line, complaints, on_node)
+                _follow(line, violations, on_node)
         except BaseException:
             process.terminate()
             raise
@@ -142,7 +142,7 @@ def run_dbt(
         exit_code=process.returncode,
         seconds=time.perf_counter() - started,
         nodes=_read_results(target_path / "run_results.json", environment),
-        complaints=tuple(without_secrets(complaint, environment) for complaint in complaints),
+        violations=tuple(without_secrets(violation, environment) for violation in violations),
         log_path=target_path / "dbt.log",
     )
 
@@ -161,17 +161,17 @@ def _start(settings: Settings, arguments: Sequence[str], environment: Mapping[st
     )
 
 
-def _follow(line: str, complaints: list[str], on_node: OnNode | None) -> None:
+def _follow(line: str, violations: list[str], on_node: OnNode | None) -> None:
     """Take in one line of dbt's log: JSON, or plain text where Python itself speaks."""
     try:
         event: dict[str, Any] = json.loads(line)
         info, data = event["info"], event.get("data", {})
     except (ValueError, KeyError, TypeError):
         if line.strip():
-            complaints.append(line.strip())
+            violations.append(line.strip())
         return
     if info.get("level") == "error" and "node_info" not in data:
-        complaints.append(info.get("msg", ""))
+        violations.append(info.get("msg", ""))
     if info.get("name") in {"LogModelResult", "LogTestResult"}:
         crash_point("features.node_ended")
         if on_node is not None:

@@ -13,8 +13,8 @@ class RetrainingState:
 
     `as_of` is the cut-off a training now would have. `alarm_reason`, `alarm_bundle` and `onset` come from the newest
     monitoring verdict that is an alarm, ``None`` where none stands; `champion_bundle` is what serves now, fitted on the
-    days before `champion_trained_until`. `new_frauds` are frauds that occurred from `learns_from` on and before the
-    holdout of a training now. `last_ordered_as_of` is that of the last training by alarm, whatever became of it.
+    days before `champion_trained_until`. `new_frauds` are frauds that occurred from `first_new_fraud_day` on and before
+    the holdout of a training now. `last_ordered_as_of` is that of the last training by alarm, whatever became of it.
     """
 
     model: str
@@ -74,7 +74,7 @@ def run_key(model: str, as_of: dt.date) -> str:
     return f"{model}:{as_of.isoformat()}"
 
 
-def learns_from(onset: dt.date, champion_trained_until: dt.date | None) -> dt.date:
+def first_new_fraud_day(onset: dt.date, champion_trained_until: dt.date | None) -> dt.date:
     """First day whose frauds are new: from the onset on, and later than what the champion was fitted on."""
     return onset if champion_trained_until is None else max(onset, champion_trained_until)
 

@@ -58,7 +58,7 @@ def prepare(settings: Settings) -> None:
 
 
 @contextmanager
-def running_installation(settings: Settings, ports: Ports) -> Iterator[Running]:
+def start_services(settings: Settings, ports: Ports) -> Iterator[Running]:
     """The prepared installation with its processes, ready; stopped when the block ends, however it ends.
 
     A request to end the process (SIGTERM) ends the block like Ctrl-C does.

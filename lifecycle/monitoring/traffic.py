@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from lifecycle.artefacts.candidates import REFERENCE_FILE, Candidate
-from lifecycle.assets.resources import Installation
+from lifecycle.assets.resources import Stores
 from lifecycle.gates.champion import champion_for
 from lifecycle.modelling.evaluation import Interval, evaluate
 from lifecycle.modelling.reference import SCORE, Reference, count
@@ -19,7 +19,7 @@ from lifecycle.monitoring.live_recall import feature_columns, outcomes_and_predi
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import FloatArray
 from lifecycle.warehouse import Warehouse
-from lifecycle.warehouse.reading.decisions import decided
+from lifecycle.warehouse.reading.decisions import read_decisions
 from serving.contract.documents import MODEL_FILE, SlotRelease
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ RECALL = "recall_at_capacity"
 
 
 @dataclass(frozen=True)
-class Standing:
+class ChampionInForce:
     """A champion and the candidate it was sealed from."""
 
     champion: SlotRelease
@@ -46,21 +46,23 @@ class Standing:
         return msgspec.convert(self.candidate.evaluation["holdout"]["metrics"][RECALL], Interval)
 
 
-def standing_champion(spec: RiskModelSpec, installation: Installation, as_of: dt.date) -> Standing | None:
+def standing_champion(spec: RiskModelSpec, stores: Stores, as_of: dt.date) -> ChampionInForce | None:
     """The champion of a date; ``None`` where there was none."""
-    champion = champion_for(installation.releases().history(spec.name), as_of.isoformat())
+    champion = champion_for(stores.releases().history(spec.name), as_of.isoformat())
     if champion is None:
         return None
-    return Standing(champion, installation.champion_candidate(spec.name, champion))
+    return ChampionInForce(champion, stores.champion_candidate(spec.name, champion))
 
 
 def live_performance_of(
-    spec: RiskModelSpec, warehouse: Warehouse, standing: Standing, as_of: dt.date
+    spec: RiskModelSpec, warehouse: Warehouse, standing: ChampionInForce, as_of: dt.date
 ) -> PerformanceVerdict:
     """Recall at capacity over the last whole weeks whose outcomes are mature, of what the champion answered."""
     end = as_of - dt.timedelta(days=spec.label.maturity_days)
     start = end - dt.timedelta(days=spec.drift.window_days)
-    table, capacity = champions_share(decided(warehouse, spec, start, end, as_of), spec.decision.review_cards_per_day)
+    table, capacity = champion_rows_and_capacity(
+        read_decisions(warehouse, spec, start, end, as_of), spec.decision.review_cards_per_day
+    )
     outcomes, predictions = outcomes_and_predictions(table)
     frauds = int(outcomes.is_fraud.sum())
     caught = 0
@@ -71,7 +73,7 @@ def live_performance_of(
     return judge_performance(caught, frauds, standing.promised_recall, (start, end), minimum_frauds, spec.drift)
 
 
-def champions_share(answered: "pa.Table", capacity: int) -> tuple["pa.Table", int]:
+def champion_rows_and_capacity(answered: "pa.Table", capacity: int) -> tuple["pa.Table", int]:
     """The rows that the champion answered, and the part of the daily capacity that falls to them.
 
     A canary answers a random share of the entities. Its rows are another model's performance; without them the whole
@@ -82,14 +84,14 @@ def champions_share(answered: "pa.Table", capacity: int) -> tuple["pa.Table", in
 
 
 def traffic_of(
-    spec: RiskModelSpec, warehouse: Warehouse, standing: Standing, as_of: dt.date, previous: DriftVerdict | None
+    spec: RiskModelSpec, warehouse: Warehouse, standing: ChampionInForce, as_of: dt.date, previous: DriftVerdict | None
 ) -> DriftVerdict:
     """PSI of the last whole weeks of decisions, whoever answered, against the champion's own training set.
 
     `previous` is the verdict of the day before, if there is one.
     """
     start = as_of - dt.timedelta(days=spec.drift.window_days)
-    table = decided(warehouse, spec, start, as_of)
+    table = read_decisions(warehouse, spec, start, as_of)
     reference = standing.reference
     daily = _daily_counts(spec, table, standing, reference)
     digest = standing.champion.bundle_digest
@@ -97,7 +99,7 @@ def traffic_of(
 
 
 def _daily_counts(
-    spec: RiskModelSpec, table: "pa.Table", standing: Standing, reference: Reference
+    spec: RiskModelSpec, table: "pa.Table", standing: ChampionInForce, reference: Reference
 ) -> dict[dt.date, Mapping[str, Sequence[int]]]:
     """Rows in each of the reference's bins by day."""
     if not table.num_rows:
@@ -112,7 +114,7 @@ def _daily_counts(
     return counts
 
 
-def _champion_scores(table: "pa.Table", standing: Standing, columns: Mapping[str, FloatArray]) -> FloatArray:
+def _champion_scores(table: "pa.Table", standing: ChampionInForce, columns: Mapping[str, FloatArray]) -> FloatArray:
     """Scores of the champion: as recorded, or computed from the recorded rows where another model decided."""
     deciders = set(table.column("bundle_digest").to_pylist())
     if deciders == {standing.champion.bundle_digest}:

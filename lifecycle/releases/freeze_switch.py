@@ -4,7 +4,7 @@ import datetime as dt
 from pathlib import Path
 
 from lifecycle.errors import LifecycleError
-from lifecycle.signing.envelope import sealed
+from lifecycle.signing.envelope import signed_envelope
 from lifecycle.signing.keys import Keys
 from serving.artefacts.releases import file_name, open_envelope
 from serving.contract.documents import SCHEMA_VERSION, ContractError, Freeze
@@ -50,7 +50,7 @@ class FreezeSwitch:
             changed_by=by,
             reason=reason,
         )
-        if not write_new(self._folder / file_name(freeze.number), sealed(freeze, self._keys), "freeze"):
+        if not write_new(self._folder / file_name(freeze.number), signed_envelope(freeze, self._keys), "freeze"):
             raise LifecycleError("Expected to turn the switch alone, but somebody else turned it at the same moment")
         return freeze
 

@@ -7,7 +7,7 @@ from lifecycle.errors import LifecycleError
 from serving.contract.documents import Release, SlotRelease
 
 
-class Standing(NamedTuple):
+class FilledSlots(NamedTuple):
     """What stands in the three slots of a release."""
 
     champion: SlotRelease
@@ -15,12 +15,12 @@ class Standing(NamedTuple):
     shadow: SlotRelease | None = None
 
     @classmethod
-    def of(cls, release: Release) -> "Standing":
+    def of(cls, release: Release) -> "FilledSlots":
         """The slots of a release."""
         return cls(release.champion, release.canary, release.shadow)
 
 
-def shadow_after_promotion(model: str, standing: Standing | None, bundle_digest: str) -> SlotRelease | None:
+def shadow_after_promotion(model: str, standing: FilledSlots | None, bundle_digest: str) -> SlotRelease | None:
     """The shadow that goes on once a bundle is promoted; the canary ends with it.
 
     While a canary stands, no other bundle than its own is promoted: what is being tried would suddenly be compared
@@ -43,7 +43,7 @@ def shadow_after_promotion(model: str, standing: Standing | None, bundle_digest:
     return None if shadow is not None and shadow.bundle_digest == bundle_digest else shadow
 
 
-def canary_salt(standing: Standing, bundle_digest: str, salt: str | None, fresh: str) -> str:
+def canary_salt(standing: FilledSlots, bundle_digest: str, salt: str | None, fresh: str) -> str:
     """The salt of a canary: the given one, else that of the same bundle's canary that stands, else a fresh one.
 
     So raising the percent of a canary only adds entities, and another bundle is not tried on the same entities again.
@@ -53,7 +53,7 @@ def canary_salt(standing: Standing, bundle_digest: str, salt: str | None, fresh:
     return salt or kept or fresh
 
 
-def beside_champion(model: str, standing: Standing | None, bundle_digest: str, slot: str) -> Standing:
+def beside_champion(model: str, standing: FilledSlots | None, bundle_digest: str, slot: str) -> FilledSlots:
     """What stands, if a bundle may be put into a slot beside it.
 
     Raises
@@ -71,7 +71,7 @@ def beside_champion(model: str, standing: Standing | None, bundle_digest: str, s
     return standing
 
 
-def is_more_exposed(standing: Standing, canary: SlotRelease) -> bool:
+def is_more_exposed(standing: FilledSlots, canary: SlotRelease) -> bool:
     """Whether a canary may answer an entity that the one that stands does not."""
     before = standing.canary
     if before is None or before.percent is None or canary.percent is None:

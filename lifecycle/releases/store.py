@@ -20,7 +20,7 @@ from lifecycle.artefacts.bundles import verified_bundle
 from lifecycle.errors import LifecycleError
 from lifecycle.releases.freeze_switch import FreezeSwitch
 from lifecycle.releases.history import (
-    Standing,
+    FilledSlots,
     beside_champion,
     canary_salt,
     is_more_exposed,
@@ -30,11 +30,11 @@ from lifecycle.releases.history import (
     was_rolled_back,
     withdrawn_bundles,
 )
-from lifecycle.signing.envelope import sealed
+from lifecycle.signing.envelope import signed_envelope
 from lifecycle.signing.keys import Keys
 from serving.artefacts.releases import file_name, read_chain, read_releases
 from serving.contract.documents import SCHEMA_VERSION, ContractError, Freeze, Release, SlotName, SlotRelease
-from serving.slots.policy import share_complaint, slots_fault
+from serving.slots.policy import share_violation, slots_fault
 from serving.storage.create_once import remove_abandoned, write_new
 
 _MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -125,7 +125,7 @@ class ReleaseStore:
         champion = self._verified(model, bundle_digest)
         self._verify_beside(model, shadow, "shadow")
         self._switch.refuse_if_frozen(model)
-        after_it = Standing(champion, None, shadow)
+        after_it = FilledSlots(champion, None, shadow)
         return self._append(model, chain, after_it, by=by, reason=reason, ledger_head=ledger_head)
 
     def put_canary(
@@ -258,7 +258,7 @@ class ReleaseStore:
             )
         before = champions[-2]
         champion = self._verified(model, before.champion.bundle_digest)
-        return self._append(model, chain, Standing(champion), by=by, reason=reason, restores=before.number)
+        return self._append(model, chain, FilledSlots(champion), by=by, reason=reason, restores=before.number)
 
     def withdrawn(self, model: str) -> frozenset[str]:
         """Digests of the bundles that answered, were taken away and not brought back; raises as `history`."""
@@ -327,7 +327,7 @@ class ReleaseStore:
         self,
         model: str,
         chain: _Chain,
-        standing: Standing,
+        standing: FilledSlots,
         *,
         by: str,
         reason: str,
@@ -353,7 +353,7 @@ class ReleaseStore:
         if fault is not None:
             raise LifecycleError(fault)
         folder = self.root / "releases" / model
-        if not write_new(folder / file_name(number), sealed(release, self._keys), "release"):
+        if not write_new(folder / file_name(number), signed_envelope(release, self._keys), "release"):
             raise LifecycleError(
                 f"Expected number {number} of {model} to be free, but another promotion won it: release {number} "
                 f"stands; look at it with `lifecycle releases {model}` before you promote again"
@@ -374,16 +374,18 @@ class ReleaseStore:
             )
 
 
-def _standing(history: tuple[Release, ...]) -> Standing | None:
-    return Standing.of(history[-1]) if history else None
+def _standing(history: tuple[Release, ...]) -> FilledSlots | None:
+    return FilledSlots.of(history[-1]) if history else None
 
 
-def _wanted_canary(model: str, standing: Standing, bundle_digest: str, percent: float, salt: str | None) -> SlotRelease:
+def _wanted_canary(
+    model: str, standing: FilledSlots, bundle_digest: str, percent: float, salt: str | None
+) -> SlotRelease:
     """The canary that is asked for; its `as_of` stays open until its bundle is read."""
     chosen = canary_salt(standing, bundle_digest, salt, secrets.token_hex(_SALT_BYTES))
-    complaint = share_complaint(percent, chosen)
-    if complaint is not None:
-        raise LifecycleError(f"{complaint} - at the canary of {model}")
+    violation = share_violation(percent, chosen)
+    if violation is not None:
+        raise LifecycleError(f"{violation} - at the canary of {model}")
     return SlotRelease(bundle_digest=bundle_digest, as_of="", percent=float(percent), salt=chosen)
 
 

@@ -4,7 +4,7 @@ from lifecycle.signing.keys import Keys
 from serving.contract.documents import Freeze, Release, SignedRelease, encode
 
 
-def sealed(document: Release | Freeze, keys: Keys) -> bytes:
+def signed_envelope(document: Release | Freeze, keys: Keys) -> bytes:
     """A document in its signed envelope."""
     payload = encode(document)
     signed = keys.signing_key.sign(payload)

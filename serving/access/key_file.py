@@ -152,15 +152,15 @@ def parse_line(line: bytes, place: str) -> KeyEntry:
     except UnicodeDecodeError:
         raise ContractError(f"Expected UTF-8 - at {place}") from None
     except msgspec.DecodeError as error:
-        complaint, _, path = str(error).partition(" - at ")
+        violation, _, path = str(error).partition(" - at ")
         # What stands in quotes may be the line's own, and somebody may have put a key where its hash belongs.
-        if complaint.startswith("Invalid enum value"):
-            complaint = f"Expected one of the scopes {list(SCOPES)}"
-        elif complaint.startswith("Object contains unknown field"):
-            complaint = f"Expected only the keys {list(KeyEntry.__struct_fields__)}"
-        elif complaint.startswith("Expected `str` matching regex"):
-            complaint = f"Expected {_NAME_WORDS if 'name' in path else 'a SHA-256 in lower-case hex'}"
-        raise ContractError(f"{complaint} - at {path or '`$`'} of {place}") from None
+        if violation.startswith("Invalid enum value"):
+            violation = f"Expected one of the scopes {list(SCOPES)}"
+        elif violation.startswith("Object contains unknown field"):
+            violation = f"Expected only the keys {list(KeyEntry.__struct_fields__)}"
+        elif violation.startswith("Expected `str` matching regex"):
+            violation = f"Expected {_NAME_WORDS if 'name' in path else 'a SHA-256 in lower-case hex'}"
+        raise ContractError(f"{violation} - at {path or '`$`'} of {place}") from None
 
 
 @contextlib.contextmanager

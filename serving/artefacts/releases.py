@@ -73,7 +73,7 @@ class DirectoryReader:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class VerifiedRelease:
     """A verified release together with the bytes it was read from."""
 
     release: Release
@@ -148,7 +148,7 @@ def servable(release: Release) -> Release:
 
 
 def read_chain(
-    model: str, files: Mapping[int, bytes], keys: PublicKeys, before: Held | None = None
+    model: str, files: Mapping[int, bytes], keys: PublicKeys, before: VerifiedRelease | None = None
 ) -> list[tuple[Release, str]]:
     """Verify consecutive releases, each with the digest of its file.
 
@@ -187,7 +187,7 @@ class ReleaseSource:
         self._reader = reader
         self._keys = keys
 
-    def poll(self, held: Mapping[str, Held]) -> dict[str, Held | ContractError]:
+    def poll(self, held: Mapping[str, VerifiedRelease]) -> dict[str, VerifiedRelease | ContractError]:
         """The whole set of aspired releases by model; a model whose releases do not hold has its error instead.
 
         Parameters
@@ -200,7 +200,7 @@ class ReleaseSource:
         StoreError
             If the store cannot be read: that is no statement at all, least of all an empty set.
         """
-        aspired: dict[str, Held | ContractError] = {}
+        aspired: dict[str, VerifiedRelease | ContractError] = {}
         for model in self._reader.models():
             numbers = self._reader.numbers(model)
             if not numbers and model not in held:
@@ -217,7 +217,7 @@ class ReleaseSource:
         """The files of a bundle, nothing verified; raises `ContractError` if one is missing."""
         return self._reader.bundle(bundle_digest)
 
-    def _newest(self, model: str, numbers: list[int], held: Held | None) -> Held:
+    def _newest(self, model: str, numbers: list[int], held: VerifiedRelease | None) -> VerifiedRelease:
         highest = max(numbers, default=0)
         if held is not None:
             is_unchanged = highest >= held.release.number and (
@@ -231,4 +231,4 @@ class ReleaseSource:
         first = held.release.number + 1 if held else 1
         files = {number: self._reader.release(model, number) for number in numbers if number >= first}
         newest, _ = read_chain(model, files, self._keys, before=held)[-1]
-        return Held(servable(newest), files[highest])
+        return VerifiedRelease(servable(newest), files[highest])

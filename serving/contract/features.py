@@ -104,9 +104,9 @@ def _highest(feature: Feature) -> int:
 
 
 def _without_value(message: str) -> str:
-    complaint, _, path = message.partition(" - at ")
-    if complaint.startswith("Invalid enum value"):
-        complaint = "Expected one of the feature's categories"
-    if complaint.startswith("Object contains unknown field"):
-        complaint = "Expected only the features of the schema, got another one"
-    return f"{complaint} - at {path or '`$`'}"
+    violation, _, path = message.partition(" - at ")
+    if violation.startswith("Invalid enum value"):
+        violation = "Expected one of the feature's categories"
+    if violation.startswith("Object contains unknown field"):
+        violation = "Expected only the features of the schema, got another one"
+    return f"{violation} - at {path or '`$`'}"

@@ -34,11 +34,11 @@ def position(salt: str, entity_key: str) -> float:
     >>> position("0123456789abcdef", "4711")
     0.9053690203217744
     """
-    return Share(100.0, salt).position(entity_key)
+    return CanaryShare(100.0, salt).position(entity_key)
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class CanaryShare:
     """The entities that a canary answers: `percent` of them, in [0, 100], chosen by `salt`.
 
     Raising the percent under the same salt only adds entities; another salt chooses independently.

@@ -13,13 +13,13 @@ import msgspec
 from serving.artefacts.signatures import Pseudonyms
 from serving.contract.documents import DECISION_RECORD_VERSION, DecisionName, DecisionRecord, Reason, SlotName
 from serving.decisions.repeats import Key, RecentDecisions, ScoreResponse, answer_of, request_fingerprint
-from serving.decisions.shadow import Copy, Shadows
+from serving.decisions.shadow import ShadowRequest, Shadows
 from serving.errors import DeadlineExceededError, InvalidRequestError, ReleaseNotInForceError, ScoringFailedError
 from serving.http.admission import RequestContext
 from serving.log.writer import DecisionLog
 from serving.scoring.lightgbm_library import ScoringError
 from serving.scoring.model import Scored
-from serving.slots.slots import Deployed, Serving, Slots
+from serving.slots.slots import Servable, ServedModel, Slots
 from serving.telemetry.metrics import Metrics, SlotMetrics, nullable_features
 from serving.telemetry.spans import SpanAttributes, Tracer
 from serving.wire.score_request import ScoreRequest, check_batch_size, read_batch
@@ -41,23 +41,23 @@ _answer_decoder = msgspec.json.Decoder(ScoreResponse)
 logger = logging.getLogger(__name__)
 
 
-class _Item(msgspec.Struct, frozen=True, gc=False):
+class RoutedRequest(msgspec.Struct, frozen=True, gc=False):
     """One request on its way: what it asks, where it is routed, and what it is known by."""
 
-    serving: Serving
-    deployed: Deployed
+    serving: ServedModel
+    deployed: Servable
     request: ScoreRequest
-    read: Callable[[Deployed], ScoreRequest]
+    read: Callable[[Servable], ScoreRequest]
     entity: str
     key: Key
     fingerprint: int
     context: RequestContext
 
 
-class Attempt(msgspec.Struct, frozen=True, gc=False):
+class PendingDecision(msgspec.Struct, frozen=True, gc=False):
     """A request that is decided but for its record."""
 
-    item: _Item
+    item: RoutedRequest
     record: DecisionRecord
 
     @property
@@ -127,7 +127,7 @@ class Scoring:
         pending = self._log.record((attempt.record,))
         return self.finish(attempt) if pending is None else await self._finish_flushed(attempt, pending)
 
-    def attempt(self, model: str, body: bytes, context: RequestContext) -> Attempt | bytes | None:
+    def attempt(self, model: str, body: bytes, context: RequestContext) -> PendingDecision | bytes | None:
         """As much of a decision as needs no waiting: the record to write, or an earlier answer to the same request.
 
         ``None`` if something has to be waited for: the same id is being decided, or explaining takes long. Until the
@@ -150,9 +150,9 @@ class Scoring:
             if item.deployed.model.explain_seconds > INLINE_SECONDS:
                 return None
             reasons = self._reasons(item)
-        return Attempt(item, self._record(item, scored, reasons))
+        return PendingDecision(item, self._record(item, scored, reasons))
 
-    def record(self, attempts: Sequence[Attempt]) -> None:
+    def record(self, attempts: Sequence[PendingDecision]) -> None:
         """Write the records of attempts at once; only where a record is safe as soon as it is written.
 
         Raises
@@ -162,7 +162,7 @@ class Scoring:
         """
         self._log.record([attempt.record for attempt in attempts])
 
-    def finish(self, attempt: Attempt) -> bytes:
+    def finish(self, attempt: PendingDecision) -> bytes:
         """The answer to an attempt whose record is written, remembered for repeats.
 
         Raises
@@ -215,10 +215,12 @@ class Scoring:
         ]
         return [_answer_decoder.decode(answer) for answer in await self._decided(items)]
 
-    def _only(self, model: str, body: bytes, context: RequestContext) -> _Item:
+    def _only(self, model: str, body: bytes, context: RequestContext) -> RoutedRequest:
         return self._item(self._slots.serving(model), lambda deployed: deployed.reader.read(body), context)
 
-    def _item(self, serving: Serving, read: Callable[[Deployed], ScoreRequest], context: RequestContext) -> _Item:
+    def _item(
+        self, serving: ServedModel, read: Callable[[Servable], ScoreRequest], context: RequestContext
+    ) -> RoutedRequest:
         champion = serving.champion
         request = read(champion)
         deployed = serving.route(request.entity_key)
@@ -227,9 +229,9 @@ class Scoring:
         entity = self._pseudonyms.of(request.entity_key)
         fingerprint = request_fingerprint(request.transaction_id, entity, request.occurred_at, request.values)
         key = (serving.held.release.model, request.decision_id)
-        return _Item(serving, deployed, request, read, entity, key, fingerprint, context)
+        return RoutedRequest(serving, deployed, request, read, entity, key, fingerprint, context)
 
-    async def _decided(self, items: list[_Item]) -> list[bytes]:
+    async def _decided(self, items: list[RoutedRequest]) -> list[bytes]:
         """The answers to any number of requests; gives others their turn on the way."""
         _check_distinct(items)
         while busy := [item for item in items if self._recent.is_deciding(item.key)]:
@@ -251,7 +253,7 @@ class Scoring:
                 self._recent.finish(item.key, answers.get(item.key))
         return [answers[item.key] for item in items]
 
-    async def _answer_fresh(self, fresh: list[_Item], answers: dict[Key, bytes]) -> None:
+    async def _answer_fresh(self, fresh: list[RoutedRequest], answers: dict[Key, bytes]) -> None:
         """Put the answers of new requests into `answers`, also those beside one that failed."""
         records = []
         for number, item in enumerate(fresh, start=1):
@@ -270,7 +272,7 @@ class Scoring:
         if failure is not None:
             raise failure
 
-    async def _record_when_explained(self, item: _Item) -> DecisionRecord:
+    async def _record_when_explained(self, item: RoutedRequest) -> DecisionRecord:
         scored, reasons = self._scored(item), None
         if self._needs_reasons(item, scored):
             if item.deployed.model.explain_seconds > INLINE_SECONDS:
@@ -284,7 +286,7 @@ class Scoring:
             )
         return self._record(item, scored, reasons)
 
-    async def _finish_flushed(self, attempt: Attempt, pending: "asyncio.Future[None]") -> bytes:
+    async def _finish_flushed(self, attempt: PendingDecision, pending: "asyncio.Future[None]") -> bytes:
         """`finish` once the disk has the record; the same id waits with us."""
         item, answer = attempt.item, None
         self._recent.begin(item.key, item.fingerprint)
@@ -295,19 +297,19 @@ class Scoring:
             self._recent.finish(item.key, answer)
         return answer
 
-    def _scored(self, item: _Item) -> Scored | str:
+    def _scored(self, item: RoutedRequest) -> Scored | str:
         """What the model says, or the kind of its failure."""
         try:
             return item.deployed.model.score(item.request.values)
         except ScoringError as error:
             return type(error).__name__
 
-    def _needs_reasons(self, item: _Item, scored: Scored | str) -> bool:
+    def _needs_reasons(self, item: RoutedRequest, scored: Scored | str) -> bool:
         if isinstance(scored, str) or not item.deployed.model.can_explain:
             return False
         return item.context.is_explained or scored.decision in self._explained
 
-    def _reasons(self, item: _Item) -> tuple[Reason, ...] | None:
+    def _reasons(self, item: RoutedRequest) -> tuple[Reason, ...] | None:
         """The principal reasons; ``None`` where explaining fails, which never stops a decision.
 
         The record holds what is needed to explain it later.
@@ -319,7 +321,7 @@ class Scoring:
             logger.error("%s: a decision has no reasons: %s", item.key[0], type(error).__name__)
             return None
 
-    def _record(self, item: _Item, scored: Scored | str, reasons: tuple[Reason, ...] | None) -> DecisionRecord:
+    def _record(self, item: RoutedRequest, scored: Scored | str, reasons: tuple[Reason, ...] | None) -> DecisionRecord:
         deployed, request, context = item.deployed, item.request, item.context
         margin, score, decision = (None, None, None) if isinstance(scored, str) else msgspec.structs.astuple(scored)
         return DecisionRecord(
@@ -344,13 +346,13 @@ class Scoring:
             error=scored if isinstance(scored, str) else None,
         )
 
-    def _finished(self, item: _Item, record: DecisionRecord) -> bytes:
+    def _finished(self, item: RoutedRequest, record: DecisionRecord) -> bytes:
         """The answer to a recorded decision, counted, and copied to the shadow once the answer is out."""
         if record.decision is None or record.score is None:
             raise ScoringFailedError("Expected a score, but the model gave none; the failure was recorded")
         shadow = item.serving.shadow
         if shadow is not None:
-            copy = Copy(shadow, item.deployed, item.request, item.read, record)
+            copy = ShadowRequest(shadow, item.deployed, item.request, item.read, record)
             asyncio.get_running_loop().call_soon(self._shadows.offer, copy)
         elapsed_seconds = time.perf_counter() - item.context.arrived_at
         self._metrics_of(item).decided(record.decision, record.score, elapsed_seconds, item.request.values)
@@ -358,7 +360,7 @@ class Scoring:
             self._trace(item, record, elapsed_seconds)
         return answer_of(record)
 
-    def _metrics_of(self, item: _Item) -> SlotMetrics:
+    def _metrics_of(self, item: RoutedRequest) -> SlotMetrics:
         deployed = item.deployed
         key = (item.key[0], deployed.slot, deployed.bundle_digest)
         found = self._slot_metrics.get(key)
@@ -367,7 +369,7 @@ class Scoring:
             found = self._slot_metrics[key] = self._metrics.slot(*key, nullable)
         return found
 
-    def _trace(self, item: _Item, record: DecisionRecord, elapsed_seconds: float) -> None:
+    def _trace(self, item: RoutedRequest, record: DecisionRecord, elapsed_seconds: float) -> None:
         ended_ns = time.time_ns()
         attributes = SpanAttributes(
             record.model, record.slot, record.bundle_digest, record.release_number, record.decision, 200
@@ -380,6 +382,6 @@ def _places(requests: Sequence[Any]) -> list[tuple[str, Any]]:
     return [(f"$.requests[{index}]", request) for index, request in enumerate(requests)]
 
 
-def _check_distinct(items: list[_Item]) -> None:
+def _check_distinct(items: list[RoutedRequest]) -> None:
     if len({item.key for item in items}) != len(items):
         raise InvalidRequestError("Expected another decision_id for each request", "$.requests")

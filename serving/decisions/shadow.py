@@ -18,7 +18,7 @@ from serving.contract.documents import DecisionRecord
 from serving.errors import LogUnavailableError, RequestError
 from serving.log.writer import DecisionLog
 from serving.scoring.lightgbm_library import ScoringError
-from serving.slots.slots import Deployed
+from serving.slots.slots import Servable
 from serving.telemetry.metrics import Metrics
 from serving.wire.score_request import ScoreRequest
 
@@ -27,16 +27,16 @@ _CLOSE_SECONDS: Final = 5.0
 logger = logging.getLogger(__name__)
 
 
-class Copy(NamedTuple):
+class ShadowRequest(NamedTuple):
     """A decision that was answered, for a shadow to decide again.
 
     `read` reads the request as another model's; it is called only if the shadow's features are not those of `answered`.
     """
 
-    shadow: Deployed
-    answered: Deployed
+    shadow: Servable
+    answered: Servable
     request: ScoreRequest
-    read: Callable[[Deployed], ScoreRequest]
+    read: Callable[[Servable], ScoreRequest]
     record: DecisionRecord
 
 
@@ -52,14 +52,14 @@ class Shadows:
     def __init__(self, log: DecisionLog, metrics: Metrics, *, limit: int) -> None:
         self._log = log
         self._metrics = metrics
-        self._copies: queue.Queue[Copy | None] = queue.Queue(limit)
+        self._copies: queue.Queue[ShadowRequest | None] = queue.Queue(limit)
         self._thread = threading.Thread(target=self._score_copies, name="shadows", daemon=True)
 
     def open(self) -> None:
         """Begin to score."""
         self._thread.start()
 
-    def offer(self, copy: Copy) -> None:
+    def offer(self, copy: ShadowRequest) -> None:
         """Score a copy later, or drop it if too many wait."""
         try:
             self._copies.put_nowait(copy)
@@ -89,7 +89,7 @@ class Shadows:
                 logger.exception("%s: a copy was dropped", copy.record.model)
                 self._metrics.shadow_dropped(copy.record.model)
 
-    def _score(self, copy: Copy) -> None:
+    def _score(self, copy: ShadowRequest) -> None:
         """Record what the shadow says, and count it."""
         record = shadow_record(copy)
         self._log.record((record,))
@@ -101,7 +101,7 @@ class Shadows:
         counts.decided(record.decision, record.score, record.elapsed_us / 1e6, ())
 
 
-def shadow_record(copy: Copy) -> DecisionRecord:
+def shadow_record(copy: ShadowRequest) -> DecisionRecord:
     """The shadow's own record under the same decision id; a failure is a record with its kind."""
     began_at = time.perf_counter()
     shadow = copy.shadow

@@ -96,7 +96,7 @@ class ServingProtocol(HttpToolsProtocol):
         if self._unparsed is not None:
             # Answers leave in the order of the requests: uvicorn sees to it for all that it knows of.
             self._lane.withdraw(self._unparsed)
-            self._unparsed.go_usual_way()
+            self._unparsed.fall_back_to_asgi()
         elif self._known is not None and self._is_between and self._is_free():
             model, head = self._known
             found = head.match(data)

@@ -10,10 +10,10 @@ from serving.contract.documents import SCHEMA_VERSION, ContractError, DecisionRe
 from serving.log.segments import (
     DamagedLineError,
     LogRecord,
-    mend_segment,
     next_number,
     number_of,
     record_of,
+    repair_segment,
     seal_path,
     seal_paths,
     segment_paths,
@@ -116,7 +116,7 @@ def settle(directory: Path) -> Settled:
     cut = 0
     for path in segment_paths(directory):
         if number_of(path) > sealed_until:
-            cut += mend_segment(path)
+            cut += repair_segment(path)
             with path.open("rb") as segment:
                 os.fsync(segment.fileno())
             predecessor = write_seal(path, seal_of_file(path, predecessor))

@@ -253,18 +253,18 @@ def recent_records(directory: Path, limit: int) -> list[DecisionRecord]:
     return sorted(recent, key=lambda record: record.decided_at)[-limit:]
 
 
-def mend_tail(directory: Path) -> int:
+def repair_tail(directory: Path) -> int:
     """Cut what a crash left at the end of this folder's last segment behind its last record; returns the bytes cut.
 
     None of them was answered: an answer waits until its line is written. They are kept beside the segment, in a
     file that ends in ``.torn``. Only for the folder's writer.
     """
     paths = segment_paths(directory)
-    return mend_segment(paths[-1]) if paths and not seal_path(paths[-1]).exists() else 0
+    return repair_segment(paths[-1]) if paths and not seal_path(paths[-1]).exists() else 0
 
 
-def mend_segment(path: Path) -> int:
-    """Cut the torn tail of one segment, as `mend_tail`."""
+def repair_segment(path: Path) -> int:
+    """Cut the torn tail of one segment, as `repair_tail`."""
     content = path.read_bytes()
     whole = _end_of_last_record(content)
     if whole == len(content):

@@ -17,7 +17,7 @@ from serving.errors import RequestError
 from serving.http.admission import RequestContext, read_body
 from serving.http.answers import respond
 from serving.http.errors import error_answer, form_of, http_error, internal_error, unexpected_error
-from serving.http.fast_path.turns import FastLane
+from serving.http.fast_path.turns import TurnBatcher
 from serving.http.openapi.document import openapi_document
 from serving.http.openapi.page import docs_routes
 from serving.http.routes.health import health_routes, not_ready
@@ -25,7 +25,7 @@ from serving.http.routes.metrics import metrics_routes
 from serving.http.routes.models import model_routes
 from serving.http.routes.operations import operation_routes
 from serving.http.routes.scores import ScoreRoutes, score_routes, target
-from serving.process.server import Parts
+from serving.process.server import Server
 from serving.protocols.mlflow.routes import mlflow_routes
 from serving.protocols.open_inference.routes import open_inference_routes
 from serving.settings import ServingSettings
@@ -39,9 +39,9 @@ logger = logging.getLogger(__name__)
 class ServingApp(FastAPI):
     """FastAPI with the score routes before its router, and closed to whoever has no key for a path."""
 
-    parts: Parts
+    parts: Server
     scores: ScoreRoutes
-    lane: FastLane | None = None
+    lane: TurnBatcher | None = None
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:  # type: ignore[override]
         """Answer a score request straight; let everything else through to its route, if its caller may."""
@@ -99,7 +99,7 @@ def create_app(settings: ServingSettings, worker: int | None = None) -> ServingA
     ContractError
         If a key cannot be read.
     """
-    parts = Parts(settings, worker)
+    parts = Server(settings, worker)
     start = functools.cache(parts.start)
 
     @contextlib.asynccontextmanager
@@ -132,7 +132,7 @@ def create_app(settings: ServingSettings, worker: int | None = None) -> ServingA
     app.scores = ScoreRoutes(parts, max_body_bytes=settings.max_body_bytes, max_batch_bytes=settings.max_batch_bytes)
     if settings.log_durability == "written":
         # Where a decision waits for the disk, each has to have a task to wait in.
-        app.lane = FastLane(parts, max_body_bytes=settings.max_body_bytes)
+        app.lane = TurnBatcher(parts, max_body_bytes=settings.max_body_bytes)
     app.openapi = lambda: openapi_document(  # type: ignore[method-assign]
         parts.slots, settings.max_batch, has_keys=settings.api_keys is not None
     )
@@ -143,7 +143,7 @@ def create_app(settings: ServingSettings, worker: int | None = None) -> ServingA
     return app
 
 
-def _add_routes(app: ServingApp, parts: Parts, settings: ServingSettings) -> None:
+def _add_routes(app: ServingApp, parts: Server, settings: ServingSettings) -> None:
     def begin(request: Request) -> RequestContext:
         context = parts.admission.admit(request.scope, "score")
         request.state.context = context
@@ -155,11 +155,11 @@ def _add_routes(app: ServingApp, parts: Parts, settings: ServingSettings) -> Non
     async def body_of(request: Request, context: RequestContext) -> bytes:
         return await read_body(request.scope, request.receive, context, settings.max_batch_bytes)
 
-    def complaints() -> list[str]:
+    def violations() -> list[str]:
         return not_ready(settings.required_models, parts.slots.models, parts.log.refusal)
 
     protocol: dict[str, Any] = {
-        "read_body": body_of, "complaints": complaints, "max_batch": settings.max_batch, "refused": refused,
+        "read_body": body_of, "violations": violations, "max_batch": settings.max_batch, "refused": refused,
     }  # fmt: skip
     routes = app.router.routes
     routes.extend(score_routes(app.scores))

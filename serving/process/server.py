@@ -21,7 +21,7 @@ from serving.log.segments import leftover_folders, recent_records, worker_folder
 from serving.log.shipping.destinations import open_sink
 from serving.log.shipping.shipper import Shipper
 from serving.log.writer import DecisionLog
-from serving.process.observed import log_seen, shipping_seen, store_seen
+from serving.process.observed import log_status, shipping_status, store_status
 from serving.settings import ServingSettings
 from serving.slots.cache import Cache
 from serving.slots.polling import Polling
@@ -32,7 +32,7 @@ from serving.telemetry.spans import tracer
 logger = logging.getLogger(__name__)
 
 
-class Parts:
+class Server:
     """The parts of one server process, put together and not yet started.
 
     Parameters
@@ -116,9 +116,9 @@ class Parts:
         self.slots.advance()
         shipper = self.shipper
         self.metrics.watch(
-            store=lambda: store_seen(self.slots),
-            log=lambda: log_seen(self.log),
-            shipping=None if shipper is None else lambda: shipping_seen(shipper),
+            store=lambda: store_status(self.slots),
+            log=lambda: log_status(self.log),
+            shipping=None if shipper is None else lambda: shipping_status(shipper),
             keys=lambda: self.api_keys.failure,
         )
         self.shadows.open()

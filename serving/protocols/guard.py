@@ -21,7 +21,7 @@ Refused = Callable[[Request, RequestError], None]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-class Deployed(Protocol):
+class Servable(Protocol):
     """One model in one slot of a release."""
 
     @property
@@ -30,23 +30,23 @@ class Deployed(Protocol):
     def release_number(self) -> int: ...  # noqa: D102
 
 
-class Serving(Protocol):
+class ServedModel(Protocol):
     """What one model serves with."""
 
     @property
-    def champion(self) -> Deployed: ...  # noqa: D102
+    def champion(self) -> Servable: ...  # noqa: D102
     @property
-    def canary(self) -> Deployed | None: ...  # noqa: D102
+    def canary(self) -> Servable | None: ...  # noqa: D102
     @property
-    def shadow(self) -> Deployed | None: ...  # noqa: D102
+    def shadow(self) -> Servable | None: ...  # noqa: D102
 
 
 class Served(Protocol):
     """The models of this server; `serving` raises `UnknownModelError` and `ModelNotReadyError`."""
 
     @property
-    def models(self) -> Mapping[str, Serving]: ...  # noqa: D102
-    def serving(self, model: str) -> Serving: ...  # noqa: D102
+    def models(self) -> Mapping[str, ServedModel]: ...  # noqa: D102
+    def serving(self, model: str) -> ServedModel: ...  # noqa: D102
 
 
 class Decides(Protocol):

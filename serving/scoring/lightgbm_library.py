@@ -43,14 +43,14 @@ def check(status: int) -> None:
         raise ScoringError(f"LightGBM: {library().LGBM_GetLastError().decode(errors='replace')}")
 
 
-def missing_library_message(path: Path, complaint: str) -> str:
+def missing_library_message(path: Path, violation: str) -> str:
     """What to tell somebody whose system cannot open the library."""
-    if "libgomp" in complaint:
+    if "libgomp" in violation:
         return (
             "Expected the system library libgomp.so.1, which LightGBM needs, found none; install it with "
             f"`apt-get install libgomp1` (Debian, Ubuntu) or `dnf install libgomp` (Fedora, RHEL) - at {path}"
         )
-    return f"Expected a library that this system can open, got: {complaint} - at {path}"
+    return f"Expected a library that this system can open, got: {violation} - at {path}"
 
 
 def _library_path() -> Path:

@@ -60,14 +60,14 @@ def vector_operations(lanes: int) -> SimpleNamespace:
 
 
 def array_pointers() -> SimpleNamespace:
-    """`reals_at`, `wholes_at` and `longs_at`: the array of float64, int32 or int64 at an address."""
+    """`doubles_at`, `int32s_at` and `int64s_at`: the array of float64, int32 or int64 at an address."""
     from llvmlite import ir
     from numba import types
 
     kinds = {
-        "reals_at": (types.float64, ir.DoubleType()),
-        "wholes_at": (types.int32, ir.IntType(32)),
-        "longs_at": (types.int64, ir.IntType(64)),
+        "doubles_at": (types.float64, ir.DoubleType()),
+        "int32s_at": (types.int32, ir.IntType(32)),
+        "int64s_at": (types.int64, ir.IntType(64)),
     }
 
     def at(element: Any) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 from serving.artefacts.bundle import Bundle, read_files
-from serving.artefacts.releases import Held, open_release, servable
+from serving.artefacts.releases import VerifiedRelease, open_release, servable
 from serving.artefacts.signatures import PublicKeys
 from serving.contract.documents import ContractError
 from serving.storage.durable import flush_folder, write_flushed
@@ -38,20 +38,22 @@ class Cache:
                 f"Expected a folder that can be written to, got {error.strerror} - at {self._held}"
             ) from error
 
-    def held(self, keys: PublicKeys) -> dict[str, Held | ContractError]:
+    def held(self, keys: PublicKeys) -> dict[str, VerifiedRelease | ContractError]:
         """The held release of each model, or why it cannot be believed."""
-        found: dict[str, Held | ContractError] = {}
+        found: dict[str, VerifiedRelease | ContractError] = {}
         for path in sorted(self._held.glob("*.json")):
             try:
                 content = path.read_bytes()
-                found[path.stem] = Held(servable(open_release(content, path.stem, keys, f"{path}")), content)
+                found[path.stem] = VerifiedRelease(servable(open_release(content, path.stem, keys, f"{path}")), content)
             except OSError as error:
                 found[path.stem] = ContractError(f"Expected a readable file, got {type(error).__name__} - at {path}")
             except ContractError as error:
                 found[path.stem] = error
         return found
 
-    def hold(self, held: Held, bundles: Sequence[Bundle], keys: PublicKeys, replacing: Set[str] = frozenset()) -> None:
+    def hold(
+        self, held: VerifiedRelease, bundles: Sequence[Bundle], keys: PublicKeys, replacing: Set[str] = frozenset()
+    ) -> None:
         """Remember a release with its bundles: from now on no lower number is accepted, also after a restart.
 
         The bundles are there before the release is, so that whoever restarts from it finds them. A higher number that

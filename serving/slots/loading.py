@@ -12,7 +12,7 @@ from serving.contract.documents import ContractError, Release, SlotName
 from serving.scoring.model import LoadedModel, load_model
 from serving.slots.cache import Cache
 from serving.slots.policy import bundles_to_load, remedy, slots_of
-from serving.slots.states import Journal, Place, State
+from serving.slots.states import Journal, SlotKey, State
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def load_release(
 
     def enter(state: State, slots: Iterator[SlotName]) -> None:
         for slot in slots:
-            journal.enter(Place(release.model, slot, release.number), filled[slot], state)
+            journal.enter(SlotKey(release.model, slot, release.number), filled[slot], state)
 
     def holding(bundle_digest: str) -> Iterator[SlotName]:
         return (slot for slot, held in filled.items() if held == bundle_digest)

@@ -128,9 +128,9 @@ def newer_fault(model: str, held_number: int, highest: int, *, is_held_unchanged
 def slots_fault(release: Release) -> str | None:
     """Why the slots of a release cannot be served, and what to do; ``None`` if they can."""
     for slot, stands in slots_of(release):
-        complaint = _canary_complaint(release, stands) if slot == "canary" else _plain_complaint(stands)
-        if complaint is not None:
-            return f"{complaint}; {remedy(release.model, slot)} - at the {slot} of release {release.number}"
+        violation = _canary_violation(release, stands) if slot == "canary" else _plain_violation(stands)
+        if violation is not None:
+            return f"{violation}; {remedy(release.model, slot)} - at the {slot} of release {release.number}"
     return None
 
 
@@ -141,7 +141,7 @@ def remedy(model: str, slot: SlotName) -> str:
     return f"mend the release store, or end it with `lifecycle end-{slot} {model}`"
 
 
-def share_complaint(percent: float | None, salt: str | None) -> str | None:
+def share_violation(percent: float | None, salt: str | None) -> str | None:
     """What is wrong with a canary's percent and salt; ``None`` if nothing is."""
     if percent is None:
         return "Expected a percent from 0 to 100, got none"
@@ -153,13 +153,13 @@ def share_complaint(percent: float | None, salt: str | None) -> str | None:
     return f"Expected a salt of at most {MAX_SALT_BYTES} bytes, got {length}" if length > MAX_SALT_BYTES else None
 
 
-def _canary_complaint(release: Release, canary: SlotRelease) -> str | None:
+def _canary_violation(release: Release, canary: SlotRelease) -> str | None:
     if canary.bundle_digest == release.champion.bundle_digest:
         return "Expected another bundle than the champion's, got the same"
-    return share_complaint(canary.percent, canary.salt)
+    return share_violation(canary.percent, canary.salt)
 
 
-def _plain_complaint(stands: SlotRelease) -> str | None:
+def _plain_violation(stands: SlotRelease) -> str | None:
     if stands.percent is not None or stands.salt is not None:
         return "Expected neither percent nor salt, which only a canary has, got one"
     return None

@@ -16,16 +16,16 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from serving.artefacts.releases import Held, ReleaseSource, StoreError
+from serving.artefacts.releases import ReleaseSource, StoreError, VerifiedRelease
 from serving.artefacts.signatures import PublicKeys
 from serving.contract.documents import ContractError, Feature, Release, SlotName
-from serving.contract.routing import Share
+from serving.contract.routing import CanaryShare
 from serving.errors import ModelNotReadyError, UnknownModelError
 from serving.scoring.model import LoadedModel
 from serving.slots.cache import Cache
 from serving.slots.loading import BundleReader, LoadedRelease, SlotError, load_release
 from serving.slots.policy import Failure, Load, Recover, Refuse, Snapshot, failed_again, next_action, slots_of
-from serving.slots.states import Journal, Place, Transition
+from serving.slots.states import Journal, SlotKey, Transition
 from serving.wire.score_request import RequestReader
 
 _READERS_KEPT: Final = 32
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
-class Deployed:
+class Servable:
     """One bundle in one slot of one release; whoever answers with it holds a reference until the answer is out."""
 
     slot: SlotName
@@ -49,23 +49,23 @@ class Deployed:
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class ServedModel:
     """Everything one model serves with; immutable, replaced whole by one assignment."""
 
-    held: Held
-    champion: Deployed
-    canary: Deployed | None = None
-    shadow: Deployed | None = None
-    _share: Share | None = field(init=False, repr=False)
+    held: VerifiedRelease
+    champion: Servable
+    canary: Servable | None = None
+    shadow: Servable | None = None
+    _share: CanaryShare | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         stands = self.held.release.canary
         share = None
         if self.canary is not None and stands is not None and stands.percent is not None and stands.salt:
-            share = Share(stands.percent, stands.salt)
+            share = CanaryShare(stands.percent, stands.salt)
         object.__setattr__(self, "_share", share)
 
-    def route(self, entity_key: str) -> Deployed:
+    def route(self, entity_key: str) -> Servable:
         """Who answers an entity: the canary for its share of them, always the same ones, else the champion."""
         share = self._share
         if share is None or self.canary is None or not share.holds(entity_key):
@@ -78,7 +78,7 @@ class Serving:
         return self.held.release.number
 
     @property
-    def deployed(self) -> tuple[Deployed, ...]:
+    def deployed(self) -> tuple[Servable, ...]:
         """What stands in the slots that are filled, the champion first."""
         return tuple(each for each in (self.champion, self.canary, self.shadow) if each is not None)
 
@@ -106,9 +106,9 @@ class Status:
 class _Retiring:
     """What was replaced: the model is held here until no request holds its `deployed`, so that it is freed here."""
 
-    place: Place
+    place: SlotKey
     model: LoadedModel
-    deployed: "weakref.ref[Deployed]"
+    deployed: "weakref.ref[Servable]"
 
 
 class Slots:
@@ -133,8 +133,8 @@ class Slots:
         self._cache = cache
         self._keys = keys
         self._bundles = BundleReader(source, cache, keys)
-        self._restored: dict[str, Held] = {}
-        self._models: Mapping[str, Serving] = MappingProxyType({})
+        self._restored: dict[str, VerifiedRelease] = {}
+        self._models: Mapping[str, ServedModel] = MappingProxyType({})
         self._statuses: Mapping[str, Status] = MappingProxyType({})
         self._retiring: list[_Retiring] = []
         self._readers = _Readers()
@@ -146,7 +146,7 @@ class Slots:
         self.load_failures = 0
 
     @property
-    def models(self) -> Mapping[str, Serving]:
+    def models(self) -> Mapping[str, ServedModel]:
         """What answers, by model; replaced as a whole, never changed."""
         return self._models
 
@@ -160,7 +160,7 @@ class Slots:
         """The latest transitions by model, oldest first."""
         return self.journal.events
 
-    def serving(self, model: str) -> Serving:
+    def serving(self, model: str) -> ServedModel:
         """What a model answers with.
 
         Raises
@@ -206,11 +206,11 @@ class Slots:
             for model, outcome in aspired.items():
                 self._approach(model, outcome)
 
-    def _approach(self, model: str, outcome: Held | ContractError) -> None:
+    def _approach(self, model: str, outcome: VerifiedRelease | ContractError) -> None:
         status, serving = self._statuses.get(model, Status()), self._models.get(model)
         snapshot = Snapshot(
             serving=serving.held.digest if serving else None,
-            aspired=outcome.digest if isinstance(outcome, Held) else None,
+            aspired=outcome.digest if isinstance(outcome, VerifiedRelease) else None,
             fault=self._fault(model, str(outcome)) if isinstance(outcome, ContractError) else None,
             error=status.error,
             failure=status.failure,
@@ -219,36 +219,36 @@ class Slots:
         action = next_action(snapshot)
         if isinstance(action, Refuse):
             self._refuse(model, action.fault)
-        elif isinstance(outcome, Held) and isinstance(action, Load):
+        elif isinstance(outcome, VerifiedRelease) and isinstance(action, Load):
             self._load(model, outcome)
-        elif isinstance(outcome, Held) and isinstance(action, Recover):
+        elif isinstance(outcome, VerifiedRelease) and isinstance(action, Recover):
             self._forget_failed(model)
             self._set(model, aspired=outcome.release, error=None, failure=None)
 
-    def _load(self, model: str, held: Held, *, is_cached: bool = False) -> None:
+    def _load(self, model: str, held: VerifiedRelease, *, is_cached: bool = False) -> None:
         status = self._statuses.get(model, Status())
         release = held.release
         self._forget_failed(model, but=release.number)
         self._set(model, aspired=release)
-        places = {slot: Place(model, slot, release.number) for slot, _ in slots_of(release)}
+        places = {slot: SlotKey(model, slot, release.number) for slot, _ in slots_of(release)}
         try:
             loaded = load_release(release, self._loaded(model), self._bundles, self.journal)
             if not is_cached:
                 self._cache.hold(held, loaded.bundles, self._keys, replacing=loaded.fetched)
             serving = self._assembled(held, loaded)
         except Exception as error:
-            complaint = _complaint(error, release)
+            violation = _violation(error, release)
             failed_slot = error.slot if isinstance(error, SlotError) else None
             for slot, stands in slots_of(release):
                 is_cause = failed_slot in {None, slot}
-                said = complaint if is_cause else f"its release is refused because the {failed_slot} failed"
+                said = violation if is_cause else f"its release is refused because the {failed_slot} failed"
                 self.journal.enter(places[slot], stands.bundle_digest, "failed", said)
             self._set(model, failure=failed_again(held.digest, status.failure, time.monotonic()))
-            self._refuse(model, self._fault(model, complaint))
+            self._refuse(model, self._fault(model, violation))
             return
         self._swap(model, serving)
 
-    def _swap(self, model: str, serving: Serving) -> None:
+    def _swap(self, model: str, serving: ServedModel) -> None:
         replaced = self._models.get(model)
         self._models = MappingProxyType({**self._models, model: serving})
         self._set(model, error=None, failure=None)
@@ -268,11 +268,11 @@ class Slots:
         except OSError as error:
             logger.warning("the cache keeps bundles that nobody needs: %s", error)
 
-    def _assembled(self, held: Held, loaded: LoadedRelease) -> Serving:
+    def _assembled(self, held: VerifiedRelease, loaded: LoadedRelease) -> ServedModel:
         """The slots of a release; each reader passes over the features that only another slot of it knows."""
         names = frozenset(name for model in loaded.models.values() for name in _names(model))
         deployed = {
-            slot: Deployed(
+            slot: Servable(
                 slot,
                 model,
                 held.release.number,
@@ -280,9 +280,9 @@ class Slots:
             )
             for slot, model in loaded.models.items()
         }
-        return Serving(held, deployed["champion"], deployed.get("canary"), deployed.get("shadow"))
+        return ServedModel(held, deployed["champion"], deployed.get("canary"), deployed.get("shadow"))
 
-    def _held(self) -> dict[str, Held]:
+    def _held(self) -> dict[str, VerifiedRelease]:
         """What no lower number and no other history may replace: what serves, or what was held before a restart."""
         return self._restored | {model: serving.held for model, serving in self._models.items()}
 
@@ -302,10 +302,10 @@ class Slots:
         failed = self.journal.of_model(model, "failed")
         self.journal.forget(*(last.place for last in failed if last.release_number != but))
 
-    def _fault(self, model: str, complaint: str) -> str:
+    def _fault(self, model: str, violation: str) -> str:
         """A complaint together with what answers in spite of it."""
         serving = self._models.get(model)
-        return f"{complaint}; {f'release {serving.release_number} serves on' if serving else 'nothing serves'}"
+        return f"{violation}; {f'release {serving.release_number} serves on' if serving else 'nothing serves'}"
 
     def _refuse(self, model: str, fault: str) -> None:
         self.load_failures += 1
@@ -338,11 +338,11 @@ def _names(model: LoadedModel) -> frozenset[str]:
     return frozenset(feature.name for feature in model.bundle.deciding.features)
 
 
-def _place(model: str, deployed: Deployed) -> Place:
-    return Place(model, deployed.slot, deployed.release_number)
+def _place(model: str, deployed: Servable) -> SlotKey:
+    return SlotKey(model, deployed.slot, deployed.release_number)
 
 
-def _complaint(error: Exception, release: Release) -> str:
+def _violation(error: Exception, release: Release) -> str:
     """What an operator is told; of an error that nobody foresaw only its kind, since its text may hold anything."""
     where = f"release {release.number}"
     if isinstance(error, SlotError):

@@ -32,7 +32,7 @@ EVENTS_KEPT: Final = 64
 logger = logging.getLogger(__name__)
 
 
-class Place(NamedTuple):
+class SlotKey(NamedTuple):
     """A slot of one release of a model; a bundle stands in it."""
 
     model: str
@@ -53,9 +53,9 @@ class Transition:
     error: str | None = None
 
     @property
-    def place(self) -> Place:
+    def place(self) -> SlotKey:
         """Where it happened."""
-        return Place(self.model, self.slot, self.release_number)
+        return SlotKey(self.model, self.slot, self.release_number)
 
 
 def allow(before: State | None, after: State) -> None:
@@ -84,11 +84,11 @@ class Journal:
 
     def __init__(self, on_transition: Callable[[Transition], None] | None = None) -> None:
         self._on_transition = on_transition
-        self._current: Mapping[Place, Transition] = MappingProxyType({})
+        self._current: Mapping[SlotKey, Transition] = MappingProxyType({})
         self._events: Mapping[str, tuple[Transition, ...]] = MappingProxyType({})
 
     @property
-    def current(self) -> Mapping[Place, Transition]:
+    def current(self) -> Mapping[SlotKey, Transition]:
         """The last transition of each place that is not forgotten: the state it is in."""
         return self._current
 
@@ -97,7 +97,7 @@ class Journal:
         """The latest transitions by model, oldest first; at most `EVENTS_KEPT` of each."""
         return self._events
 
-    def enter(self, place: Place, bundle_digest: str, state: State, error: str | None = None) -> None:
+    def enter(self, place: SlotKey, bundle_digest: str, state: State, error: str | None = None) -> None:
         """Write down that a bundle entered a state; raises `ValueError` as `allow`."""
         before = self._current.get(place)
         allow(before.state if before else None, state)
@@ -113,7 +113,7 @@ class Journal:
         except Exception:
             logger.exception("the observer of transitions failed")
 
-    def forget(self, *places: Place) -> None:
+    def forget(self, *places: SlotKey) -> None:
         """Drop places; their events stay."""
         self._current = MappingProxyType({at: last for at, last in self._current.items() if at not in places})
 

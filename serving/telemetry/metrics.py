@@ -28,7 +28,7 @@ SHED_KINDS: Final = ("capacity", "deadline")
 _DECISIONS: Final[tuple[DecisionName, ...]] = ("approve", "review", "decline")
 
 
-class SlotSeen(NamedTuple):
+class SlotStatus(NamedTuple):
     """What stands in one slot of a model, or is on its way there; `as_of` is a date, ``2026-01-31``."""
 
     slot: SlotName
@@ -37,23 +37,23 @@ class SlotSeen(NamedTuple):
     as_of: str | None
 
 
-class ModelSeen(NamedTuple):
+class ModelStatus(NamedTuple):
     """How one model stands; without a release that answers, `release_number` is ``None``."""
 
     release_number: int | None
     has_error: bool
-    slots: tuple[SlotSeen, ...]
+    slots: tuple[SlotStatus, ...]
 
 
-class StoreSeen(NamedTuple):
+class StoreStatus(NamedTuple):
     """What came of the release store."""
 
-    models: Mapping[str, ModelSeen]
+    models: Mapping[str, ModelStatus]
     poll_age_seconds: float | None
     load_failures: int
 
 
-class LogSeen(NamedTuple):
+class LogStatus(NamedTuple):
     """How the decision log stands; the counts only ever rise."""
 
     failure: str | None
@@ -63,7 +63,7 @@ class LogSeen(NamedTuple):
     unrecorded: int = 0
 
 
-class ShippingSeen(NamedTuple):
+class ShippingStatus(NamedTuple):
     """How far the decision log's sink is; the count only ever rises."""
 
     failure: str | None
@@ -75,7 +75,7 @@ class _Adds(Protocol):
     def inc(self, amount: float) -> None: ...
 
 
-class _Rising:
+class CounterFollower:
     """A counter that follows a number which somebody else counts up; tells the difference once."""
 
     __slots__ = ("_counter", "_told")
@@ -85,6 +85,7 @@ class _Rising:
         self._told: float = 0
 
     def follow(self, total: float) -> None:
+        """Add what the followed counter has gained."""
         if total != self._told:
             # Less than before: whoever counts began anew, as Prometheus reads a counter, too.
             self._counter.inc(total - self._told if total > self._told else total)
@@ -132,8 +133,8 @@ class SlotMetrics:
         self._latency_sum = self._score_sum = 0.0
         labels = (model, slot, bundle)
         self._folds = (
-            [_Rising(families.requests.labels(*labels, decision)) for decision in _DECISIONS],
-            [_Rising(families.feature_missing.labels(model, name)) for _, name in counted],
+            [CounterFollower(families.requests.labels(*labels, decision)) for decision in _DECISIONS],
+            [CounterFollower(families.feature_missing.labels(model, name)) for _, name in counted],
             *_histogram_parts(families.request_duration.labels(*labels)),
             *_histogram_parts(families.score.labels(*labels)),
         )
@@ -161,9 +162,9 @@ class SlotMetrics:
                 rising.follow(total)
 
 
-def _histogram_parts(histogram: Histogram) -> tuple[list[_Rising], list[_Rising]]:
+def _histogram_parts(histogram: Histogram) -> tuple[list[CounterFollower], list[CounterFollower]]:
     """Counters of a histogram's buckets and of its sum: the library itself observes one value at a time."""
-    return [_Rising(bucket) for bucket in histogram._buckets], [_Rising(histogram._sum)]
+    return [CounterFollower(bucket) for bucket in histogram._buckets], [CounterFollower(histogram._sum)]
 
 
 class Metrics:
@@ -179,19 +180,19 @@ class Metrics:
         self._families = families = Families(self._registry if self._folder is None else None)
         self._lock = threading.Lock()
         self._slots: dict[tuple[str, SlotName, str], SlotMetrics] = {}
-        self._see_store: Callable[[], StoreSeen] | None = None
-        self._see_log: Callable[[], LogSeen] | None = None
-        self._see_shipping: Callable[[], ShippingSeen] | None = None
+        self._see_store: Callable[[], StoreStatus] | None = None
+        self._see_log: Callable[[], LogStatus] | None = None
+        self._see_shipping: Callable[[], ShippingStatus] | None = None
         self._see_keys: Callable[[], str | None] | None = None
         # A counter must be there at 0 before it first counts, or Prometheus misses its first step.
         kinds = [kind.__name__.removesuffix("Error") for kind in RequestError.__subclasses__()]
         self._errors = {kind: families.errors.labels(kind) for kind in kinds}
         self._shed = {kind: families.requests_shed.labels(kind) for kind in SHED_KINDS}
-        self._log_written = _Rising(families.log_writes.labels("written"))
-        self._log_failed = _Rising(families.log_writes.labels("failed"))
-        self._log_unrecorded = _Rising(families.log_unrecorded)
-        self._load_failures = _Rising(families.load_failures)
-        self._shipped = _Rising(families.shipped_records)
+        self._log_written = CounterFollower(families.log_writes.labels("written"))
+        self._log_failed = CounterFollower(families.log_writes.labels("failed"))
+        self._log_unrecorded = CounterFollower(families.log_unrecorded)
+        self._load_failures = CounterFollower(families.load_failures)
+        self._shipped = CounterFollower(families.shipped_records)
         self._release_number = _States(families.release_number, GONE_LOWEST)
         self._model_loaded = _States(families.model_loaded, GONE_LOWEST)
         self._model_error = _States(families.model_error, GONE_HIGHEST)
@@ -206,9 +207,9 @@ class Metrics:
     def watch(
         self,
         *,
-        store: Callable[[], StoreSeen] | None = None,
-        log: Callable[[], LogSeen] | None = None,
-        shipping: Callable[[], ShippingSeen] | None = None,
+        store: Callable[[], StoreStatus] | None = None,
+        log: Callable[[], LogStatus] | None = None,
+        shipping: Callable[[], ShippingStatus] | None = None,
         keys: Callable[[], str | None] | None = None,
     ) -> None:
         """Say where the states are read at every `refresh`; what is left out stays as it is.
@@ -291,7 +292,7 @@ class Metrics:
         folder = self._folder
         return generate_latest(_Shown(self._registry.collect if folder is None else lambda: collected(folder)))
 
-    def _show_store(self, seen: StoreSeen) -> None:
+    def _show_store(self, seen: StoreStatus) -> None:
         models = seen.models
         self._load_failures.follow(seen.load_failures)
         self._families.poll_age.set(GONE_HIGHEST if seen.poll_age_seconds is None else seen.poll_age_seconds)
@@ -314,14 +315,14 @@ class Metrics:
             self._families.shadow_failures.labels(model)
             self._families.explain_failures.labels(model)
 
-    def _show_log(self, seen: LogSeen) -> None:
+    def _show_log(self, seen: LogStatus) -> None:
         self._families.log_failing.set(0 if seen.failure is None else 1)
         self._families.log_lag.set(seen.lag_seconds)
         self._log_written.follow(seen.writes)
         self._log_failed.follow(seen.write_failures)
         self._log_unrecorded.follow(seen.unrecorded)
 
-    def _show_shipping(self, seen: ShippingSeen) -> None:
+    def _show_shipping(self, seen: ShippingStatus) -> None:
         self._families.shipping_failing.set(0 if seen.failure is None else 1)
         self._families.shipping_lag.set(seen.lag_bytes)
         self._shipped.follow(seen.shipped_records)

@@ -135,22 +135,22 @@ class RequestReader:
             return InvalidRequestError("Expected UTF-8", at)
         if isinstance(error, RecursionError):
             return InvalidRequestError("Expected a document that is not nested so deeply", at)
-        complaint, _, rest = str(error).partition(" - at `")
+        violation, _, rest = str(error).partition(" - at `")
         path = self._declared(rest.removesuffix("`") or "$")
-        return InvalidRequestError(self._words(complaint, path, document), at + path.removeprefix("$"))
+        return InvalidRequestError(self._words(violation, path, document), at + path.removeprefix("$"))
 
-    def _words(self, complaint: str, path: str, document: Callable[[], Any]) -> str:
-        if complaint.startswith("Object contains unknown field"):
+    def _words(self, violation: str, path: str, document: Callable[[], Any]) -> str:
+        if violation.startswith("Object contains unknown field"):
             return f"Expected only the keys {self._keys(path)}, got another one"
-        if complaint.startswith("Object missing required field"):
+        if violation.startswith("Object missing required field"):
             return self._missing(path, document)
-        if complaint.startswith("Invalid enum value"):
+        if violation.startswith("Invalid enum value"):
             categories = self._schema[path.rpartition(".")[2]].categories
             return f"Expected one of {list(categories or ())}"
         for prefix, words in _OWN_WORDS:
-            if complaint.startswith(prefix):
+            if violation.startswith(prefix):
                 return words
-        return complaint if _HARMLESS.fullmatch(complaint) else "Expected a valid score request"
+        return violation if _HARMLESS.fullmatch(violation) else "Expected a valid score request"
 
     def _declared(self, path: str) -> str:
         """`path` if it is made of the schema's own names, else the document's root."""

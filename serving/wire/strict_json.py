@@ -46,13 +46,13 @@ def decoded(decoder: "msgspec.json.Decoder[Document]", body: bytes) -> Document:
 
 
 def _fault(said: str, body: bytes) -> InvalidRequestError:
-    complaint, _, rest = said.partition(" - at `")
+    violation, _, rest = said.partition(" - at `")
     path = rest.removesuffix("`") or "$"
-    if complaint.startswith("Object contains unknown field"):
+    if violation.startswith("Object contains unknown field"):
         return InvalidRequestError("Expected only the keys that the protocol names, got another one", path)
-    if complaint.startswith("Input data was truncated"):
+    if violation.startswith("Input data was truncated"):
         return InvalidRequestError("Expected a whole JSON document, got one that is cut off", path)
-    malformed = _MALFORMED_AT.fullmatch(complaint)
+    malformed = _MALFORMED_AT.fullmatch(violation)
     if malformed and body[int(malformed[1]) :].lstrip(b"-")[:1] in {b"N", b"I"}:
         return InvalidRequestError("Expected JSON, which has no NaN or Infinity (a missing value is null)", path)
-    return InvalidRequestError(complaint if _HARMLESS.fullmatch(complaint) else "Expected a valid request", path)
+    return InvalidRequestError(violation if _HARMLESS.fullmatch(violation) else "Expected a valid request", path)

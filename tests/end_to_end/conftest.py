@@ -14,7 +14,7 @@ import dagster as dg
 import httpx
 import pytest
 
-from lifecycle.assets.resources import Installation
+from lifecycle.assets.resources import Stores
 from lifecycle.cli.run import DEMO_SEED
 from lifecycle.local import snowflake as local_snowflake
 from lifecycle.local.demo.graphql import RANGE_END_TAG, RANGE_START_TAG
@@ -49,8 +49,8 @@ class World:
     """Where its warehouse is in Snowflake."""
 
     @property
-    def installation(self) -> Installation:
-        return Installation()
+    def installation(self) -> Stores:
+        return Stores()
 
     def run(self, job: str, partition: dt.date) -> dg.ExecuteInProcessResult:
         return self.definitions.resolve_job_def(job).execute_in_process(

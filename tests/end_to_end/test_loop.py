@@ -151,9 +151,7 @@ def test_a_retraining_is_ordered_once_for_a_date_and_not_while_one_is_in_flight(
     sensor = retrain_sensor(spec, released.definitions.resolve_job_def(f"{MODEL}_retrain"))
 
     def evaluate(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
-        context = dg.build_sensor_context(
-            instance=released.instance, cursor=cursor, resources={"installation": installation}
-        )
+        context = dg.build_sensor_context(instance=released.instance, cursor=cursor, resources={"stores": installation})
         return sensor(context)  # type: ignore[return-value]
 
     first = evaluate(None)

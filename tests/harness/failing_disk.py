@@ -14,8 +14,8 @@ class Disk:
     """A disk that can be full, or broken, or stuck, when it is written to or flushed."""
 
     def __init__(self) -> None:
-        self.write_complaint: int | None = None
-        self.sync_complaint: int | None = None
+        self.write_violation: int | None = None
+        self.sync_violation: int | None = None
         self.written = -1
         self.can_cut = True
         self.syncs = 0
@@ -27,16 +27,16 @@ class Disk:
 
         class Segmented(Segment):
             def append(self, content: bytes, records: Sequence[LogRecord]) -> None:
-                if disk.write_complaint is not None:
+                if disk.write_violation is not None:
                     os.write(self._descriptor, content[: disk.written])
-                    raise OSError(disk.write_complaint, os.strerror(disk.write_complaint))
+                    raise OSError(disk.write_violation, os.strerror(disk.write_violation))
                 super().append(content, records)
 
             def sync(self) -> None:
                 disk.syncs += 1
                 disk.is_running.wait()
-                if disk.sync_complaint is not None:
-                    raise OSError(disk.sync_complaint, os.strerror(disk.sync_complaint))
+                if disk.sync_violation is not None:
+                    raise OSError(disk.sync_violation, os.strerror(disk.sync_violation))
                 super().sync()
 
             def cut(self, size: int) -> None:

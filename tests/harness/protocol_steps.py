@@ -56,7 +56,7 @@ class Scripted:
     )
     loading: frozenset[str] = frozenset()
     refusal: RequestError | None = None
-    complaints: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
     before_body: Callable[[], None] = lambda: None
     begun: int = 0
@@ -111,7 +111,7 @@ class Scripted:
 
         gate: dict[str, Any] = {
             "read_body": self.read_body,
-            "complaints": lambda: self.complaints,
+            "violations": lambda: self.violations,
             "max_batch": max_batch,
             "refused": refused,
         }

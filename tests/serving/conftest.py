@@ -14,8 +14,8 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     real = os.fsync
 
     def fsync(descriptor: int) -> None:
-        if complaint := disk.write_complaint or disk.sync_complaint:
-            raise OSError(complaint, os.strerror(complaint))
+        if violation := disk.write_violation or disk.sync_violation:
+            raise OSError(violation, os.strerror(violation))
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)

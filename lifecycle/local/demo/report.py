@@ -11,7 +11,7 @@ from lifecycle.local.demo.timeline import Timeline
 from lifecycle.monitoring.live_recall import outcomes_and_predictions
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse
-from lifecycle.warehouse.reading.decisions import decided
+from lifecycle.warehouse.reading.decisions import read_decisions
 
 BAR_WIDTH = 10
 
@@ -43,7 +43,7 @@ def phases(warehouse: Warehouse, spec: RiskModelSpec, days: Timeline, state: Dem
     ]
     found = []
     for name, start, end in spans:
-        table = decided(warehouse, spec, start, end, days.end_day)
+        table = read_decisions(warehouse, spec, start, end, days.end_day)
         outcomes, predictions = outcomes_and_predictions(table)
         evaluation = evaluate(outcomes, predictions, spec.decision.review_cards_per_day)
         recall = evaluation.metrics["recall_at_capacity"]

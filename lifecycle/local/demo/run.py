@@ -14,7 +14,7 @@ from lifecycle.local.demo.report import phases, phases_table
 from lifecycle.local.demo.screen import Screen
 from lifecycle.local.demo.state import DemoState, StateFile
 from lifecycle.local.demo.story import Story
-from lifecycle.local.installation import addresses, running_installation
+from lifecycle.local.installation import addresses, start_services
 from lifecycle.local.processes import Ports, Running
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.risk_model import RiskModelSpec, read_model
@@ -45,7 +45,7 @@ def run_demo(ports: Ports, model: str, seed: int, *, is_left_running: bool) -> b
             spec = read_model(model, settings.profile)
             file = StateFile(settings.root)
             with screen.step("Start the Dagster UI and its daemon, the MLflow UI and the server"):
-                services = stack.enter_context(running_installation(settings, ports))
+                services = stack.enter_context(start_services(settings, ports))
             stack.callback(screen.note, "Stopping what was started")
             state = file.open(seed, dt.datetime.now(dt.UTC).date(), settings.target)
             story = _story(settings, spec, state, file, ports, services, screen)

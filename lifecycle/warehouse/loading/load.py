@@ -8,7 +8,7 @@ from typing import Any
 
 from lifecycle.errors import LifecycleError
 from lifecycle.warehouse.interface import Queries, Session, Warehouse
-from lifecycle.warehouse.loading.manifest import RowsOfFile, record, recorded
+from lifecycle.warehouse.loading.manifest import RowsOfFile, record, recorded_files
 from lifecycle.warehouse.loading.mapping import ColumnMapping, read_mapping, recognise
 from lifecycle.warehouse.loading.source_files import Source, find_files, open_source
 from lifecycle.warehouse.loading.staging import (
@@ -134,7 +134,7 @@ class _Load:
 
         What it will answer is added to `about_to_commit` before the commit, whose answer may be lost.
         """
-        known = recorded(self.session, self.mapping.digest, sources)
+        known = recorded_files(self.session, self.mapping.digest, sources)
         fresh = [source for source in sources if source.file.digest not in known]
         if not fresh and about_to_commit:
             # The attempt before did commit, and only the answer to it was lost.
@@ -145,7 +145,7 @@ class _Load:
         staged = self._stage(fresh)
         with self.session.transaction(serial="loads"):
             # Another process may have loaded a file meanwhile: its rows are known then, and it is recorded.
-            self.recorded_meanwhile = set(recorded(self.session, self.mapping.digest, fresh))
+            self.recorded_meanwhile = set(recorded_files(self.session, self.mapping.digest, fresh))
             loads = self._insert(fresh, staged)
             result = self._result(path, sources, fresh, known, loads, self._touched(staged))
             about_to_commit.append(result)

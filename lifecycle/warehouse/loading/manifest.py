@@ -12,7 +12,9 @@ RowsOfFile = tuple[int, dt.date | None, dt.date | None]
 NONE: RowsOfFile = (0, None, None)
 
 
-def recorded(session: Session, mapping_digest: str, sources: Sequence[Source]) -> dict[str, dict[RelationName, int]]:
+def recorded_files(
+    session: Session, mapping_digest: str, sources: Sequence[Source]
+) -> dict[str, dict[RelationName, int]]:
     """Rows by relation of each file that was loaded before with this mapping, by the file's digest."""
     digests = {source.file.digest for source in sources}
     rows = session.query(

@@ -50,7 +50,7 @@ class Source:
     """Table function that reads the file."""
 
     @property
-    def numbered(self) -> str:
+    def with_row_numbers(self) -> str:
         """Relation like `scan` with the number of the row in the file, from 1, as `_row`."""
         # A CSV scan keeps the file's order; a Parquet file numbers its rows itself.
         number = "row_number() over ()" if self.file.format == "csv" else "file_row_number + 1"
@@ -145,10 +145,10 @@ def reading(file: SourceFile) -> Iterator[None]:
         text = str(error)
         if isinstance(error, duckdb.IOException) and str(file.path) not in text and "GZIP" not in text:
             raise
-        raise _unreadable(file.path, _complaint(text, file)) from None
+        raise _unreadable(file.path, _violation(text, file)) from None
 
 
-def _complaint(text: str, file: SourceFile) -> str:
+def _violation(text: str, file: SourceFile) -> str:
     line = _CSV_LINE.search(text)
     where = f" in line {line.group(1)}" if line else ""
     counts = _CSV_COUNTS.search(text)

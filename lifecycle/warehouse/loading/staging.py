@@ -166,7 +166,7 @@ def _value_problems(session: Queries, sources: Sequence[Source], mapping: Column
 
 def _example_rows(session: Queries, source: Source, condition: str) -> tuple[int, ...]:
     """Numbers of the first few rows of the file for which the condition over its own columns holds."""
-    sql = f"select _row from {source.numbered} where {condition} order by _row limit {EXAMPLES}"
+    sql = f"select _row from {source.with_row_numbers} where {condition} order by _row limit {EXAMPLES}"
     with reading(source.file):
         return tuple(row["_row"] for row in session.query(sql).to_pylist())
 

@@ -107,7 +107,7 @@ def _load(warehouse: Warehouse, log: Path) -> LoadedDecisions:
     return LoadedDecisions(read, inserted)
 
 
-def decided(
+def read_decisions(
     warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, as_of: dt.date | None = None
 ) -> "pa.Table":
     """What was answered to what occurred in ``[start, end)``, with outcomes reported before `as_of` if given.

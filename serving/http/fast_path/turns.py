@@ -11,26 +11,26 @@ from typing import Any, Final
 
 import msgspec
 
-from serving.decisions.pipeline import Attempt
+from serving.decisions.pipeline import PendingDecision
 from serving.decisions.repeats import Key
 from serving.errors import BodyTimeoutError, BodyTooLargeError, RequestError
 from serving.http.admission import RequestContext
 from serving.http.errors import error_answer
-from serving.http.fast_path.whole_requests import HotRequest
+from serving.http.fast_path.whole_requests import WholeRequest
 from serving.http.routes.scores import refusal_of, target
-from serving.process.server import Parts
+from serving.process.server import Server
 
 MOST_PER_TURN: Final = 16
 """Requests that are decided before other callbacks have their turn: at some 40 us each, well below a millisecond."""
 
 
 class _Decided(msgspec.Struct, frozen=True, gc=False):
-    request: HotRequest
+    request: WholeRequest
     context: RequestContext
-    attempt: Attempt
+    attempt: PendingDecision
 
 
-class FastLane:
+class TurnBatcher:
     """The requests that wait for the next turn; for the event loop's thread alone.
 
     Parameters
@@ -39,11 +39,11 @@ class FastLane:
         Longest body of one request.
     """
 
-    def __init__(self, parts: Parts, *, max_body_bytes: int) -> None:
+    def __init__(self, parts: Server, *, max_body_bytes: int) -> None:
         self._parts = parts
         self._scoring = parts.scoring
         self._max_body_bytes = max_body_bytes
-        self._waiting: dict[HotRequest, None] = {}
+        self._waiting: dict[WholeRequest, None] = {}
         self._is_scheduled = False
 
     @property
@@ -57,14 +57,14 @@ class FastLane:
         found = target(scope)
         return None if found is None or found[1] else found[0]
 
-    def add(self, request: HotRequest) -> None:
+    def add(self, request: WholeRequest) -> None:
         """Decide a request in the next turn."""
         self._parts.metrics.in_flight += 1
         self._waiting[request] = None
         if not self._is_scheduled:
             self._schedule()
 
-    def withdraw(self, request: HotRequest) -> None:
+    def withdraw(self, request: WholeRequest) -> None:
         """Do not decide a request that waits."""
         del self._waiting[request]
         self._parts.metrics.in_flight -= 1
@@ -87,7 +87,7 @@ class FastLane:
         if decided:
             self._record(list(decided.values()))
 
-    def _attempt(self, request: HotRequest, decided: dict[Key, _Decided]) -> None:
+    def _attempt(self, request: WholeRequest, decided: dict[Key, _Decided]) -> None:
         """Come as far with a request as its record, or answer it, or send it the usual way."""
         context = None
         try:
@@ -104,7 +104,7 @@ class FastLane:
             request.answer(200, attempt)
         elif attempt is None or attempt.key in decided:
             # A decision id that came twice in one turn: the second one finds the answer of the first.
-            request.go_usual_way()
+            request.fall_back_to_asgi()
         else:
             decided[attempt.key] = _Decided(request, context, attempt)
 
@@ -126,6 +126,6 @@ class FastLane:
             else:
                 request.answer(200, content)
 
-    def _refuse(self, request: HotRequest, refusal: RequestError, context: RequestContext | None) -> None:
+    def _refuse(self, request: WholeRequest, refusal: RequestError, context: RequestContext | None) -> None:
         self._parts.refused(refusal, request.model, context)
         request.answer(*error_answer(refusal))

@@ -10,7 +10,7 @@ Arrival = tuple[float, int]
 """When the request's head was read (`time.perf_counter`, seconds), and how many requests were in flight then."""
 
 
-class HotRequest(Protocol):
+class WholeRequest(Protocol):
     """A request that came whole and that nobody has begun to answer."""
 
     model: str
@@ -27,7 +27,7 @@ class HotRequest(Protocol):
         """Send a JSON response; nothing if its caller has gone."""
         ...
 
-    def go_usual_way(self) -> None:
+    def fall_back_to_asgi(self) -> None:
         """Have it answered by a task."""
         ...
 
@@ -63,7 +63,7 @@ class ParsedRequest:
         """Send a JSON response; nothing if its caller has gone."""
         answer_cycle(self._cycle, status, content, headers)
 
-    def go_usual_way(self) -> None:
+    def fall_back_to_asgi(self) -> None:
         """Have it answered by a task."""
         self._connection.start_task(self._cycle, self._app)
 
@@ -107,6 +107,6 @@ class UnparsedRequest:
         if not self.is_gone:
             self._connection.answer(status, content, headers)
 
-    def go_usual_way(self) -> None:
+    def fall_back_to_asgi(self) -> None:
         """Have it answered by a task."""
         self._connection.parse(self._data, self.arrival)

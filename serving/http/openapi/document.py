@@ -20,7 +20,7 @@ from serving.http.openapi.parts import (
     reference,
 )
 from serving.http.openapi.protocols import mlflow_paths, open_inference_paths, protocol_schemas
-from serving.slots.slots import Deployed, Slots
+from serving.slots.slots import Servable, Slots
 from serving.wire.score_request import example_request
 
 _TAGS: Final = {
@@ -82,7 +82,7 @@ def openapi_document(slots: Slots, max_batch: int, *, has_keys: bool) -> dict[st
     return document
 
 
-def _score_paths(model: str, champion: Deployed, max_batch: int) -> dict[str, Any]:
+def _score_paths(model: str, champion: Servable, max_batch: int) -> dict[str, Any]:
     example = example_request(champion.model.bundle.deciding.features)
     one = reference(f"{model}_ScoreRequest")
     answer = reference("ScoreResponse")

@@ -27,7 +27,7 @@ from serving.http.openapi.parts import (
 from serving.protocols.mlflow.tables import InvocationRequest
 from serving.protocols.open_inference.routes import EXTENSIONS, HEADER_LENGTH, features_of, model_metadata
 from serving.protocols.open_inference.tensors import DATATYPES, InferenceRequest
-from serving.slots.slots import Serving, Slots
+from serving.slots.slots import ServedModel, Slots
 from serving.wire.score_request import example_request
 
 _OPEN_INFERENCE: Final = "open inference protocol"
@@ -168,7 +168,7 @@ def _get(
     }
 
 
-def _version(serving: Serving | None) -> dict[str, Any]:
+def _version(serving: ServedModel | None) -> dict[str, Any]:
     return path_parameter(
         "version",
         "Number of the release in force; another one is refused, so that nobody is answered by it.",
@@ -176,7 +176,7 @@ def _version(serving: Serving | None) -> dict[str, Any]:
     )
 
 
-def _infer(model: str, serving: Serving, parameters: list[dict[str, Any]]) -> dict[str, Any]:
+def _infer(model: str, serving: ServedModel, parameters: list[dict[str, Any]]) -> dict[str, Any]:
     return operation(
         f"Decide each row of the tensors with {model}" + (", if the release is in force" if parameters else ""),
         _OPEN_INFERENCE,
@@ -189,7 +189,7 @@ def _infer(model: str, serving: Serving, parameters: list[dict[str, Any]]) -> di
     )
 
 
-def _tensors(model: str, serving: Serving) -> dict[str, Any]:
+def _tensors(model: str, serving: ServedModel) -> dict[str, Any]:
     """An inference request of one row that the model answers."""
     record = _record(serving)
     return {
@@ -200,7 +200,7 @@ def _tensors(model: str, serving: Serving) -> dict[str, Any]:
     }
 
 
-def _record(serving: Serving) -> dict[str, Any]:
+def _record(serving: ServedModel) -> dict[str, Any]:
     """A row of a table that each slot of the model answers."""
     example = example_request(tuple(features_of(serving).values()))
     features: dict[str, Any] = example.pop("features")

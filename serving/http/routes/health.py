@@ -23,10 +23,10 @@ def health_routes(slots: Slots, log: DecisionLog, keys: ApiKeys, required_models
         return JsonResponse(b'{"status":"ok"}')
 
     async def readyz(_request: Request) -> Response:
-        complaints = not_ready(required_models, slots.models.keys(), log.refusal)
-        body = {"ready": not complaints, "complaints": complaints} | details(slots, log, keys)
-        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if complaints else None
-        return JsonResponse(msgspec.json.encode(body), 503 if complaints else 200, headers)
+        violations = not_ready(required_models, slots.models.keys(), log.refusal)
+        body = {"ready": not violations, "violations": violations} | details(slots, log, keys)
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if violations else None
+        return JsonResponse(msgspec.json.encode(body), 503 if violations else 200, headers)
 
     return [Route("/healthz", healthz, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]
 
@@ -38,13 +38,13 @@ def not_ready(required_models: Sequence[str], loaded: "set[str] | Any", log_refu
     down. A refused newer release is no reason either, since the last good one answers, nor is a log that cannot be
     written where decisions are given all the same.
     """
-    complaints = [] if log_refusal is None else [f"the decision log cannot be written: {log_refusal}"]
+    violations = [] if log_refusal is None else [f"the decision log cannot be written: {log_refusal}"]
     missing = [model for model in required_models if model not in loaded]
     if missing:
-        complaints.append(f"required models are not loaded: {missing}")
+        violations.append(f"required models are not loaded: {missing}")
     if not loaded:
-        complaints.append("no model is loaded")
-    return complaints
+        violations.append("no model is loaded")
+    return violations
 
 
 def details(slots: Slots, log: DecisionLog, keys: ApiKeys) -> dict[str, Any]:

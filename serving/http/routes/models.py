@@ -10,7 +10,7 @@ from starlette.routing import Route
 from serving.contract.documents import Release, SlotRelease
 from serving.errors import RequestError
 from serving.http.errors import JsonResponse, error_response
-from serving.slots.slots import Deployed, Serving, Slots
+from serving.slots.slots import Servable, ServedModel, Slots
 from serving.slots.states import Transition
 from serving.wire.score_request import example_request
 
@@ -57,7 +57,7 @@ def summary(slots: Slots, model: str) -> dict[str, Any]:
     }
 
 
-def state_of(serving: Serving | None, error: str | None) -> str:
+def state_of(serving: ServedModel | None, error: str | None) -> str:
     """One word for a model: ``failed`` if its newest release was refused, also where the one before serves on."""
     if error is not None:
         return "failed"
@@ -85,7 +85,7 @@ def event_entry(event: Transition) -> dict[str, Any]:
     }
 
 
-def description(model: str, serving: Serving) -> dict[str, Any]:
+def description(model: str, serving: ServedModel) -> dict[str, Any]:
     """How to ask a model: the champion's input schema, and a request that it answers.
 
     `other_schemas` holds the features of the slots beside the champion that take others than it does.
@@ -104,7 +104,7 @@ def description(model: str, serving: Serving) -> dict[str, Any]:
     }
 
 
-def _features(deployed: Deployed) -> Any:
+def _features(deployed: Servable) -> Any:
     return deployed.model.bundle.deciding.features
 
 

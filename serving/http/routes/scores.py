@@ -13,7 +13,7 @@ from serving.errors import RequestError
 from serving.http.admission import RequestContext, read_body
 from serving.http.answers import respond
 from serving.http.errors import error_answer, internal_error
-from serving.process.server import Parts
+from serving.process.server import Server
 
 PREFIX: Final = "/v1/models/"
 
@@ -29,7 +29,7 @@ class ScoreRoutes:
         Longest body of one request, and of a batch.
     """
 
-    def __init__(self, parts: Parts, *, max_body_bytes: int, max_batch_bytes: int) -> None:
+    def __init__(self, parts: Server, *, max_body_bytes: int, max_batch_bytes: int) -> None:
         self._parts = parts
         self._admission = parts.admission
         self._metrics = parts.metrics

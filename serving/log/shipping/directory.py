@@ -40,7 +40,7 @@ class DirectorySink:
             else:
                 _write_at(_part(copy), offset, content)
         except OSError as error:
-            raise ShippingError(_complaint(segment_name, error)) from error
+            raise ShippingError(_violation(segment_name, error)) from error
 
     def finish(self, segment_name: str, seal: bytes) -> None:
         """Give the copy of a sealed segment its name, if it is what the seal says."""
@@ -50,7 +50,7 @@ class DirectorySink:
                 _finish_part(copy, decode(seal, Seal, f"the seal of {segment_name}"))
             replace_flushed(seal_path(copy), seal)
         except OSError as error:
-            raise ShippingError(_complaint(segment_name, error)) from error
+            raise ShippingError(_violation(segment_name, error)) from error
         except ContractError as error:
             raise ShippingError(str(error)) from error
 
@@ -109,5 +109,5 @@ def _finish_part(copy: Path, seal: Seal) -> None:
     flush_folder(copy.parent)
 
 
-def _complaint(segment_name: str, error: OSError) -> str:
+def _violation(segment_name: str, error: OSError) -> str:
     return f"Expected to copy {segment_name}, got: {error.strerror or type(error).__name__}"

@@ -40,7 +40,7 @@ def mlflow_routes(
     begin: Begin,
     *,
     read_body: ReadBody,
-    complaints: Callable[[], list[str]],
+    violations: Callable[[], list[str]],
     max_batch: int,
     mlflow_model: str | None,
     refused: Refused = refuse_silently,
@@ -58,7 +58,7 @@ def mlflow_routes(
     mlflow_model
         The model that answers where a request names none; ``None`` for the only one served.
     """
-    mlflow = Mlflow(scoring, slots, begin, read_body, complaints, max_batch, mlflow_model)
+    mlflow = Mlflow(scoring, slots, begin, read_body, violations, max_batch, mlflow_model)
 
     def route(path: str, endpoint: Endpoint, method: str = "GET") -> Route:
         return Route(path, guarded(endpoint, refused), methods=[method])
@@ -79,15 +79,15 @@ class Mlflow:
     slots: Served
     begin: Begin
     read_body: ReadBody
-    complaints: Callable[[], list[str]]
+    violations: Callable[[], list[str]]
     max_batch: int
     mlflow_model: str | None
 
     async def ping(self, _request: Request) -> Response:
         """Whether the server should get traffic; says in the error why not."""
-        complaints = self.complaints()
-        if complaints:
-            raise ModelNotReadyError(f"Expected a server that is ready, but {'; '.join(complaints)}")
+        violations = self.violations()
+        if violations:
+            raise ModelNotReadyError(f"Expected a server that is ready, but {'; '.join(violations)}")
         return JsonResponse(b"\n")
 
     async def version(self, _request: Request) -> Response:

@@ -16,7 +16,7 @@ from serving.protocols.open_inference.rows import ENVELOPE
 from serving.wire.strict_json import Scalar, decoded
 
 Record = dict[str, Scalar]
-Place = Callable[[int, str | None], str]
+SlotKey = Callable[[int, str | None], str]
 """Where the caller wrote a cell: row and column; ``None`` for the row as a whole."""
 
 LAYOUTS: Final = ("dataframe_split", "dataframe_records", "inputs", "instances")
@@ -60,7 +60,7 @@ class Frame(NamedTuple):
     """The rows of a request, and where the caller wrote them."""
 
     records: list[Record]
-    place: Place
+    place: SlotKey
 
 
 class Invocation(NamedTuple):
@@ -125,7 +125,7 @@ def in_frame_terms(error: InvalidRequestError, frame: Frame, features: Mapping[s
     return InvalidRequestError(error.message, frame.place(int(place[1]), column))
 
 
-def record_place(layout: str) -> Place:
+def record_place(layout: str) -> SlotKey:
     """Places in a list of records."""
     return lambda row, column: f"$.{layout}[{row}]" + ("" if column is None else f".{column}")
 

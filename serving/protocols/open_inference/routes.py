@@ -32,7 +32,7 @@ from serving.protocols.guard import (
     ReadBody,
     Refused,
     Served,
-    Serving,
+    ServedModel,
     guarded,
     refuse_encoded,
     refuse_silently,
@@ -63,7 +63,7 @@ def open_inference_routes(
     begin: Begin,
     *,
     read_body: ReadBody,
-    complaints: Callable[[], list[str]],
+    violations: Callable[[], list[str]],
     max_batch: int,
     refused: Refused = refuse_silently,
 ) -> list[Route]:
@@ -78,7 +78,7 @@ def open_inference_routes(
     max_batch
         Most rows of a request.
     """
-    v2 = OpenInference(scoring, slots, begin, read_body, complaints, max_batch)
+    v2 = OpenInference(scoring, slots, begin, read_body, violations, max_batch)
 
     def route(path: str, endpoint: Endpoint, method: str = "GET") -> Route:
         return Route(path, guarded(endpoint, refused), methods=[method])
@@ -105,7 +105,7 @@ class OpenInference:
     slots: Served
     begin: Begin
     read_body: ReadBody
-    complaints: Callable[[], list[str]]
+    violations: Callable[[], list[str]]
     max_batch: int
 
     async def describe_server(self, _request: Request) -> Response:
@@ -118,9 +118,9 @@ class OpenInference:
 
     async def is_ready(self, _request: Request) -> Response:
         """Whether the server should get traffic; says in the error why not."""
-        complaints = self.complaints()
-        if complaints:
-            raise ModelNotReadyError(f"Expected a server that is ready, but {'; '.join(complaints)}")
+        violations = self.violations()
+        if violations:
+            raise ModelNotReadyError(f"Expected a server that is ready, but {'; '.join(violations)}")
         return _json({"ready": True})
 
     async def is_model_ready(self, request: Request) -> Response:
@@ -161,7 +161,7 @@ class OpenInference:
             )
         return infer_response(model, asked, answers)
 
-    def _served(self, request: Request) -> tuple[str, Serving, int | None]:
+    def _served(self, request: Request) -> tuple[str, ServedModel, int | None]:
         """The model that the path names, what it serves with, and the release number if the path has one."""
         model, version = request.path_params["model"], request.path_params.get("version")
         serving = self.slots.serving(model)
@@ -173,13 +173,13 @@ class OpenInference:
         return model, serving, number
 
 
-def features_of(serving: Serving) -> dict[str, Feature]:
+def features_of(serving: ServedModel) -> dict[str, Feature]:
     """The features that any slot of a release knows, by name."""
     deployed = (serving.champion, serving.canary, serving.shadow)
     return known_features(each.model.bundle.deciding.features for each in deployed if each is not None)
 
 
-def model_metadata(model: str, serving: Serving) -> dict[str, Any]:
+def model_metadata(model: str, serving: ServedModel) -> dict[str, Any]:
     """Metadata of a model as the protocol has it: a tensor for each key of the envelope and for each feature."""
     inputs = [(name, BYTES) for name in ENVELOPE]
     inputs += [(name, USUAL_DATATYPE[feature.dtype]) for name, feature in features_of(serving).items()]

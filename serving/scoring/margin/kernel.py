@@ -160,17 +160,22 @@ def _walk(four_down: Any) -> Any:
 
 def _margin(pointers: Any, parts: Any, walk: Any) -> Any:
     search, rank_columns, rank_categories = parts
-    reals_at, wholes_at, longs_at = pointers.reals_at, pointers.wholes_at, pointers.longs_at
+    doubles_at, int32s_at, int64s_at = pointers.doubles_at, pointers.int32s_at, pointers.int64s_at
 
     def margin(address: Any) -> Any:
         """The margin of the row. Each argument of a call has its price, so there is one."""
-        table = longs_at(address)
+        table = int64s_at(address)
         n_searches, n_columns, n_categories, n_groups = table[0], table[1], table[2], table[3]
-        searches, thresholds, columns = longs_at(table[4]), reals_at(table[5]), longs_at(table[6])
-        categories, category_ranks = longs_at(table[7]), wholes_at(table[8])
-        nodes, values, roots, places = longs_at(table[9]), reals_at(table[10]), longs_at(table[11]), longs_at(table[12])
-        levels, row, found = longs_at(table[13]), reals_at(table[14]), longs_at(table[15])
-        ranks, outputs = longs_at(table[16]), reals_at(table[17])
+        searches, thresholds, columns = int64s_at(table[4]), doubles_at(table[5]), int64s_at(table[6])
+        categories, category_ranks = int64s_at(table[7]), int32s_at(table[8])
+        nodes, values, roots, places = (
+            int64s_at(table[9]),
+            doubles_at(table[10]),
+            int64s_at(table[11]),
+            int64s_at(table[12]),
+        )
+        levels, row, found = int64s_at(table[13]), doubles_at(table[14]), int64s_at(table[15])
+        ranks, outputs = int64s_at(table[16]), doubles_at(table[17])
         search(row, searches, n_searches, thresholds, found)
         rank_columns(columns, n_columns, found, ranks)
         rank_categories(row, categories, n_categories, category_ranks, ranks, n_columns)

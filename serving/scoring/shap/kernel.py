@@ -162,22 +162,27 @@ def _contributions(
     vectors: Any, pointers: Any, columns_of: Any, categories_of: Any, walk_down: Any, walk_up: Any
 ) -> Any:
     load, store, splat, total = vectors.load, vectors.store, vectors.splat, vectors.total
-    reals_at, wholes_at, longs_at = pointers.reals_at, pointers.wholes_at, pointers.longs_at
+    doubles_at, int32s_at, int64s_at = pointers.doubles_at, pointers.int32s_at, pointers.int64s_at
 
     def contributions(table: Any) -> None:
         """Write every feature's contribution to `out`; ctypes takes 0.15 us for each argument, so there is one."""
         n_features, n_columns, n_categories, n_jobs = table[0], table[1], table[2], table[3]
         columns, categories, words, jobs = (
-            longs_at(table[4]),
-            longs_at(table[5]),
-            longs_at(table[6]),
-            longs_at(table[7]),
+            int64s_at(table[4]),
+            int64s_at(table[5]),
+            int64s_at(table[6]),
+            int64s_at(table[7]),
         )
-        reals, wholes, leaf_values = reals_at(table[8]), wholes_at(table[9]), reals_at(table[10])
-        rules, weights = reals_at(table[11]), reals_at(table[12])
-        row, values, reach, worth = reals_at(table[13]), reals_at(table[14]), reals_at(table[15]), reals_at(table[16])
-        signs, is_open, rule_of = reals_at(table[17]), wholes_at(table[18]), longs_at(table[19])
-        sums, out = reals_at(table[20]), reals_at(table[21])
+        reals, wholes, leaf_values = doubles_at(table[8]), int32s_at(table[9]), doubles_at(table[10])
+        rules, weights = doubles_at(table[11]), doubles_at(table[12])
+        row, values, reach, worth = (
+            doubles_at(table[13]),
+            doubles_at(table[14]),
+            doubles_at(table[15]),
+            doubles_at(table[16]),
+        )
+        signs, is_open, rule_of = doubles_at(table[17]), int32s_at(table[18]), int64s_at(table[19])
+        sums, out = doubles_at(table[20]), doubles_at(table[21])
         columns_of(row, columns, n_columns, values)
         categories_of(row, categories, n_categories, words, values, n_columns)
         for feature in range(n_features):

@@ -43,23 +43,23 @@ def test_files_are_the_owners_alone(store: SmallStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "complaint"),
+    ("verdicts", "violation"),
     [
         ((), "got none at all"),
         ((Verdict(gate="enough_frauds", is_passed=False, summary="3 of 100"),), r"refusals by \['enough_frauds'\]"),
     ],
 )
 def test_nothing_is_sealed_without_passing_verdicts(
-    store: SmallStore, verdicts: tuple[Verdict, ...], complaint: str
+    store: SmallStore, verdicts: tuple[Verdict, ...], violation: str
 ) -> None:
     root, key = store.settings.release_store, store.keys.signing_key
-    with pytest.raises(LifecycleError, match=complaint):
+    with pytest.raises(LifecycleError, match=violation):
         write_bundle(root, candidate_files(1), lineage=lineage(1), verdicts=verdicts, signing_key=key)
     assert not root.exists()
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "violation"),
     [
         ({"card.html": None}, "Expected the files"),
         ({"further.txt": b""}, "Expected the files"),
@@ -68,11 +68,11 @@ def test_nothing_is_sealed_without_passing_verdicts(
     ],
 )
 def test_a_candidate_that_is_not_whole_is_refused(
-    store: SmallStore, change: dict[str, bytes | None], complaint: str
+    store: SmallStore, change: dict[str, bytes | None], violation: str
 ) -> None:
     files = {name: content for name, content in (candidate_files(1) | change).items() if content is not None}
     root, key = store.settings.release_store, store.keys.signing_key
-    with pytest.raises(LifecycleError, match=complaint):
+    with pytest.raises(LifecycleError, match=violation):
         write_bundle(root, files, lineage=lineage(1), verdicts=VERDICTS, signing_key=key)
 
 

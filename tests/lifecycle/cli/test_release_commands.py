@@ -176,7 +176,7 @@ def test_recorded_reasons_are_replayed_and_a_changed_one_is_told(app: typer.Type
 
 
 @pytest.mark.parametrize(
-    ("changes", "complaint"),
+    ("changes", "violation"),
     [
         ({"features": (1.0, 1)}, "Expected 4 features, got 2"),
         ({"features": ("x", 1, "shop", None)}, "Expected `float`, got `str`"),
@@ -187,10 +187,10 @@ def test_recorded_reasons_are_replayed_and_a_changed_one_is_told(app: typer.Type
     ],
 )
 def test_a_record_that_cannot_be_replayed_says_why(
-    app: typer.Typer, decided: Path, changes: dict[str, object], complaint: str
+    app: typer.Typer, decided: Path, changes: dict[str, object], violation: str
 ) -> None:
     altered(decided, **changes)
-    with pytest.raises(LifecycleError, match=complaint):
+    with pytest.raises(LifecycleError, match=violation):
         said(app, "replay", "d1")
 
 

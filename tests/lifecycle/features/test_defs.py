@@ -129,7 +129,7 @@ def test_of_two_processes_that_find_no_manifest_one_parses_and_the_other_waits(
         time.sleep(0.3)
         target_path.mkdir(parents=True, exist_ok=True)
         (target_path / "manifest.json").write_text("{}")
-        return DbtRun(exit_code=0, seconds=0, nodes=(), complaints=(), log_path=target_path)
+        return DbtRun(exit_code=0, seconds=0, nodes=(), violations=(), log_path=target_path)
 
     monkeypatch.setattr("lifecycle.features.dbt.run_dbt", parse)
     with ThreadPoolExecutor(2) as pool:

@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from lifecycle.gates.retraining import NoRetraining, RetrainingState, RetrainOrder, decide_retraining, learns_from
+from lifecycle.gates.retraining import (
+    NoRetraining,
+    RetrainingState,
+    RetrainOrder,
+    decide_retraining,
+    first_new_fraud_day,
+)
 from lifecycle.spec.risk_model import RetrainingSpec
 
 SPEC = RetrainingSpec(minimum_new_frauds=50, cooldown_days=7)
@@ -68,4 +74,4 @@ def test_without_a_cooldown_only_the_same_date_is_refused() -> None:
 def test_new_frauds_count_from_the_onset_or_from_what_the_champion_has_learned(
     trained_until: dt.date | None, expected: int
 ) -> None:
-    assert learns_from(dt.date(2018, 8, 10), trained_until) == dt.date(2018, 8, expected)
+    assert first_new_fraud_day(dt.date(2018, 8, 10), trained_until) == dt.date(2018, 8, expected)

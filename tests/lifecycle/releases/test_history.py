@@ -4,7 +4,7 @@ import pytest
 
 from lifecycle.errors import LifecycleError
 from lifecycle.releases.history import (
-    Standing,
+    FilledSlots,
     canary_salt,
     is_more_exposed,
     shadow_after_promotion,
@@ -77,45 +77,47 @@ def test_what_a_rollback_can_go_back_through(
     ("standing", "promoted", "shadow"),
     [
         (None, "b", None),
-        (Standing(stands("a")), "b", None),
-        (Standing(stands("a"), stands("b", 5, "s")), "b", None),
-        (Standing(stands("a"), None, stands("c")), "b", stands("c")),
-        (Standing(stands("a"), stands("b", 5, "s"), stands("c")), "b", stands("c")),
-        (Standing(stands("a"), stands("b", 5, "s"), stands("b")), "b", None),
-        (Standing(stands("a"), None, stands("b")), "b", None),
+        (FilledSlots(stands("a")), "b", None),
+        (FilledSlots(stands("a"), stands("b", 5, "s")), "b", None),
+        (FilledSlots(stands("a"), None, stands("c")), "b", stands("c")),
+        (FilledSlots(stands("a"), stands("b", 5, "s"), stands("c")), "b", stands("c")),
+        (FilledSlots(stands("a"), stands("b", 5, "s"), stands("b")), "b", None),
+        (FilledSlots(stands("a"), None, stands("b")), "b", None),
     ],
 )
-def test_what_a_promotion_leaves_beside(standing: Standing | None, promoted: str, shadow: SlotRelease | None) -> None:
+def test_what_a_promotion_leaves_beside(
+    standing: FilledSlots | None, promoted: str, shadow: SlotRelease | None
+) -> None:
     assert shadow_after_promotion(MODEL, standing, promoted) == shadow
 
 
 def test_no_other_bundle_is_promoted_while_a_canary_stands() -> None:
-    standing = Standing(stands("a"), stands("b", 5, "s"))
+    standing = FilledSlots(stands("a"), stands("b", 5, "s"))
     with pytest.raises(LifecycleError, match="promote the canary, or end it with `lifecycle end-canary card_fraud`"):
         shadow_after_promotion(MODEL, standing, "c")
 
 
-CANARY = Standing(stands("a"), stands("b", 5, "s"))
+CANARY = FilledSlots(stands("a"), stands("b", 5, "s"))
 
 
 @pytest.mark.parametrize(
     ("standing", "bundle", "given", "salt"),
     [
-        (Standing(stands("a")), "b", None, "fresh"),
-        (Standing(stands("a")), "b", "mine", "mine"),
+        (FilledSlots(stands("a")), "b", None, "fresh"),
+        (FilledSlots(stands("a")), "b", "mine", "mine"),
         (CANARY, "b", None, "s"),
         (CANARY, "b", "mine", "mine"),
         (CANARY, "c", None, "fresh"),
     ],
 )
-def test_which_salt_a_canary_gets(standing: Standing, bundle: str, given: str | None, salt: str) -> None:
+def test_which_salt_a_canary_gets(standing: FilledSlots, bundle: str, given: str | None, salt: str) -> None:
     assert canary_salt(standing, bundle, given, "fresh") == salt
 
 
 @pytest.mark.parametrize(
     ("standing", "wanted", "is_more"),
     [
-        (Standing(stands("a")), stands("b", 0, "s"), True),
+        (FilledSlots(stands("a")), stands("b", 0, "s"), True),
         (CANARY, stands("b", 5, "s"), False),
         (CANARY, stands("b", 4, "s"), False),
         (CANARY, stands("b", 6, "s"), True),
@@ -123,7 +125,7 @@ def test_which_salt_a_canary_gets(standing: Standing, bundle: str, given: str | 
         (CANARY, stands("c", 4, "s"), True),
     ],
 )
-def test_which_canary_adds_risk(standing: Standing, wanted: SlotRelease, is_more: bool) -> None:
+def test_which_canary_adds_risk(standing: FilledSlots, wanted: SlotRelease, is_more: bool) -> None:
     assert is_more_exposed(standing, wanted) is is_more
 
 

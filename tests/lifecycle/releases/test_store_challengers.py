@@ -5,7 +5,7 @@ from typing import TypedDict
 import pytest
 
 from lifecycle.errors import LifecycleError
-from serving.artefacts.releases import DirectoryReader, Held, ReleaseSource
+from serving.artefacts.releases import DirectoryReader, ReleaseSource, VerifiedRelease
 from serving.contract.documents import Release
 from tests.harness.small_models import MODEL, SmallStore
 
@@ -34,7 +34,7 @@ def salt_of(release: Release) -> str:
 def servable(store: SmallStore) -> bool:
     """Whether a server takes what stands."""
     source = ReleaseSource(DirectoryReader(store.settings.release_store), store.keys.public_keys)
-    return isinstance(source.poll({})[MODEL], Held)
+    return isinstance(source.poll({})[MODEL], VerifiedRelease)
 
 
 def test_canary_and_shadow_stand_beside_the_champion_until_they_are_ended(store: SmallStore) -> None:
@@ -112,10 +112,10 @@ def test_only_a_bundle_of_this_model_that_verifies_is_put_beside(store: SmallSto
     store.publish(1)
     other, tampered = store.seal(2, "credit"), store.seal(3)
     (store.settings.release_store / "bundles" / tampered / "model.txt").write_text("tampered")
-    for bundle, complaint in ((other, "got one of credit"), (tampered, "model.txt"), ("0" * 64, "found none")):
-        with pytest.raises(LifecycleError, match=re.escape(complaint)):
+    for bundle, violation in ((other, "got one of credit"), (tampered, "model.txt"), ("0" * 64, "found none")):
+        with pytest.raises(LifecycleError, match=re.escape(violation)):
             store.releases.put_canary(MODEL, bundle, percent=5, **BY)
-        with pytest.raises(LifecycleError, match=re.escape(complaint)):
+        with pytest.raises(LifecycleError, match=re.escape(violation)):
             store.releases.put_shadow(MODEL, bundle, **BY)
     assert len(store.releases.history(MODEL)) == 1
 

@@ -76,7 +76,7 @@ def test_a_secret_that_others_can_read_is_refused(tmp_path: Path, name: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "complaint"),
+    ("name", "content", "violation"),
     [
         ("signing_key.pem", b"-----BEGIN secret", "got a file that is none"),
         ("pseudonym.key", b"short", "Expected a pseudonym key of 32 bytes, got 5"),
@@ -84,11 +84,11 @@ def test_a_secret_that_others_can_read_is_refused(tmp_path: Path, name: str) -> 
     ],
 )
 def test_a_damaged_key_is_refused_without_its_content(
-    tmp_path: Path, name: str, content: bytes, complaint: str
+    tmp_path: Path, name: str, content: bytes, violation: str
 ) -> None:
     keys_of(tmp_path)
     (tmp_path / "keys" / name).write_bytes(content)
-    with pytest.raises(LifecycleError, match=complaint) as refused:
+    with pytest.raises(LifecycleError, match=violation) as refused:
         keys_of(tmp_path)
     assert content.decode() not in str(refused.value)
 

@@ -111,8 +111,8 @@ def test_with_reason_texts_every_feature_has_a_group(tmp_path: Path) -> None:
 def test_reason_groups_and_texts_must_be_the_same(tmp_path: Path) -> None:
     texts = shipped()["attributes"]["reason_texts"]["texts"]
     others = {"terminal_riks" if group == "terminal_risk" else group: text for group, text in texts.items()}
-    complaint = r"missing \['terminal_risk'\], without a feature \['terminal_riks'\] - at `reason_texts\.texts`"
-    with pytest.raises(LifecycleError, match=complaint):
+    violation = r"missing \['terminal_risk'\], without a feature \['terminal_riks'\] - at `reason_texts\.texts`"
+    with pytest.raises(LifecycleError, match=violation):
         read_spec(written(tmp_path, reason_texts(texts=others)))
 
 

@@ -208,7 +208,7 @@ def test_a_missing_file_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("broken", "complaint"),
+    ("broken", "violation"),
     [
         (b"not json", "JSON is malformed"),
         (b"", "Input data was truncated"),
@@ -227,9 +227,9 @@ def test_a_missing_file_is_refused(path: Path) -> None:
         (line(name="other"), "every key once"),
     ],
 )
-def test_a_malformed_line_is_refused_by_its_number(path: Path, broken: bytes, complaint: str) -> None:
+def test_a_malformed_line_is_refused_by_its_number(path: Path, broken: bytes, violation: str) -> None:
     written(path, line() + b"\n" + broken + b"\n")
-    with pytest.raises(ContractError, match=complaint) as caught:
+    with pytest.raises(ContractError, match=violation) as caught:
         ApiKeys(path)
     assert "line 2" in str(caught.value)
     assert "secret" not in str(caught.value)

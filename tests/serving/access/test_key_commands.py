@@ -63,7 +63,7 @@ def test_the_command_speaks_json(path: Path, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "violation"),
     [
         (["add", "engine", "--scopes", "score"], "Error: Expected a name that no key has or had"),
         (["add", "No Name", "--scopes", "score"], "Error: Expected 1 to 64 of a-z"),
@@ -73,12 +73,12 @@ def test_the_command_speaks_json(path: Path, capsys: pytest.CaptureFixture[str])
     ],
 )
 def test_the_command_teaches_and_changes_nothing(
-    path: Path, key: str, arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+    path: Path, key: str, arguments: list[str], violation: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = path.read_bytes()
     with pytest.raises(SystemExit) as caught:
         main([*arguments, "--file", str(path)])
-    assert complaint in f"{caught.value.code}{capsys.readouterr().err}"
+    assert violation in f"{caught.value.code}{capsys.readouterr().err}"
     assert path.read_bytes() == before
 
 

@@ -30,7 +30,7 @@ def test_a_sealed_bundle_verifies_and_loads(store: SmallStore, folder: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("file", "complaint"),
+    ("file", "violation"),
     [
         ("model.txt", "Expected digest [0-9a-f]{64}, got [0-9a-f]{64} - at bundle [0-9a-f]{64}/model.txt"),
         ("deciding.json", "at bundle [0-9a-f]{64}/deciding.json"),
@@ -40,11 +40,11 @@ def test_a_sealed_bundle_verifies_and_loads(store: SmallStore, folder: Path) -> 
         ("manifest.sig", "in bundle [0-9a-f]{64}/manifest.sig"),
     ],
 )
-def test_a_changed_byte_is_refused(store: SmallStore, folder: Path, file: str, complaint: str) -> None:
+def test_a_changed_byte_is_refused(store: SmallStore, folder: Path, file: str, violation: str) -> None:
     content = bytearray((folder / file).read_bytes())
     content[len(content) // 2] ^= 0x80
     (folder / file).write_bytes(content)
-    with pytest.raises(ContractError, match=complaint):
+    with pytest.raises(ContractError, match=violation):
         read_bundle(folder, store.keys.public_keys)
 
 
@@ -87,7 +87,7 @@ def test_a_signed_bundle_of_another_candidate_is_refused(store: SmallStore, fold
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "violation"),
     [
         ({"margin": -0.123456789}, "Expected margin -0.123456789, got .* golden row 2"),
         ({"score": 0.123456789}, "Expected score 0.123456789, got .* golden row 2"),
@@ -95,12 +95,12 @@ def test_a_signed_bundle_of_another_candidate_is_refused(store: SmallStore, fold
     ],
 )
 def test_a_golden_row_that_comes_out_differently_is_refused(
-    store: SmallStore, folder: Path, change: dict[str, object], complaint: str
+    store: SmallStore, folder: Path, change: dict[str, object], violation: str
 ) -> None:
     rows = golden_rows(1)
     rows[1] = msgspec.structs.replace(rows[1], **change)
     name, files = resealed(store, folder, golden_jsonl=b"\n".join(map(msgspec.json.encode, rows)))
-    with pytest.raises(ContractError, match=complaint):
+    with pytest.raises(ContractError, match=violation):
         load_model(verify_bundle(name, files, store.keys.public_keys))
 
 
@@ -113,11 +113,11 @@ def test_the_margin_of_a_golden_row_must_hold_in_its_last_bit(store: SmallStore,
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"), [(b"", "at least one golden row"), (b"{}\n", "golden.jsonl, line 1")]
+    ("content", "violation"), [(b"", "at least one golden row"), (b"{}\n", "golden.jsonl, line 1")]
 )
-def test_unreadable_golden_rows_are_refused(store: SmallStore, folder: Path, content: bytes, complaint: str) -> None:
+def test_unreadable_golden_rows_are_refused(store: SmallStore, folder: Path, content: bytes, violation: str) -> None:
     name, files = resealed(store, folder, golden_jsonl=content)
-    with pytest.raises(ContractError, match=complaint):
+    with pytest.raises(ContractError, match=violation):
         verify_bundle(name, files, store.keys.public_keys)
 
 
@@ -134,11 +134,11 @@ def test_public_keys_may_stand_one_after_the_other_while_they_rotate(store: Smal
     assert read_public_keys(both).ids == sorted([store.keys.key_id, other.keys.key_id])
 
 
-@pytest.mark.parametrize(("content", "complaint"), [(b"", "found none"), (b"\xff\xfe", "got other bytes")])
-def test_a_file_without_public_keys_is_refused(tmp_path: Path, content: bytes, complaint: str) -> None:
+@pytest.mark.parametrize(("content", "violation"), [(b"", "found none"), (b"\xff\xfe", "got other bytes")])
+def test_a_file_without_public_keys_is_refused(tmp_path: Path, content: bytes, violation: str) -> None:
     path = tmp_path / "key.pem"
     path.write_bytes(content)
-    with pytest.raises(ContractError, match=complaint):
+    with pytest.raises(ContractError, match=violation):
         read_public_keys(path)
     with pytest.raises(ContractError, match="FileNotFoundError"):
         read_public_keys(tmp_path / "nowhere.pem")

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from serving.artefacts.releases import DirectoryReader, Held, ReleaseSource, StoreError, file_name
+from serving.artefacts.releases import DirectoryReader, ReleaseSource, StoreError, VerifiedRelease, file_name
 from serving.contract.documents import ContractError, Release, SignedRelease, SlotRelease, encode
 from tests.harness.small_models import MODEL, SmallStore
 
@@ -18,13 +18,13 @@ def release_path(store: SmallStore, number: int, model: str = MODEL) -> Path:
     return store.settings.release_store / "releases" / model / file_name(number)
 
 
-def polled(store: SmallStore, held: Held | None = None) -> Held | ContractError:
+def polled(store: SmallStore, held: VerifiedRelease | None = None) -> VerifiedRelease | ContractError:
     return source_of(store).poll({MODEL: held} if held else {})[MODEL]
 
 
-def newest(store: SmallStore, held: Held | None = None) -> Held:
+def newest(store: SmallStore, held: VerifiedRelease | None = None) -> VerifiedRelease:
     outcome = polled(store, held)
-    assert isinstance(outcome, Held)
+    assert isinstance(outcome, VerifiedRelease)
     return outcome
 
 
@@ -114,7 +114,7 @@ def test_a_release_of_another_model_or_number_is_refused(store: SmallStore) -> N
     other.parent.mkdir()
     other.write_bytes(release_path(store, 1).read_bytes())
     outcome = source_of(store).poll({})
-    assert isinstance(outcome[MODEL], Held)
+    assert isinstance(outcome[MODEL], VerifiedRelease)
     assert "Expected a release of credit, got one of card_fraud" in str(outcome["credit"])
     release_path(store, 2).write_bytes(release_path(store, 1).read_bytes())
     assert "Expected release 2 of card_fraud, got release 1" in str(polled(store))

@@ -20,7 +20,7 @@ def test_a_schema_of_plain_numbers_needs_no_copy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "violation"),
     [
         ({"amount": "250.5"}, r"Expected `float`, got `str` - at `\$.amount`"),
         ({"amount": True}, r"Expected `float`, got `bool` - at `\$.amount`"),
@@ -34,9 +34,9 @@ def test_a_schema_of_plain_numbers_needs_no_copy() -> None:
     ],
 )
 def test_what_the_schema_does_not_allow_is_refused_without_its_value(
-    change: dict[str, float | int | str | None], complaint: str
+    change: dict[str, float | int | str | None], violation: str
 ) -> None:
-    with pytest.raises(ContractError, match=complaint) as refused:
+    with pytest.raises(ContractError, match=violation) as refused:
         encode(EXAMPLE | change, SCHEMA)
     assert "planted" not in str(refused.value)
 

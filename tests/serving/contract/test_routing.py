@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.contract.routing import Share, position
+from serving.contract.routing import CanaryShare, position
 
 salts = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=64)
 keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=256)
@@ -15,20 +15,20 @@ ENTITIES = [f"customer-{number}" for number in range(20_000)]
 
 @given(salt=salts, key=keys, percent=percents)
 def test_an_entity_keeps_its_slot(salt: str, key: str, percent: float) -> None:
-    assert Share(percent, salt).holds(key) == Share(percent, salt).holds(key)
+    assert CanaryShare(percent, salt).holds(key) == CanaryShare(percent, salt).holds(key)
     assert 0 <= position(salt, key) < 1
 
 
 @given(salt=salts, key=keys, lower=percents, higher=percents)
 def test_raising_the_percent_only_adds_entities(salt: str, key: str, lower: float, higher: float) -> None:
     lower, higher = sorted((lower, higher))
-    assert Share(higher, salt).holds(key) or not Share(lower, salt).holds(key)
+    assert CanaryShare(higher, salt).holds(key) or not CanaryShare(lower, salt).holds(key)
 
 
 @given(salt=salts, key=keys)
 def test_nobody_at_none_and_everybody_at_all(salt: str, key: str) -> None:
-    assert not Share(0, salt).holds(key)
-    assert Share(100, salt).holds(key)
+    assert not CanaryShare(0, salt).holds(key)
+    assert CanaryShare(100, salt).holds(key)
 
 
 @given(salt=salts, key=keys)
@@ -45,7 +45,7 @@ def within(observed: int, trials: int, probability: float) -> bool:
 @pytest.mark.parametrize("percent", [0.5, 5, 20, 50, 99])
 @pytest.mark.parametrize("salt", ["a", "b", "0123456789abcdef0123456789abcdef"])
 def test_the_share_is_the_percent(percent: float, salt: str) -> None:
-    held = sum(Share(percent, salt).holds(entity) for entity in ENTITIES)
+    held = sum(CanaryShare(percent, salt).holds(entity) for entity in ENTITIES)
     assert within(held, len(ENTITIES), percent / 100)
 
 
@@ -59,6 +59,6 @@ def test_positions_are_uniform() -> None:
 
 
 def test_another_salt_chooses_independently() -> None:
-    one, other = Share(20, "one"), Share(20, "other")
+    one, other = CanaryShare(20, "one"), CanaryShare(20, "other")
     both = sum(one.holds(entity) and other.holds(entity) for entity in ENTITIES)
     assert within(both, len(ENTITIES), 0.2 * 0.2)

@@ -84,7 +84,7 @@ def test_the_store_is_down_at_the_first_start(row: Row, store: SmallStore) -> No
     with served(store) as client:
         row.begins(client)
         row.answers(client.post(URL, json=score_request("d1")))
-        assert row.is_ready(client)["complaints"] == ["no model is loaded"]
+        assert row.is_ready(client)["violations"] == ["no model is loaded"]
         row.moves(client)
         store.publish(1)
         client.post("/v1/poll")
@@ -102,7 +102,7 @@ def test_no_release_of_a_model_could_be_loaded(row: Row, store: SmallStore) -> N
         row.answers(client.post(URL, json=score_request("d1")))
         row.answers(client.get(f"/v1/models/{MODEL}"))
         [model] = client.get("/v1/models").json()["models"]
-        assert row.is_ready(client)["complaints"] == ["no model is loaded"]
+        assert row.is_ready(client)["violations"] == ["no model is loaded"]
         row.moves(client)
         assert f'serving_model_loaded{{model="{MODEL}"}} 0.0' in client.get("/metrics").text
     row.records(store, "d1")

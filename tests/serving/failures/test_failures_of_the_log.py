@@ -55,7 +55,7 @@ def test_the_disk_is_full(row: Row, store: SmallStore) -> None:
         _, hard = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (0, hard))
         row.answers(server.client.post(URL, json=score_request("d2")))
-        assert "File too large" in row.is_ready(server.client)["complaints"][0]
+        assert "File too large" in row.is_ready(server.client)["violations"][0]
         row.moves(server.client)
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
         recovers(server.client, "d3")
@@ -85,11 +85,11 @@ def test_the_log_cannot_be_written(row: Row, store: SmallStore, disk: Disk, monk
     store.publish(1)
     with on(disk, store, monkeypatch) as client:
         row.begins(client)
-        disk.write_complaint = errno.EIO
+        disk.write_violation = errno.EIO
         row.answers(client.post(URL, json=score_request("d1")))
         assert row.is_ready(client)["decision_log"]["error"] == "Input/output error"
         row.moves(client)
-        disk.write_complaint = None
+        disk.write_violation = None
         recovers(client, "d2")
     row.records(store, "d1")
 
@@ -101,13 +101,13 @@ def test_the_disk_is_full_at_the_start(
     with InProcessClient(create_app(settings_of(store))):
         pass  # from now on the cache holds the release
     (store.settings.decision_log_dir / segment_name(1)).write_bytes(line("d0") + b'{"torn')
-    disk.write_complaint = errno.ENOSPC
+    disk.write_violation = errno.ENOSPC
     with on(disk, store, monkeypatch) as client:
         row.begins(client)
         row.answers(client.post(URL, json=score_request("d1")))
         row.is_ready(client)
         row.moves(client)
-        disk.write_complaint = None
+        disk.write_violation = None
         recovers(client, "d2")
     row.records(store)
     assert [record.decision_id for record in store.decisions()] == ["d0", "d2"]
@@ -136,11 +136,11 @@ def test_a_flush_fails(row: Row, store: SmallStore, disk: Disk, monkeypatch: pyt
     store.publish(1)
     with on(disk, store, monkeypatch, log_durability="fsync") as client:
         row.begins(client)
-        disk.sync_complaint = errno.EIO
+        disk.sync_violation = errno.EIO
         row.answers(client.post(URL, json=score_request("d1")))
         row.is_ready(client)
         row.moves(client)
-        disk.sync_complaint = None
+        disk.sync_violation = None
         recovers(client, "d2")
     row.records(store, "d1")
 

@@ -168,11 +168,11 @@ def test_a_server_without_a_model_lives_but_is_not_ready(store: SmallStore) -> N
         response = client.get("/readyz")
         assert response.status_code == 503
         assert response.headers["Retry-After"] == "1"
-        assert response.json()["complaints"] == ["no model is loaded"]
+        assert response.json()["violations"] == ["no model is loaded"]
 
 
 @pytest.mark.parametrize(
-    ("required", "loaded", "failure", "complaints"),
+    ("required", "loaded", "failure", "violations"),
     [
         ((), {"a"}, None, []),
         ((), set(), None, ["no model is loaded"]),
@@ -181,8 +181,8 @@ def test_a_server_without_a_model_lives_but_is_not_ready(store: SmallStore) -> N
         ((), {"a"}, "No space left on device", ["the decision log cannot be written: No space left on device"]),
     ],
 )
-def test_readiness(required: tuple[str, ...], loaded: set[str], failure: str | None, complaints: list[str]) -> None:
-    assert not_ready(required, loaded, failure) == complaints
+def test_readiness(required: tuple[str, ...], loaded: set[str], failure: str | None, violations: list[str]) -> None:
+    assert not_ready(required, loaded, failure) == violations
 
 
 def test_a_released_model_that_cannot_be_loaded_is_503_and_says_why_to_operators(store: SmallStore) -> None:

@@ -64,7 +64,7 @@ def check(server: Server, folder: Path, *options: str) -> None:
         pytest.fail(done.stdout + done.stderr, pytrace=False)
 
 
-def complaints(server: Server) -> list[str]:
+def violations(server: Server) -> list[str]:
     """What the server's log says of itself having failed."""
     return [line for line in server.said if "Traceback" in line or " ERROR " in line or " CRITICAL " in line]
 
@@ -74,7 +74,7 @@ def test_every_operation_answers_as_its_document_says(store: SmallStore, tmp_pat
     with served(store) as server:
         check(server, tmp_path)
         assert server.client.get("/readyz").status_code == 200
-        assert complaints(server) == []
+        assert violations(server) == []
 
 
 def test_every_operation_asks_for_the_key_that_its_document_names(store: SmallStore, tmp_path: Path) -> None:
@@ -84,5 +84,5 @@ def test_every_operation_asks_for_the_key_that_its_document_names(store: SmallSt
     with served(store, SERVING_API_KEYS=str(keys)) as server:
         server.client.headers["X-Api-Key"] = secret
         check(server, tmp_path, "--header", f"X-Api-Key: {secret}", "--phases", "examples,coverage")
-        assert complaints(server) == []
+        assert violations(server) == []
         assert secret not in "".join(server.said)

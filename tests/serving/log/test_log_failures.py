@@ -27,17 +27,17 @@ BOTH = pytest.mark.parametrize("durability", ["written", "fsync"])
 
 
 @BOTH
-@pytest.mark.parametrize(("complaint", "written"), [(errno.ENOSPC, 40), (errno.EIO, 10_000), (errno.EDQUOT, 0)])
+@pytest.mark.parametrize(("violation", "written"), [(errno.ENOSPC, 40), (errno.EIO, 10_000), (errno.EDQUOT, 0)])
 def test_a_failed_write_is_refused_and_leaves_no_trace(
-    tmp_path: Path, disk: Disk, durability: Durability, complaint: int, written: int
+    tmp_path: Path, disk: Disk, durability: Durability, violation: int, written: int
 ) -> None:
     log = opened(tmp_path, durability=durability, open_segment=disk.open())
     assert record_all(log, [record("d1")]) == [None]
-    disk.write_complaint, disk.written = complaint, written
+    disk.write_violation, disk.written = violation, written
     assert refused(record_all(log, [record("d2"), record("d3")])) == [True, True]
     assert ids(tmp_path) == ["d1"]
     assert (log.write_failures, log.unrecorded, log.records) == (1, 0, 1)
-    disk.write_complaint = None
+    disk.write_violation = None
     eventually(lambda: log.failure is None)
     assert record_all(log, [record("d4")]) == [None]
     log.close()
@@ -60,9 +60,9 @@ def test_a_failing_log_says_why_until_the_disk_recovers(
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr("serving.log.writer._PROBE_SECONDS", 0.02)
     log = opened(tmp_path, open_segment=disk.open())
-    disk.write_complaint = errno.ENOSPC
+    disk.write_violation = errno.ENOSPC
     assert refused(record_all(log, [record("d1")])) == [True]
-    disk.write_complaint = None
+    disk.write_violation = None
     time.sleep(0.2)
     assert log.failure == "No space left on device"
     assert refused(record_all(log, [record("d1")])) == [True]
@@ -74,11 +74,11 @@ def test_a_failing_log_says_why_until_the_disk_recovers(
 @BOTH
 def test_the_other_policy_goes_on_and_counts(tmp_path: Path, disk: Disk, durability: Durability) -> None:
     log = opened(tmp_path, durability=durability, on_failure="continue", open_segment=disk.open())
-    disk.write_complaint = errno.ENOSPC
+    disk.write_violation = errno.ENOSPC
     assert record_all(log, [record("d1"), record("d2")]) == [None, None]
     assert log.record([record("d3"), record("d4")]) is None
     assert log.unrecorded == 4
-    disk.write_complaint = None
+    disk.write_violation = None
     eventually(lambda: log.failure is None)
     assert record_all(log, [record("d5")]) == [None]
     log.close()
@@ -89,9 +89,9 @@ def test_the_other_policy_goes_on_and_counts(tmp_path: Path, disk: Disk, durabil
 def test_a_tail_that_cannot_be_cut_is_cut_before_the_segment_is_sealed(tmp_path: Path, disk: Disk) -> None:
     log = opened(tmp_path, open_segment=disk.open())
     log.record([record("d1")])
-    disk.write_complaint, disk.can_cut = errno.EIO, False
+    disk.write_violation, disk.can_cut = errno.EIO, False
     assert refused(record_all(log, [record("d2")])) == [True]
-    disk.write_complaint, disk.can_cut = None, True
+    disk.write_violation, disk.can_cut = None, True
     eventually(lambda: log.failure is None)
     log.record([record("d3")])
     log.close()
@@ -105,10 +105,10 @@ def test_a_failed_flush_loses_what_it_was_for_and_nothing_else(
 ) -> None:
     log = opened(tmp_path, durability="fsync", on_failure=on_failure, open_segment=disk.open())
     assert record_all(log, [record("d1")]) == [None]
-    disk.sync_complaint = errno.EIO
+    disk.sync_violation = errno.EIO
     assert refused(record_all(log, [record("d2"), record("d3")])) == [outcome] * 2
     assert log.write_failures == 1
-    disk.sync_complaint = None
+    disk.sync_violation = None
     eventually(lambda: log.failure is None)
     assert record_all(log, [record("d4")]) == [None]
     log.close()
@@ -120,10 +120,10 @@ def test_a_failed_flush_loses_what_it_was_for_and_nothing_else(
 
 def test_a_failed_flush_that_nobody_waits_for_is_counted(tmp_path: Path, disk: Disk) -> None:
     log = opened(tmp_path, durability="fsync", on_failure="continue", open_segment=disk.open())
-    disk.sync_complaint = errno.EIO
+    disk.sync_violation = errno.EIO
     assert log.record([record("d1"), record("d2")]) is None
     eventually(lambda: log.unrecorded == 2)
-    disk.sync_complaint = None
+    disk.sync_violation = None
     log.close()
 
 

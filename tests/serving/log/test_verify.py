@@ -137,9 +137,9 @@ TAMPERINGS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("tampering", TAMPERINGS)
 def test_tampering_is_found(log: Path, tampering: str) -> None:
-    tamper, complaint = TAMPERINGS[tampering]
+    tamper, violation = TAMPERINGS[tampering]
     tamper(log)
-    assert [problem for problem in problems(log) if problem.startswith(complaint)], problems(log)
+    assert [problem for problem in problems(log) if problem.startswith(violation)], problems(log)
 
 
 def test_every_byte_of_a_sealed_segment_counts(log: Path) -> None:

@@ -221,12 +221,12 @@ def test_a_log_of_the_first_version_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_seal_that_finds_no_room_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    complaints = [OSError(errno.ENOSPC, "No space left on device")] * 2
+    violations = [OSError(errno.ENOSPC, "No space left on device")] * 2
     real = Segment.seal
 
     def fails_twice(segment: Segment, predecessor: str | None) -> Any:
-        if complaints:
-            raise complaints.pop()
+        if violations:
+            raise violations.pop()
         return real(segment, predecessor)
 
     monkeypatch.setattr(Segment, "seal", fails_twice)

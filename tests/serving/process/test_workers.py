@@ -99,7 +99,7 @@ def test_workers_end_with_their_supervisor(store: SmallStore) -> None:
         eventually(lambda: not any(is_running(pid) for pid in workers))
 
 
-def test_workers_that_cannot_start_end_the_server_with_their_complaint(store: SmallStore) -> None:
+def test_workers_that_cannot_start_end_the_server_with_their_violation(store: SmallStore) -> None:
     store.keys.pseudonym_key_path.chmod(0o644)
     assert "Expected mode 0600, got 0644" in failed_start(store, SERVING_WORKERS="2")
 

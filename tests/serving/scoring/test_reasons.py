@@ -47,8 +47,8 @@ def test_a_group_without_a_text_is_refused(text: str | None) -> None:
     texts = {group: said for group, said in TEXTS.texts.items() if group != "terminal"}
     if text is not None:
         texts["terminal"] = text
-    complaint = r"Expected a text for every reason group, got none for \['terminal'\] - at the reason texts '2026-01'"
-    with pytest.raises(ContractError, match=complaint):
+    violation = r"Expected a text for every reason group, got none for \['terminal'\] - at the reason texts '2026-01'"
+    with pytest.raises(ContractError, match=violation):
         ReasonGroups(FEATURES, msgspec.structs.replace(TEXTS, texts=texts))
 
 

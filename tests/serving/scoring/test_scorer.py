@@ -88,6 +88,6 @@ def test_a_row_of_another_length_is_refused() -> None:
 
 
 def test_a_system_without_openmp_is_told_what_to_install() -> None:
-    complaint = "libgomp.so.1: cannot open shared object file: No such file or directory"
-    assert "apt-get install libgomp1" in missing_library_message(Path("lib_lightgbm.so"), complaint)
+    violation = "libgomp.so.1: cannot open shared object file: No such file or directory"
+    assert "apt-get install libgomp1" in missing_library_message(Path("lib_lightgbm.so"), violation)
     assert "apt-get" not in missing_library_message(Path("lib_lightgbm.so"), "invalid ELF header")

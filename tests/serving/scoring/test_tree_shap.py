@@ -141,7 +141,7 @@ def test_a_model_with_several_outputs_is_refused(objective: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "complaint"),
+    ("old", "new", "violation"),
     [
         ("tree\n", "shrub\n", "text format, got another text"),
         ("max_feature_idx=2", "max_feature_idx=", "Expected 1 numbers, got 0 - at model.txt, the header"),
@@ -159,10 +159,10 @@ def test_a_model_with_several_outputs_is_refused(objective: str) -> None:
         ("threshold=", "threshold=nan ", "threshold"),
     ],
 )
-def test_a_tree_that_is_not_whole_is_refused(old: str, new: str, complaint: str) -> None:
+def test_a_tree_that_is_not_whole_is_refused(old: str, new: str, violation: str) -> None:
     text = text_of({"objective": "binary", "num_leaves": 8})
     assert old in text
-    with pytest.raises(ContractError, match=complaint):
+    with pytest.raises(ContractError, match=violation):
         TreeShap.from_model_text(text.replace(old, new, 1))
 
 

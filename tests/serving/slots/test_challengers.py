@@ -12,10 +12,10 @@ import pytest
 from lifecycle.artefacts.bundles import write_bundle
 from serving.artefacts.bundle import Bundle, read_bundle
 from serving.contract.documents import Deciding, decode, encode
-from serving.contract.routing import Share
+from serving.contract.routing import CanaryShare
 from serving.scoring.model import LoadedModel, load_model
 from serving.slots.polling import switching_often
-from serving.slots.slots import Deployed
+from serving.slots.slots import Servable
 from serving.slots.states import Transition
 from tests.harness.slot_steps import canary, number, shadow, slots_of, states
 from tests.harness.small_models import (
@@ -154,7 +154,7 @@ def test_what_a_request_holds_is_freed_once_it_ended_and_not_by_it(store: SmallS
     slots = slots_of(store)
     store.publish(1)
     slots.advance()
-    in_flight: list[Deployed] = [slots.serving(MODEL).champion]
+    in_flight: list[Servable] = [slots.serving(MODEL).champion]
     freed_on: list[str] = []
     weakref.finalize(in_flight[0].model, lambda: freed_on.append(threading.current_thread().name))
     store.publish(2)
@@ -240,7 +240,7 @@ def test_under_traffic_every_answer_is_by_a_bundle_that_its_release_names(store:
     slots = slots_of(store)
     store.publish(1)
     slots.advance()
-    answers: list[tuple[str, Deployed, float]] = []
+    answers: list[tuple[str, Servable, float]] = []
     faults: list[BaseException] = []
     is_over = threading.Event()
 
@@ -277,7 +277,9 @@ def test_under_traffic_every_answer_is_by_a_bundle_that_its_release_names(store:
     for entity, deployed, margin in answers:
         release = history[deployed.release_number]
         stands = release.champion
-        if release.canary is not None and Share(release.canary.percent or 0, release.canary.salt or "").holds(entity):
+        if release.canary is not None and CanaryShare(release.canary.percent or 0, release.canary.salt or "").holds(
+            entity
+        ):
             stands = release.canary
         assert deployed.bundle_digest == stands.bundle_digest
         assert margin == margins[stands.bundle_digest]

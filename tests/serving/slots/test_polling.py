@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.artefacts.releases import Held, file_name
+from serving.artefacts.releases import VerifiedRelease, file_name
 from serving.slots.cache import Cache
 from serving.slots.polling import LOADING_NICENESS, Polling, lower_priority, switching_often
 from tests.harness.slot_steps import slots_of
@@ -68,9 +68,9 @@ def test_the_loop_gets_its_turn_soon_only_while_something_is_loaded() -> None:
     assert sys.getswitchinterval() == before
 
 
-def held(store: SmallStore, number: int) -> Held:
+def held(store: SmallStore, number: int) -> VerifiedRelease:
     path = store.settings.release_store / "releases" / MODEL / file_name(number)
-    return Held(store.releases.history(MODEL)[number - 1], path.read_bytes())
+    return VerifiedRelease(store.releases.history(MODEL)[number - 1], path.read_bytes())
 
 
 def test_of_two_workers_with_one_cache_the_later_release_stays(store: SmallStore, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from serving.contract.routing import Share
+from serving.contract.routing import CanaryShare
 from serving.process.app import create_app
 from tests.harness.in_process_client import InProcessClient
 from tests.harness.logs import eventually
@@ -34,7 +34,7 @@ def test_every_entity_is_answered_by_the_slot_that_the_release_gives_it(store: S
     canary(store, 2, 40)
     release = store.releases.history(MODEL)[-1]
     assert release.canary is not None
-    share = Share(release.canary.percent or 0, release.canary.salt or "")
+    share = CanaryShare(release.canary.percent or 0, release.canary.salt or "")
     with served(store) as client:
         for number in range(60):
             request = score_request(f"d{number}", entity_key=f"customer-{number % 30}")
@@ -186,7 +186,7 @@ def test_a_required_model_that_is_not_there_takes_the_server_out_of_traffic(stor
     with served(store, required_models=(MODEL, "credit")) as client:
         response = client.get("/readyz")
         assert response.status_code == 503
-        assert response.json()["complaints"] == ["required models are not loaded: ['credit']"]
+        assert response.json()["violations"] == ["required models are not loaded: ['credit']"]
         store.publish(2, "credit")
         assert client.post("/v1/poll").json() == {"releases": {MODEL: 1, "credit": 1}, "error": None}
         assert client.get("/readyz").status_code == 200

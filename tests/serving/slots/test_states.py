@@ -3,7 +3,7 @@ from typing import get_args
 
 import pytest
 
-from serving.slots.states import EVENTS_KEPT, TRANSITIONS, Journal, Place, State, Transition, allow
+from serving.slots.states import EVENTS_KEPT, TRANSITIONS, Journal, SlotKey, State, Transition, allow
 from tests.harness.small_models import MODEL
 
 STATES: tuple[State, ...] = get_args(State)
@@ -16,7 +16,7 @@ ALLOWED = {
     ("serving", "retiring"),
     ("failed", "new"),
 }  # fmt: skip
-CHAMPION, SHADOW = Place(MODEL, "champion", 1), Place(MODEL, "shadow", 1)
+CHAMPION, SHADOW = SlotKey(MODEL, "champion", 1), SlotKey(MODEL, "shadow", 1)
 
 
 @pytest.mark.parametrize("before", [None, *STATES])
@@ -59,10 +59,10 @@ def test_an_observer_that_fails_stops_nothing(caplog: pytest.LogCaptureFixture) 
 
 def test_the_events_are_bounded_for_each_model() -> None:
     journal = Journal()
-    journal.enter(Place("credit", "champion", 1), "b", "new")
+    journal.enter(SlotKey("credit", "champion", 1), "b", "new")
     for number in range(2 * EVENTS_KEPT):
-        journal.enter(Place(MODEL, "champion", number), "a", "new")
-        journal.forget(Place(MODEL, "champion", number))
+        journal.enter(SlotKey(MODEL, "champion", number), "a", "new")
+        journal.forget(SlotKey(MODEL, "champion", number))
     assert len(journal.events[MODEL]) == EVENTS_KEPT
     assert journal.events[MODEL][-1].release_number == 2 * EVENTS_KEPT - 1
     assert len(journal.events["credit"]) == 1

@@ -12,7 +12,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving.errors import RequestError
 from serving.telemetry.families import LATENCY_BUCKETS_SECONDS, SCORE_BUCKETS
-from serving.telemetry.metrics import LogSeen, Metrics, ModelSeen, ShippingSeen, SlotSeen, StoreSeen, nullable_features
+from serving.telemetry.metrics import (
+    LogStatus,
+    Metrics,
+    ModelStatus,
+    ShippingStatus,
+    SlotStatus,
+    StoreStatus,
+    nullable_features,
+)
 from tests.harness.small_models import SCHEMA
 
 BUNDLE = "ab" * 32
@@ -32,12 +40,12 @@ NAMES = {
 """Dashboards and alerts are built on these names: one that goes or changes is a change of behaviour."""
 
 
-def model_seen(number: int | None, *slots: SlotSeen, has_error: bool = False) -> ModelSeen:
-    return ModelSeen(number, has_error, slots)
+def model_seen(number: int | None, *slots: SlotStatus, has_error: bool = False) -> ModelStatus:
+    return ModelStatus(number, has_error, slots)
 
 
-def champion(bundle: str = BUNDLE, state: str = "serving") -> SlotSeen:
-    return SlotSeen("champion", state, bundle, "2026-01-31")
+def champion(bundle: str = BUNDLE, state: str = "serving") -> SlotStatus:
+    return SlotStatus("champion", state, bundle, "2026-01-31")
 
 
 def fed() -> Metrics:
@@ -45,9 +53,9 @@ def fed() -> Metrics:
     metrics = Metrics()
     metrics.begin()
     metrics.watch(
-        store=lambda: StoreSeen({"m": model_seen(7, champion())}, poll_age_seconds=1.5, load_failures=2),
-        log=lambda: LogSeen(None, 0.25, writes=5, write_failures=1, unrecorded=3),
-        shipping=lambda: ShippingSeen(None, lag_bytes=900, shipped_records=4),
+        store=lambda: StoreStatus({"m": model_seen(7, champion())}, poll_age_seconds=1.5, load_failures=2),
+        log=lambda: LogStatus(None, 0.25, writes=5, write_failures=1, unrecorded=3),
+        shipping=lambda: ShippingStatus(None, lag_bytes=900, shipped_records=4),
     )
     metrics.slot("m", "champion", BUNDLE, NULLABLE).decided("review", 0.42, 0.0007, (1.0, None, 3))
     metrics.failed("InvalidRequest")
@@ -159,8 +167,8 @@ def test_a_shadows_copies_do_not_count_missing_features_again() -> None:
 
 def test_a_bundle_that_left_its_slot_has_no_age_and_no_state_any_more() -> None:
     metrics = Metrics()
-    seen = [model_seen(1, champion("a" * 64), SlotSeen("canary", "serving", "b" * 64, "2026-02-28"))]
-    metrics.watch(store=lambda: StoreSeen({"m": seen[-1]}, 0.0, 0))
+    seen = [model_seen(1, champion("a" * 64), SlotStatus("canary", "serving", "b" * 64, "2026-02-28"))]
+    metrics.watch(store=lambda: StoreStatus({"m": seen[-1]}, 0.0, 0))
     assert sum(line.startswith("serving_model_age_seconds{") for line in lines(metrics)) == 2
     seen.append(model_seen(2, champion("b" * 64)))
     [age] = [line for line in lines(metrics) if line.startswith("serving_model_age_seconds{")]
@@ -172,8 +180,8 @@ def test_a_bundle_that_left_its_slot_has_no_age_and_no_state_any_more() -> None:
 
 def test_a_model_that_never_loaded_has_no_release_number() -> None:
     metrics = Metrics()
-    failed = model_seen(None, SlotSeen("champion", "failed", None, None), has_error=True)
-    metrics.watch(store=lambda: StoreSeen({"m": failed}, None, 1))
+    failed = model_seen(None, SlotStatus("champion", "failed", None, None), has_error=True)
+    metrics.watch(store=lambda: StoreStatus({"m": failed}, None, 1))
     told = lines(metrics)
     assert 'serving_model_loaded{model="m"} 0.0' in told
     assert 'serving_model_error{model="m"} 1.0' in told
@@ -230,7 +238,7 @@ def test_nothing_is_lost_or_counted_twice_while_another_thread_asks() -> None:
 def test_a_part_that_counts_anew_is_followed_as_a_restart() -> None:
     metrics = Metrics()
     writes = [5]
-    metrics.watch(log=lambda: LogSeen(None, 0.0, writes=writes[0]))
+    metrics.watch(log=lambda: LogStatus(None, 0.0, writes=writes[0]))
     metrics.refresh()
     writes[0] = 2
     assert 'serving_log_writes_total{result="written"} 7.0' in lines(metrics)

@@ -212,7 +212,7 @@ def test_what_is_written_loads_without_a_mapping(tmp_path: Path, settings: Setti
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "violation"),
     [
         ({"customers": 0}, "Expected customers from 1 to 4,000,000, got 0"),
         ({"days": 0}, "Expected days"),
@@ -221,8 +221,8 @@ def test_what_is_written_loads_without_a_mapping(tmp_path: Path, settings: Setti
         ({"late_report_share": 1.5}, "Expected late_report_share"),
     ],
 )
-def test_a_world_that_cannot_be_is_refused(change: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(LifecycleError, match=complaint):
+def test_a_world_that_cannot_be_is_refused(change: dict[str, Any], violation: str) -> None:
+    with pytest.raises(LifecycleError, match=violation):
         dataclasses.replace(SMALL, **change)
 
 

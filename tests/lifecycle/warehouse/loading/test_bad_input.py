@@ -29,7 +29,7 @@ def _nothing_is_ever_kept(warehouse: Warehouse) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("replaced", "complaint"),
+    ("replaced", "violation"),
     [
         pytest.param(
             {"amount": [1.0, -77.77, 2.0, -88.88, 0.0, 3.0]},
@@ -96,12 +96,12 @@ def _nothing_is_ever_kept(warehouse: Warehouse) -> Any:
     ],
 )
 def test_bad_values_are_counted_and_located(
-    warehouse: Warehouse, write_parquet: Any, transactions: Any, replaced: dict[str, Any], complaint: str
+    warehouse: Warehouse, write_parquet: Any, transactions: Any, replaced: dict[str, Any], violation: str
 ) -> None:
     with pytest.raises(LoadRefusedError) as refused:
         load(warehouse, "card_transactions", write_parquet(transactions, **replaced))
     message = str(refused.value)
-    assert complaint in message
+    assert violation in message
     assert "Nothing was loaded." in message
     assert "77" not in message.replace(str(refused.value.problems[0].rows), "")
 
@@ -168,7 +168,7 @@ def test_blank_text_is_refused(warehouse: Warehouse, write_parquet: Any) -> None
 
 
 @pytest.mark.parametrize(
-    ("reports", "complaint"),
+    ("reports", "violation"),
     [
         pytest.param(
             {"transaction_id": [1, 2], "reported_at": [dt.datetime.fromisoformat("2026-01-01T10:30:14")] * 2},
@@ -190,17 +190,17 @@ def test_blank_text_is_refused(warehouse: Warehouse, write_parquet: Any) -> None
     ],
 )
 def test_reports_that_cannot_be_are_refused(
-    warehouse: Warehouse, write_parquet: Any, transactions: Any, reports: dict[str, Any], complaint: str
+    warehouse: Warehouse, write_parquet: Any, transactions: Any, reports: dict[str, Any], violation: str
 ) -> None:
     load(warehouse, "card_transactions", write_parquet(transactions))
     with pytest.raises(LoadRefusedError) as refused:
         load(warehouse, "fraud_reports", write_parquet(reports, "reports.parquet"))
-    assert complaint in str(refused.value)
+    assert violation in str(refused.value)
     assert "777" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "violation"),
     [
         pytest.param(f"{HEADER}\n{ROW}\n2,2026-01-01 10", "got 2 instead of 5 values in line 3", id="truncated"),
         pytest.param(f"{HEADER}\n{ROW},secret\n", "got 6 instead of 5 values in line 2", id="too many values"),
@@ -212,11 +212,11 @@ def test_reports_that_cannot_be_are_refused(
     ],
 )
 def test_a_csv_file_that_does_not_parse_is_refused(
-    warehouse: Warehouse, tmp_path: Path, content: str, complaint: str
+    warehouse: Warehouse, tmp_path: Path, content: str, violation: str
 ) -> None:
     file = tmp_path / "rows.csv"
     file.write_text(content)
-    with pytest.raises(LifecycleError, match=complaint) as refused:
+    with pytest.raises(LifecycleError, match=violation) as refused:
         load(warehouse, "card_transactions", file)
     assert "secret" not in str(refused.value)
     assert refused.value.__cause__ is None

@@ -58,7 +58,7 @@ def test_the_digest_says_what_a_mapping_does_and_not_its_name(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "violation"),
     [
         pytest.param(
             VALID.replace("amount: eur", "amuont: eur"), r"missing 'amount'.*did you mean 'amount'", id="typo"
@@ -77,10 +77,10 @@ def test_the_digest_says_what_a_mapping_does_and_not_its_name(tmp_path: Path) ->
         pytest.param("a: [", r"Expected YAML", id="no YAML"),
     ],
 )
-def test_a_mapping_that_is_none_is_refused_with_file_and_key(tmp_path: Path, text: str, complaint: str) -> None:
+def test_a_mapping_that_is_none_is_refused_with_file_and_key(tmp_path: Path, text: str, violation: str) -> None:
     file = tmp_path / "mapping.yaml"
     file.write_text(text)
-    with pytest.raises(LifecycleError, match=complaint) as refused:
+    with pytest.raises(LifecycleError, match=violation) as refused:
         read_mapping(file)
     assert str(file) in str(refused.value)
 

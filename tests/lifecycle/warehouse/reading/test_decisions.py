@@ -6,11 +6,17 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from lifecycle.monitoring.traffic import champions_share
+from lifecycle.monitoring.traffic import champion_rows_and_capacity
 from lifecycle.spec.risk_model import RiskModelSpec, read_model
 from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.interface import Definition
-from lifecycle.warehouse.reading.decisions import DECISIONS, LoadedDecisions, daily_decisions, decided, load_decisions
+from lifecycle.warehouse.reading.decisions import (
+    DECISIONS,
+    LoadedDecisions,
+    daily_decisions,
+    load_decisions,
+    read_decisions,
+)
 from lifecycle.warehouse.reading.examples import MARTS
 from serving.contract.documents import Reason
 from serving.log.segments import line_of, segment_name
@@ -113,10 +119,10 @@ def test_answers_are_told_with_their_slot_and_shadows_are_not(
         for transaction in (1, 2, 3):
             session.execute(f"insert into {MARTS}.{spec.mart} values ({transaction}, 7, 1.5)")
     load_decisions(warehouse, log)
-    table = decided(warehouse, spec, DAY, NEXT_DAY)
+    table = read_decisions(warehouse, spec, DAY, NEXT_DAY)
     answers = table.select(["decision_id", "slot"]).to_pylist()
     assert [tuple(row.values()) for row in answers] == [("d1", "champion"), ("d2", "canary"), ("d3", "champion")]
-    assert champions_share(table, 90)[1] == 60
+    assert champion_rows_and_capacity(table, 90)[1] == 60
 
 
 @pytest.mark.parametrize(
@@ -131,5 +137,5 @@ def test_answers_are_told_with_their_slot_and_shadows_are_not(
 def test_the_champion_is_measured_on_its_share_of_cards_and_capacity(
     slots: list[str], capacity: int, expected: tuple[int, int]
 ) -> None:
-    rows, share = champions_share(pa.table({"slot": pa.array(slots, pa.string())}), capacity)
+    rows, share = champion_rows_and_capacity(pa.table({"slot": pa.array(slots, pa.string())}), capacity)
     assert (rows.num_rows, share) == expected

@@ -132,8 +132,8 @@ def test_a_file_that_another_process_loads_meanwhile_is_recorded_once(
 ) -> None:
     looks: list[Any] = []
 
-    def recorded(*arguments: Any) -> Any:
-        known = manifest.recorded(*arguments)
+    def recorded_files(*arguments: Any) -> Any:
+        known = manifest.recorded_files(*arguments)
         if not looks:
             looks.append(known)
             other = SnowflakeWarehouse(Settings(home=file.parent / "elsewhere"), Use("load"))
@@ -141,7 +141,7 @@ def test_a_file_that_another_process_loads_meanwhile_is_recorded_once(
             other.close()
         return known
 
-    monkeypatch.setattr(loading, "recorded", recorded)
+    monkeypatch.setattr(loading, "recorded_files", recorded_files)
     answer = load(snowflake, "card_transactions", file)
     assert (answer.rows_inserted, answer.rows_known) == (0, 4)
     assert end_state(snowflake) == expected

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from lifecycle.assets.resources import Installation
+from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
 from lifecycle.local import snowflake as local_snowflake
 from lifecycle.local.snowflake import LocalSnowflake
@@ -149,7 +149,7 @@ def test_transactions_of_a_kind_take_turns_and_each_sees_what_the_one_before_it_
 def test_the_resource_of_dagster_logs_in_as_the_platform_does(
     endpoint: LocalSnowflake, snowflake_settings: Settings
 ) -> None:
-    resource = Installation().snowflake("read")
+    resource = Stores().snowflake("read")
     with resource.get_connection() as connection, connection.cursor() as cursor:
         cursor.execute("select current_role(), ?", [7])
         assert cursor.fetchone() == ("LIFECYCLE_READ", 7)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from serving.errors import LogUnavailableError
-from serving.http.fast_path.turns import MOST_PER_TURN, FastLane
+from serving.http.fast_path.turns import MOST_PER_TURN, TurnBatcher
 from serving.http.fast_path.whole_requests import ParsedRequest
 from serving.log.segments import LogRecord
 from serving.process.app import ServingApp, create_app
@@ -81,7 +81,7 @@ def decide(app: ServingApp, bodies: Sequence[Any], before: Callable[[Cycle], Non
 
     async def run() -> list[Cycle]:
         cycles = [Cycle(json.dumps(body).encode(), happened) for body in bodies]
-        assert isinstance(app.lane, FastLane)
+        assert isinstance(app.lane, TurnBatcher)
         for cycle in cycles:
             before(cycle)
             app.lane.add(ParsedRequest(MODEL, (time.perf_counter(), 0), cycle, app, connection))
@@ -194,7 +194,7 @@ def test_a_body_that_is_too_long_is_refused(app: ServingApp) -> None:
     ],
 )
 def test_which_requests_may_take_the_lane(method: str, path: str, model: str | None) -> None:
-    assert FastLane.model_of({"type": "http", "method": method, "path": path}) == model
+    assert TurnBatcher.model_of({"type": "http", "method": method, "path": path}) == model
 
 
 def test_there_is_no_lane_where_decisions_wait_for_the_disk(store: SmallStore) -> None:

@@ -31,7 +31,7 @@ class Collecting:
     def __init__(self) -> None:
         self.lines: dict[str, bytes] = {}
         self.seals: list[str] = []
-        self.complaint: Exception | None = None
+        self.violation: Exception | None = None
         self.is_running = threading.Event()
         self.is_running.set()
         self.calls = 0
@@ -39,8 +39,8 @@ class Collecting:
     def ship(self, segment_name: str, offset: int, lines: Sequence[bytes]) -> None:
         self.calls += 1
         self.is_running.wait()
-        if self.complaint is not None:
-            raise self.complaint
+        if self.violation is not None:
+            raise self.violation
         held = self.lines.get(segment_name, b"")
         assert len(held) >= offset, "nothing is left out"
         self.lines[segment_name] = held[:offset] + b"".join(lines)
@@ -244,14 +244,14 @@ def test_a_failing_sink_is_tried_again_with_growing_pauses(
     tmp_path: Path, sink: Collecting, caplog: pytest.LogCaptureFixture
 ) -> None:
     log = opened(tmp_path)
-    sink.complaint = ShippingError("the topic is gone")
+    sink.violation = ShippingError("the topic is gone")
     shipper = Shipper(tmp_path, [tmp_path], sink, poll_seconds=0.02)
     shipper.start()
     log.record([record("d1")])
     eventually(lambda: sink.calls >= 4)
     assert shipper.failure == "the topic is gone"
     assert log.failure is None
-    sink.complaint = None
+    sink.violation = None
     eventually(lambda: shipper.shipped_records == 1)
     log.close()
     shipper.stop()
@@ -261,11 +261,11 @@ def test_a_failing_sink_is_tried_again_with_growing_pauses(
 
 def test_a_fault_in_a_sink_ends_nothing_and_is_told_without_its_text(tmp_path: Path, sink: Collecting) -> None:
     write(tmp_path, ["d1"])
-    sink.complaint = KeyError("a customer's value")
+    sink.violation = KeyError("a customer's value")
     shipper = Shipper(tmp_path, [tmp_path], sink, poll_seconds=0.01)
     shipper.start()
     eventually(lambda: shipper.failure == "KeyError in Collecting")
-    sink.complaint = None
+    sink.violation = None
     eventually(lambda: shipper.shipped_records == 1)
     shipper.stop()
 
@@ -352,11 +352,11 @@ def test_only_what_was_shipped_and_is_old_is_deleted_and_its_seal_stays(log: Pat
     assert shipped(log, sink).deleted_segments == 0, "off by default"
     assert shipped(log, sink, retention_days=1).deleted_segments == 0
     write(log, ["d10"])
-    sink.complaint = ShippingError("the topic is gone")
+    sink.violation = ShippingError("the topic is gone")
     with pytest.raises(ShippingError):
         shipped(log, sink, retention_days=0)
     assert len(segment_paths(log)) == 5
-    sink.complaint = None
+    sink.violation = None
     assert shipped(log, sink, retention_days=0).deleted_segments == 5
     assert segment_paths(log) == []
     report = verify_log(log)

@@ -43,7 +43,7 @@ def test_predictions_are_the_native_routes_answers_and_are_in_the_same_log(store
 
 
 @pytest.mark.parametrize(
-    ("changes", "complaint"),
+    ("changes", "violation"),
     [
         ({"amount": -1.0}, "Expected `float` >= 0.0 - at `$.dataframe_records[1].amount`"),
         ({"amount": None}, "Expected `float`, got `null` - at `$.dataframe_records[1].amount`"),
@@ -53,13 +53,13 @@ def test_predictions_are_the_native_routes_answers_and_are_in_the_same_log(store
     ],
 )
 def test_an_invalid_row_refuses_them_all_and_is_placed_in_the_table(
-    store: SmallStore, changes: dict[str, Any], complaint: str
+    store: SmallStore, changes: dict[str, Any], violation: str
 ) -> None:
     store.publish(1)
     with InProcessClient(create_app(settings_of(store))) as client:
         response = client.post(URL, json={"dataframe_records": [record("d1"), record("d2", **changes)]})
     assert response.status_code == 422
-    assert response.json() == {"error_code": "InvalidRequest", "message": complaint}
+    assert response.json() == {"error_code": "InvalidRequest", "message": violation}
     assert store.decisions() == []
 
 
@@ -149,7 +149,7 @@ def test_health_and_version_are_not_admitted_by_the_route() -> None:
     scripted = Scripted(refusal=DecisionConflictError("Expected a key"))
     with InProcessClient(scripted.app()) as client:
         assert [client.get(path).status_code for path in ("/ping", "/health", "/version")] == [200] * 3
-        scripted.complaints = ["no model is loaded"]
+        scripted.violations = ["no model is loaded"]
         response = client.get("/ping")
         assert response.status_code == 503
         assert response.json()["message"] == "Expected a server that is ready, but no model is loaded"

@@ -178,7 +178,7 @@ def test_health_needs_no_key_and_says_why_there_is_none() -> None:
             404,
             {"error": UNKNOWN},
         )
-        scripted.complaints = ["no model is loaded"]
+        scripted.violations = ["no model is loaded"]
         response = client.get("/v2/health/ready")
         assert response.status_code == 503
         assert response.headers["Retry-After"] == "1"
