@@ -16,11 +16,12 @@ from lifecycle.assets.keys import WAREHOUSE_POOL, Materialized, ModelKeys
 from lifecycle.assets.partitions import as_of_after, date_of, occurred_days
 from lifecycle.assets.plots import psi_plot
 from lifecycle.assets.resources import Stores
+from lifecycle.assets.standing import standing_champion
 from lifecycle.gates.retraining import first_new_fraud_day
 from lifecycle.modelling.splits import judged_end
 from lifecycle.monitoring.alerts import Alert, raise_alert
 from lifecycle.monitoring.drift import DriftVerdict, PerformanceVerdict
-from lifecycle.monitoring.traffic import ChampionInForce, live_performance_of, standing_champion, traffic_of
+from lifecycle.monitoring.traffic import ChampionInForce, live_performance_of, traffic_of
 from lifecycle.reports.drift_report import write_drift_report
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse

@@ -11,7 +11,7 @@ from lifecycle.assets.keys import WAREHOUSE_POOL
 from lifecycle.features.builds import count_rows, run_build
 from lifecycle.features.dagster_dbt_without_dbt import DagsterDbtTranslator, dbt_assets
 from lifecycle.features.dbt import DbtRun, NodeRun
-from lifecycle.features.project import ensure_manifest
+from lifecycle.features.manifest import ensure_manifest
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.risk_model import read_specs
 from lifecycle.warehouse import Use, open_warehouse

@@ -2,6 +2,6 @@
 
 from lifecycle.features.builds import FeatureBuild, build
 from lifecycle.features.export import FeatureExport, export
-from lifecycle.features.project import ensure_manifest
+from lifecycle.features.manifest import ensure_manifest
 
 __all__ = ["FeatureBuild", "FeatureExport", "build", "ensure_manifest", "export"]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from lifecycle.errors import LifecycleError
 from lifecycle.features.dbt import DbtRun, NodeRun, OnNode, busy_seconds, run_dbt
-from lifecycle.features.project import TRANSFORM, dbt_state_dir, reuse_parsing
+from lifecycle.features.manifest import reuse_parsing
+from lifecycle.features.project import TRANSFORM, dbt_state_dir
 from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import Use, Warehouse, open_warehouse
 

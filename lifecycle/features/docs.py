@@ -5,7 +5,8 @@ from pathlib import Path
 
 from lifecycle.errors import LifecycleError
 from lifecycle.features.dbt import run_dbt
-from lifecycle.features.project import TRANSFORM, dbt_state_dir, reuse_parsing
+from lifecycle.features.manifest import reuse_parsing
+from lifecycle.features.project import TRANSFORM, dbt_state_dir
 from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import Use, open_warehouse
 from serving.storage.atomic import write_file

@@ -9,8 +9,6 @@ import msgspec
 import numpy as np
 
 from lifecycle.artefacts.candidates import REFERENCE_FILE, Candidate
-from lifecycle.assets.resources import Stores
-from lifecycle.gates.champion import champion_for
 from lifecycle.modelling.evaluation import Interval, evaluate
 from lifecycle.modelling.reference import SCORE, Reference, count
 from lifecycle.modelling.training import predict
@@ -44,14 +42,6 @@ class ChampionInForce:
     def promised_recall(self) -> Interval:
         """Recall at capacity on its holdout."""
         return msgspec.convert(self.candidate.evaluation["holdout"]["metrics"][RECALL], Interval)
-
-
-def standing_champion(spec: RiskModelSpec, stores: Stores, as_of: dt.date) -> ChampionInForce | None:
-    """The champion of a date; ``None`` where there was none."""
-    champion = champion_for(stores.releases().history(spec.name), as_of.isoformat())
-    if champion is None:
-        return None
-    return ChampionInForce(champion, stores.champion_candidate(spec.name, champion))
 
 
 def live_performance_of(

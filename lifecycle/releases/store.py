@@ -32,9 +32,9 @@ from lifecycle.releases.history import (
 )
 from lifecycle.signing.envelope import signed_envelope
 from lifecycle.signing.keys import Keys
+from serving.artefacts.release_rules import share_violation, slots_fault
 from serving.artefacts.releases import file_name, read_chain, read_releases
 from serving.contract.documents import SCHEMA_VERSION, ContractError, Freeze, Release, SlotName, SlotRelease
-from serving.slots.policy import share_violation, slots_fault
 from serving.storage.create_once import remove_abandoned, write_new
 
 _MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.platform import Settings
-from serving.artefacts.signatures import PSEUDONYM_KEY_BYTES, PublicKeys, key_id, read_public_keys
+from serving.artefacts.signatures import PublicKeys, key_id, read_public_keys
 from serving.contract.documents import Signed
+from serving.decisions.pseudonyms import PSEUDONYM_KEY_BYTES
 from serving.storage.create_once import write_new
 
 SIGNING_KEY_FILE = "signing_key.pem"

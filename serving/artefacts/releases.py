@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from serving.artefacts.bundle import read_files
+from serving.artefacts.release_rules import newer_fault, slots_fault
 from serving.artefacts.signatures import PublicKeys
 from serving.contract.documents import ContractError, Freeze, Release, Signed, SignedRelease, decode, digest
-from serving.slots.policy import newer_fault, slots_fault
 
 Payload = TypeVar("Payload", Release, Freeze)
 

@@ -10,19 +10,20 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from serving.artefacts.signatures import Pseudonyms
 from serving.contract.documents import DECISION_RECORD_VERSION, DecisionName, DecisionRecord, Reason, SlotName
-from serving.decisions.repeats import Key, RecentDecisions, ScoreResponse, answer_of, request_fingerprint
+from serving.decisions.pseudonyms import Pseudonyms
+from serving.decisions.repeats import Key, RecentDecisions, request_fingerprint
 from serving.decisions.shadow import ShadowRequest, Shadows
 from serving.errors import DeadlineExceededError, InvalidRequestError, ReleaseNotInForceError, ScoringFailedError
-from serving.http.admission import RequestContext
 from serving.log.writer import DecisionLog
 from serving.scoring.lightgbm_library import ScoringError
 from serving.scoring.model import Scored
 from serving.slots.slots import Servable, ServedModel, Slots
 from serving.telemetry.metrics import Metrics, SlotMetrics, nullable_features
 from serving.telemetry.spans import SpanAttributes, Tracer
+from serving.wire.request_context import RequestContext
 from serving.wire.score_request import ScoreRequest, check_batch_size, read_batch
+from serving.wire.score_response import ScoreResponse, answer_of
 
 Explained = Literal["decline", "adverse", "always"]
 

@@ -9,8 +9,8 @@ import msgspec
 
 from serving.contract.documents import SCHEMA_VERSION, RejectionRecord
 from serving.errors import ForbiddenError, LogUnavailableError, OverloadedError, RequestError, UnauthorizedError
-from serving.http.admission import RequestContext
 from serving.log.writer import DecisionLog
+from serving.wire.request_context import RequestContext
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,10 @@ from typing import Final
 
 import msgspec
 
-from serving.contract.documents import DecisionName, DecisionRecord, Reason, SlotName
+from serving.contract.documents import DecisionRecord
 from serving.contract.features import Value
 from serving.errors import DecisionConflictError
+from serving.wire.score_response import answer_of
 
 RECENT_DECISIONS: Final = 50_000
 """About 35 MB; at 1,000 decisions a second a repeat is recognised for 50 s, later ones by whoever loads the log."""
@@ -17,22 +18,7 @@ RECENT_DECISIONS: Final = 50_000
 Key = tuple[str, str]
 """Model and decision id."""
 
-_encoder = msgspec.json.Encoder()
 _packed = msgspec.msgpack.Encoder().encode
-
-
-class ScoreResponse(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The answer to a score request; `reasons` is ``None`` where none were asked for or could be given."""
-
-    decision_id: str
-    model: str
-    slot: SlotName
-    bundle_digest: str
-    release_number: int
-    score: float
-    margin: float
-    decision: DecisionName
-    reasons: tuple[Reason, ...] | None = None
 
 
 class RecentDecisions:
@@ -127,26 +113,6 @@ def request_fingerprint(
 def fingerprint_of(record: DecisionRecord) -> int:
     """The fingerprint of the request that a record answers."""
     return request_fingerprint(record.transaction_id, record.entity_key, record.occurred_at, record.features)
-
-
-def response_of(record: DecisionRecord) -> ScoreResponse:
-    """The response that a recorded decision had."""
-    return ScoreResponse(
-        decision_id=record.decision_id,
-        model=record.model,
-        slot=record.slot,
-        bundle_digest=record.bundle_digest,  # type: ignore[arg-type]  # a decision has all of them, an error is no answer
-        release_number=record.release_number,  # type: ignore[arg-type]
-        score=record.score,  # type: ignore[arg-type]
-        margin=record.margin,  # type: ignore[arg-type]
-        decision=record.decision,  # type: ignore[arg-type]
-        reasons=record.reasons,
-    )
-
-
-def answer_of(record: DecisionRecord) -> bytes:
-    """The response's body that a recorded decision had, byte for byte."""
-    return _encoder.encode(response_of(record))
 
 
 def _check_same(key: Key, known: int, fingerprint: int) -> None:

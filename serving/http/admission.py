@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
-
 from serving.access.api_keys import ApiKeys
 from serving.access.key_file import Scope
 from serving.errors import (
@@ -16,30 +14,10 @@ from serving.errors import (
     InvalidRequestError,
     OverloadedError,
 )
-from serving.http.fast_path.whole_requests import Arrival
-from serving.http.protocol import ARRIVAL, BODY_IS_WHOLE
-from serving.telemetry.spans import TraceParent, parse_traceparent
+from serving.http.arrival import ARRIVAL, BODY_IS_WHOLE, Arrival
 from serving.wire.headers import AUTHORIZATION, EXPLAIN, KEY, LENGTH, TIMEOUT, TRACE, read_headers
-
-
-class RequestContext(msgspec.Struct, frozen=True, gc=False):
-    """What a request brings beside its body.
-
-    `arrived_at` and `deadline` are on the clock of `time.perf_counter`, in seconds. `is_explained` asks for reasons
-    whatever the decision is.
-    """
-
-    caller: str | None
-    trace: TraceParent | None
-    arrived_at: float
-    deadline: float
-    is_explained: bool
-    announced_bytes: int | None
-
-    @property
-    def trace_id(self) -> str | None:
-        """The caller's W3C trace id."""
-        return None if self.trace is None else self.trace.trace_id
+from serving.wire.request_context import RequestContext
+from serving.wire.trace_parent import parse_traceparent
 
 
 class Admission:

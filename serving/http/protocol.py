@@ -14,14 +14,9 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from serving.http.answers import response
+from serving.http.arrival import ARRIVAL, BODY_IS_WHOLE, Arrival
 from serving.http.fast_path.head_templates import KnownHead, learn
-from serving.http.fast_path.whole_requests import Arrival, ParsedRequest, UnparsedRequest
-
-ARRIVAL: Final = "serving.arrival"
-"""Key of an ASGI scope that holds an `Arrival`."""
-
-BODY_IS_WHOLE: Final = "serving.body_is_whole"
-"""Key of an ASGI scope that is there once the last byte of the body has come."""
+from serving.http.fast_path.whole_requests import ParsedRequest, UnparsedRequest
 
 MAX_HEAD_BYTES: Final = 32 * 1024
 """Longest request line and headers together; eight times what a request with a key and a trace needs."""

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from serving.access.key_file import Scope
 from serving.errors import RequestError
-from serving.http.admission import RequestContext, read_body
+from serving.http.admission import read_body
 from serving.http.answers import respond
 from serving.http.errors import error_answer, form_of, http_error, internal_error, unexpected_error
 from serving.http.fast_path.turns import TurnBatcher
@@ -24,11 +24,13 @@ from serving.http.routes.health import health_routes, not_ready
 from serving.http.routes.metrics import metrics_routes
 from serving.http.routes.models import model_routes
 from serving.http.routes.operations import operation_routes
-from serving.http.routes.scores import ScoreRoutes, score_routes, target
+from serving.http.routes.scores import ScoreRoutes, score_routes
+from serving.http.targets import target
 from serving.process.server import Server
 from serving.protocols.mlflow.routes import mlflow_routes
 from serving.protocols.open_inference.routes import open_inference_routes
 from serving.settings import ServingSettings
+from serving.wire.request_context import RequestContext
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/ping", "/health", "/v2/health/live", "/v2/health/ready"})
 """What a load balancer asks needs no key and is never turned away."""

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from serving.access.api_keys import ApiKeys
 from serving.artefacts.releases import DirectoryReader, ReleaseSource
-from serving.artefacts.signatures import Pseudonyms, read_pseudonym_key, read_public_keys
+from serving.artefacts.signatures import read_public_keys
 from serving.decisions.pipeline import Scoring
+from serving.decisions.pseudonyms import Pseudonyms, read_pseudonym_key
 from serving.decisions.rejections import Rejections
 from serving.decisions.repeats import RecentDecisions
 from serving.decisions.shadow import Shadows
 from serving.errors import DeadlineExceededError, OverloadedError, RequestError, ScoringFailedError
-from serving.http.admission import Admission, RequestContext
+from serving.http.admission import Admission
 from serving.http.errors import STATUSES
 from serving.log.segments import leftover_folders, recent_records, worker_folder
 from serving.log.shipping.destinations import open_sink
@@ -27,7 +28,8 @@ from serving.slots.cache import Cache
 from serving.slots.polling import Polling
 from serving.slots.slots import Slots
 from serving.telemetry.metrics import Metrics
-from serving.telemetry.spans import tracer
+from serving.telemetry.tracer import tracer
+from serving.wire.request_context import RequestContext
 
 logger = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ from typing import Any, Protocol
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.decisions.repeats import ScoreResponse
 from serving.errors import RequestError, UnsupportedMediaTypeError
-from serving.http.admission import RequestContext
 from serving.http.errors import error_response, form_of
 from serving.scoring.model import LoadedModel
+from serving.wire.request_context import RequestContext
+from serving.wire.score_response import ScoreResponse
 
 Begin = Callable[[Request], RequestContext]
 """Admits and authenticates a request for decisions."""

@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from serving.artefacts.bundle import Bundle, verify_bundle
+from serving.artefacts.release_rules import remedy, slots_of
 from serving.artefacts.releases import ReleaseSource
 from serving.artefacts.signatures import PublicKeys
 from serving.contract.documents import ContractError, Release, SlotName
 from serving.scoring.model import LoadedModel, load_model
 from serving.slots.cache import Cache
-from serving.slots.policy import bundles_to_load, remedy, slots_of
+from serving.slots.policy import bundles_to_load
 from serving.slots.states import Journal, SlotKey, State
 
 logger = logging.getLogger(__name__)

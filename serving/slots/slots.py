@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from serving.artefacts.release_rules import slots_of
 from serving.artefacts.releases import ReleaseSource, StoreError, VerifiedRelease
 from serving.artefacts.signatures import PublicKeys
 from serving.contract.documents import ContractError, Feature, Release, SlotName
@@ -24,7 +25,7 @@ from serving.errors import ModelNotReadyError, UnknownModelError
 from serving.scoring.model import LoadedModel
 from serving.slots.cache import Cache
 from serving.slots.loading import BundleReader, LoadedRelease, SlotError, load_release
-from serving.slots.policy import Failure, Load, Recover, Refuse, Snapshot, failed_again, next_action, slots_of
+from serving.slots.policy import Failure, Load, Recover, Refuse, Snapshot, failed_again, next_action
 from serving.slots.states import Journal, SlotKey, Transition
 from serving.wire.score_request import RequestReader
 

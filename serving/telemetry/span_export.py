@@ -23,7 +23,8 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from serving.telemetry.spans import NO_ATTRIBUTES, Span, SpanAttributes, TraceParent, Tracer
+from serving.telemetry.spans import NO_ATTRIBUTES, Span, SpanAttributes, Tracer
+from serving.wire.trace_parent import TraceParent
 
 logger = logging.getLogger(__name__)
 

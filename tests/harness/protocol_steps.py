@@ -9,11 +9,11 @@ from fastapi import FastAPI
 from starlette.requests import Request
 
 from serving.contract.documents import Feature
-from serving.decisions.repeats import ScoreResponse
 from serving.errors import ModelNotReadyError, RequestError, UnknownModelError
-from serving.http.admission import RequestContext
 from serving.protocols.mlflow.routes import mlflow_routes
 from serving.protocols.open_inference.routes import open_inference_routes
+from serving.wire.request_context import RequestContext
+from serving.wire.score_response import ScoreResponse
 from tests.harness.small_models import EXAMPLE, MODEL, SCHEMA, score_request
 
 DATATYPES = {"amount": "FP64", "is_night": "INT64", "mean_amount_7d": "FP64"}

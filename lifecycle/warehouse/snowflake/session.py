@@ -1,10 +1,9 @@
 """One connection to Snowflake that may write."""
 
 import datetime as dt
-import itertools
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -13,74 +12,18 @@ from typing import TYPE_CHECKING
 
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.platform import Settings
-from lifecycle.settings.snowflake import SnowflakeSettings
 from lifecycle.warehouse.duckdb.warehouse import DuckDBSession, open_file
 from lifecycle.warehouse.snowflake import arrow, staged
-from lifecycle.warehouse.snowflake.failures import StaleSessionError, as_lifecycle_error, connection_lost
+from lifecycle.warehouse.snowflake.failures import StaleSessionError
+from lifecycle.warehouse.snowflake.queries import SnowflakeQueries
 from serving.storage.crash_points import crash_point
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from snowflake.connector import SnowflakeConnection
-    from snowflake.connector.cursor import SnowflakeCursor
 
 INSERTED_BY_VALUES = 200
 """Rows whose values go with one statement; more go by way of a staged file where no transaction is open."""
-
-
-class SnowflakeQueries:
-    """Statements on one open connection."""
-
-    def __init__(self, connection: "SnowflakeConnection", settings: SnowflakeSettings) -> None:
-        self.connection = connection
-        self.settings = settings
-
-    def execute(self, sql: str, parameters: Sequence[object] = ()) -> None:
-        """Run a statement whose result nobody reads."""
-        with self.cursor(sql, parameters):
-            return
-
-    def loaded_rows(self, sql: str) -> int:
-        """Run a ``copy into`` a table; how many rows it loaded, counted by file."""
-        with self.cursor(sql) as cursor:
-            names = [column.name.lower() for column in cursor.description]
-            rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        return sum(int(row.get("rows_loaded") or 0) for row in rows if row.get("status") == "LOADED")
-
-    def query(self, sql: str, parameters: Sequence[object] = ()) -> "pa.Table":
-        """All rows of a query, in memory; column names in lower case."""
-        import pyarrow as pa
-
-        return pa.Table.from_batches(list(self.batches(sql, parameters)))
-
-    def batches(self, sql: str, parameters: Sequence[object] = ()) -> "Iterator[pa.RecordBatch]":
-        """Rows of a query in batches of one schema."""
-        with self.cursor(sql, parameters) as cursor:
-            yield from arrow.batches(cursor)
-
-    @contextmanager
-    def cursor(self, sql: str, parameters: Sequence[object] = ()) -> "Iterator[SnowflakeCursor]":
-        """The result of a statement.
-
-        Raises
-        ------
-        ConnectionLostError
-            If the endpoint does not answer, or no longer knows the session.
-        LifecycleError
-            If the statement fails; without values.
-        """
-        from snowflake.connector.errors import Error
-        from snowflake.connector.vendored.requests.exceptions import RequestException
-
-        try:
-            with self.connection.cursor() as cursor:
-                cursor.execute(sql, list(parameters) or None)
-                yield cursor
-        except Error as error:
-            raise as_lifecycle_error(error, self.settings, _purpose(sql)) from None
-        except RequestException as error:
-            # An answer that breaks off in its middle passes the connector as it is.
-            raise connection_lost(type(error).__name__, self.settings, _purpose(sql)) from None
 
 
 class SnowflakeSession(SnowflakeQueries):
@@ -232,9 +175,3 @@ def _lock(serial: str) -> str:
 
 def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC).replace(tzinfo=None)
-
-
-def _purpose(sql: str) -> str:
-    """The statement in a word or two, for an error: its verb and no values."""
-    words = itertools.takewhile(str.isalpha, sql.split()[:2])
-    return f"to run a statement ({' '.join(words).lower()})"

@@ -8,7 +8,7 @@ from lifecycle.errors import LifecycleError
 from serving.storage.crash_points import crash_point
 
 if TYPE_CHECKING:
-    from lifecycle.warehouse.snowflake.session import SnowflakeSession
+    from lifecycle.warehouse.snowflake.queries import SnowflakeQueries
 
 FILE_SIZE = "128MB"
 """Of one staged file; Snowflake advises 100 to 250 MB compressed, so that a warehouse loads them side by side.
@@ -18,7 +18,7 @@ https://docs.snowflake.com/en/user-guide/data-load-considerations-prepare
 PARALLEL_UPLOADS = 4
 
 
-def copy_into(session: "SnowflakeSession", relation: str, folder: Path, rows: int) -> None:
+def copy_into(session: "SnowflakeQueries", relation: str, folder: Path, rows: int) -> None:
     """Load the folder's Parquet files into a relation, columns matched by name, all or nothing.
 
     The stage lives no longer than the session, so that an upload that breaks off leaves nothing behind, and it is new,

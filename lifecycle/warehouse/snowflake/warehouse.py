@@ -12,7 +12,8 @@ from lifecycle.warehouse.failures import as_lifecycle_error
 from lifecycle.warehouse.interface import Definition, Dialect, Location, Result, Use
 from lifecycle.warehouse.snowflake.connection import close, connect
 from lifecycle.warehouse.snowflake.failures import ConnectionLostError
-from lifecycle.warehouse.snowflake.session import SnowflakeQueries, SnowflakeSession
+from lifecycle.warehouse.snowflake.queries import SnowflakeQueries
+from lifecycle.warehouse.snowflake.session import SnowflakeSession
 
 if TYPE_CHECKING:
     import pyarrow as pa

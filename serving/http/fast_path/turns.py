@@ -14,11 +14,12 @@ import msgspec
 from serving.decisions.pipeline import PendingDecision
 from serving.decisions.repeats import Key
 from serving.errors import BodyTimeoutError, BodyTooLargeError, RequestError
-from serving.http.admission import RequestContext
 from serving.http.errors import error_answer
 from serving.http.fast_path.whole_requests import WholeRequest
-from serving.http.routes.scores import refusal_of, target
+from serving.http.refusals import refusal_of
+from serving.http.targets import target
 from serving.process.server import Server
+from serving.wire.request_context import RequestContext
 
 MOST_PER_TURN: Final = 16
 """Requests that are decided before other callbacks have their turn: at some 40 us each, well below a millisecond."""

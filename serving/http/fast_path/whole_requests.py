@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from serving.http.answers import answer_cycle
+from serving.http.arrival import Arrival
 from serving.wire.headers import read_headers
-
-Arrival = tuple[float, int]
-"""When the request's head was read (`time.perf_counter`, seconds), and how many requests were in flight then."""
 
 
 class WholeRequest(Protocol):

@@ -5,7 +5,6 @@ from typing import Any, Final
 import msgspec
 
 from serving.contract.documents import Reason
-from serving.decisions.repeats import ScoreResponse
 from serving.http.openapi.parts import (
     DECISION_ERRORS,
     DECISION_HEADERS,
@@ -22,6 +21,7 @@ from serving.http.openapi.parts import (
 from serving.http.openapi.protocols import mlflow_paths, open_inference_paths, protocol_schemas
 from serving.slots.slots import Servable, Slots
 from serving.wire.score_request import example_request
+from serving.wire.score_response import ScoreResponse
 
 _TAGS: Final = {
     "score": "Decisions, with the schema of each model.",

@@ -4,20 +4,17 @@ Plain ASGI in front of the framework's router: its layers would take longer than
 is published with all others (`serving.http.openapi.document`).
 """
 
-import logging
-from typing import Any, Final
+from typing import Any
 
 from starlette.routing import Route
 
-from serving.errors import RequestError
-from serving.http.admission import RequestContext, read_body
+from serving.http.admission import read_body
 from serving.http.answers import respond
-from serving.http.errors import error_answer, internal_error
+from serving.http.errors import error_answer
+from serving.http.refusals import refusal_of
+from serving.http.targets import PREFIX
 from serving.process.server import Server
-
-PREFIX: Final = "/v1/models/"
-
-logger = logging.getLogger(__name__)
+from serving.wire.request_context import RequestContext
 
 
 class ScoreRoutes:
@@ -55,14 +52,6 @@ class ScoreRoutes:
             self._metrics.in_flight -= 1
 
 
-def refusal_of(error: Exception) -> RequestError:
-    """What a caller is told of an error; a fault of ours is for the server's log, too."""
-    if isinstance(error, RequestError):
-        return error
-    logger.error("a request failed", exc_info=error)
-    return internal_error()
-
-
 class _ScoreEndpoint:
     """One of the two routes as the router knows it: it answers other methods and whoever has no shortcut."""
 
@@ -82,21 +71,3 @@ def score_routes(scores: ScoreRoutes) -> list[Route]:
         Route(path, _ScoreEndpoint(scores, is_batch=False), methods=["POST"]),
         Route(f"{path}/batch", _ScoreEndpoint(scores, is_batch=True), methods=["POST"]),
     ]
-
-
-def target(scope: Any) -> tuple[str, bool] | None:
-    """The model, and whether it is a batch, if this is a request of one of the two routes.
-
-    Examples
-    --------
-    >>> target({"type": "http", "method": "POST", "path": "/v1/models/card_fraud/score/batch"})
-    ('card_fraud', True)
-    >>> target({"type": "http", "method": "GET", "path": "/v1/models/card_fraud"}) is None
-    True
-    """
-    if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(PREFIX):
-        return None
-    model, _, route = scope["path"][len(PREFIX) :].partition("/")
-    if route == "score":
-        return model, False
-    return (model, True) if route == "score/batch" else None

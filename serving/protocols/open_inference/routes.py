@@ -16,7 +16,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from serving.contract.documents import Feature
-from serving.decisions.repeats import ScoreResponse
 from serving.errors import (
     DecisionConflictError,
     InvalidRequestError,
@@ -48,6 +47,7 @@ from serving.protocols.open_inference.rows import (
     rows_of,
 )
 from serving.protocols.open_inference.tensors import BYTES, InferRequest, read_infer_request, write_infer_response
+from serving.wire.score_response import ScoreResponse
 
 EXTENSIONS: Final = ("binary_tensor_data",)
 SERVER_NAME: Final = "risk-model-server"

@@ -10,9 +10,9 @@ import msgspec
 
 from serving.contract.documents import Feature, FeatureDtype
 from serving.contract.features import LARGEST_INTEGER
-from serving.decisions.repeats import ScoreResponse
 from serving.errors import InvalidRequestError
 from serving.protocols.open_inference.tensors import BOOL, BYTES, FLOATS, INTEGERS, Column, InferRequest, Tensor, Wanted
+from serving.wire.score_response import ScoreResponse
 from serving.wire.strict_json import Scalar
 
 ENVELOPE: Final = ("decision_id", "transaction_id", "entity_key", "occurred_at")

@@ -13,7 +13,7 @@ import pytest
 
 from lifecycle.errors import LifecycleError
 from lifecycle.features.dbt import DbtRun
-from lifecycle.features.project import ensure_manifest
+from lifecycle.features.manifest import ensure_manifest
 from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import open_warehouse
 

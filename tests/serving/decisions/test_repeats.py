@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from serving.contract.documents import DECISION_RECORD_VERSION, DecisionRecord, Reason
-from serving.decisions.repeats import RecentDecisions, ScoreResponse, answer_of, fingerprint_of
+from serving.decisions.repeats import RecentDecisions, fingerprint_of
 from serving.errors import DecisionConflictError
+from serving.wire.score_response import ScoreResponse, answer_of
 
 KEY = ("card_fraud", "d1")
 

@@ -13,8 +13,9 @@ from serving.errors import (
     OverloadedError,
     RequestError,
 )
-from serving.http.admission import Admission, RequestContext, read_body
-from serving.http.protocol import ARRIVAL, BODY_IS_WHOLE
+from serving.http.admission import Admission, read_body
+from serving.http.arrival import ARRIVAL, BODY_IS_WHOLE
+from serving.wire.request_context import RequestContext
 
 NOW = 1000.0
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from serving.artefacts.signatures import Pseudonyms
 from serving.contract.documents import DecisionRecord
+from serving.decisions.pseudonyms import Pseudonyms
 from serving.errors import RequestError
 from serving.http.errors import STATUSES
 from serving.http.routes.health import not_ready

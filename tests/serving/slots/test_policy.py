@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from serving.artefacts.release_rules import newer_fault, slots_fault, slots_of
 from serving.contract.documents import Release, SlotRelease
 from serving.slots.policy import (
     Action,
@@ -14,10 +15,7 @@ from serving.slots.policy import (
     Stay,
     bundles_to_load,
     failed_again,
-    newer_fault,
     next_action,
-    slots_fault,
-    slots_of,
 )
 from tests.harness.small_models import MODEL
 

@@ -17,7 +17,9 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from serving.contract.documents import ContractError
 from serving.telemetry.span_export import BATCH_SPANS, ExportingTracer, otlp_exporter
-from serving.telemetry.spans import SpanAttributes, TraceParent, Tracer, parse_traceparent, tracer
+from serving.telemetry.spans import SpanAttributes, Tracer
+from serving.telemetry.tracer import tracer
+from serving.wire.trace_parent import TraceParent, parse_traceparent
 from tests.harness.paths import ROOT
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"

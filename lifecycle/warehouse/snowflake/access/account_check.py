@@ -23,7 +23,7 @@ from lifecycle.warehouse.snowflake.access.privileges import (
 )
 from lifecycle.warehouse.snowflake.connection import connection
 from lifecycle.warehouse.snowflake.failures import ConnectionLostError
-from lifecycle.warehouse.snowflake.session import SnowflakeQueries
+from lifecycle.warehouse.snowflake.queries import SnowflakeQueries
 
 Row = dict[str, str]
 Show = Callable[[str], list[Row]]

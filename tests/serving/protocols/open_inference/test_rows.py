@@ -4,7 +4,6 @@ from typing import Any
 import pytest
 
 from serving.contract.documents import Feature
-from serving.decisions.repeats import ScoreResponse
 from serving.errors import InvalidRequestError
 from serving.protocols.open_inference.rows import (
     OUTPUTS,
@@ -15,6 +14,7 @@ from serving.protocols.open_inference.rows import (
     rows_of,
 )
 from serving.protocols.open_inference.tensors import INTEGERS, InferRequest, Tensor, Wanted
+from serving.wire.score_response import ScoreResponse
 
 FEATURES = {
     feature.name: feature

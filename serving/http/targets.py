@@ -1,0 +1,23 @@
+"""Request targets of the native scoring routes."""
+
+from typing import Any, Final
+
+PREFIX: Final = "/v1/models/"
+
+
+def target(scope: Any) -> tuple[str, bool] | None:
+    """The model, and whether it is a batch, if this is a request of one of the two routes.
+
+    Examples
+    --------
+    >>> target({"type": "http", "method": "POST", "path": "/v1/models/card_fraud/score/batch"})
+    ('card_fraud', True)
+    >>> target({"type": "http", "method": "GET", "path": "/v1/models/card_fraud"}) is None
+    True
+    """
+    if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(PREFIX):
+        return None
+    model, _, route = scope["path"][len(PREFIX) :].partition("/")
+    if route == "score":
+        return model, False
+    return (model, True) if route == "score/batch" else None
