@@ -9,12 +9,12 @@ import pytest
 from starlette.routing import Route
 
 from serving.process.app import create_app, needed_scope
+from tests.harness.api import settings_of
 from tests.harness.in_process_client import InProcessClient
+from tests.harness.metric_samples import NAMES
 from tests.harness.monitoring_files import rules
 from tests.harness.serving_manual import MANUAL, settings_table, written_table
 from tests.harness.small_models import SmallStore
-from tests.serving.http.test_api import settings_of
-from tests.serving.telemetry.test_metrics import NAMES
 
 TEXT = MANUAL.read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)

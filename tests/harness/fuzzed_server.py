@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from tests.harness.paths import ROOT
 from tests.harness.raw_http import PLANTED, Answer, RawConnection, memory_bytes, request, settled_memory_bytes
+from tests.harness.server_process import URL, Server, eventually
 from tests.harness.small_models import MODEL, SmallStore, golden_rows, score_request
-from tests.serving.process.test_server_process import URL, Server, eventually
 
 MEGABYTE = 1024 * 1024
 DOCUMENTED = {200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 503}

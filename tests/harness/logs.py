@@ -12,7 +12,7 @@ import msgspec
 from serving.contract.documents import DecisionRecord, RejectionRecord
 from serving.log.segments import line_of, read_records
 from serving.log.writer import DecisionLog
-from tests.serving.decisions.test_repeats import record
+from tests.harness.records import record
 
 MOMENT = dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)
 

@@ -8,7 +8,7 @@ from typing import Final
 from serving.log.shipping.kafka import KafkaSink
 from serving.log.shipping.shipper import Shipper
 from serving.log.writer import DecisionLog
-from tests.serving.decisions.test_repeats import record
+from tests.harness.records import record
 
 FIRST_TURNS: Final = 5
 

@@ -2,11 +2,21 @@
 
 from collections.abc import Callable
 
+import msgspec
+
+from lifecycle.artefacts.bundles import write_bundle
 from serving.artefacts.releases import DirectoryReader, ReleaseSource
+from serving.contract.documents import Deciding, decode, encode
 from serving.slots.cache import Cache
 from serving.slots.slots import Slots
 from serving.slots.states import State, Transition
-from tests.harness.small_models import MODEL, SmallStore
+from tests.harness.small_models import (
+    MODEL,
+    VERDICTS,
+    SmallStore,
+    candidate_files,
+    lineage,
+)
 
 
 def slots_of(store: SmallStore, on_transition: Callable[[Transition], None] | None = None) -> Slots:
@@ -39,3 +49,17 @@ def shadow(store: SmallStore, seed: int) -> str:
     bundle = store.seal(seed)
     store.releases.put_shadow(MODEL, bundle, by="test", reason=f"shadow {seed}")
     return bundle
+
+
+def renamed(store: SmallStore, seed: int, old: str, new: str) -> str:
+    """Seal a bundle whose model takes a feature under another name."""
+    files = candidate_files(seed)
+    deciding = decode(files["deciding.json"], Deciding, "deciding.json")
+    features = tuple(
+        msgspec.structs.replace(each, name=new) if each.name == old else each for each in deciding.features
+    )
+    files["deciding.json"] = encode(msgspec.structs.replace(deciding, features=features))
+    files["model.txt"] = files["model.txt"].replace(old.encode(), new.encode())
+    files["golden.jsonl"] = files["golden.jsonl"].replace(old.encode(), new.encode())
+    root, key = store.settings.release_store, store.keys.signing_key
+    return write_bundle(root, files, lineage=lineage(seed), verdicts=VERDICTS, signing_key=key)

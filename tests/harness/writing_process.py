@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from serving.log.writer import DecisionLog
-from tests.serving.decisions.test_repeats import record
+from tests.harness.records import record
 
 
 def say(text: str) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from serving.telemetry.worker_metrics import prepare
 from tests.harness.monitoring_files import dashboard_expressions
+from tests.harness.server_process import URL, Server, served
 from tests.harness.small_models import MODEL, SmallStore, golden_rows, score_request
 from tests.services.conftest import scraping
-from tests.serving.process.test_server_process import URL, Server, served
 
 
 def address(server: Server) -> str:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.server_process import URL, served
 from tests.harness.small_models import SmallStore, score_request
 from tests.services.conftest import DEPLOY, configuration, promtool
-from tests.serving.process.test_server_process import URL, served
 
 
 @pytest.mark.parametrize(("command", "file"), [("check", "alerts.yml"), ("test", "alerts_test.yml")])

@@ -12,10 +12,10 @@ from lifecycle.errors import LifecycleError
 from serving.contract.documents import DecisionRecord, RejectionRecord
 from serving.log.segments import line_of, record_of, segment_name
 from serving.process.app import create_app
+from tests.harness.api import settings_of
 from tests.harness.in_process_client import InProcessClient
 from tests.harness.logs import MOMENT
 from tests.harness.small_models import MODEL, SmallStore, score_request
-from tests.serving.http.test_api import settings_of
 
 runner = CliRunner()
 

@@ -13,12 +13,12 @@ import pytest
 from serving.access.commands import add, revoke
 from serving.process.app import create_app
 from serving.settings import ServingSettings
+from tests.harness.api import URL, settings_of
 from tests.harness.in_process_client import InProcessClient
 from tests.harness.paths import ROOT
 from tests.harness.protocol_steps import record, tensors
+from tests.harness.server_process import eventually
 from tests.harness.small_models import MODEL, SmallStore, score_request
-from tests.serving.http.test_api import URL, settings_of
-from tests.serving.process.test_server_process import eventually
 
 NOW = dt.datetime(2026, 1, 31, tzinfo=dt.UTC)
 OPEN = ["/healthz", "/readyz", "/ping", "/health", "/v2/health/live", "/v2/health/ready", f"/v2/models/{MODEL}/ready"]

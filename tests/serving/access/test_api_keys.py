@@ -357,7 +357,7 @@ def test_beyond_loopback_a_server_needs_keys(host: str, is_own: bool, has_tls: b
     if is_own:
         check_binding(host, keys_configured=False, has_tls=has_tls)
     else:
-        with pytest.raises(ContractError, match=r"python -m serving\.api_keys add .* SERVING_API_KEYS"):
+        with pytest.raises(ContractError, match=r"python -m serving\.access add .* SERVING_API_KEYS"):
             check_binding(host, keys_configured=False, has_tls=has_tls)
 
 

@@ -1,21 +1,15 @@
 import datetime as dt
-from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
-from serving.artefacts.releases import DirectoryReader, ReleaseSource, StoreError, VerifiedRelease, file_name
-from serving.contract.documents import ContractError, Release, SignedRelease, SlotRelease, encode
+from serving.artefacts.releases import DirectoryReader, ReleaseSource, StoreError, VerifiedRelease
+from serving.contract.documents import ContractError, SlotRelease
+from tests.harness.release_files import release_path, resign
 from tests.harness.small_models import MODEL, SmallStore
 
 
 def source_of(store: SmallStore) -> ReleaseSource:
     return ReleaseSource(DirectoryReader(store.settings.release_store), store.keys.public_keys)
-
-
-def release_path(store: SmallStore, number: int, model: str = MODEL) -> Path:
-    return store.settings.release_store / "releases" / model / file_name(number)
 
 
 def polled(store: SmallStore, held: VerifiedRelease | None = None) -> VerifiedRelease | ContractError:
@@ -26,16 +20,6 @@ def newest(store: SmallStore, held: VerifiedRelease | None = None) -> VerifiedRe
     outcome = polled(store, held)
     assert isinstance(outcome, VerifiedRelease)
     return outcome
-
-
-def resign(store: SmallStore, number: int, **changes: Any) -> None:
-    """Write a release with other content, signed by somebody who has the key."""
-    path = release_path(store, number)
-    envelope = msgspec.json.decode(path.read_bytes(), type=SignedRelease)
-    release = msgspec.json.decode(envelope.payload.encode(), type=Release)
-    payload = encode(msgspec.structs.replace(release, **changes))
-    signed = store.keys.signing_key.sign(payload)
-    path.write_bytes(encode(SignedRelease(payload=payload.decode(), key_id=signed.key_id, signature=signed.signature)))
 
 
 def test_the_newest_release_is_aspired(store: SmallStore) -> None:

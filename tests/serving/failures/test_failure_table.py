@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.harness.failure_rows import COLUMNS, names_of_tests, rows
-from tests.serving.telemetry.test_metrics import NAMES
+from tests.harness.metric_samples import NAMES
 
 
 def test_every_row_has_a_test_and_every_test_a_row() -> None:

@@ -14,12 +14,11 @@ import pytest
 
 from serving.access.commands import add, revoke
 from serving.process.app import create_app
+from tests.harness.api import URL, settings_of
 from tests.harness.failure_rows import Row
 from tests.harness.in_process_client import InProcessClient
+from tests.harness.server_process import eventually, failed_start, served, under_load, worker_pids
 from tests.harness.small_models import SmallStore, score_request
-from tests.serving.http.test_api import URL, settings_of
-from tests.serving.process.test_server_process import eventually, failed_start, served, under_load
-from tests.serving.process.test_workers import worker_pids
 
 NOW = dt.datetime(2026, 1, 31, tzinfo=dt.UTC)
 

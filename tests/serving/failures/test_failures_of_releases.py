@@ -14,14 +14,13 @@ from lifecycle.artefacts.bundles import write_bundle
 from serving.artefacts.bundle import read_bundle
 from serving.contract.documents import Deciding, ReasonTexts, decode, encode
 from serving.process.app import create_app
+from tests.harness.api import URL, settings_of
 from tests.harness.failure_rows import Row
 from tests.harness.in_process_client import InProcessClient
-from tests.harness.slot_steps import canary, shadow
+from tests.harness.release_files import release_path, resign
+from tests.harness.slot_steps import canary, renamed, shadow
 from tests.harness.small_models import EXAMPLE, MODEL, VERDICTS, SmallStore, candidate_files, lineage, score_request
-from tests.serving.artefacts.test_releases import release_path, resign
-from tests.serving.http.test_api import URL, settings_of
-from tests.serving.slots.test_challengers import renamed
-from tests.serving.slots.test_slot_failures import Second, golden_mismatch, newer_deciding, spoil
+from tests.harness.spoiled_bundles import Second, golden_mismatch, newer_deciding, spoil
 
 
 @contextlib.contextmanager

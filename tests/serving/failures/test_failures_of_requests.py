@@ -13,14 +13,14 @@ import pytest
 from serving.process.app import create_app
 from serving.scoring.lightgbm_library import ScoringError
 from serving.scoring.model import LoadedModel
+from tests.harness.api import URL, settings_of
 from tests.harness.failure_rows import Row
 from tests.harness.in_process_client import InProcessClient
 from tests.harness.protocol_steps import tensors
 from tests.harness.raw_http import RawConnection
+from tests.harness.server_process import Server, served
 from tests.harness.slot_steps import shadow
 from tests.harness.small_models import MODEL, SmallStore, score_request
-from tests.serving.http.test_api import URL, settings_of
-from tests.serving.process.test_server_process import Server, served
 
 BODY = json.dumps(score_request("d0")).encode()
 HEAD = f"POST {URL} HTTP/1.1\r\nHost: here\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()

@@ -15,14 +15,14 @@ import pytest
 from serving.log.segments import segment_name, segment_paths
 from serving.log.writer import DecisionLog
 from serving.process.app import create_app
+from tests.harness.api import URL, settings_of
 from tests.harness.failing_disk import Disk
 from tests.harness.failure_rows import Row
 from tests.harness.in_process_client import InProcessClient
 from tests.harness.logs import eventually, line
 from tests.harness.paths import ROOT
+from tests.harness.server_process import failed_start, served
 from tests.harness.small_models import SmallStore, score_request
-from tests.serving.http.test_api import URL, settings_of
-from tests.serving.process.test_server_process import failed_start, served
 
 
 @contextlib.contextmanager

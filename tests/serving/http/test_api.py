@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from serving.contract.documents import DecisionRecord
 from serving.decisions.pseudonyms import Pseudonyms
 from serving.errors import RequestError
 from serving.http.errors import STATUSES
@@ -13,19 +12,10 @@ from serving.http.routes.health import not_ready
 from serving.process.app import create_app
 from serving.scoring.lightgbm_library import ScoringError
 from serving.scoring.model import LoadedModel, Scored
-from serving.settings import ServingSettings
+from tests.harness.api import URL, logged, settings_of
+from tests.harness.broken_requests import SECRET, broken_requests
 from tests.harness.in_process_client import InProcessClient
 from tests.harness.small_models import BANDS, MODEL, SmallStore, booster, golden_rows, score_request
-from tests.serving.wire.test_score_request import SECRET, broken_requests
-
-URL = f"/v1/models/{MODEL}/score"
-
-
-def settings_of(store: SmallStore, **changes: Any) -> ServingSettings:
-    environment = {key.removeprefix("SERVING_").lower(): value for key, value in store.environment().items()}
-    return ServingSettings(
-        **{key: environment[key] for key in ServingSettings.model_fields if key in environment} | changes
-    )
 
 
 @pytest.fixture
@@ -33,10 +23,6 @@ def client(store: SmallStore) -> Iterator[InProcessClient]:
     store.publish(1)
     with InProcessClient(create_app(settings_of(store))) as client:
         yield client
-
-
-def logged(store: SmallStore) -> list[DecisionRecord]:
-    return store.decisions()
 
 
 def test_a_decision_is_the_models_and_is_recorded_before_it_is_answered(

@@ -9,10 +9,10 @@ import pytest
 from serving.process.app import create_app
 from serving.scoring.lightgbm_library import ScoringError
 from serving.scoring.model import LoadedModel
+from tests.harness.api import URL, settings_of
+from tests.harness.broken_requests import SECRET
 from tests.harness.in_process_client import InProcessClient
 from tests.harness.small_models import EXAMPLE, SmallStore, golden_rows, score_request
-from tests.serving.http.test_api import URL, settings_of
-from tests.serving.wire.test_score_request import SECRET
 
 BATCH = f"{URL}/batch"
 

@@ -9,9 +9,9 @@ import pytest
 
 from serving.process.app import create_app
 from serving.scoring.model import LoadedModel
+from tests.harness.api import URL, settings_of
 from tests.harness.in_process_client import InProcessClient
 from tests.harness.small_models import MODEL, REASON_TEXTS, SmallStore, score_request
-from tests.serving.http.test_api import URL, settings_of
 
 ROWS: dict[str, dict[str, Any]] = {
     decision: {"amount": amount, "is_night": 1, "kind": "online", "mean_amount_7d": 10}

@@ -17,8 +17,8 @@ import pytest
 from tests.harness.fuzzed_server import BATCH, INFER, INVOCATIONS, Fuzzed, fuzzed
 from tests.harness.protocol_steps import record, tensors
 from tests.harness.raw_http import PLANTED, chunked, request
+from tests.harness.server_process import URL
 from tests.harness.small_models import SmallStore, score_request
-from tests.serving.process.test_server_process import URL
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1000"))
 SEED = os.environ.get("FUZZ_SEED", "4711" if EXAMPLES == 1000 else str(random.SystemRandom().random()))

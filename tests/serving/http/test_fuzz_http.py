@@ -11,8 +11,8 @@ import pytest
 
 from tests.harness.fuzzed_server import INFER, INVOCATIONS, MEGABYTE, Fuzzed, fuzzed
 from tests.harness.raw_http import PLANTED, RawConnection, chunked, request, settled_memory_bytes
+from tests.harness.server_process import URL
 from tests.harness.small_models import SmallStore, golden_rows, score_request
-from tests.serving.process.test_server_process import URL
 
 VALID = json.dumps(score_request("valid")).encode()
 HEALTH = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"

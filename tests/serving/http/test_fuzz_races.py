@@ -11,8 +11,8 @@ import pytest
 from tests.harness.fuzzed_server import BATCH, INVOCATIONS, Fuzzed, fuzzed
 from tests.harness.protocol_steps import record
 from tests.harness.raw_http import Answer, request
+from tests.harness.server_process import URL
 from tests.harness.small_models import SmallStore, golden_rows, score_request
-from tests.serving.process.test_server_process import URL
 
 IDS = 40
 

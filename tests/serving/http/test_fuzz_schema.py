@@ -14,8 +14,8 @@ import pytest
 
 from serving.access.commands import add
 from tests.harness.paths import ROOT
+from tests.harness.server_process import Server, served
 from tests.harness.small_models import SmallStore
-from tests.serving.process.test_server_process import Server, served
 
 COMMAND = Path(sys.executable).with_name("schemathesis")
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "40")

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from serving.access.commands import add, revoke
 from serving.http.protocol import MOST_LESSONS, ServingProtocol
 from serving.process.app import ServingApp, create_app
+from tests.harness.api import URL, settings_of
 from tests.harness.driven_connection import Connection, drive
 from tests.harness.small_models import MODEL, SmallStore, golden_rows, score_request
-from tests.serving.http.test_api import URL, settings_of
 
 NUMBERS = itertools.count()
 TRACES = [f"00-{number:032x}-00f067aa0ba902b7-01" for number in range(1, 9)]

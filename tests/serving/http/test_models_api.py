@@ -5,10 +5,10 @@ import pytest
 
 from serving.artefacts.bundle import read_bundle
 from serving.process.app import create_app
+from tests.harness.api import URL, logged, settings_of
 from tests.harness.in_process_client import InProcessClient
 from tests.harness.slot_steps import canary, shadow
 from tests.harness.small_models import MODEL, SmallStore, score_request
-from tests.serving.http.test_api import URL, logged, settings_of
 
 
 def test_the_slots_are_listed_with_their_bundles_states_and_shares(store: SmallStore) -> None:

@@ -10,11 +10,10 @@ from starlette.routing import Route
 
 from serving.http.openapi.document import openapi_document
 from serving.process.app import create_app, needed_scope
+from tests.harness.api import URL, settings_of
 from tests.harness.in_process_client import InProcessClient
-from tests.harness.slot_steps import canary, slots_of
+from tests.harness.slot_steps import canary, renamed, slots_of
 from tests.harness.small_models import MODEL, SmallStore, score_request
-from tests.serving.http.test_api import URL, settings_of
-from tests.serving.slots.test_challengers import renamed
 
 
 @pytest.fixture

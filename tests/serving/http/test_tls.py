@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.harness.server_process import URL, failed_start, served
 from tests.harness.small_models import SmallStore, golden_rows, score_request
-from tests.serving.process.test_server_process import URL, failed_start, served
 
 PASSWORD = "pass4711word"
 

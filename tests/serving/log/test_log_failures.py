@@ -21,7 +21,7 @@ from serving.log.writer import Durability
 from tests.harness.failing_disk import Disk, refused
 from tests.harness.logs import eventually, ids, line, opened, record_all
 from tests.harness.paths import ROOT
-from tests.serving.decisions.test_repeats import record
+from tests.harness.records import record
 
 BOTH = pytest.mark.parametrize("durability", ["written", "fsync"])
 
@@ -201,7 +201,7 @@ import resource, sys
 from pathlib import Path
 from serving.errors import LogUnavailableError
 from tests.harness.logs import opened, eventually
-from tests.serving.decisions.test_repeats import record
+from tests.harness.records import record
 log = opened(Path({str(tmp_path)!r}))
 log.record([record("d1")])
 limits = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -24,7 +24,7 @@ from serving.log.segments import (
     worker_folder,
 )
 from tests.harness.logs import MOMENT, first_version_line, ids, line, rejection, write
-from tests.serving.decisions.test_repeats import record
+from tests.harness.records import record
 
 
 def test_a_line_is_plain_json_that_ends_with_its_checksum() -> None:

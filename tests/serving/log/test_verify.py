@@ -14,7 +14,7 @@ from serving.log.segments import seal_path, segment_name, segment_paths
 from serving.log.verify import main, verify_log
 from tests.harness.logs import first_version_line, line, opened, write
 from tests.harness.paths import ROOT
-from tests.serving.decisions.test_repeats import record
+from tests.harness.records import record
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from serving.log.verify import verify_log
 from serving.log.writer import DecisionLog, Durability
 from tests.harness.failing_disk import Disk, refused
 from tests.harness.logs import MOMENT, eventually, first_version_line, ids, line, opened, record_all, rejection, write
-from tests.serving.decisions.test_repeats import record
+from tests.harness.records import record
 
 BOTH = pytest.mark.parametrize("durability", ["written", "fsync"])
 

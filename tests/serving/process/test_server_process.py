@@ -1,103 +1,17 @@
 """The real server in a process of its own: started, fed, reloaded, tampered with, killed and started again."""
 
-import contextlib
 import json
-import queue
-import re
 import resource
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
-import httpx
-import pytest
-
+from tests.harness.broken_requests import SECRET
 from tests.harness.paths import ROOT
+from tests.harness.server_process import URL, Load, Server, eventually, failed_start, served, under_load
 from tests.harness.small_models import MODEL, SmallStore, booster, golden_rows, score_request
-from tests.serving.wire.test_score_request import SECRET
-
-URL = f"/v1/models/{MODEL}/score"
-_ADDRESS = re.compile(r"serving on (https?://\S+)")
-
-
-@dataclass
-class Server:
-    """A running server and a client for it; `said` collects what it writes to its standard error."""
-
-    process: "subprocess.Popen[str]"
-    verify: ssl.SSLContext | bool = True
-    said: list[str] = field(default_factory=list)
-    client: httpx.Client = field(init=False)
-    listening: threading.Thread = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.client = httpx.Client(timeout=60, verify=self.verify)
-
-    def begin(self) -> None:
-        """Wait until it answers."""
-        addresses: queue.Queue[str] = queue.Queue()
-        self.listening = threading.Thread(target=self._listen, args=(addresses,), daemon=True)
-        self.listening.start()
-        try:
-            self.client.base_url = addresses.get(timeout=120)
-        except queue.Empty:
-            pytest.fail("the server said no address:\n" + "".join(self.said))
-        eventually(self.answers)
-
-    def answers(self) -> bool:
-        with contextlib.suppress(httpx.TransportError):
-            return self.client.get("/healthz").status_code == 200
-        return False
-
-    def stop(self, with_signal: int = signal.SIGTERM) -> None:
-        self.process.send_signal(with_signal)
-        self.process.wait(timeout=60)
-
-    def close(self) -> None:
-        """Kill what still runs and let go of what was opened."""
-        if self.process.poll() is None:
-            self.stop(signal.SIGKILL)
-        self.client.close()
-        self.listening.join()
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-
-    def _listen(self, addresses: "queue.Queue[str]") -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.said.append(line)
-            if found := _ADDRESS.search(line):
-                addresses.put(found[1])
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def launch(store: SmallStore, **environment: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "serving"]
-    return subprocess.Popen(command, env=store.environment(**environment), cwd=ROOT, stderr=subprocess.PIPE, text=True)
-
-
-@contextlib.contextmanager
-def served(store: SmallStore, verify: ssl.SSLContext | bool = True, /, **environment: str) -> Iterator[Server]:
-    server = Server(launch(store, **environment), verify)
-    try:
-        server.begin()
-        yield server
-    finally:
-        server.close()
 
 
 def release_number(server: Server) -> int:
@@ -106,49 +20,6 @@ def release_number(server: Server) -> int:
 
 def logged_ids(store: SmallStore) -> list[str]:
     return [record.decision_id for record in store.decisions()]
-
-
-@dataclass
-class Load:
-    """Requests one after the other until it is told to stop; keeps what was not a decision."""
-
-    server: Server
-    prefix: str
-    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
-    failures: list[str] = field(default_factory=list)
-    is_over: threading.Event = field(default_factory=threading.Event)
-
-    def run(self) -> None:
-        with httpx.Client(base_url=str(self.server.client.base_url), timeout=60) as client:
-            for index in range(1_000_000):
-                if self.is_over.is_set():
-                    return
-                decision_id = f"{self.prefix}{index}"
-                features = golden_rows(1)[index % 8].features
-                try:
-                    response = client.post(URL, json=score_request(decision_id, features=features))
-                except httpx.TransportError as error:
-                    self.failures.append(type(error).__name__)
-                    return
-                if response.status_code == 200:
-                    self.answers[decision_id] = response.json()
-                else:
-                    self.failures.append(response.text)
-
-
-@contextlib.contextmanager
-def under_load(server: Server, clients: int = 3) -> Iterator[list[Load]]:
-    loads = [Load(server, f"c{client}-") for client in range(clients)]
-    threads = [threading.Thread(target=load.run) for load in loads]
-    for thread in threads:
-        thread.start()
-    try:
-        yield loads
-    finally:
-        for load in loads:
-            load.is_over.set()
-        for thread in threads:
-            thread.join()
 
 
 def answered(loads: list[Load]) -> int:
@@ -287,13 +158,6 @@ def test_no_log_line_and_no_file_holds_a_customers_key(store: SmallStore) -> Non
     assert SECRET not in "".join(server.said)
     files = [path for path in store.settings.root.rglob("*") if path.is_file()]
     assert [path.name for path in files if SECRET.encode() in path.read_bytes()] == []
-
-
-def failed_start(store: SmallStore, **environment: str) -> str:
-    process = launch(store, **environment)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 1
-    return said
 
 
 def test_a_busy_port_is_said_in_one_line(store: SmallStore) -> None:

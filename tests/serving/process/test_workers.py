@@ -11,13 +11,8 @@ import pytest
 
 from serving.log.segments import log_folders, segment_paths
 from serving.process.workers import next_pause
+from tests.harness.server_process import URL, Server, eventually, failed_start, served, under_load, worker_pids
 from tests.harness.small_models import SmallStore, score_request
-from tests.serving.process.test_server_process import URL, Server, eventually, failed_start, served, under_load
-
-
-def worker_pids(server: Server) -> list[int]:
-    pid = server.process.pid
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def is_running(pid: int) -> bool:

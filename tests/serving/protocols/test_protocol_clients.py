@@ -12,8 +12,8 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
 from tests.harness.protocol_steps import record
+from tests.harness.server_process import Server, served
 from tests.harness.small_models import EXAMPLE, MODEL, SmallStore, booster, golden_rows, score_request
-from tests.serving.process.test_server_process import Server, served
 
 GOLDEN = golden_rows(1)
 MARGINS = [row.margin for row in GOLDEN]

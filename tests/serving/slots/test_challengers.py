@@ -6,26 +6,20 @@ import shutil
 import threading
 import weakref
 
-import msgspec
 import pytest
 
-from lifecycle.artefacts.bundles import write_bundle
 from serving.artefacts.bundle import Bundle, read_bundle
-from serving.contract.documents import Deciding, decode, encode
 from serving.contract.routing import CanaryShare
 from serving.scoring.model import LoadedModel, load_model
 from serving.slots.polling import switching_often
 from serving.slots.slots import Servable
 from serving.slots.states import Transition
-from tests.harness.slot_steps import canary, number, shadow, slots_of, states
+from tests.harness.slot_steps import canary, number, renamed, shadow, slots_of, states
 from tests.harness.small_models import (
     EXAMPLE,
     MODEL,
     SCHEMA,
-    VERDICTS,
     SmallStore,
-    candidate_files,
-    lineage,
     score_request,
 )
 
@@ -194,20 +188,6 @@ def test_bundles_with_the_same_features_share_one_reader(store: SmallStore) -> N
     serving = slots.serving(MODEL)
     assert serving.canary is not None
     assert serving.champion.reader is serving.canary.reader is first
-
-
-def renamed(store: SmallStore, seed: int, old: str, new: str) -> str:
-    """Seal a bundle whose model takes a feature under another name."""
-    files = candidate_files(seed)
-    deciding = decode(files["deciding.json"], Deciding, "deciding.json")
-    features = tuple(
-        msgspec.structs.replace(each, name=new) if each.name == old else each for each in deciding.features
-    )
-    files["deciding.json"] = encode(msgspec.structs.replace(deciding, features=features))
-    files["model.txt"] = files["model.txt"].replace(old.encode(), new.encode())
-    files["golden.jsonl"] = files["golden.jsonl"].replace(old.encode(), new.encode())
-    root, key = store.settings.release_store, store.keys.signing_key
-    return write_bundle(root, files, lineage=lineage(seed), verdicts=VERDICTS, signing_key=key)
 
 
 def test_slots_with_other_features_pass_over_each_others(store: SmallStore) -> None:

@@ -7,9 +7,9 @@ import pytest
 from serving.contract.documents import ContractError
 from serving.errors import ModelNotReadyError, UnknownModelError
 from serving.slots.cache import Cache
+from tests.harness.release_files import release_path, resign
 from tests.harness.slot_steps import number, slots_of, states
 from tests.harness.small_models import MODEL, SmallStore
-from tests.serving.artefacts.test_releases import release_path, resign
 
 
 def test_a_release_is_loaded_and_a_newer_one_replaces_it(store: SmallStore) -> None:

@@ -6,12 +6,11 @@ from typing import Any
 
 from serving.contract.routing import CanaryShare
 from serving.process.app import create_app
+from tests.harness.api import URL, settings_of
 from tests.harness.in_process_client import InProcessClient
 from tests.harness.logs import eventually
-from tests.harness.slot_steps import canary, shadow
+from tests.harness.slot_steps import canary, renamed, shadow
 from tests.harness.small_models import EXAMPLE, MODEL, SmallStore, booster, golden_rows, score_request
-from tests.serving.http.test_api import URL, settings_of
-from tests.serving.slots.test_challengers import renamed
 
 BOTH = {**EXAMPLE, "mean_amount_9d": 9.0}
 

@@ -15,60 +15,12 @@ from serving.telemetry.families import LATENCY_BUCKETS_SECONDS, SCORE_BUCKETS
 from serving.telemetry.metrics import (
     LogStatus,
     Metrics,
-    ModelStatus,
-    ShippingStatus,
     SlotStatus,
     StoreStatus,
     nullable_features,
 )
+from tests.harness.metric_samples import BUNDLE, LABELS, NAMES, NULLABLE, champion, fed, lines, model_seen
 from tests.harness.small_models import SCHEMA
-
-BUNDLE = "ab" * 32
-NULLABLE = ((1, "mean"), (2, "count"))
-LABELS = f'bundle="{BUNDLE}",model="m",slot="champion"'
-
-NAMES = {
-    "serving_api_keys_failing", "serving_errors_total", "serving_explain_failures_total",
-    "serving_feature_missing_total", "serving_load_failures_total", "serving_log_failing", "serving_log_lag_seconds",
-    "serving_log_unrecorded_total", "serving_log_writes_total", "serving_model_age_seconds", "serving_model_error",
-    "serving_model_loaded", "serving_poll_age_seconds", "serving_release_number", "serving_repeats_total",
-    "serving_request_duration_seconds", "serving_requests_in_flight", "serving_requests_shed_total",
-    "serving_requests_total", "serving_score", "serving_shadow_dropped_total", "serving_shadow_failures_total",
-    "serving_shipped_records_total", "serving_shipping_failing", "serving_shipping_lag_bytes", "serving_slot_state",
-    "serving_slot_transitions_total", "serving_workers",
-}  # fmt: skip
-"""Dashboards and alerts are built on these names: one that goes or changes is a change of behaviour."""
-
-
-def model_seen(number: int | None, *slots: SlotStatus, has_error: bool = False) -> ModelStatus:
-    return ModelStatus(number, has_error, slots)
-
-
-def champion(bundle: str = BUNDLE, state: str = "serving") -> SlotStatus:
-    return SlotStatus("champion", state, bundle, "2026-01-31")
-
-
-def fed() -> Metrics:
-    """Metrics in which something of each kind happened."""
-    metrics = Metrics()
-    metrics.begin()
-    metrics.watch(
-        store=lambda: StoreStatus({"m": model_seen(7, champion())}, poll_age_seconds=1.5, load_failures=2),
-        log=lambda: LogStatus(None, 0.25, writes=5, write_failures=1, unrecorded=3),
-        shipping=lambda: ShippingStatus(None, lag_bytes=900, shipped_records=4),
-    )
-    metrics.slot("m", "champion", BUNDLE, NULLABLE).decided("review", 0.42, 0.0007, (1.0, None, 3))
-    metrics.failed("InvalidRequest")
-    metrics.shed("capacity")
-    metrics.repeated()
-    metrics.shadow_dropped("m")
-    metrics.transition("m", "champion", "serving")
-    metrics.in_flight += 2
-    return metrics
-
-
-def lines(metrics: Metrics) -> list[str]:
-    return metrics.exposition().decode().splitlines()
 
 
 def test_everything_that_happened_is_told() -> None:

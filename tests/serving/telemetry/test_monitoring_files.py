@@ -6,8 +6,8 @@ import re
 import pytest
 
 from serving.http.errors import STATUSES
+from tests.harness.metric_samples import NAMES
 from tests.harness.monitoring_files import DEPLOY, dashboard, dashboard_expressions, metrics_in, panels, rules
-from tests.serving.telemetry.test_metrics import NAMES
 
 HISTOGRAMS = ("serving_request_duration_seconds", "serving_score")
 SERIES = (NAMES - set(HISTOGRAMS)) | {

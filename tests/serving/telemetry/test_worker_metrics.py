@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from serving.telemetry.worker_metrics import forget, prepare
+from tests.harness.metric_samples import BUNDLE, LABELS, fed, lines
 from tests.harness.paths import ROOT
-from tests.serving.telemetry.test_metrics import BUNDLE, LABELS, fed, lines
 
 # A worker in a process of its own: it does what its lines say, then says that it is done and waits to be stopped.
 WORKER = """
@@ -152,7 +152,7 @@ def test_a_worker_that_is_just_starting_breaks_no_scrape(tmp_path: Path) -> None
 
 def test_both_ways_tell_the_same_metrics(tmp_path: Path) -> None:
     code = """
-    from tests.serving.telemetry.test_metrics import fed
+    from tests.harness.metric_samples import fed
     metrics = fed()
     """
     with workers(tmp_path, code) as (worker,):

@@ -4,14 +4,13 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from serving.errors import InvalidRequestError
 from serving.wire.score_request import RequestReader, example_request
+from tests.harness.broken_requests import SECRET, broken_requests
 from tests.harness.small_models import SCHEMA, score_request
 
 READER = RequestReader(SCHEMA)
-SECRET = "q7planted"
 
 
 def refused(request: Any) -> InvalidRequestError:
@@ -81,31 +80,6 @@ def test_a_fault_names_the_path_and_what_was_expected(request_body: Any, path: s
     assert error.path == path
     assert message in error.message
     assert SECRET not in error.message
-
-
-def planted(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.lists(values, max_size=4) | st.dictionaries(st.just(SECRET) | st.text(max_size=5), values, max_size=4)
-
-
-anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just(SECRET),
-    planted,
-    max_leaves=8,
-)
-
-
-@st.composite
-def broken_requests(draw: st.DrawFn) -> Any:
-    """A valid request in which anything stands where something else was, or a document that is none at all."""
-    request = score_request()
-    for name in draw(st.lists(st.sampled_from([*request, SECRET]), max_size=3)):
-        request[name] = draw(anything)
-    if isinstance(request["features"], dict):
-        for feature in draw(
-            st.lists(st.sampled_from(["amount", "is_night", "kind", "mean_amount_7d", SECRET]), max_size=3)
-        ):
-            request["features"][feature] = draw(anything)
-    return draw(st.just(request) | anything)
 
 
 @settings(max_examples=300, deadline=None)

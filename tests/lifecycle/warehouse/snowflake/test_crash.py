@@ -12,7 +12,7 @@ from lifecycle.settings.snowflake import PREFIX
 from lifecycle.warehouse import Use
 from lifecycle.warehouse.loading.load import load
 from lifecycle.warehouse.snowflake import SnowflakeWarehouse
-from tests.lifecycle.warehouse.snowflake.test_faults import end_state
+from tests.harness.warehouse_state import end_state
 
 POINTS = [
     "load.staged",

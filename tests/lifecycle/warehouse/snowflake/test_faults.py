@@ -17,6 +17,7 @@ from lifecycle.warehouse.loading.load import load
 from lifecycle.warehouse.raw_tables import raw_definitions
 from lifecycle.warehouse.snowflake import SnowflakeWarehouse
 from lifecycle.warehouse.snowflake.failures import ConnectionLostError
+from tests.harness.warehouse_state import end_state
 from tests.lifecycle.warehouse.conftest import ABANDONED
 
 DEATHS = [
@@ -30,16 +31,6 @@ DEATHS = [
     ("commit", "before"),
     ("commit", "after"),
 ]
-TABLES = ("raw.card_transactions", "raw.fraud_reports")
-
-
-def end_state(warehouse: SnowflakeWarehouse) -> dict[str, Any]:
-    """Everything that a load leaves behind, but for the moment it ran."""
-    state: dict[str, Any] = {
-        table: warehouse.query(f"select * from {table} order by 1").to_pylist() for table in TABLES
-    }
-    loads = warehouse.query("select * from raw.loads order by relation").drop_columns(["loaded_at"])
-    return {**state, "loads": loads.to_pylist()}
 
 
 def scratch_tables(warehouse: SnowflakeWarehouse) -> list[str]:

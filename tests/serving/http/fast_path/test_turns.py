@@ -14,8 +14,8 @@ from serving.http.fast_path.turns import MOST_PER_TURN, TurnBatcher
 from serving.http.fast_path.whole_requests import ParsedRequest
 from serving.log.segments import LogRecord
 from serving.process.app import ServingApp, create_app
+from tests.harness.api import URL, settings_of
 from tests.harness.small_models import MODEL, SmallStore, golden_rows, score_request
-from tests.serving.http.test_api import URL, settings_of
 
 Happened = list[str]
 

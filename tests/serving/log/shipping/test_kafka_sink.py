@@ -23,7 +23,7 @@ from serving.log.shipping.shipper import Shipper
 from serving.log.shipping.sink import ShippingError
 from tests.harness.logs import line, opened, rejection, write
 from tests.harness.paths import ROOT
-from tests.serving.decisions.test_repeats import record
+from tests.harness.records import record
 
 TOPIC = "decisions"
 

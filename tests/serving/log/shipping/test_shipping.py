@@ -16,7 +16,7 @@ from serving.log.shipping.shipper import Shipper
 from serving.log.shipping.sink import ShippingError
 from serving.log.verify import verify_log
 from tests.harness.logs import eventually, ids, line, opened, write
-from tests.serving.decisions.test_repeats import record
+from tests.harness.records import record
 
 
 class Crashed(BaseException):

@@ -6,10 +6,10 @@ import pytest
 
 from serving.errors import DecisionConflictError
 from serving.process.app import create_app
+from tests.harness.api import settings_of
 from tests.harness.in_process_client import InProcessClient
 from tests.harness.protocol_steps import Scripted, deployed, record
 from tests.harness.small_models import EXAMPLE, MODEL, SmallStore, as_features, examples, golden_rows, score_request
-from tests.serving.http.test_api import settings_of
 
 URL = "/invocations"
 SECRET = "4929123123123"

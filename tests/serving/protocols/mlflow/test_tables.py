@@ -9,7 +9,7 @@ from serving.errors import InvalidRequestError
 from serving.protocols.mlflow.csv_tables import read_csv
 from serving.protocols.mlflow.tables import Frame, Params, in_frame_terms, read_invocation, requests_of
 from tests.harness.small_models import SCHEMA
-from tests.serving.protocols.open_inference.test_tensors import ANYTHING, SECRET
+from tests.harness.tensor_requests import ANYTHING, SECRET
 
 FEATURES = {feature.name: feature for feature in SCHEMA}
 RECORDS: list[dict[str, Any]] = [

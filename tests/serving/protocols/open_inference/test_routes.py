@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from serving.contract.documents import Feature
 from serving.errors import DecisionConflictError, InvalidRequestError, RequestError, ScoringFailedError
 from serving.process.app import create_app
+from tests.harness.api import settings_of
 from tests.harness.in_process_client import InProcessClient
 from tests.harness.protocol_steps import Scripted, deployed, tensors
 from tests.harness.small_models import EXAMPLE, MODEL, SCHEMA, SmallStore, golden_rows, score_request
-from tests.serving.http.test_api import settings_of
-from tests.serving.protocols.open_inference.test_tensors import valid_request
+from tests.harness.tensor_requests import valid_request
 
 URL = f"/v2/models/{MODEL}/infer"
 SECRET = "4929123123123"

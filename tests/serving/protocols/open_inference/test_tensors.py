@@ -25,10 +25,10 @@ from serving.protocols.open_inference.tensors import (
     write_infer_response,
 )
 from tests.harness.small_models import SCHEMA
+from tests.harness.tensor_requests import ANYTHING, SECRET, binary_tensor, valid_request
 
 FEATURES = {feature.name: feature for feature in SCHEMA}
 MAX_BATCH = 8
-SECRET = "4929123123123"
 
 
 def read(*inputs: dict[str, Any], binary: bytes = b"", **others: Any) -> InferRequest:
@@ -38,10 +38,6 @@ def read(*inputs: dict[str, Any], binary: bytes = b"", **others: Any) -> InferRe
 
 def tensor(datatype: str, data: Any, shape: list[Any] | None = None, name: str = "x") -> dict[str, Any]:
     return {"name": name, "shape": shape or [len(data)], "datatype": datatype, "data": data}
-
-
-def binary_tensor(datatype: str, size: Any, rows: int, name: str = "x") -> dict[str, Any]:
-    return {"name": name, "shape": [rows], "datatype": datatype, "parameters": {"binary_data_size": size}}
 
 
 def refusal(*inputs: dict[str, Any], binary: bytes = b"", **others: Any) -> tuple[str, str | None]:
@@ -301,11 +297,6 @@ def test_no_bytes_raise_anything_else(body: bytes, header: str | None) -> None:
     read_or_refuse(body, header)
 
 
-ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.just(SECRET),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["data", SECRET]), inner, max_size=2),
-    max_leaves=6,
-)
 NAMES = st.sampled_from([*FEATURES, "decision_id", "transaction_id", "entity_key", "occurred_at", SECRET])
 TENSORS = st.fixed_dictionaries(
     {},
@@ -327,20 +318,6 @@ DOCUMENTS = st.fixed_dictionaries(
 def test_no_document_raises_anything_else(document: dict[str, Any], binary: bytes) -> None:
     head = json.dumps(document).encode()
     read_or_refuse(head + binary, str(len(head)))
-
-
-def valid_request() -> tuple[bytes, int]:
-    """A whole request with binary tensors for `SCHEMA`."""
-    texts = {"decision_id": "d", "transaction_id": "t", "entity_key": "e", "occurred_at": "2026-01-31T12:00:00Z"}
-    values = [Column(name, BYTES, [text, text]) for name, text in texts.items()]
-    values += [Column("kind", BYTES, ["shop", "online"]), Column("amount", "FP32", [1.5, 2.5])]
-    values += [Column("is_night", "INT8", [0, 1]), Column("mean_amount_7d", "FP16", [math.nan, 2.0])]
-    packed = [to_binary(each) for each in values]
-    inputs = [
-        binary_tensor(each.datatype, len(content), 2, each.name) for each, content in zip(values, packed, strict=True)
-    ]
-    head = json.dumps({"inputs": inputs}).encode()
-    return head + b"".join(packed), len(head)
 
 
 @given(st.data())
