@@ -14,7 +14,7 @@ from serving.access.key_file import (
     SCOPES,
     KeyEntry,
     key_sha256,
-    locked,
+    lock_keys,
     new_key,
     parse_line,
     read_key_file,
@@ -76,7 +76,7 @@ def add(
     if lifetime is not None:
         raw["expires_at"] = now + lifetime
     entry = parse_line(msgspec.json.encode(raw), "the command line")
-    with locked(path):
+    with lock_keys(path):
         entries = read_key_file(path)[0] if path.exists() else ()
         if any(name == each.name for each in entries):
             raise ContractError(
@@ -95,7 +95,7 @@ def revoke(path: Path, name: str, now: dt.datetime) -> KeyEntry:
     ContractError
         If no key has this name, or the file is not right or cannot be written.
     """
-    with locked(path):
+    with lock_keys(path):
         entries = {entry.name: entry for entry in read_key_file(path)[0]}
         if name not in entries:
             raise ContractError(f"Expected one of the names {sorted(entries)} - at {path}")

@@ -10,20 +10,19 @@ A revoked key keeps its line: its name stands in decision records and must never
 without lines is never right, and a file that was cut to nothing by accident is an error instead of a lock-out.
 """
 
-import contextlib
 import datetime as dt
-import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
 
 import msgspec
 
 from serving.contract.documents import ContractError, Struct
-from serving.storage.durable import flush_folder, write_flushed
+from serving.storage.durable import flush_path, replacing, write_flushed
+from serving.storage.locks import Lock, lock_folder
 
 Scope = Literal["score", "read", "operate"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
@@ -163,9 +162,8 @@ def parse_line(line: bytes, place: str) -> KeyEntry:
         raise ContractError(f"{violation} - at {path or '`$`'} of {place}") from None
 
 
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keep other writers of `path` out; the lock is on its folder, since the file itself is replaced.
+def lock_keys(path: Path) -> Lock:
+    """Lock the key file `path` for writing; the lock is on its folder, because the file itself is replaced.
 
     Raises
     ------
@@ -173,18 +171,13 @@ def locked(path: Path) -> Iterator[None]:
         If there is no such folder.
     """
     try:
-        descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return lock_folder(path.parent)
     except OSError as error:
         raise ContractError(f"Expected a folder for the file of API keys, got {error.strerror} - at {path}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def write_key_file(path: Path, entries: Sequence[KeyEntry]) -> None:
-    """Replace the file whole, mode 0600 and its owner kept; call it within `locked`.
+    """Replace the file whole, mode 0600 and its owner kept; call it within `lock_keys`.
 
     Raises
     ------
@@ -193,16 +186,14 @@ def write_key_file(path: Path, entries: Sequence[KeyEntry]) -> None:
     """
     content = b"".join(_encoder.encode(entry) + b"\n" for entry in entries)
     parse_keys(content, str(path))
-    new = path.with_name(f".{path.name}.new")
     try:
-        new.unlink(missing_ok=True)
-        write_flushed(new, content)
-        if path.exists():
-            before = path.stat()
-            if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
-                # An administrator's change must not take the file away from the server that reads it.
-                os.chown(new, before.st_uid, before.st_gid)
-        new.replace(path)
-        flush_folder(path.parent)
+        with replacing(path, is_sole_writer=True) as new:
+            write_flushed(new, content)
+            if path.exists():
+                previous = path.stat()
+                if (previous.st_uid, previous.st_gid) != (os.geteuid(), os.getegid()):
+                    # An administrator's change must not take the file away from the server that reads it.
+                    os.chown(new, previous.st_uid, previous.st_gid)
+        flush_path(path.parent)
     except OSError as error:
         raise ContractError(f"Expected to write the file of API keys, got {error.strerror} - at {path}") from error

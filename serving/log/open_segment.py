@@ -13,7 +13,7 @@ from typing import Final
 from serving.contract.documents import SCHEMA_VERSION
 from serving.log.seals import Seal, moment_of, seal_of_file
 from serving.log.segments import LogRecord
-from serving.storage.durable import flush_folder
+from serving.storage.durable import flush_content, flush_path
 
 HASHED_TOGETHER_BYTES: Final = 128 * 1024
 """Appends are hashed together once they have this length: one by one it costs each decision several microseconds, in
@@ -62,11 +62,10 @@ class Segment:
         """Return once the disk has what was appended before the call; raises `OSError` if it fails."""
         size = self.size
         if not self._is_named:
-            flush_folder(self.path.parent)
+            flush_path(self.path.parent)
             self._is_named = True
         if size > self.synced_size:
-            # The file's length is synced too where it changed: fdatasync leaves out only what reading does not need.
-            os.fdatasync(self._descriptor)
+            flush_content(self._descriptor)
             self.synced_size = size
 
     def cut(self, size: int) -> None:

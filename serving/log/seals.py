@@ -2,7 +2,6 @@
 
 import datetime as dt
 import hashlib
-import os
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,7 +17,7 @@ from serving.log.segments import (
     seal_paths,
     segment_paths,
 )
-from serving.storage.durable import replace_flushed
+from serving.storage.durable import flush_path, write_file
 
 _READ_BYTES: Final = 1 << 20
 
@@ -52,7 +51,7 @@ class Settled(NamedTuple):
 def write_seal(segment: Path, seal: Seal) -> str:
     """Put a seal beside its segment, which is on the disk already; returns the digest that the next seal names."""
     content = encode(seal)
-    replace_flushed(seal_path(segment), content)
+    write_file(seal_path(segment), content, is_sole_writer=True)
     return digest(content)
 
 
@@ -117,8 +116,7 @@ def settle(directory: Path) -> Settled:
     for path in segment_paths(directory):
         if number_of(path) > sealed_until:
             cut += repair_segment(path)
-            with path.open("rb") as segment:
-                os.fsync(segment.fileno())
+            flush_path(path)
             predecessor = write_seal(path, seal_of_file(path, predecessor))
     return Settled(cut, next_number(directory), predecessor)
 

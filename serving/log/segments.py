@@ -24,6 +24,7 @@ from serving.contract.documents import (
     RejectionRecord,
     readable_versions,
 )
+from serving.storage.durable import flush_file
 
 logger = logging.getLogger(__name__)
 
@@ -253,18 +254,12 @@ def recent_records(directory: Path, limit: int) -> list[DecisionRecord]:
     return sorted(recent, key=lambda record: record.decided_at)[-limit:]
 
 
-def repair_tail(directory: Path) -> int:
-    """Cut what a crash left at the end of this folder's last segment behind its last record; returns the bytes cut.
-
-    None of them was answered: an answer waits until its line is written. They are kept beside the segment, in a
-    file that ends in ``.torn``. Only for the folder's writer.
-    """
-    paths = segment_paths(directory)
-    return repair_segment(paths[-1]) if paths and not seal_path(paths[-1]).exists() else 0
-
-
 def repair_segment(path: Path) -> int:
-    """Cut the torn tail of one segment, as `repair_tail`."""
+    """Truncate a segment after its last complete record, as a crash requires; returns the bytes removed.
+
+    None of them was answered: an answer waits until its line is written. They are appended to a file next to the
+    segment that ends in ``.torn``. Only the folder's writer may call this.
+    """
     content = path.read_bytes()
     whole = _end_of_last_record(content)
     if whole == len(content):
@@ -272,11 +267,10 @@ def repair_segment(path: Path) -> int:
     torn = os.open(path.with_suffix(".torn"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(torn, "ab") as kept:
         kept.write(content[whole:])
-        kept.flush()
-        os.fsync(kept.fileno())
+        flush_file(kept)
     with path.open("r+b") as segment:
         segment.truncate(whole)
-        os.fsync(segment.fileno())
+        flush_file(segment)
     return len(content) - whole
 
 

@@ -8,9 +8,7 @@ cause until a write goes through again. The thread also ends segments that are o
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +21,8 @@ from serving.log.group_commit import Group, GroupCommit
 from serving.log.open_segment import Segment
 from serving.log.seals import settle, write_seal
 from serving.log.segments import LogRecord, line_of, segment_name
+from serving.storage.durable import flush_file
+from serving.storage.locks import Lock, lock_file
 
 Durability = Literal["written", "fsync"]
 FailurePolicy = Literal["refuse", "continue"]
@@ -106,7 +106,7 @@ class DecisionLog:
         self._predecessor: str | None = None
         self._retry_seal_at = 0.0
         self._commit = GroupCommit(self._changed, stall_seconds, self._lost)
-        self._folder_lock: int | None = None
+        self._folder_lock: Lock | None = None
         self._thread = threading.Thread(target=self._run, name="decision-log", daemon=True)
 
     def open(self) -> int:
@@ -121,16 +121,13 @@ class DecisionLog:
         """
         try:
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._folder_lock = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._folder_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._folder_lock = lock_file(self.directory / ".lock", is_waiting=False)
         except BlockingIOError:
-            self._give_folder_up()
             raise ContractError(
                 f"Expected a decision log of its own, but another server writes to it; give this one another "
                 f"SERVING_LOG_DIR - at {self.directory}"
             ) from None
         except OSError as error:
-            self._give_folder_up()
             raise ContractError(
                 f"Expected a folder that can be written to, got {error.strerror} - at {self.directory}"
             ) from error
@@ -217,7 +214,9 @@ class DecisionLog:
             self._changed.notify()
         if self._thread.is_alive():
             self._thread.join()
-        self._give_folder_up()
+        if self._folder_lock is not None:
+            self._folder_lock.release()
+            self._folder_lock = None
 
     # With the lock held.
 
@@ -347,8 +346,7 @@ class DecisionLog:
         try:
             with path.open("wb") as probe:
                 probe.write(bytes(_PROBE_BYTES))
-                probe.flush()
-                os.fsync(probe.fileno())
+                flush_file(probe)
             self._settle()
             failure = None
         except OSError as error:
@@ -359,11 +357,6 @@ class DecisionLog:
         with self._lock:
             if not self._is_closing:
                 self._failure = failure
-
-    def _give_folder_up(self) -> None:
-        if self._folder_lock is not None:
-            os.close(self._folder_lock)
-            self._folder_lock = None
 
 
 def _reason(error: OSError) -> str:

@@ -1,18 +1,16 @@
 """What this server holds, on its own disk: with the store down, a restart serves the last release."""
 
 import contextlib
-import fcntl
-import os
-import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 from serving.artefacts.bundle import Bundle, read_files
 from serving.artefacts.releases import VerifiedRelease, open_release, servable
 from serving.artefacts.signatures import PublicKeys
 from serving.contract.documents import ContractError
-from serving.storage.durable import flush_folder, write_flushed
+from serving.storage.durable import write_file, write_folder
+from serving.storage.locks import Lock, lock_file
 
 
 class Cache:
@@ -64,20 +62,13 @@ class Cache:
         replacing
             Digests of the bundles to be written also where the cache has one of this name, which did not hold.
         """
-        with self._locked():
+        with self._lock():
             for bundle in bundles:
-                if bundle.digest in replacing or not (self._bundles / bundle.digest).is_dir():
-                    self._keep(bundle.digest, bundle.files)
+                write_folder(self._bundles / bundle.digest, bundle.files, is_replacing=bundle.digest in replacing)
             path = self._held / f"{held.release.model}.json"
             if _number(path, keys) > held.release.number:
                 return
-            temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-            try:
-                write_flushed(temporary, held.content)
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
-            flush_folder(self._held)
+            write_file(path, held.content)
 
     def bundle(self, bundle_digest: str) -> dict[str, bytes] | None:
         """The files of a cached bundle, nothing verified; ``None`` if it is not here whole."""
@@ -88,37 +79,17 @@ class Cache:
             return read_files(folder)
         return None
 
-    def _keep(self, bundle_digest: str, files: Mapping[str, bytes]) -> None:
-        folder = self._bundles / bundle_digest
-        temporary = self._bundles / f".{bundle_digest}.{secrets.token_hex(4)}.tmp"
-        temporary.mkdir(mode=0o700)
-        try:
-            for name, content in files.items():
-                write_flushed(temporary / name, content)
-            flush_folder(temporary)
-            shutil.rmtree(folder, ignore_errors=True)
-            temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        flush_folder(self._bundles)
-
     def prune(self, wanted: Set[str]) -> None:
         """Remove all bundles but those `wanted` and those that a held release names, loaded or not, in any slot."""
-        with self._locked():
+        with self._lock():
             named = {path.read_bytes() for path in self._held.glob("*.json")}
             for folder in self._bundles.iterdir():
                 if folder.name not in wanted and not any(folder.name.encode() in content for content in named):
                     shutil.rmtree(folder, ignore_errors=True)
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Alone among the processes that share this cache, as the workers of one server do."""
-        lock = os.open(self._held / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
+    def _lock(self) -> Lock:
+        """Exclude other processes that share this cache, as the workers of one server do."""
+        return lock_file(self._held / ".lock")
 
 
 def _number(path: Path, keys: PublicKeys) -> int:

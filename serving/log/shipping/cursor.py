@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from serving.contract.documents import SCHEMA_VERSION, ContractError, Struct, decode, encode
-from serving.storage.durable import replace_flushed
+from serving.storage.durable import write_file
 
 CURSOR_FILE: Final = "shipped.json"
 
@@ -44,4 +44,4 @@ def read_cursor(folder: Path, destination: str) -> Cursor:
 
 def write_cursor(folder: Path, cursor: Cursor) -> None:
     """Keep a cursor; raises `OSError` if the disk fails."""
-    replace_flushed(folder / CURSOR_FILE, encode(cursor))
+    write_file(folder / CURSOR_FILE, encode(cursor), is_sole_writer=True)

@@ -9,7 +9,7 @@ from serving.contract.documents import ContractError, decode
 from serving.log.seals import Seal, file_digest
 from serving.log.segments import seal_path
 from serving.log.shipping.sink import ShippingError
-from serving.storage.durable import flush_folder, replace_flushed
+from serving.storage.durable import flush_file, flush_path, rename_flushed, write_file
 
 _PART: Final = ".part"
 
@@ -48,7 +48,7 @@ class DirectorySink:
             copy = self._folder_of(segment_name) / Path(segment_name).name
             if not copy.exists():
                 _finish_part(copy, decode(seal, Seal, f"the seal of {segment_name}"))
-            replace_flushed(seal_path(copy), seal)
+            write_file(seal_path(copy), seal, is_sole_writer=True)
         except OSError as error:
             raise ShippingError(_violation(segment_name, error)) from error
         except ContractError as error:
@@ -78,10 +78,9 @@ def _write_at(part: Path, offset: int, content: bytes) -> None:
             )
         file.seek(offset)
         file.write(content)
-        file.flush()
-        os.fsync(descriptor)
+        flush_file(file)
     if offset == 0:
-        flush_folder(part.parent)
+        flush_path(part.parent)
 
 
 def _expect_same(copy: Path, offset: int, content: bytes) -> None:
@@ -103,10 +102,8 @@ def _finish_part(copy: Path, seal: Seal) -> None:
         raise ShippingError(
             f"Expected the copy that was sealed, got another one; it is shipped again - at {part}", is_lost=True
         )
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    part.rename(copy)
-    flush_folder(copy.parent)
+    flush_path(part)
+    rename_flushed(part, copy)
 
 
 def _violation(segment_name: str, error: OSError) -> str:

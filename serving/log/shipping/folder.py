@@ -1,8 +1,6 @@
 """One folder of the log on its way: what of it is next, what was delivered, what may be deleted."""
 
 import datetime as dt
-import fcntl
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,6 +12,7 @@ from serving.log.seals import read_seal
 from serving.log.segments import DamagedLineError, check_line, number_of, seal_path, segment_paths
 from serving.log.shipping.cursor import Cursor, read_cursor, write_cursor
 from serving.log.shipping.sink import ShippingError, Sink
+from serving.storage.locks import Lock, lock_file
 
 LOCK_FILE: Final = ".shipping.lock"
 
@@ -45,7 +44,7 @@ class ShippedFolder:
         self._root = root
         self.folder = folder
         self._cursor = Cursor(schema_version=SCHEMA_VERSION, destination="", offsets={})
-        self._lock: int | None = None
+        self._lock: Lock | None = None
 
     def open(self, destination: str) -> None:
         """Take the folder and read where it stands.
@@ -57,15 +56,12 @@ class ShippedFolder:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = os.open(self.folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = lock_file(self.folder / LOCK_FILE, is_waiting=False)
         except BlockingIOError:
-            self.close()
             raise ContractError(
                 f"Expected to ship this log alone, but another server does - at {self.folder}"
             ) from None
         except OSError as error:
-            self.close()
             raise ContractError(
                 f"Expected a folder that can be written to, got {error.strerror} - at {self.folder}"
             ) from error
@@ -74,7 +70,7 @@ class ShippedFolder:
     def close(self) -> None:
         """Give the folder up."""
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.release()
             self._lock = None
 
     def unshipped_bytes(self) -> int:

@@ -10,7 +10,7 @@ from lifecycle.artefacts.evidence import EvidenceStore, GateEvidence
 from lifecycle.errors import LifecycleError
 from lifecycle.monitoring.alerts import Alert, raise_alert, read_alerts
 from serving.contract.documents import Bands, Calibration, Deciding, GoldenRow, Lineage, Verdict
-from serving.storage.atomic import write_file, write_folder
+from serving.storage.durable import write_file, write_folder
 
 LINEAGE = Lineage(
     as_of="2018-08-29",

@@ -161,9 +161,9 @@ def test_a_cursor_that_cannot_be_read_begins_anew(log: Path, sink: Collecting) -
 
 STEPS = (
     ("serving.log.shipping.directory", "_write_at"),
-    ("serving.log.shipping.directory", "replace_flushed"),
+    ("serving.log.shipping.directory", "write_file"),
     ("serving.log.shipping.directory", "_finish_part"),
-    ("serving.log.shipping.cursor", "replace_flushed"),
+    ("serving.log.shipping.cursor", "write_file"),
 )
 
 
@@ -173,8 +173,8 @@ def test_a_crash_at_any_step_loses_nothing(log: Path, tmp_path: Path, monkeypatc
     copy, state = tmp_path / "copy", {"left": 0, "deaths": 0}
 
     def dying(real: Callable[..., Any]) -> Callable[..., Any]:
-        def step(*arguments: Any) -> Any:
-            for act in (lambda: None, lambda: real(*arguments)):
+        def step(*arguments: Any, **options: Any) -> Any:
+            for act in (lambda: None, lambda: real(*arguments, **options)):
                 result = act()
                 state["left"] -= 1
                 if state["left"] == 0:
