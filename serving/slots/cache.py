@@ -1,4 +1,4 @@
-"""What this server holds, on its own disk: with the store down, a restart serves the last release."""
+"""The server's cache of held releases on its own disk: a restart serves them while the store is down."""
 
 import contextlib
 import shutil
@@ -14,12 +14,12 @@ from serving.storage.locks import Lock, lock_file
 
 
 class Cache:
-    """Bundles by digest and the held release of each model; files of mode 0600, verified whenever they are read.
+    """Bundles by digest and the held release of each model; files have mode 0600 and are verified at every read.
 
     Parameters
     ----------
     root
-        ``bundles/<digest>/`` and ``held/<model>.json`` lie below it.
+        Folder of ``bundles/<digest>/`` and ``held/<model>.json``.
     """
 
     def __init__(self, root: Path) -> None:
@@ -27,40 +27,39 @@ class Cache:
         self._held = root / "held"
 
     def prepare(self) -> None:
-        """Make the folders; raises `ContractError` if they cannot be written to."""
+        """Create the folders; raises `ContractError` if they are not writable."""
         try:
             for folder in (self._bundles, self._held):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            raise ContractError(
-                f"Expected a folder that can be written to, got {error.strerror} - at {self._held}"
-            ) from error
+            raise ContractError(f"Expected a writable folder, got {error.strerror} - at {self._held}") from error
 
     def held(self, keys: PublicKeys) -> dict[str, VerifiedRelease | ContractError]:
-        """The held release of each model, or why it cannot be believed."""
-        found: dict[str, VerifiedRelease | ContractError] = {}
+        """The held release of each model, or the error in verifying it."""
+        releases: dict[str, VerifiedRelease | ContractError] = {}
         for path in sorted(self._held.glob("*.json")):
             try:
                 content = path.read_bytes()
-                found[path.stem] = VerifiedRelease(servable(open_release(content, path.stem, keys, f"{path}")), content)
+                release = servable(open_release(content, path.stem, keys, f"{path}"))
+                releases[path.stem] = VerifiedRelease(release, content)
             except OSError as error:
-                found[path.stem] = ContractError(f"Expected a readable file, got {type(error).__name__} - at {path}")
+                releases[path.stem] = ContractError(f"Expected a readable file, got {type(error).__name__} - at {path}")
             except ContractError as error:
-                found[path.stem] = error
-        return found
+                releases[path.stem] = error
+        return releases
 
     def hold(
         self, held: VerifiedRelease, bundles: Sequence[Bundle], keys: PublicKeys, replacing: Set[str] = frozenset()
     ) -> None:
-        """Remember a release with its bundles: from now on no lower number is accepted, also after a restart.
+        """Store a release with its bundles: from now on, also after a restart, no lower number is accepted.
 
-        The bundles are there before the release is, so that whoever restarts from it finds them. A higher number that
-        another process with this cache holds already stays.
+        The bundles are written before the release, so that a restart from it finds them. A release with a higher
+        number, written by another process that shares this cache, stays.
 
         Parameters
         ----------
         replacing
-            Digests of the bundles to be written also where the cache has one of this name, which did not hold.
+            Digests of the bundles whose cached copy is invalid and is overwritten.
         """
         with self._lock():
             for bundle in bundles:
@@ -71,7 +70,7 @@ class Cache:
             write_file(path, held.content)
 
     def bundle(self, bundle_digest: str) -> dict[str, bytes] | None:
-        """The files of a cached bundle, nothing verified; ``None`` if it is not here whole."""
+        """The files of a cached bundle, not verified; ``None`` if the cache has no complete copy."""
         folder = self._bundles / bundle_digest
         if not folder.is_dir():
             return None
@@ -80,7 +79,7 @@ class Cache:
         return None
 
     def prune(self, wanted: Set[str]) -> None:
-        """Remove all bundles but those `wanted` and those that a held release names, loaded or not, in any slot."""
+        """Remove all bundles except those in `wanted` and those that a held release names in any slot."""
         with self._lock():
             named = {path.read_bytes() for path in self._held.glob("*.json")}
             for folder in self._bundles.iterdir():
@@ -93,7 +92,7 @@ class Cache:
 
 
 def _number(path: Path, keys: PublicKeys) -> int:
-    """Number of a held release; 0 where there is none that can be believed."""
+    """Number of a held release; 0 if the file is missing or invalid."""
     with contextlib.suppress(OSError, ContractError):
         return open_release(path.read_bytes(), path.stem, keys, f"{path}").number
     return 0

@@ -122,7 +122,7 @@ def test_a_releases_signature_does_not_hold(row: Row, store: SmallStore) -> None
 
 
 def test_a_bundles_signature_does_not_hold(row: Row, store: SmallStore) -> None:
-    refused(row, store, spoil("manifest.sig"), "canary of release 4; mend the release store")
+    refused(row, store, spoil("manifest.sig"), "canary of release 4; repair the release store")
 
 
 def test_a_bundles_digest_does_not_hold(row: Row, store: SmallStore) -> None:

@@ -122,7 +122,7 @@ def test_a_copy_that_was_changed_is_not_overwritten(log: Path, tmp_path: Path) -
     shipped(log, DirectorySink(copy))
     (copy / segment_name(2)).write_bytes(line("x"))
     (log / CURSOR_FILE).unlink()
-    with pytest.raises(ShippingError, match="Expected what was shipped before, got other lines at byte 0"):
+    with pytest.raises(ShippingError, match="Expected the lines shipped before, got others at byte 0"):
         shipped(log, DirectorySink(copy))
     assert (copy / segment_name(2)).read_bytes() == line("x")
 
@@ -304,7 +304,7 @@ def test_too_much_unshipped_refuses_until_it_is_shipped(tmp_path: Path, sink: Co
     sink.is_running.clear()
     shipper.start()
     log.record([record("d1"), record("d2")])
-    eventually(lambda: log.failure == "more than 1000 bytes of it are not shipped")
+    eventually(lambda: log.failure == "more than 1000 bytes of the log are not shipped")
     with pytest.raises(LogUnavailableError):
         log.record([record("d3")])
     sink.is_running.set()
@@ -339,7 +339,7 @@ def test_a_worker_ships_its_folder_and_those_left_over(tmp_path: Path) -> None:
         write(folder / name, [f"{name}-d"])
     shipper = Shipper(folder, [folder / "worker-0", *leftover_folders(folder, 2)], DirectorySink(copy))
     shipper.open()
-    with pytest.raises(ContractError, match="another server does"):
+    with pytest.raises(ContractError, match="another server ships"):
         Shipper(folder, [folder / "worker-3"], DirectorySink(copy)).open()
     shipper.advance()
     shipper.stop()
