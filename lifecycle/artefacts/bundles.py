@@ -23,8 +23,8 @@ from serving.contract.documents import (
     digest,
     encode,
 )
-from serving.storage.atomic import write_folder
 from serving.storage.crash_points import crash_point
+from serving.storage.durable import write_folder
 
 
 def bundle_folder(store: Path, bundle_digest: str) -> Path:

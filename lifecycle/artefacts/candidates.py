@@ -18,8 +18,8 @@ from serving.contract.documents import (
     encode,
 )
 from serving.contract.documents import digest as sha256
-from serving.storage.atomic import write_file, write_folder
 from serving.storage.crash_points import crash_point
+from serving.storage.durable import write_file, write_folder
 
 JUDGED_MODEL_FILE = "judged_model.txt"
 EVALUATION_FILE = "evaluation.json"

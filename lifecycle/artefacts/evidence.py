@@ -7,7 +7,7 @@ import msgspec
 
 from lifecycle.errors import LifecycleError
 from serving.contract.documents import Struct, Verdict
-from serving.storage.atomic import write_file
+from serving.storage.durable import write_file
 
 
 class GateEvidence(Struct, frozen=True):

@@ -1,12 +1,11 @@
 """Frozen training sets: Parquet snapshots named by the digest of their content, written while their rows stream by."""
 
 import datetime as dt
-import fcntl
 import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +14,9 @@ import msgspec
 
 from lifecycle.errors import LifecycleError
 from lifecycle.spec.risk_model import RiskModelSpec
-from serving.storage.atomic import write_file
 from serving.storage.crash_points import crash_point
-from serving.storage.durable import flush_folder, write_flushed
+from serving.storage.durable import flush_file, flush_path, rename_flushed, write_file, write_flushed
+from serving.storage.locks import lock_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -96,14 +95,13 @@ class TrainingSetStore:
             description = _write_rows(folder, batches, spec, selection)
             _expect_each_once(folder, spec.columns.transaction)
             write_flushed(folder / DESCRIPTION_FILE, msgspec.json.format(msgspec.json.encode(description), indent=2))
-            flush_folder(folder)
+            flush_path(folder)
             crash_point("training_set.written")
             place = self._root / f"{description.as_of}-{description.digest[:16]}"
-            with self._alone():
-                # Whoever comes second has the same content under the same name.
+            with lock_folder(self._root):
+                # Another writer of this name has written the same content.
                 if not place.exists():
-                    folder.rename(place)
-                    flush_folder(self._root)
+                    rename_flushed(folder, place)
                 crash_point("training_set.frozen")
                 write_file(self._pointer(description.as_of), place.name.encode())
         return FrozenTrainingSet(place, self.describe(description.as_of))
@@ -148,56 +146,24 @@ class TrainingSetStore:
         """A temporary folder of this writer's own, gone after the block; what dead writers left goes first."""
         self._root.mkdir(parents=True, exist_ok=True)
         folder = self._root / f".{secrets.token_hex(8)}.tmp"
-        with self._alone():
+        with lock_folder(self._root):
             self._remove_abandoned()
             folder.mkdir(mode=0o700)
-            held = _locked(folder)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(held)
+            lock = lock_folder(folder)
+        with lock:
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _remove_abandoned(self) -> None:
         """Remove what dead writers left; to be called alone, since a pointer's temporary file has no lock."""
         for folder in self._root.glob(".*.tmp"):
-            try:
-                held = _locked(folder, is_waiting=False)
-            except BlockingIOError:
-                continue
-            except FileNotFoundError:
-                # Its writer has ended and removed it meanwhile.
-                continue
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(held)
+            # Blocking: its writer is alive. Not found: its writer has just removed it.
+            with suppress(BlockingIOError, FileNotFoundError), lock_folder(folder, is_waiting=False):
+                shutil.rmtree(folder, ignore_errors=True)
         for file in (self._root / "as_of").glob(".*.tmp"):
             file.unlink(missing_ok=True)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep other writers of this store out for the moment that the block takes."""
-        held = _locked(self._root)
-        try:
-            yield
-        finally:
-            os.close(held)
-
-
-def _locked(folder: Path, is_waiting: bool = True) -> int:
-    """Descriptor of a folder that is locked until it is closed, or its process ends in whatever way.
-
-    Raises
-    ------
-    BlockingIOError
-        If somebody else holds it and nobody `is_waiting`.
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if is_waiting else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
 
 
 def _write_rows(
@@ -225,8 +191,7 @@ def _write_rows(
         finally:
             if writer is not None:
                 writer.close()
-        file.flush()
-        os.fsync(file.fileno())
+        flush_file(file)
     if digest.rows == 0:
         raise LifecycleError(
             f"Expected examples from {selection.first_day} to {selection.end_day}, got none "

@@ -9,7 +9,7 @@ from lifecycle.features.manifest import reuse_parsing
 from lifecycle.features.project import TRANSFORM, dbt_state_dir
 from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import Use, open_warehouse
-from serving.storage.atomic import write_file
+from serving.storage.durable import write_file
 
 
 def docs_path(settings: Settings) -> Path:

@@ -1,6 +1,5 @@
 """Features of a model as one Parquet file."""
 
-import secrets
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from lifecycle.settings.platform import Settings
 from lifecycle.spec.risk_model import read_model
 from lifecycle.warehouse import Warehouse, open_warehouse
 from serving.storage.crash_points import crash_point
+from serving.storage.durable import replacing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,19 +71,15 @@ def _expect_columns(warehouse: Warehouse, relation: str, wanted: Sequence[str]) 
 
 
 def _write(warehouse: Warehouse, sql: str, out: Path) -> int:
-    """Stream the rows of `sql` to a temporary file beside `out`, then put it in its place."""
-    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
+    """Stream the rows of `sql` to a temporary file, then rename it to `out`."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with closing(_canonical_batches(warehouse, sql)) as batches:
-            rows = _write_parquet(temporary, batches)
-        crash_point("features.export_written")
-        temporary.replace(out)
+        with replacing(out) as temporary:
+            with closing(_canonical_batches(warehouse, sql)) as batches:
+                rows = _write_parquet(temporary, batches)
+            crash_point("features.export_written")
     except OSError as error:
         raise LifecycleError(f"Expected to write {out}, got {error.strerror or error}") from error
-    finally:
-        if temporary.exists():
-            temporary.unlink()
     return rows
 
 

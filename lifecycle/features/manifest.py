@@ -62,13 +62,12 @@ def ensure_manifest(settings: Settings) -> Path:
     manifest = folder / "manifest.json"
     if manifest.is_file():
         return manifest
-    from filelock import FileLock
-
     from lifecycle.features.dbt import run_dbt
-    from serving.storage.atomic import write_file
+    from serving.storage.durable import write_file
+    from serving.storage.locks import lock_file
 
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with FileLock(f"{folder}.lock"):
+    with lock_file(Path(f"{folder}.lock")):
         if not manifest.is_file():
             parsing = _parsing_dir(settings)
             run_dbt(settings, ["parse"], target_path=parsing).expect_success("to parse its project")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from lifecycle.errors import LifecycleError
 from lifecycle.local.processes import Ports, Running, expect_free_port, running, services
 from lifecycle.settings.platform import Settings
-from serving.storage.atomic import write_file
+from serving.storage.durable import write_file
 
 MINIMUM_FREE_BYTES = 1_000_000_000
 

@@ -44,11 +44,3 @@ def raise_alert(root: Path, alert: Alert) -> None:
     finally:
         os.close(descriptor)
     _log.warning("%s. %s %s", alert.title, alert.message, alert.remedy)
-
-
-def read_alerts(root: Path) -> list[Alert]:
-    """Every alert, oldest first."""
-    path = root / ALERTS_FILE
-    if not path.exists():
-        return []
-    return [msgspec.json.decode(line, type=Alert) for line in path.read_bytes().splitlines() if line]

@@ -8,7 +8,7 @@ from lifecycle.signing.envelope import signed_envelope
 from lifecycle.signing.keys import Keys
 from serving.artefacts.releases import file_name, open_envelope
 from serving.contract.documents import SCHEMA_VERSION, ContractError, Freeze
-from serving.storage.create_once import write_new
+from serving.storage.durable import create_once
 
 
 class FreezeSwitch:
@@ -50,7 +50,7 @@ class FreezeSwitch:
             changed_by=by,
             reason=reason,
         )
-        if not write_new(self._folder / file_name(freeze.number), signed_envelope(freeze, self._keys), "freeze"):
+        if not create_once(self._folder / file_name(freeze.number), signed_envelope(freeze, self._keys), "freeze"):
             raise LifecycleError("Expected to turn the switch alone, but somebody else turned it at the same moment")
         return freeze
 

@@ -35,7 +35,7 @@ from lifecycle.signing.keys import Keys
 from serving.artefacts.release_rules import share_violation, slots_fault
 from serving.artefacts.releases import file_name, read_chain, read_releases
 from serving.contract.documents import SCHEMA_VERSION, ContractError, Freeze, Release, SlotName, SlotRelease
-from serving.storage.create_once import remove_abandoned, write_new
+from serving.storage.durable import create_once, remove_abandoned
 
 _MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _NO_RELEASE = 0
@@ -353,7 +353,7 @@ class ReleaseStore:
         if fault is not None:
             raise LifecycleError(fault)
         folder = self.root / "releases" / model
-        if not write_new(folder / file_name(number), signed_envelope(release, self._keys), "release"):
+        if not create_once(folder / file_name(number), signed_envelope(release, self._keys), "release"):
             raise LifecycleError(
                 f"Expected number {number} of {model} to be free, but another promotion won it: release {number} "
                 f"stands; look at it with `lifecycle releases {model}` before you promote again"

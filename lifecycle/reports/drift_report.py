@@ -7,7 +7,7 @@ import numpy as np
 
 from lifecycle.monitoring.live_recall import feature_columns
 from lifecycle.spec.risk_model import RiskModelSpec
-from serving.storage.atomic import write_file
+from serving.storage.durable import write_file
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,7 +19,7 @@ from lifecycle.settings.platform import Settings
 from serving.artefacts.signatures import PublicKeys, key_id, read_public_keys
 from serving.contract.documents import Signed
 from serving.decisions.pseudonyms import PSEUDONYM_KEY_BYTES
-from serving.storage.create_once import write_new
+from serving.storage.durable import create_once
 
 SIGNING_KEY_FILE = "signing_key.pem"
 PUBLIC_KEY_FILE = "public_key.pem"
@@ -78,13 +78,13 @@ def ensure_keys(settings: Settings) -> Keys:
             f"key to begin with new keys (servers must then be given the new one) - at {signing_path}"
         )
     if not signing_path.exists():
-        write_new(signing_path, _new_private_pem(), "keys.signing_key")
+        create_once(signing_path, _new_private_pem(), "keys.signing_key")
     private = _read_private(signing_path)
     if not public_path.exists():
         public_pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        write_new(public_path, public_pem, "keys.public_key")
+        create_once(public_path, public_pem, "keys.public_key")
     if not pseudonym_path.exists():
-        write_new(pseudonym_path, secrets.token_bytes(PSEUDONYM_KEY_BYTES), "keys.pseudonym_key")
+        create_once(pseudonym_path, secrets.token_bytes(PSEUDONYM_KEY_BYTES), "keys.pseudonym_key")
     _check_pseudonym_key(pseudonym_path)
     signing_key = SigningKey(key_id(private.public_key()), private)
     return Keys(signing_key, _public_keys(public_path, signing_key), public_path, pseudonym_path)

@@ -1,4 +1,4 @@
-"""Who calls: API keys, re-read while the server runs, and what each may do.
+"""Authentication by API keys, which are reloaded while the server runs, and authorisation by their scopes.
 
 ``python -m serving.access`` adds, lists and revokes keys. `serving.access.key_file` describes the file and explains why
 a plain SHA-256 of a key is enough.
@@ -32,25 +32,19 @@ _INDEX_BYTES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request, and what they may do; `name` is ``None`` where the server has no keys."""
+    """The caller of a request and its scopes; `name` is ``None`` if the server has no keys."""
 
     name: str | None
     scopes: frozenset[Scope]
 
     def require(self, scope: Scope) -> None:
-        """Return if this caller may do what needs `scope`.
-
-        Raises
-        ------
-        ForbiddenError
-            If not.
-        """
+        """Raise `ForbiddenError` unless this caller has `scope`."""
         if scope not in self.scopes:
             raise ForbiddenError(f"Expected an API key with the scope `{scope}`")
 
 
 ANONYMOUS: Final = Caller(None, frozenset(SCOPES))
-"""Whoever calls a server without keys, which listens on loopback only."""
+"""Every caller of a server without keys, which listens on loopback only."""
 
 
 class _Known(NamedTuple):
@@ -59,55 +53,52 @@ class _Known(NamedTuple):
     caller: Caller
 
 
-_NOBODY: Final = _Known(bytes(32), -math.inf, Caller(None, frozenset()))
+_UNKNOWN_KEY: Final = _Known(bytes(32), -math.inf, Caller(None, frozenset()))
 
 
 class ApiKeys:
-    """The keys of a file, as they stood at the last read that went well.
+    """The keys of a file, as of the last successful read.
+
+    If every key is revoked, every request is refused: authentication stays on.
 
     Parameters
     ----------
     path
-        The file; ``None`` for a server without keys, where everybody is `ANONYMOUS`.
+        The file; ``None`` for a server without keys, where every caller is `ANONYMOUS`.
     clock
-        Seconds since 1970; tests give another one.
+        Returns seconds since 1970; tests pass their own.
 
     Raises
     ------
     ContractError
-        If the file cannot be read, others can read it, or a line is malformed.
+        If the file cannot be read, other users can read it, or a line is invalid.
     """
 
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self.failure: str | None = None
-        """Why the file as it now stands is not in force, ``None`` if it is."""
+        """Why the current content of the file is not in force; ``None`` if it is."""
         self._clock = clock
         self._known: Mapping[bytes, _Known] = {}
         self._version: Version | None = None
         if path is not None:
             self._read(path)
 
-    @property
-    def is_configured(self) -> bool:
-        """Whether callers need a key. A file in which every key is revoked lets nobody in; it does not let all in."""
-        return self.path is not None
-
     def refresh(self) -> bool:
-        """Read the file again if it changed; returns whether other keys came into force. For one thread at a time.
+        """Reload the file if it changed; returns whether it was reloaded. Call it on one thread at a time.
 
-        A file that is gone or malformed changes nothing: the keys from before stay in force, and `failure` says why.
+        If the file is missing or invalid, the previous keys stay in force, and `failure` says why.
         """
         if self.path is None:
             return False
         try:
             if version_of(self.path.stat()) == self._version:
-                # Also after a bad version was put back to what it was, with its times.
+                # Clears the failure if an invalid version was replaced by the previous one, times included.
                 self._report(None)
                 return False
             self._read(self.path)
         except OSError as error:
-            self._report(f"Expected a file of API keys, got {type(error).__name__} - at {self.path}")
+            self._report(f"Expected a readable API key file, got {type(error).__name__} - at {self.path}")
             return False
         except ContractError as error:
             self._report(str(error))
@@ -116,17 +107,17 @@ class ApiKeys:
         return True
 
     def authenticate(self, authorization: bytes | None, x_api_key: bytes | None) -> Caller:
-        """The caller that a request's headers name; below a microsecond, whatever the number of keys.
+        """The caller of a request with these headers; takes less than a microsecond for any number of keys.
 
         Parameters
         ----------
         authorization, x_api_key
-            Values of the two headers, ``None`` where the request has none.
+            Values of the two headers, ``None`` if missing.
 
         Raises
         ------
         UnauthorizedError
-            If there is no key, two of them, or none that is valid; what is not said is why a key is not.
+            If there is no key, more than one, or an invalid one; the message does not say why a key is invalid.
         """
         if self.path is None:
             return ANONYMOUS
@@ -135,34 +126,36 @@ class ApiKeys:
         else:
             key = _presented(authorization, x_api_key)
         if len(key) != KEY_LENGTH:
-            # Before hashing, so that a long header costs nothing. How long a key is stands in the documentation.
+            # Before hashing, so that a long header costs nothing. The length of a key is public.
             raise UnauthorizedError(_UNKNOWN)
         digest = sha256(key).digest()
-        # What the look-up's time tells is whether some key's hash begins with the same eight bytes. A caller chooses
-        # the key and not its hash, and even the whole hash of a key would not lead back to 256 random bits. Whether
-        # the hashes are the same is then decided in constant time, for a key that nobody has, too. (Comparing with
-        # each of 100 keys takes 4.5 us in place of 0.1. Remembering headers that were right would save the hash's
-        # 0.3 us and keep callers' keys in memory.)
-        known_digest, expires_at, caller = self._known.get(digest[:_INDEX_BYTES], _NOBODY)
+        # The look-up's time reveals whether some key's hash begins with the same eight bytes. A caller chooses the key
+        # but not its hash, and even a complete hash would not reveal 256 random bits. The hashes are then compared in
+        # constant time, for an unknown key too. (Comparing with each of 100 keys takes 4.5 us instead of 0.1. Caching
+        # valid headers would save the hash's 0.3 us and keep callers' keys in memory.)
+        known_digest, expires_at, caller = self._known.get(digest[:_INDEX_BYTES], _UNKNOWN_KEY)
         if not compare_digest(known_digest, digest) or expires_at <= self._clock():
             raise UnauthorizedError(_UNKNOWN)
         return caller
 
     def _read(self, path: Path) -> None:
         entries, version = read_key_file(path)
-        # One assignment: a request sees all of the old keys or all of the new ones.
+        # One assignment: a request sees either all old or all new keys.
         self._known = _index(entries, path)
         self._version = version
         valid = sum(known.expires_at > self._clock() for known in self._known.values())
         logger.log(
-            logging.INFO if valid else logging.WARNING, "%d valid API keys of %d in the file", valid, len(entries)
+            logging.INFO if valid else logging.WARNING,
+            "%d valid API keys of %d in the file",
+            valid,
+            len(entries),
         )
 
     def _report(self, failure: str | None) -> None:
         if failure is not None and failure != self.failure:
-            logger.error("the API keys from before stay in force: %s", failure)
+            logger.error("the previous API keys stay in force: %s", failure)
         elif failure is None and self.failure is not None:
-            logger.info("the file of API keys is in force again")
+            logger.info("the API key file is in force again")
         self.failure = failure
 
 
@@ -180,7 +173,7 @@ def _index(entries: Iterable[KeyEntry], path: Path) -> Mapping[bytes, _Known]:
 
 
 def _presented(authorization: bytes | None, x_api_key: bytes | None) -> bytes:
-    """The one key that the headers hold; another scheme in ``Authorization`` belongs to a proxy on the way."""
+    """The key in the headers; another scheme than Bearer in ``Authorization`` belongs to a proxy."""
     scheme = None if authorization is None else _BEARER_PATTERN.match(authorization)
     if x_api_key is None:
         if authorization is None or scheme is None:
@@ -192,9 +185,9 @@ def _presented(authorization: bytes | None, x_api_key: bytes | None) -> bytes:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens on `host`.
+    """Whether only this machine can reach a server that listens on `host`.
 
-    A name other than ``localhost`` counts as not, whatever it resolves to at present.
+    Every name other than ``localhost`` counts as reachable from elsewhere, regardless of its current address.
 
     Examples
     --------
@@ -213,7 +206,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_binding(host: str, keys_configured: bool, has_tls: bool) -> None:
-    """Let a server listen beyond its own machine only if callers need a key.
+    """Check that a server that other machines can reach requires keys.
 
     Raises
     ------
@@ -224,12 +217,12 @@ def check_binding(host: str, keys_configured: bool, has_tls: bool) -> None:
         return
     if not keys_configured:
         raise ContractError(
-            f"Expected API keys, because others than this machine reach {host or 'all addresses'}; make one with "
+            f"Expected API keys, because other machines can reach {host or 'all addresses'}; create one with "
             "`python -m serving.access add NAME --scopes score --file PATH` and set SERVING_API_KEYS=PATH, or set "
             "SERVING_HOST=127.0.0.1"
         )
     if not has_tls:
         logger.warning(
             "API keys and customers' values cross the network in the clear; set SERVING_TLS_CERTIFICATE and "
-            "SERVING_TLS_KEY, unless a proxy on this host or pod ends TLS"
+            "SERVING_TLS_KEY, unless a proxy on this host or pod terminates TLS"
         )

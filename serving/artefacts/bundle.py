@@ -1,4 +1,4 @@
-"""Bundles: read one, and believe it only if its signature, its digests and its name all hold."""
+"""Bundles: read and verify signature, digests and name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ BUNDLE_FILES = (*SEALED_FILES, MANIFEST_FILE, SIGNATURE_FILE)
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """The verified content of a bundle; `serving.scoring.model` checks its golden rows when it loads the model."""
+    """A verified bundle; `serving.scoring.model` checks its golden rows when it loads the model."""
 
     digest: str
     manifest: Manifest
@@ -45,12 +45,12 @@ class Bundle:
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """The bytes of a bundle's folder, nothing verified.
+    """The files of a bundle's folder, not verified.
 
     Raises
     ------
     ContractError
-        If the folder or one of its files is missing or cannot be read.
+        If the folder or one of its files is missing or unreadable.
     """
     missing = [name for name in BUNDLE_FILES if not (folder / name).is_file()]
     if missing:
@@ -78,15 +78,15 @@ def verify_bundle(name: str, files: Mapping[str, bytes], keys: PublicKeys) -> Bu
     Raises
     ------
     ContractError
-        If the manifest's digest is not `name`; the signature is by no known key or not over the manifest; a file has
-        another digest than the manifest says; the deciding files give another candidate; the deciding file is for
+        If the manifest's digest is not `name`; the signature is not one of the manifest by a trusted key; a file's
+        digest differs from the manifest's; the deciding files are those of another candidate; the deciding file is for
         another model; a golden row cannot be read; or there is no golden row.
     """
     where = f"bundle {name}"
     manifest_bytes = files[MANIFEST_FILE]
-    found = digest(manifest_bytes)
-    if found != name:
-        raise ContractError(f"Expected a manifest with digest {name}, got {found} - at {where}")
+    manifest_digest = digest(manifest_bytes)
+    if manifest_digest != name:
+        raise ContractError(f"Expected a manifest with digest {name}, got {manifest_digest} - at {where}")
     keys.verify(manifest_bytes, decode(files[SIGNATURE_FILE], Signed, f"{where}/{SIGNATURE_FILE}"), where)
     manifest = decode(manifest_bytes, Manifest, f"{where}/{MANIFEST_FILE}")
     _check_digests(manifest, files, where)
@@ -97,12 +97,12 @@ def verify_bundle(name: str, files: Mapping[str, bytes], keys: PublicKeys) -> Bu
 
 
 def read_golden(content: bytes, where: str) -> tuple[GoldenRow, ...]:
-    """Decode golden rows, one JSON object a line.
+    """Decode golden rows, one JSON object per line.
 
     Raises
     ------
     ContractError
-        If a line cannot be read (its number is named), or there is none.
+        If a line cannot be read (the message has its number), or there is no line.
     """
     decoder = msgspec.json.Decoder(GoldenRow)
     rows = []
@@ -114,7 +114,7 @@ def read_golden(content: bytes, where: str) -> tuple[GoldenRow, ...]:
                 f"Expected a golden row, got {type(error).__name__} - at {where}/{GOLDEN_FILE}, line {number}"
             ) from None
     if not rows:
-        raise ContractError(f"Expected at least one golden row, got none - at {where}/{GOLDEN_FILE}")
+        raise ContractError(f"Expected at least one golden row, got an empty file - at {where}/{GOLDEN_FILE}")
     return tuple(rows)
 
 
@@ -124,9 +124,9 @@ def _check_digests(manifest: Manifest, files: Mapping[str, bytes], where: str) -
             f"Expected digests of {list(SEALED_FILES)}, got of {sorted(manifest.files)} - at {where}/{MANIFEST_FILE}"
         )
     for file, expected in manifest.files.items():
-        found = digest(files[file])
-        if found != expected:
-            raise ContractError(f"Expected digest {expected}, got {found} - at {where}/{file}")
+        actual = digest(files[file])
+        if actual != expected:
+            raise ContractError(f"Expected digest {expected}, got {actual} - at {where}/{file}")
     candidate = candidate_digest(dict(files))
     if candidate != manifest.candidate_digest:
         raise ContractError(f"Expected candidate {manifest.candidate_digest}, got {candidate} - at {where}")

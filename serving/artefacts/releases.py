@@ -1,4 +1,4 @@
-"""Releases as the server sees them: read from a store, verified, and never older than what is held."""
+"""Releases as the server sees them: read from a store, verified, and never older than the held one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ Payload = TypeVar("Payload", Release, Freeze)
 
 
 class StoreError(ContractError):
-    """The release store cannot be read; says nothing of what is released."""
+    """The release store cannot be read; what is released is unknown."""
 
 
 class Reader(Protocol):
-    """Where releases and bundles are read from; nothing it returns is verified."""
+    """A source of releases and bundles; it verifies nothing."""
 
     def models(self) -> list[str]:
         """Names of the models that have releases."""
@@ -33,7 +33,7 @@ class Reader(Protocol):
         ...
 
     def bundle(self, bundle_digest: str) -> dict[str, bytes]:
-        """The files of a bundle by name."""
+        """The files of a bundle, by name."""
         ...
 
 
@@ -44,7 +44,7 @@ class DirectoryReader:
         self._root = root
 
     def models(self) -> list[str]:
-        """Names of the models that have releases; raises `StoreError` if the store is not there."""
+        """Names of the models that have releases; raises `StoreError` if the store is missing or unreadable."""
         try:
             if not self._root.is_dir():
                 raise StoreError(f"Expected a release store, found no folder - at {self._root}")
@@ -68,13 +68,13 @@ class DirectoryReader:
             raise StoreError(f"Expected release {number} of {model}, got {type(error).__name__} - at {path}") from error
 
     def bundle(self, bundle_digest: str) -> dict[str, bytes]:
-        """The files of a bundle by name; raises `ContractError` if one is missing."""
+        """The files of a bundle, by name; raises `ContractError` if one is missing."""
         return read_files(self._root / "bundles" / bundle_digest)
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRelease:
-    """A verified release together with the bytes it was read from."""
+    """A verified release with the bytes that it was read from."""
 
     release: Release
     content: bytes
@@ -86,7 +86,7 @@ class VerifiedRelease:
 
 
 def file_name(number: int) -> str:
-    """Name of the file that holds a number.
+    """Name of a numbered file.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def file_name(number: int) -> str:
 
 
 def release_numbers(root: Path, model: str) -> list[int]:
-    """Numbers of a model's releases below `root`, ascending; empty where there are none.
+    """Numbers of a model's releases below `root`, ascending; empty if it has no releases.
 
     Raises
     ------
@@ -112,18 +112,18 @@ def release_numbers(root: Path, model: str) -> list[int]:
 
 
 def read_releases(root: Path, model: str) -> dict[int, bytes]:
-    """Every release of a model by number, nothing verified; raises `StoreError` if one cannot be read."""
+    """Every release of a model by number, not verified; raises `StoreError` if one cannot be read."""
     reader = DirectoryReader(root)
     return {number: reader.release(model, number) for number in reader.numbers(model)}
 
 
 def open_envelope(content: bytes, payload_type: type[Payload], keys: PublicKeys, where: str) -> Payload:
-    """Verify a signed document and return what it says.
+    """Verify a signed document and return its payload.
 
     Raises
     ------
     ContractError
-        If the envelope or the payload cannot be read, or the signature does not hold.
+        If the envelope or the payload cannot be read, or the signature is invalid.
     """
     envelope = decode(content, SignedRelease, where)
     payload = envelope.payload.encode()
@@ -132,7 +132,7 @@ def open_envelope(content: bytes, payload_type: type[Payload], keys: PublicKeys,
 
 
 def open_release(content: bytes, model: str, keys: PublicKeys, where: str) -> Release:
-    """Verify one release; raises `ContractError` as `open_envelope`, and if it is another model's."""
+    """Verify one release; raises as `open_envelope`, and if it is another model's."""
     release = open_envelope(content, Release, keys, where)
     if release.model != model:
         raise ContractError(f"Expected a release of {model}, got one of {release.model} - at {where}")
@@ -140,7 +140,7 @@ def open_release(content: bytes, model: str, keys: PublicKeys, where: str) -> Re
 
 
 def servable(release: Release) -> Release:
-    """The same release; raises `ContractError` if its slots cannot be served as they stand."""
+    """Return the release; raises `ContractError` if its slots cannot be served."""
     fault = slots_fault(release)
     if fault is not None:
         raise ContractError(fault)
@@ -155,50 +155,50 @@ def read_chain(
     Parameters
     ----------
     files
-        The releases' files by number, from the one after `before` (from 1 where that is ``None``).
+        The releases' files by number, from the one after `before` (from 1 if that is ``None``).
 
     Raises
     ------
     ContractError
-        If a number is missing, a signature or a predecessor's digest does not hold, or a release is another model's or
-        another number's.
+        If a number is missing, a signature or a predecessor's digest is invalid, or a release has another model or
+        number.
     """
     chain: list[tuple[Release, str]] = []
     number, predecessor = (before.release.number, before.digest) if before else (0, None)
-    for found in sorted(files):
+    for file_number in sorted(files):
         number += 1
-        where = f"release {found} of {model}"
-        if found != number:
-            raise ContractError(f"Expected release {number} of {model}, found none before {found}")
-        release = open_release(files[found], model, keys, where)
+        where = f"release {file_number} of {model}"
+        if file_number != number:
+            raise ContractError(f"Expected release {number} of {model}, found none before {file_number}")
+        release = open_release(files[file_number], model, keys, where)
         if release.number != number:
             raise ContractError(f"Expected release {number} of {model}, got release {release.number} - at {where}")
         if release.predecessor != predecessor:
             raise ContractError(f"Expected predecessor {predecessor}, got {release.predecessor} - at {where}")
-        predecessor = digest(files[found])
+        predecessor = digest(files[file_number])
         chain.append((release, predecessor))
     return chain
 
 
 class ReleaseSource:
-    """States which release of each model is aspired, from a store and from what is held already."""
+    """Finds the aspired release of each model in a store, given the releases that are held already."""
 
     def __init__(self, reader: Reader, keys: PublicKeys) -> None:
         self._reader = reader
         self._keys = keys
 
     def poll(self, held: Mapping[str, VerifiedRelease]) -> dict[str, VerifiedRelease | ContractError]:
-        """The whole set of aspired releases by model; a model whose releases do not hold has its error instead.
+        """The aspired release of each model, or its error if its releases are invalid.
 
         Parameters
         ----------
         held
-            What is served now: never replaced by a lower number, nor by another history.
+            The releases served now: no lower number and no other history replaces them.
 
         Raises
         ------
         StoreError
-            If the store cannot be read: that is no statement at all, least of all an empty set.
+            If the store cannot be read, which must not be taken for an empty store.
         """
         aspired: dict[str, VerifiedRelease | ContractError] = {}
         for model in self._reader.models():
@@ -214,7 +214,7 @@ class ReleaseSource:
         return aspired
 
     def bundle(self, bundle_digest: str) -> dict[str, bytes]:
-        """The files of a bundle, nothing verified; raises `ContractError` if one is missing."""
+        """The files of a bundle, not verified; raises `ContractError` if one is missing."""
         return self._reader.bundle(bundle_digest)
 
     def _newest(self, model: str, numbers: list[int], held: VerifiedRelease | None) -> VerifiedRelease:

@@ -1,4 +1,4 @@
-"""Signatures and pseudonyms: whom the server believes, and what it writes down instead of an entity's key."""
+"""Ed25519 signatures and the public keys that the server trusts."""
 
 import base64
 import hashlib
@@ -22,7 +22,7 @@ def key_id(public_key: Ed25519PublicKey) -> str:
 
 
 class PublicKeys:
-    """The keys whose signatures are believed, by their ids."""
+    """The trusted public keys, by id."""
 
     def __init__(self, keys: tuple[Ed25519PublicKey, ...]) -> None:
         self._keys = {key_id(key): key for key in keys}
@@ -33,12 +33,12 @@ class PublicKeys:
         return sorted(self._keys)
 
     def verify(self, content: bytes, signed: Signed, where: str) -> None:
-        """Check that `signed` is a signature over exactly `content` by one of these keys.
+        """Check that `signed` is a signature of `content` by one of these keys.
 
         Raises
         ------
         ContractError
-            If the key is not one of these, or the signature is not over these bytes.
+            If the key is not one of these, or the signature does not match.
         """
         key = self._keys.get(signed.key_id)
         if key is None:
@@ -55,17 +55,17 @@ class PublicKeys:
 
 
 def read_public_keys(path: Path) -> PublicKeys:
-    """Read one or more Ed25519 public keys from a PEM file; several stand one after the other while keys rotate.
+    """Read one or more Ed25519 public keys from a PEM file; it holds several while keys rotate.
 
     Raises
     ------
     ContractError
-        If there is no such file, or it holds anything but Ed25519 public keys.
+        If the file is missing, or holds anything but Ed25519 public keys.
     """
     try:
         text = path.read_text()
     except OSError as error:
-        raise ContractError(f"Expected a public key, got {type(error).__name__} - at {path}") from error
+        raise ContractError(f"Expected a readable public key file, got {type(error).__name__} - at {path}") from error
     except UnicodeDecodeError as error:
         raise ContractError(f"Expected a PEM file with public keys, got other bytes - at {path}") from error
     blocks = [block + _PEM_END for block in text.split(_PEM_END)[:-1]]
@@ -74,10 +74,10 @@ def read_public_keys(path: Path) -> PublicKeys:
         try:
             key = load_pem_public_key(block.encode())
         except ValueError as error:
-            raise ContractError(f"Expected a PEM public key, got a block that is none - at {path}") from error
+            raise ContractError(f"Expected a PEM public key, got an invalid block - at {path}") from error
         if not isinstance(key, Ed25519PublicKey):
             raise ContractError(f"Expected an Ed25519 public key, got {type(key).__name__} - at {path}")
         keys.append(key)
     if not keys:
-        raise ContractError(f"Expected at least one PEM public key, found none - at {path}")
+        raise ContractError(f"Expected at least one PEM public key, got a file without any - at {path}")
     return PublicKeys(tuple(keys))

@@ -1,4 +1,4 @@
-"""Who waits for the disk: records that one flush makes durable together, and the futures that are resolved by it."""
+"""Group commit: one flush makes many records durable and resolves the futures of their callers."""
 
 import asyncio
 import threading
@@ -14,7 +14,7 @@ _WATCH_SECONDS: Final = 0.25
 
 @dataclass(slots=True)
 class Group:
-    """What one flush is for; `unattended` counts the records that nobody waits for.
+    """Records that one flush makes durable; `unattended` counts those without a future.
 
     `since` is when the first of them was written (`time.monotonic`).
     """
@@ -27,7 +27,7 @@ class Group:
     since: float | None = None
 
     def add(self, other: "Group") -> None:
-        """Take over what another group holds."""
+        """Add the records of another group."""
         self.futures += other.futures
         self.writes += other.writes
         self.records += other.records
@@ -36,17 +36,17 @@ class Group:
 
 
 class GroupCommit:
-    """The group that gathers and the futures of all that the disk has not confirmed.
+    """The current group, and the futures of all records that the disk has not confirmed.
 
     Parameters
     ----------
     changed
-        The log's lock and what its thread waits on.
+        The log's lock and the condition that its thread waits on.
     stall_seconds
-        Who has waited longer fails.
+        A future that waits longer fails.
     lost
-        Called with the lock held when records are not durable: their refusal, or ``None`` if they were counted and
-        their decisions are given all the same.
+        Called with the lock held when records are not durable; returns the refusal of their decisions, or ``None`` if
+        the decisions are answered and the records counted as lost.
     """
 
     def __init__(
@@ -67,19 +67,19 @@ class GroupCommit:
     # With the lock held.
 
     def lag_seconds(self) -> float:
-        """Age of the oldest record that the disk has not confirmed, also where who waited for it was told so."""
+        """Age of the oldest record that the disk has not confirmed, even if its future has failed already."""
         since = self.group.since if self._flushing_since is None else self._flushing_since
         return 0.0 if since is None else time.monotonic() - since
 
     def take(self) -> Group:
-        """The group gathered so far, to be flushed; what comes from now on is another one."""
+        """Return the current group, to be flushed, and start another one."""
         group, self.group = self.group, Group()
         if self._flushing_since is None:
             self._flushing_since = group.since
         return group
 
     def join(self, size: int, records: int) -> "asyncio.Future[None] | None":
-        """Let records that were written wait for the next flush; ``None`` on a thread without an event loop."""
+        """Return a future that the next flush resolves; ``None`` on a thread without an event loop."""
         group, now = self.group, time.monotonic()
         group.since = now if group.since is None else group.since
         group.writes += 1
@@ -97,7 +97,7 @@ class GroupCommit:
         if self._watch is None:
             self._watch = loop.call_later(_WATCH_SECONDS, self._fail_stalled)
         if not self._is_waking:
-            # Once for all that the loop takes in this turn: waking the thread costs more than a score.
+            # Once per turn of the loop: waking the thread costs more than a score.
             self._is_waking = True
             loop.call_soon(self._wake)
         return future
@@ -105,7 +105,7 @@ class GroupCommit:
     # On the log's thread.
 
     def finish(self, group: Group, is_failed: bool) -> None:
-        """Tell those who wait for a group what became of it."""
+        """Resolve the futures of a group, or fail them."""
         with self._changed:
             self._flushing_since = None
             if is_failed and group.unattended:
@@ -116,7 +116,7 @@ class GroupCommit:
         for loop, futures in by_loop.items():
             try:
                 loop.call_soon_threadsafe(self._resolve, futures, is_failed)
-            except RuntimeError:  # the loop is closed: the server was torn down hard, and nobody waits any more
+            except RuntimeError:  # the loop is closed: the server was torn down hard, and its futures with it
                 with self._changed:
                     for future in futures:
                         self._waiting.pop(future, None)
@@ -129,14 +129,14 @@ class GroupCommit:
             self._changed.notify()
 
     def _fail_stalled(self) -> None:
-        """Fail what has waited too long; again while anything waits."""
+        """Fail futures that have waited too long; repeats while any future waits."""
         self._watch = None
         until = time.monotonic() - self._stall_seconds
         with self._changed:
             stalled = [future for future, (since, _) in self._waiting.items() if since < until]
-            is_any_left = len(stalled) < len(self._waiting)
+            has_more = len(stalled) < len(self._waiting)
         self._resolve(stalled, is_failed=True)
-        if is_any_left:
+        if has_more:
             self._watch = asyncio.get_running_loop().call_later(_WATCH_SECONDS, self._fail_stalled)
 
     def _resolve(self, futures: "list[asyncio.Future[None]]", is_failed: bool) -> None:
@@ -152,5 +152,5 @@ class GroupCommit:
                 future.set_result(None)
             else:
                 future.set_exception(refusal)
-                # Marked as seen: nobody waits for a record that stands for no answer.
+                # Marks the exception as retrieved: no caller awaits a record without an answer.
                 future.exception()

@@ -1,4 +1,4 @@
-"""The segment that is being written: one long-lived descriptor, its size and digest known without asking the disk."""
+"""The open segment: one long-lived descriptor, with size and digest tracked in memory."""
 
 import contextlib
 import datetime as dt
@@ -13,18 +13,18 @@ from typing import Final
 from serving.contract.documents import SCHEMA_VERSION
 from serving.log.seals import Seal, moment_of, seal_of_file
 from serving.log.segments import LogRecord
-from serving.storage.durable import flush_folder
+from serving.storage.durable import flush_content, flush_path
 
 HASHED_TOGETHER_BYTES: Final = 128 * 1024
-"""Appends are hashed together once they have this length: one by one it costs each decision several microseconds, in
-which the hash's code comes back into the processor's caches, in place of half a one."""
+"""Appends are hashed together once they have this length. Hashing them one by one costs each decision several
+microseconds instead of half a one, because the hash's code has left the processor's caches in between."""
 
 
 class Segment:
     """An open segment.
 
-    `size` counts whole appends, `synced_size` those that the disk is known to have. `append` and `cut` are called with
-    the log's lock held, `sync` without it.
+    `size` counts complete appends, `synced_size` those that the disk has confirmed. Call `append` and `cut` with the
+    log's lock held, `sync` without it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,7 +44,7 @@ class Segment:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
 
     def append(self, content: bytes, records: Sequence[LogRecord]) -> None:
-        """Hand `content`, the lines of `records`, to the operating system; raises `OSError` if it takes not all."""
+        """Write `content`, the lines of `records`, to the operating system; raises `OSError` unless it takes all."""
         written = os.write(self._descriptor, content)
         if written != len(content):
             self._append_rest(content[written:])
@@ -59,18 +59,17 @@ class Segment:
         self._last = records[-1]
 
     def sync(self) -> None:
-        """Return once the disk has what was appended before the call; raises `OSError` if it fails."""
+        """Return once the disk has all appends made before the call; raises `OSError` if it fails."""
         size = self.size
         if not self._is_named:
-            flush_folder(self.path.parent)
+            flush_path(self.path.parent)
             self._is_named = True
         if size > self.synced_size:
-            # The file's length is synced too where it changed: fdatasync leaves out only what reading does not need.
-            os.fdatasync(self._descriptor)
+            flush_content(self._descriptor)
             self.synced_size = size
 
     def cut(self, size: int) -> None:
-        """Cut what came after `size`; where the disk refuses even that, `seal` tries again."""
+        """Truncate to `size`; if the disk refuses, `seal` retries."""
         self._is_cut = self._is_cut or size < self.size
         self.size = size
         try:
@@ -80,7 +79,7 @@ class Segment:
             self._is_torn = True
 
     def seal(self, predecessor: str | None) -> Seal:
-        """Flush what this segment holds and say so; raises `OSError` if the disk fails."""
+        """Flush this segment and return its seal; raises `OSError` if the disk fails."""
         if self._is_torn:
             os.ftruncate(self._descriptor, self.size)
             self._is_torn = False
@@ -111,7 +110,7 @@ class Segment:
             os.close(self._descriptor)
 
     def _append_rest(self, rest: bytes) -> None:
-        """A short write means that there is no room: the next one says so."""
+        """Write the rest after a short write, which usually means a full disk: the next write then fails."""
         while rest:
             written = os.write(self._descriptor, rest)
             if written == 0:

@@ -1,8 +1,7 @@
-"""What says that a segment of the decision log is complete and unchanged: its digest, chained to the seal before it."""
+"""Seals prove that a segment of the decision log is complete and unchanged: a digest, chained to the previous seal."""
 
 import datetime as dt
 import hashlib
-import os
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,7 +17,7 @@ from serving.log.segments import (
     seal_paths,
     segment_paths,
 )
-from serving.storage.durable import replace_flushed
+from serving.storage.durable import flush_path, write_file
 
 _READ_BYTES: Final = 1 << 20
 
@@ -26,8 +25,8 @@ _READ_BYTES: Final = 1 << 20
 class Seal(Struct, frozen=True, kw_only=True):
     """`decisions-<number>.seal.json`; `predecessor` is the SHA-256 of the seal file before it, ``None`` for the first.
 
-    `first_decided_at` and `last_decided_at` are those of the first and the last line, for a rejection the time of
-    that; ``None`` where a segment holds no line, or one that cannot be read.
+    `first_decided_at` and `last_decided_at` come from the first and the last line (for a rejection, `rejected_at`);
+    ``None`` if the segment has no line or the line cannot be read.
     """
 
     schema_version: int
@@ -42,7 +41,7 @@ class Seal(Struct, frozen=True, kw_only=True):
 
 
 class Settled(NamedTuple):
-    """How a folder stands once its past is in order: what its next segment and the next seal follow."""
+    """Result of `settle`: bytes truncated, number of the next segment, digest of the last seal."""
 
     cut_bytes: int
     next_number: int
@@ -50,25 +49,19 @@ class Settled(NamedTuple):
 
 
 def write_seal(segment: Path, seal: Seal) -> str:
-    """Put a seal beside its segment, which is on the disk already; returns the digest that the next seal names."""
+    """Write the seal of a flushed segment; returns the digest that the next seal names as predecessor."""
     content = encode(seal)
-    replace_flushed(seal_path(segment), content)
+    write_file(seal_path(segment), content, is_sole_writer=True)
     return digest(content)
 
 
 def read_seal(path: Path) -> Seal:
-    """Read a seal.
-
-    Raises
-    ------
-    ContractError
-        If it is none.
-    """
+    """Read a seal; raises `ContractError` if the file is not a seal."""
     return decode(path.read_bytes(), Seal, str(path))
 
 
 def seal_of_file(segment: Path, predecessor: str | None) -> Seal:
-    """The seal of a segment as it lies on the disk."""
+    """The seal of a segment, computed from the file."""
     hashed, size, records = hashlib.sha256(), 0, 0
     first = last = b""
     with segment.open("rb") as file:
@@ -91,24 +84,24 @@ def seal_of_file(segment: Path, predecessor: str | None) -> Seal:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
+    """SHA-256 of a file, read in chunks."""
     hashed = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(_READ_BYTES):
-            hashed.update(piece)
+        while chunk := file.read(_READ_BYTES):
+            hashed.update(chunk)
     return hashed.hexdigest()
 
 
 def moment_of(record: LogRecord) -> dt.datetime:
-    """When a record's decision was made, or the rejection."""
+    """Time of a record's decision or rejection."""
     return record.decided_at if isinstance(record, DecisionRecord) else record.rejected_at
 
 
 def settle(directory: Path) -> Settled:
-    """Put a folder's past in order, for its writer alone: cut torn tails and seal what a crash left unsealed.
+    """Recover a folder after a crash: truncate torn tails and seal unsealed segments. Only its writer may call this.
 
-    A segment without a seal that is followed by a sealed one stays as it is, for `verify_log` to report: a new seal
-    would hide that the old one is gone.
+    A segment without a seal before a sealed one stays as it is, for `verify_log` to report: a new seal would hide that
+    the old one is missing.
     """
     seals = seal_paths(directory)
     predecessor = digest(seals[-1].read_bytes()) if seals else None
@@ -117,8 +110,7 @@ def settle(directory: Path) -> Settled:
     for path in segment_paths(directory):
         if number_of(path) > sealed_until:
             cut += repair_segment(path)
-            with path.open("rb") as segment:
-                os.fsync(segment.fileno())
+            flush_path(path)
             predecessor = write_seal(path, seal_of_file(path, predecessor))
     return Settled(cut, next_number(directory), predecessor)
 

@@ -1,10 +1,10 @@
 """The decision log on disk: numbered segments of JSON lines, read while they grow.
 
 A line is the record's JSON object with one more member at its end, ``"crc32"``: the CRC-32 of all bytes before that
-member. Lines of version 1 have none. The segment with the highest number of a folder is open; all others are sealed
-and never change. A segment that was cut after a crash or a failed write is never appended to again, so that an offset
-somebody remembers stays true. A server with one worker writes to the log's folder itself, each of several workers to
-``worker-<i>`` below it; a segment's name is its path from the log's folder.
+member. Lines of version 1 have no checksum. The segment with the highest number in a folder is open; all others are
+sealed and never change. A segment that was truncated after a crash or a failed write is never appended to again, so
+that offsets stored elsewhere stay valid. A server with one worker writes to the log's folder itself, each of several
+workers to ``worker-<i>`` below it; a segment's name is its path relative to the log's folder.
 """
 
 import logging
@@ -24,6 +24,7 @@ from serving.contract.documents import (
     RejectionRecord,
     readable_versions,
 )
+from serving.storage.durable import flush_file
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ _rejections = msgspec.json.Decoder(RejectionRecord)
 
 
 class LoggedRecord(NamedTuple, Generic[Record_co]):
-    """A record and where it stands: read on from `end` and no line is read twice."""
+    """A record and its position; reading that resumes at `end` reads no line twice."""
 
     segment: str
     offset: int
@@ -54,11 +55,11 @@ class LoggedRecord(NamedTuple, Generic[Record_co]):
 
 
 class DamagedLineError(ValueError):
-    """A complete line that is not as it was written; the message says how that shows."""
+    """A complete line that differs from what was written; the message says how."""
 
 
 def line_of(record: LogRecord) -> bytes:
-    r"""The line of a record, its checksum and the newline included.
+    r"""The line of a record, with checksum and newline.
 
     Examples
     --------
@@ -72,13 +73,7 @@ def line_of(record: LogRecord) -> bytes:
 
 
 def check_line(line: bytes) -> bytes:
-    """The record's JSON in a complete line, whose checksum is right or which has none.
-
-    Raises
-    ------
-    DamagedLineError
-        If the checksum is another one.
-    """
+    """The record's JSON in a complete line; raises `DamagedLineError` if its checksum does not match."""
     start = len(line) - _TAIL_BYTES
     if start < 0 or not line.startswith(_CHECKSUM, start):
         return line
@@ -99,9 +94,9 @@ def record_of(line: bytes) -> LogRecord:
     Raises
     ------
     DamagedLineError
-        If the checksum is wrong, or missing from a record newer than version 1, or this is no record.
+        If the checksum is wrong, or missing from a record newer than version 1, or the line is not a record.
     ContractError
-        If the record's version is one that this code cannot read.
+        If this code cannot read the record's version.
     """
     body = check_line(line)
     is_rejection = body.startswith(_REJECTION)
@@ -135,7 +130,7 @@ def number_of(path: Path) -> int:
 
 
 def seal_path(segment: Path) -> Path:
-    """Where the seal of a segment lies.
+    """Path of a segment's seal.
 
     Examples
     --------
@@ -146,22 +141,22 @@ def seal_path(segment: Path) -> Path:
 
 
 def segment_paths(directory: Path) -> list[Path]:
-    """The segments in this one folder, oldest first; empty if there is no such folder."""
+    """The segments in one folder, oldest first; empty if the folder is missing."""
     return sorted(directory.glob(f"{_PREFIX}{_DIGITS}{_SUFFIX}"))
 
 
 def seal_paths(directory: Path) -> list[Path]:
-    """The seals in this one folder, oldest first; that of a segment which was shipped and deleted stays."""
+    """The seals in one folder, oldest first; the seal of a segment that was shipped and deleted stays."""
     return sorted(directory.glob(f"{_PREFIX}{_DIGITS}{_SEAL_SUFFIX}"))
 
 
 def next_number(directory: Path) -> int:
-    """Number of the segment after the last one that there is or was."""
+    """Number after the highest one of a segment or seal."""
     return max(map(number_of, (*segment_paths(directory)[-1:], *seal_paths(directory)[-1:])), default=0) + 1
 
 
 def log_folders(directory: Path) -> list[Path]:
-    """The folders that a log's segments lie in: its own, then those of the workers by their number."""
+    """The folders that hold a log's segments: its own, then the workers' by number."""
     workers = [
         path
         for path in directory.glob(f"{_WORKER_PREFIX}*")
@@ -182,23 +177,23 @@ def worker_folder(directory: Path, worker: int, workers: int) -> Path:
 
 
 def leftover_folders(directory: Path, workers: int) -> list[Path]:
-    """Folders that hold segments and that none of a server's `workers` writes to: there were more, or one, before."""
+    """Folders with segments that none of `workers` writes to, left by an earlier number of workers."""
     in_use = {worker_folder(directory, worker, workers) for worker in range(workers)}
     return [folder for folder in log_folders(directory) if folder not in in_use and segment_paths(folder)]
 
 
 def read_records(directory: Path, offsets: Mapping[str, int] | None = None) -> Iterator[LoggedRecord[LogRecord]]:
-    """Every record of the log, complete lines only: a folder after the other, oldest segment first.
+    """Every record of the log, complete lines only, folder by folder, oldest segment first.
 
     Parameters
     ----------
     offsets
-        Byte offset to start from by segment name, as `LoggedRecord.end` gave it; a segment not named is read whole.
+        Byte offset to start from (`LoggedRecord.end`) by segment name; other segments are read from the beginning.
 
     Raises
     ------
     ContractError
-        If a complete line is no record or was damaged; names the segment and the offset.
+        If a complete line is not a record or was damaged; names the segment and the offset.
     """
     for folder in log_folders(directory):
         for path in segment_paths(folder):
@@ -207,7 +202,7 @@ def read_records(directory: Path, offsets: Mapping[str, int] | None = None) -> I
 
 
 def read_segment(path: Path, offset: int = 0, name: str | None = None) -> Iterator[LoggedRecord[LogRecord]]:
-    """The records of one segment from `offset` on; raises as `read_records`."""
+    """The records of one segment from `offset`; raises as `read_records`."""
     name = path.name if name is None else name
     with path.open("rb") as segment:
         segment.seek(offset)
@@ -220,12 +215,12 @@ def read_segment(path: Path, offset: int = 0, name: str | None = None) -> Iterat
 
 
 def find_records(directory: Path, decision_id: str) -> list[LoggedRecord[DecisionRecord]]:
-    """The decision records of one id in any slot, oldest first; only lines that mention the id are decoded.
+    """The decision records of one id in any slot, oldest first; only lines that contain the id are decoded.
 
     Raises
     ------
     ContractError
-        If such a line is no record.
+        If such a line is not a record.
     """
     mention = msgspec.json.encode(decision_id)
     found = []
@@ -240,10 +235,10 @@ def find_records(directory: Path, decision_id: str) -> list[LoggedRecord[Decisio
 
 
 def recent_records(directory: Path, limit: int) -> list[DecisionRecord]:
-    """The last answers of the log, at most `limit`, oldest first; shadows and rejections answered nobody.
+    """The last answered decisions of the log, at most `limit`, oldest first; no shadows, no rejections.
 
-    What was damaged, or written by a newer version, is passed over to the end of its segment and told: it must not keep
-    a server from starting.
+    After a line that is damaged or of a newer version, the rest of its segment is skipped and logged: it must not
+    prevent a server from starting.
     """
     if limit == 0:
         return []
@@ -253,18 +248,12 @@ def recent_records(directory: Path, limit: int) -> list[DecisionRecord]:
     return sorted(recent, key=lambda record: record.decided_at)[-limit:]
 
 
-def repair_tail(directory: Path) -> int:
-    """Cut what a crash left at the end of this folder's last segment behind its last record; returns the bytes cut.
-
-    None of them was answered: an answer waits until its line is written. They are kept beside the segment, in a
-    file that ends in ``.torn``. Only for the folder's writer.
-    """
-    paths = segment_paths(directory)
-    return repair_segment(paths[-1]) if paths and not seal_path(paths[-1]).exists() else 0
-
-
 def repair_segment(path: Path) -> int:
-    """Cut the torn tail of one segment, as `repair_tail`."""
+    """Truncate a segment after its last complete record, as a crash requires; returns the bytes removed.
+
+    None of them was answered: an answer waits until its line is written. They are appended to a file next to the
+    segment that ends in ``.torn``. Only the folder's writer may call this.
+    """
     content = path.read_bytes()
     whole = _end_of_last_record(content)
     if whole == len(content):
@@ -272,11 +261,10 @@ def repair_segment(path: Path) -> int:
     torn = os.open(path.with_suffix(".torn"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(torn, "ab") as kept:
         kept.write(content[whole:])
-        kept.flush()
-        os.fsync(kept.fileno())
+        flush_file(kept)
     with path.open("r+b") as segment:
         segment.truncate(whole)
-        os.fsync(segment.fileno())
+        flush_file(segment)
     return len(content) - whole
 
 
@@ -293,9 +281,9 @@ def _answers_of(path: Path) -> list[DecisionRecord]:
     answers: list[DecisionRecord] = []
     try:
         records = (logged.record for logged in read_segment(path))
-        answers.extend(each for each in records if isinstance(each, DecisionRecord) and each.slot != "shadow")
+        answers.extend(record for record in records if isinstance(record, DecisionRecord) and record.slot != "shadow")
     except ContractError as error:
-        logger.error("repeats of decisions behind this are not recognised: %s", error)
+        logger.error("repeats of the decisions after this line are not recognised: %s", error)
     return answers
 
 
@@ -319,7 +307,7 @@ def _end_of_last_record(content: bytes) -> int:
 
 
 def _is_whole(line: bytes) -> bool:
-    """Whether this was written to its end; a newer version's line is, if its checksum says so."""
+    """Whether a line was written completely; a line of a newer version is, if its checksum matches."""
     try:
         check_line(line)
     except DamagedLineError:

@@ -1,6 +1,6 @@
-"""``python -m serving.log.verify DIR``: whether a decision log is complete and as it was written.
+"""``python -m serving.log.verify DIR`` checks that a decision log is complete and unchanged.
 
-Reads every line of every segment and every seal; may run beside the server that writes.
+It reads every line and every seal, and may run while the server writes.
 """
 
 import argparse
@@ -27,22 +27,22 @@ from serving.log.segments import (
 
 _DAMAGES_PER_SEGMENT: Final = 20
 _HELP: Final = """\
-Checks a decision log without changing it: the checksum of each line, the digest and the chain of the seals, and that
-no segment is missing between others. DIR is the server's SERVING_LOG_DIR; folders of its workers are checked too.
+Checks a decision log without changing it: the checksum of each line, the digests and the chain of the seals, and that
+no segment in between is missing. DIR is the server's SERVING_LOG_DIR; the folders of its workers are checked too.
 
-What is no damage, and said all the same: segments at the end that are not sealed yet (the one being written, or what
-a killed server left; its next start seals them), an unfinished last line of such a segment, lines of schema version 1,
-which have no checksum, and the oldest segments, deleted once they were shipped, whose seals are still there.
+Reported, but not as damage: segments at the end that are not sealed yet (the open one, or those that a killed server
+left; its next start seals them), an unfinished last line of such a segment, lines of schema version 1, which have no
+checksum, and the oldest segments, if they were deleted after shipping and their seals are still there.
 
-Whoever can write to the folder can remove the newest seals and segments unseen: compare the last seal's digest, printed
-here, with one that was shipped elsewhere.
+An attacker who can write to the folder can remove the newest seals and segments without a trace: compare the last
+seal's digest, printed here, with one that was shipped elsewhere.
 
-Exit code: 0 if the log is whole, 1 if anything is damaged or missing, 2 if DIR is no folder.
+Exit code: 0 if the log is intact, 1 if anything is damaged or missing, 2 if DIR is not a folder.
 """
 
 
 class Damage(Struct, frozen=True, kw_only=True):
-    """Something that is not as it was written; `byte` is the offset of the line where it is one line."""
+    """One damage; `byte` is the offset of the damaged line, ``None`` if the damage is not in one line."""
 
     segment: str
     byte: int | None
@@ -50,10 +50,10 @@ class Damage(Struct, frozen=True, kw_only=True):
 
 
 class LogReport(Struct, frozen=True, kw_only=True):
-    """What a log holds and what is wrong with it.
+    """Content and damages of a log.
 
-    `retired` counts segments that are gone and whose seals are there; `unfinished_bytes` the bytes of last lines that
-    are not complete; `last_seals` has the digest of the newest seal file by folder (``.`` for the log's own).
+    `retired` counts deleted segments whose seals exist; `unfinished_bytes` the bytes of incomplete last lines;
+    `last_seals` holds the digest of the newest seal file by folder (``.`` for the log's own).
     """
 
     segments: int
@@ -73,7 +73,7 @@ class LogReport(Struct, frozen=True, kw_only=True):
 
 
 class _Tally:
-    """What has been seen so far."""
+    """The report while it is counted."""
 
     def __init__(self) -> None:
         self.segments = self.sealed = self.retired = self.records = self.without_checksum = 0
@@ -86,7 +86,7 @@ class _Tally:
 
 
 def verify_log(directory: Path) -> LogReport:
-    """Check a log and every folder of a worker below it; nothing is changed.
+    """Check a log and the folders of its workers; changes nothing.
 
     Raises
     ------
@@ -111,20 +111,20 @@ def verify_log(directory: Path) -> LogReport:
 
 def _verify_folder(folder: Path, directory: Path, tally: _Tally) -> None:
     segments = {number_of(path): path for path in segment_paths(folder)}
-    # The newest first: a segment that is sealed while this runs must not seem to be passed over by the one after it.
+    # Newest first: a segment that is sealed while this runs must not look unsealed before a sealed one.
     contents = {number_of(path): path.read_bytes() for path in reversed(seal_paths(folder))}
     seals = dict(_seals(folder, directory, contents, tally))
     _verify_chain(folder, directory, contents, seals, tally)
     known = segments.keys() | contents.keys()
     oldest, newest_seal = min(segments, default=0), max(contents, default=0)
-    # A log that was begun before there were seals may have lost its oldest segments then; the first seal vouches for
-    # what came since, by naming no predecessor.
+    # A log older than seals may have lost its oldest segments before; the first seal, which names no predecessor,
+    # covers all later ones.
     for number in range(min(known, default=1), max(known, default=0) + 1):
         path = folder / segment_name(number)
         name = path.relative_to(directory).as_posix()
         if number in segments:
             if number not in contents and number < newest_seal:
-                tally.damage(name, "its seal is missing, though a later segment is sealed")
+                tally.damage(name, "its seal is missing, but a later segment is sealed")
             try:
                 _verify_segment(path, name, seals.get(number), number in contents, tally)
             except FileNotFoundError:  # deleted by the shipper since it was listed
@@ -149,7 +149,7 @@ def _seals(folder: Path, directory: Path, contents: dict[int, bytes], tally: _Ta
 def _verify_chain(
     folder: Path, directory: Path, contents: dict[int, bytes], seals: dict[int, Seal], tally: _Tally
 ) -> None:
-    """Each seal names its own segment and the digest of the seal before it."""
+    """Check that each seal names its own segment and the digest of the previous seal."""
     previous: int | None = None
     for number in sorted(contents):
         name = seal_path(folder / segment_name(number)).relative_to(directory).as_posix()
@@ -158,7 +158,7 @@ def _verify_chain(
         if seal is not None and seal.segment != segment_name(number):
             tally.damage(name, "the seal names another segment")
         if seal is not None and seal.predecessor != predecessor:
-            tally.damage(name, "the seal before it is another one than it names, or missing")
+            tally.damage(name, "the previous seal is missing, or differs from the one that this seal names")
         previous = number
 
 
@@ -175,15 +175,15 @@ def _verify_segment(path: Path, name: str, seal: Seal | None, is_sealed: bool, t
     if seal is None:
         return
     if size + unfinished != seal.bytes:
-        tally.damage(name, f"it has {size + unfinished} bytes, sealed were {seal.bytes}")
+        tally.damage(name, f"Expected {seal.bytes} bytes as sealed, got {size + unfinished}")
     elif file_digest(path) != seal.sha256:
-        tally.damage(name, "its digest is another one than was sealed")
+        tally.damage(name, "its digest differs from the seal's")
     elif records != seal.records:
-        tally.damage(name, f"it has {records} records, sealed were {seal.records}")
+        tally.damage(name, f"Expected {seal.records} records as sealed, got {records}")
 
 
 def _verify_lines(path: Path, name: str, tally: _Tally) -> tuple[int, int, int]:
-    """Complete lines, their bytes, and the bytes after them."""
+    """Numbers of complete lines, of their bytes, and of the bytes after them."""
     records = offset = damaged = 0
     with path.open("rb") as segment:
         for line in segment:
@@ -204,22 +204,22 @@ def _verify_lines(path: Path, name: str, tally: _Tally) -> tuple[int, int, int]:
 
 
 def report_lines(report: LogReport) -> Iterator[str]:
-    """The report for people."""
+    """The report as text."""
     yield (
         f"{report.records} records in {report.segments} segments, {report.sealed} of them sealed, {report.bytes} bytes"
     )
     if report.retired:
-        yield f"{report.retired} older segments were deleted, their seals are here"
+        yield f"{report.retired} older segments were deleted; their seals are here"
     if report.without_checksum:
         yield f"{report.without_checksum} records of schema version 1 have no checksum"
     if report.unfinished_bytes:
-        yield f"{report.unfinished_bytes} bytes of unfinished lines at the end of what is not sealed"
+        yield f"{report.unfinished_bytes} bytes of unfinished lines at the end of unsealed segments"
     for folder, seal in report.last_seals.items():
         yield f"last seal of {folder}: {seal}"
     for damage in report.damages:
         at = damage.segment if damage.byte is None else f"{damage.segment}, byte {damage.byte}"
         yield f"DAMAGED: {damage.problem} - at {at}"
-    yield "The log is whole." if report.is_whole else f"The log is damaged in {len(report.damages)} places."
+    yield "The log is intact." if report.is_whole else f"The log is damaged in {len(report.damages)} places."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -231,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the report as one JSON document")
     chosen = parser.parse_args(arguments)
     if not chosen.directory.is_dir():
-        sys.stderr.write(f"Error: Expected the folder of a decision log, found none - at {chosen.directory}\n")
+        sys.stderr.write(f"Error: Expected the folder of a decision log, got no folder - at {chosen.directory}\n")
         return 2
     report = verify_log(chosen.directory)
     if chosen.json:

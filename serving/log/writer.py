@@ -1,16 +1,14 @@
 """The decision log's writer: a decision is recorded before it is answered.
 
-`record` writes on the caller's thread, so that what it took survives the process (``written``). With ``fsync`` a
-thread flushes once for all that came while the disk was busy (group commit), and the answers wait for that. If the
-disk is full, broken or stuck, decisions are refused or given and counted, as `on_failure` says; `failure` names the
-cause until a write goes through again. The thread also ends segments that are old, and seals those that have ended.
+`record` writes on the caller's thread, so that a record survives the death of the process (``written``). With
+``fsync`` a thread flushes all records that arrived while the disk was busy at once (group commit), and their answers
+wait for it. If the disk is full, broken or stuck, decisions are refused, or answered and counted (`on_failure`);
+`failure` names the cause until a write succeeds. The thread also ends old segments and seals ended ones.
 """
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +21,8 @@ from serving.log.group_commit import Group, GroupCommit
 from serving.log.open_segment import Segment
 from serving.log.seals import settle, write_seal
 from serving.log.segments import LogRecord, line_of, segment_name
+from serving.storage.durable import flush_file
+from serving.storage.locks import Lock, lock_file
 
 Durability = Literal["written", "fsync"]
 FailurePolicy = Literal["refuse", "continue"]
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 
 class DecisionLog:
-    """An append-only log in a folder that this process alone writes to.
+    """An append-only log in a folder that only this process writes to.
 
     Parameters
     ----------
@@ -48,28 +48,28 @@ class DecisionLog:
     durability
         ``written``: a record survives the death of this process; ``fsync``: that of the machine as well.
     on_failure
-        Whether a decision that cannot be recorded is refused, or given and counted as `unrecorded`.
+        Whether a decision that cannot be recorded is refused, or answered and counted in `unrecorded`.
     segment_bytes, segment_seconds
-        A segment ends when it is larger or older.
+        A segment ends once it is larger or older.
     stall_seconds
         A record that the disk has not confirmed after this time counts as failed (``fsync`` only).
     max_pending
-        Calls of `record` that may wait for the disk; one more counts as failed at once (``fsync`` only).
+        Calls of `record` that may wait for the disk; further ones fail at once (``fsync`` only).
     open_segment
-        Opens a new segment; tests give one whose disk fails.
+        Opens a new segment; tests pass one whose disk fails.
 
     Attributes
     ----------
     writes, records, bytes
-        Successful writes, and what they held; with ``fsync`` once the disk has it.
+        Successful writes, and their records and bytes; with ``fsync`` counted once the disk has them.
     write_failures
         Writes and flushes that failed.
     unrecorded
-        Records of decisions that were given though they could not be recorded.
+        Records of decisions that were answered without being recorded.
     seal_failures
-        Seals that could not be written; they are tried again.
+        Seals that could not be written; they are retried.
     cut_bytes
-        What was cut from the log's end at the start.
+        Bytes truncated from the log's end at the start.
     """
 
     def __init__(
@@ -106,34 +106,29 @@ class DecisionLog:
         self._predecessor: str | None = None
         self._retry_seal_at = 0.0
         self._commit = GroupCommit(self._changed, stall_seconds, self._lost)
-        self._folder_lock: int | None = None
+        self._folder_lock: Lock | None = None
         self._thread = threading.Thread(target=self._run, name="decision-log", daemon=True)
 
     def open(self) -> int:
-        """Take the folder, cut a torn tail, seal what was left unsealed; returns the bytes that were cut.
+        """Lock the folder, truncate torn tails, seal unsealed segments; returns the bytes truncated.
 
-        A disk that is full now is no error: the log says so by `failure` and begins once it has room.
+        A full disk is not an error: `failure` reports it, and the log begins once the disk has room.
 
         Raises
         ------
         ContractError
-            If another process writes to this folder, or it cannot be made or locked.
+            If another process writes to this folder, or it cannot be created or locked.
         """
         try:
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._folder_lock = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._folder_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._folder_lock = lock_file(self.directory / ".lock", is_waiting=False)
         except BlockingIOError:
-            self._give_folder_up()
             raise ContractError(
-                f"Expected a decision log of its own, but another server writes to it; give this one another "
-                f"SERVING_LOG_DIR - at {self.directory}"
+                f"Expected a decision log of its own, got one that another server writes to; "
+                f"set another SERVING_LOG_DIR - at {self.directory}"
             ) from None
         except OSError as error:
-            self._give_folder_up()
-            raise ContractError(
-                f"Expected a folder that can be written to, got {error.strerror} - at {self.directory}"
-            ) from error
+            raise ContractError(f"Expected a writable folder, got {error.strerror} - at {self.directory}") from error
         try:
             self._settle()
             self._failure = None
@@ -144,14 +139,14 @@ class DecisionLog:
 
     @property
     def failure(self) -> str | None:
-        """Why nothing can be recorded at present, ``None`` while it can."""
+        """Why records cannot be written at present; ``None`` while they can."""
         if self._failure is None and self._obstruction is None and self.lag_seconds > self._stall_seconds:
             return f"the disk has not answered for {self.lag_seconds:.0f} s"
         return self._failure or self._obstruction
 
     @property
     def refusal(self) -> str | None:
-        """Why decisions are refused at present; ``None`` too while they are given and counted as unrecorded."""
+        """Why decisions are refused at present; ``None`` also while they are answered and counted as unrecorded."""
         return self.failure if self._is_refusing or self._obstruction is not None else None
 
     @property
@@ -161,7 +156,7 @@ class DecisionLog:
             return self._commit.lag_seconds()
 
     def obstruct(self, reason: str | None) -> None:
-        """Refuse all records, whatever the policy on failures, until called with ``None``: the shipper is behind."""
+        """Refuse all records, regardless of `on_failure`, until called with ``None``: back-pressure of the shipper."""
         self._obstruction = reason
 
     def record(self, records: Sequence[LogRecord]) -> "asyncio.Future[None] | None":
@@ -170,14 +165,14 @@ class DecisionLog:
         Returns
         -------
         asyncio.Future or None
-            ``None`` if they are written, or could not be and the policy is to continue. With ``fsync`` a future of the
-            running event loop that is resolved once the disk has them; on a thread without one ``None``, at once.
+            ``None`` if they are written, or cannot be and the policy is to continue. With ``fsync`` a future of the
+            running event loop that resolves once the disk has them; on a thread without a loop ``None``, at once.
 
         Raises
         ------
         LogUnavailableError
-            At once or by the future, if the policy is to refuse and they cannot be recorded, or the disk did not
-            answer in time (they may then still appear in the log).
+            At once or from the future, if the policy is to refuse and they cannot be recorded or the disk does not
+            answer in time (then they may still appear in the log).
         """
         if not records:
             return None
@@ -210,14 +205,16 @@ class DecisionLog:
             return None
 
     def close(self) -> None:
-        """Flush what waits, seal, and give the folder up; call it off the event loop's thread."""
+        """Flush, seal and unlock the folder; must not be called on the event loop's thread."""
         with self._changed:
             self._is_closing = True
             self._failure = _CLOSED
             self._changed.notify()
         if self._thread.is_alive():
             self._thread.join()
-        self._give_folder_up()
+        if self._folder_lock is not None:
+            self._folder_lock.release()
+            self._folder_lock = None
 
     # With the lock held.
 
@@ -228,7 +225,7 @@ class DecisionLog:
         return None
 
     def _not_recorded(self, records: int) -> None:
-        """Raises the refusal, if it is one."""
+        """Raise the refusal, unless the policy is to continue."""
         refusal = self._lost(records)
         if refusal is not None:
             raise refusal
@@ -245,7 +242,7 @@ class DecisionLog:
             self._changed.notify()
 
     def _give_up(self, error: OSError) -> None:
-        """After a failed write: cut what it left, and go on in a new segment once the disk takes bytes again."""
+        """After a failed write: truncate the partial line, and end the segment."""
         self.write_failures += 1
         self._failure = _reason(error)
         if self._segment is not None:
@@ -261,8 +258,8 @@ class DecisionLog:
                 self._turn()
             self._turn()
         except BaseException as error:
-            self._failure = f"the log's thread has ended: {type(error).__name__}"
-            logger.critical("the decision log has ended, restart this server: %r", type(error))
+            self._failure = f"the log's thread ended: {type(error).__name__}"
+            logger.critical("the decision log's thread ended, restart this server: %r", type(error))
             raise
 
     def _wait_for_work(self) -> None:
@@ -308,7 +305,7 @@ class DecisionLog:
             self._commit.finish(group, is_failed=False)
 
     def _lose_unsynced(self, group: Group, error: OSError) -> None:
-        """After a failed flush nothing is known of the pages behind it: cut them, also those of who came since."""
+        """After a failed flush the state of the unsynced pages is unknown: truncate them, including later appends."""
         with self._lock:
             self.write_failures += 1
             if not self._is_closing:
@@ -327,7 +324,7 @@ class DecisionLog:
             except OSError as error:
                 self.seal_failures += 1
                 self._retry_seal_at = time.monotonic() + _PROBE_SECONDS
-                logger.warning("%s is not sealed yet: %s", segment.path.name, _reason(error))
+                logger.warning("%s could not be sealed and is retried: %s", segment.path.name, _reason(error))
                 if self._is_closing:
                     break
                 continue
@@ -342,13 +339,12 @@ class DecisionLog:
             self._is_settled = True
 
     def _probe(self) -> None:
-        """See whether the disk takes bytes again, since no request comes to a server that is not ready."""
+        """Test whether the disk takes bytes again: a server that is not ready gets no requests that would show it."""
         path = self.directory / ".probe"
         try:
             with path.open("wb") as probe:
                 probe.write(bytes(_PROBE_BYTES))
-                probe.flush()
-                os.fsync(probe.fileno())
+                flush_file(probe)
             self._settle()
             failure = None
         except OSError as error:
@@ -359,11 +355,6 @@ class DecisionLog:
         with self._lock:
             if not self._is_closing:
                 self._failure = failure
-
-    def _give_folder_up(self) -> None:
-        if self._folder_lock is not None:
-            os.close(self._folder_lock)
-            self._folder_lock = None
 
 
 def _reason(error: OSError) -> str:

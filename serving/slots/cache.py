@@ -1,27 +1,25 @@
-"""What this server holds, on its own disk: with the store down, a restart serves the last release."""
+"""The server's cache of held releases on its own disk: a restart serves them while the store is down."""
 
 import contextlib
-import fcntl
-import os
-import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 from serving.artefacts.bundle import Bundle, read_files
 from serving.artefacts.releases import VerifiedRelease, open_release, servable
 from serving.artefacts.signatures import PublicKeys
 from serving.contract.documents import ContractError
-from serving.storage.durable import flush_folder, write_flushed
+from serving.storage.durable import write_file, write_folder
+from serving.storage.locks import Lock, lock_file
 
 
 class Cache:
-    """Bundles by digest and the held release of each model; files of mode 0600, verified whenever they are read.
+    """Bundles by digest and the held release of each model; files have mode 0600 and are verified at every read.
 
     Parameters
     ----------
     root
-        ``bundles/<digest>/`` and ``held/<model>.json`` lie below it.
+        Folder of ``bundles/<digest>/`` and ``held/<model>.json``.
     """
 
     def __init__(self, root: Path) -> None:
@@ -29,58 +27,50 @@ class Cache:
         self._held = root / "held"
 
     def prepare(self) -> None:
-        """Make the folders; raises `ContractError` if they cannot be written to."""
+        """Create the folders; raises `ContractError` if they are not writable."""
         try:
             for folder in (self._bundles, self._held):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            raise ContractError(
-                f"Expected a folder that can be written to, got {error.strerror} - at {self._held}"
-            ) from error
+            raise ContractError(f"Expected a writable folder, got {error.strerror} - at {self._held}") from error
 
     def held(self, keys: PublicKeys) -> dict[str, VerifiedRelease | ContractError]:
-        """The held release of each model, or why it cannot be believed."""
-        found: dict[str, VerifiedRelease | ContractError] = {}
+        """The held release of each model, or the error in verifying it."""
+        releases: dict[str, VerifiedRelease | ContractError] = {}
         for path in sorted(self._held.glob("*.json")):
             try:
                 content = path.read_bytes()
-                found[path.stem] = VerifiedRelease(servable(open_release(content, path.stem, keys, f"{path}")), content)
+                release = servable(open_release(content, path.stem, keys, f"{path}"))
+                releases[path.stem] = VerifiedRelease(release, content)
             except OSError as error:
-                found[path.stem] = ContractError(f"Expected a readable file, got {type(error).__name__} - at {path}")
+                releases[path.stem] = ContractError(f"Expected a readable file, got {type(error).__name__} - at {path}")
             except ContractError as error:
-                found[path.stem] = error
-        return found
+                releases[path.stem] = error
+        return releases
 
     def hold(
         self, held: VerifiedRelease, bundles: Sequence[Bundle], keys: PublicKeys, replacing: Set[str] = frozenset()
     ) -> None:
-        """Remember a release with its bundles: from now on no lower number is accepted, also after a restart.
+        """Store a release with its bundles: from now on, also after a restart, no lower number is accepted.
 
-        The bundles are there before the release is, so that whoever restarts from it finds them. A higher number that
-        another process with this cache holds already stays.
+        The bundles are written before the release, so that a restart from it finds them. A release with a higher
+        number, written by another process that shares this cache, stays.
 
         Parameters
         ----------
         replacing
-            Digests of the bundles to be written also where the cache has one of this name, which did not hold.
+            Digests of the bundles whose cached copy is invalid and is overwritten.
         """
-        with self._locked():
+        with self._lock():
             for bundle in bundles:
-                if bundle.digest in replacing or not (self._bundles / bundle.digest).is_dir():
-                    self._keep(bundle.digest, bundle.files)
+                write_folder(self._bundles / bundle.digest, bundle.files, is_replacing=bundle.digest in replacing)
             path = self._held / f"{held.release.model}.json"
             if _number(path, keys) > held.release.number:
                 return
-            temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-            try:
-                write_flushed(temporary, held.content)
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
-            flush_folder(self._held)
+            write_file(path, held.content)
 
     def bundle(self, bundle_digest: str) -> dict[str, bytes] | None:
-        """The files of a cached bundle, nothing verified; ``None`` if it is not here whole."""
+        """The files of a cached bundle, not verified; ``None`` if the cache has no complete copy."""
         folder = self._bundles / bundle_digest
         if not folder.is_dir():
             return None
@@ -88,41 +78,21 @@ class Cache:
             return read_files(folder)
         return None
 
-    def _keep(self, bundle_digest: str, files: Mapping[str, bytes]) -> None:
-        folder = self._bundles / bundle_digest
-        temporary = self._bundles / f".{bundle_digest}.{secrets.token_hex(4)}.tmp"
-        temporary.mkdir(mode=0o700)
-        try:
-            for name, content in files.items():
-                write_flushed(temporary / name, content)
-            flush_folder(temporary)
-            shutil.rmtree(folder, ignore_errors=True)
-            temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        flush_folder(self._bundles)
-
     def prune(self, wanted: Set[str]) -> None:
-        """Remove all bundles but those `wanted` and those that a held release names, loaded or not, in any slot."""
-        with self._locked():
+        """Remove all bundles except those in `wanted` and those that a held release names in any slot."""
+        with self._lock():
             named = {path.read_bytes() for path in self._held.glob("*.json")}
             for folder in self._bundles.iterdir():
                 if folder.name not in wanted and not any(folder.name.encode() in content for content in named):
                     shutil.rmtree(folder, ignore_errors=True)
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Alone among the processes that share this cache, as the workers of one server do."""
-        lock = os.open(self._held / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
+    def _lock(self) -> Lock:
+        """Exclude other processes that share this cache, as the workers of one server do."""
+        return lock_file(self._held / ".lock")
 
 
 def _number(path: Path, keys: PublicKeys) -> int:
-    """Number of a held release; 0 where there is none that can be believed."""
+    """Number of a held release; 0 if the file is missing or invalid."""
     with contextlib.suppress(OSError, ContractError):
         return open_release(path.read_bytes(), path.stem, keys, f"{path}").number
     return 0

@@ -1,4 +1,4 @@
-"""A release made ready to serve: every slot's bundle verified and warm, or an error that says which slot is not."""
+"""Loads a release: verifies and warms up the bundle of every slot, or names the slot that failed."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ class SlotError(ContractError):
 
 @dataclass(frozen=True, slots=True)
 class LoadedRelease:
-    """The models of a release by slot; `fetched` are the digests of the bundles that were read from the store."""
+    """The models of a release by slot; `fetched` holds the digests of the bundles read from the store."""
 
     models: Mapping[SlotName, LoadedModel]
     fetched: frozenset[str]
@@ -40,7 +40,7 @@ class LoadedRelease:
 
 
 class BundleReader:
-    """Verified bundles, from the cache where it has them whole and genuine, else from the store."""
+    """Reads verified bundles, from the cache if its copy is valid, else from the store."""
 
     def __init__(self, source: ReleaseSource, cache: Cache, keys: PublicKeys) -> None:
         self._source = source
@@ -48,32 +48,32 @@ class BundleReader:
         self._keys = keys
 
     def read(self, bundle_digest: str) -> tuple[Bundle, bool]:
-        """A verified bundle, and whether it came from the store; raises `ContractError` if it does not hold."""
+        """A verified bundle, and whether it came from the store; raises `ContractError` if it is invalid."""
         cached = self._cache.bundle(bundle_digest)
         if cached is not None:
             try:
                 return verify_bundle(bundle_digest, cached, self._keys), False
             except ContractError as error:
-                logger.warning("the cached bundle does not hold, reading the store's: %s", error)
+                logger.warning("the cached bundle is invalid, reading it from the store: %s", error)
         return verify_bundle(bundle_digest, self._source.bundle(bundle_digest), self._keys), True
 
 
 def load_release(
     release: Release, loaded: Mapping[str, LoadedModel], bundles: BundleReader, journal: Journal
 ) -> LoadedRelease:
-    """Verify and warm up what a release names; each step is entered in the journal, the last one is `ready`.
+    """Verify and warm up the bundles of a release; the journal records each step up to `ready`.
 
     Parameters
     ----------
     loaded
-        Models that serve already, by the digest of their bundle; used again and not loaded twice.
+        Models that serve already, by the digest of their bundle; they are reused.
 
     Raises
     ------
     SlotError
-        If a bundle is missing, does not verify, is another model's, or does not score its golden rows.
+        If a bundle is missing or invalid, is another model's, or does not reproduce its golden rows.
     """
-    filled = {slot: stands.bundle_digest for slot, stands in slots_of(release)}
+    filled = {slot: slot_release.bundle_digest for slot, slot_release in slots_of(release)}
     missing = bundles_to_load(release, loaded.keys())
 
     def enter(state: State, slots: Iterator[SlotName]) -> None:
@@ -81,10 +81,10 @@ def load_release(
             journal.enter(SlotKey(release.model, slot, release.number), filled[slot], state)
 
     def holding(bundle_digest: str) -> Iterator[SlotName]:
-        return (slot for slot, held in filled.items() if held == bundle_digest)
+        return (slot for slot, digest in filled.items() if digest == bundle_digest)
 
     enter("new", iter(filled))
-    enter("ready", (slot for slot, held in filled.items() if held not in missing))
+    enter("ready", (slot for slot, digest in filled.items() if digest not in missing))
     verified: dict[str, Bundle] = {}
     fetched = set()
     for bundle_digest in missing:
@@ -100,12 +100,12 @@ def load_release(
         with _named(release, next(holding(bundle_digest))):
             models[bundle_digest] = load_model(verified.pop(bundle_digest))
         enter("ready", holding(bundle_digest))
-    return LoadedRelease({slot: models[held] for slot, held in filled.items()}, frozenset(fetched))
+    return LoadedRelease({slot: models[digest] for slot, digest in filled.items()}, frozenset(fetched))
 
 
 @contextmanager
 def _named(release: Release, slot: SlotName) -> Iterator[None]:
-    """Say of a contract's error which slot it is in, and what to do."""
+    """Add the slot and the remedy to a `ContractError`."""
     try:
         yield
     except ContractError as error:

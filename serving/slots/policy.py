@@ -12,7 +12,7 @@ LONGEST_RETRY_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A release that could not be loaded; `retry_at` is on the monotonic clock, in seconds."""
+    """A release that failed to load; `retry_at` is in seconds of the monotonic clock."""
 
     release_digest: str
     attempts: int
@@ -21,20 +21,20 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """How a model stands when the store was read.
+    """State of a model when the store was read.
 
     Parameters
     ----------
     serving
         Digest of the release that serves, if one does.
     aspired
-        Digest of the release that the store states; ``None`` if what it states cannot be believed or served.
+        Digest of the newest release in the store; ``None`` if it cannot be verified or served.
     fault
-        Why it cannot; ``None`` where `aspired` is set.
+        Why it cannot; ``None`` if `aspired` is set.
     error
-        Why the newest release does not serve, as it was told last.
+        The last reported reason why the newest release does not serve.
     failure
-        The release that could not be loaded last, if none was since.
+        The last release that failed to load, if none has loaded since.
     now
         Seconds on the monotonic clock.
     """
@@ -54,14 +54,14 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Tell why the store's statement is not followed; what serves goes on."""
+    """Report why the newest release is refused; the serving release stays."""
 
     fault: str
 
 
 @dataclass(frozen=True, slots=True)
 class Recover:
-    """What serves is what is aspired: the error told before is over."""
+    """The aspired release serves: clear the reported error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ Action: TypeAlias = Load | Refuse | Recover | Stay
 
 
 def next_action(snapshot: Snapshot) -> Action:
-    """Load what is aspired and not served, unless it failed a moment ago; tell a fault once."""
+    """Load the aspired release if it does not serve, unless its retry is not due; report a fault once."""
     if snapshot.fault is not None:
         return Stay() if snapshot.error == snapshot.fault else Refuse(snapshot.fault)
     if snapshot.aspired == snapshot.serving:
@@ -83,14 +83,14 @@ def next_action(snapshot: Snapshot) -> Action:
     return Stay() if is_waiting else Load()
 
 
-def failed_again(release_digest: str, before: Failure | None, now: float) -> Failure:
-    """The failure after another attempt: tried again after 2, 4, 8 s and so on, at most 60."""
-    attempts = before.attempts + 1 if before is not None and before.release_digest == release_digest else 1
-    # 2.0**attempts overflows after 1,023 of them, which a night of them reaches.
+def failed_again(release_digest: str, previous: Failure | None, now: float) -> Failure:
+    """The failure after another attempt; retries come after 2, 4, 8 s and so on, at most 60 s."""
+    attempts = previous.attempts + 1 if previous is not None and previous.release_digest == release_digest else 1
+    # 2.0**attempts overflows after 1,023 attempts, which is less than a day of them.
     return Failure(release_digest, attempts, now + min(LONGEST_RETRY_SECONDS, 2.0 ** min(attempts, 16)))
 
 
 def bundles_to_load(release: Release, loaded: Set[str]) -> tuple[str, ...]:
     """Digests of the bundles that a release needs and that are not `loaded`, each once, the champion's first."""
-    needed = dict.fromkeys(stands.bundle_digest for _, stands in slots_of(release))
+    needed = dict.fromkeys(slot_release.bundle_digest for _, slot_release in slots_of(release))
     return tuple(bundle_digest for bundle_digest in needed if bundle_digest not in loaded)

@@ -1,4 +1,4 @@
-"""The one thread that polls the release store, and loads and verifies what is new beside the traffic."""
+"""The thread that polls the release store, and loads and verifies new releases during traffic."""
 
 import logging
 import os
@@ -11,33 +11,33 @@ from typing import Final
 logger = logging.getLogger(__name__)
 
 LOADING_SWITCH_SECONDS: Final = 0.0002
-"""How long the loading thread may hold the interpreter while the event loop waits for it; Python's own 5 ms would be
-several times a decision's latency. Only while something is polled or loaded, since switching costs."""
+"""How long the loading thread may hold the interpreter while the event loop waits; Python's default of 5 ms is several
+times a decision's latency. Set only while a release is polled or loaded, because switching costs time."""
 
 LOADING_NICENESS: Final = 15
-"""Without it the system gives the loading thread whole time slices of the processor that the event loop runs on. One
-core under full load, a model of 500 trees: swaps raise the 99th percentile of a decision 2.9 times at 10, 1.8 times at
-15 and 1.3 times at 19, and take 1.9, 5.0 and 9.5 s."""
+"""Without it the system gives the loading thread whole time slices of the event loop's processor. On one core under
+full load, with a model of 500 trees, swaps raise the 99th percentile of a decision 2.9 times at niceness 10, 1.8 times
+at 15 and 1.3 times at 19, and take 1.9, 5.0 and 9.5 s."""
 
 STOP_SECONDS: Final = 3.0
-"""How long a look that is under way is waited for at the end; the log must be sealed while there is time."""
+"""How long `stop` waits for a running poll; the log must still be sealed after it."""
 
 
 class Polling:
-    """Calls `look` every `poll_seconds` on a thread of its own until it is stopped, also after a turn that failed."""
+    """Calls `poll` every `poll_seconds` on its own thread until it is stopped; a failed poll does not end it."""
 
-    def __init__(self, look: Callable[[], None], poll_seconds: float) -> None:
-        self._look = look
+    def __init__(self, poll: Callable[[], None], poll_seconds: float) -> None:
+        self._poll = poll
         self._poll_seconds = poll_seconds
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="releases", daemon=True)
 
     def start(self) -> None:
-        """Begin; the first turn comes after `poll_seconds`."""
+        """Start; the first poll comes after `poll_seconds`."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the turn that is under way; blocks until then, but no longer than a store may hang."""
+        """Stop after a running poll; blocks until it ends, at most `STOP_SECONDS` if the store hangs."""
         self._is_over.set()
         if self._thread.is_alive():
             self._thread.join(STOP_SECONDS)
@@ -47,25 +47,25 @@ class Polling:
         while not self._is_over.wait(self._poll_seconds):
             try:
                 with switching_often():
-                    self._look()
+                    self._poll()
             except Exception:
-                # What a load may raise is refused in `Slots`; this is a fault of ours, and serving goes on.
-                logger.exception("looking for a new release failed, what is held serves on")
+                # `Slots` turns load errors into refusals; anything else is a bug here, and serving continues.
+                logger.exception("polling for a new release failed, the held releases serve on")
 
 
 @contextmanager
 def switching_often() -> Iterator[None]:
-    """Let the other threads run soon, while this one works."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(min(before, LOADING_SWITCH_SECONDS))
+    """Shorten the interpreter's switch interval during the block, so that other threads run soon."""
+    previous = sys.getswitchinterval()
+    sys.setswitchinterval(min(previous, LOADING_SWITCH_SECONDS))
     try:
         yield
     finally:
-        sys.setswitchinterval(before)
+        sys.setswitchinterval(previous)
 
 
 def lower_priority() -> None:
-    """Let the calling thread run behind the others; only Linux knows priorities of threads."""
+    """Lower the priority of the calling thread; only Linux has priorities per thread."""
     if sys.platform == "linux":
         native = threading.get_native_id()
         niceness = max(LOADING_NICENESS, os.getpriority(os.PRIO_PROCESS, native))

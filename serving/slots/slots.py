@@ -1,7 +1,7 @@
-"""What answers: polled, verified, loaded and warmed beside the traffic, then swapped by one assignment.
+"""The models that answer: polled, verified, loaded and warmed up during traffic, then swapped by one assignment.
 
-A release is loaded whole, every slot of it, or refused whole. Nothing that fails here touches what is serving: the last
-good release stays, and the failure shows in `statuses` and in the journal.
+Releases load atomically: all slots or none. A failure here does not affect what serves: the last good release stays,
+and the failure shows in `statuses` and in the journal.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Servable:
-    """One bundle in one slot of one release; whoever answers with it holds a reference until the answer is out."""
+    """One bundle in one slot of one release; a request holds a reference until its answer is sent."""
 
     slot: SlotName
     model: LoadedModel
@@ -51,7 +51,7 @@ class Servable:
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """Everything one model serves with; immutable, replaced whole by one assignment."""
+    """All slots of one model; immutable, replaced by one assignment."""
 
     held: VerifiedRelease
     champion: Servable
@@ -60,14 +60,14 @@ class ServedModel:
     _share: CanaryShare | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        stands = self.held.release.canary
+        canary = self.held.release.canary
         share = None
-        if self.canary is not None and stands is not None and stands.percent is not None and stands.salt:
-            share = CanaryShare(stands.percent, stands.salt)
+        if self.canary is not None and canary is not None and canary.percent is not None and canary.salt:
+            share = CanaryShare(canary.percent, canary.salt)
         object.__setattr__(self, "_share", share)
 
     def route(self, entity_key: str) -> Servable:
-        """Who answers an entity: the canary for its share of them, always the same ones, else the champion."""
+        """The bundle that answers an entity: the canary for its fixed share of entities, else the champion."""
         share = self._share
         if share is None or self.canary is None or not share.holds(entity_key):
             return self.champion
@@ -80,16 +80,16 @@ class ServedModel:
 
     @property
     def deployed(self) -> tuple[Servable, ...]:
-        """What stands in the slots that are filled, the champion first."""
-        return tuple(each for each in (self.champion, self.canary, self.shadow) if each is not None)
+        """The bundles in the filled slots, the champion first."""
+        return tuple(servable for servable in (self.champion, self.canary, self.shadow) if servable is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a model stands, for people and for monitoring; the states of its slots are in the journal.
+    """Status of a model for people and monitoring; the states of its slots are in the journal.
 
-    `aspired` is the newest release that could be believed, loaded or not. `error` says why the newest one does not
-    serve, and what does.
+    `aspired` is the newest verified release, loaded or not. `error` says why the newest release does not serve, and
+    which one does.
     """
 
     aspired: Release | None = None
@@ -105,22 +105,22 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class _Retiring:
-    """What was replaced: the model is held here until no request holds its `deployed`, so that it is freed here."""
+    """A replaced model, held until no request holds `servable`, so that the polling thread frees its memory."""
 
-    place: SlotKey
+    key: SlotKey
     model: LoadedModel
-    deployed: "weakref.ref[Servable]"
+    servable: "weakref.ref[Servable]"
 
 
 class Slots:
     """The champion, canary and shadow of all models.
 
-    `serving` is for the event loop; `restore` and `advance` belong on one other thread.
+    `serving` is called on the event loop; `restore` and `advance` on one other thread.
 
     Parameters
     ----------
     on_transition
-        Told of every transition of a bundle in a slot, on that other thread.
+        Called with every transition of a bundle in a slot, on that other thread.
     """
 
     def __init__(
@@ -148,12 +148,12 @@ class Slots:
 
     @property
     def models(self) -> Mapping[str, ServedModel]:
-        """What answers, by model; replaced as a whole, never changed."""
+        """The serving slots by model; the mapping is replaced, never changed."""
         return self._models
 
     @property
     def statuses(self) -> Mapping[str, Status]:
-        """How each known model stands; replaced as a whole, never changed."""
+        """The status of each known model; the mapping is replaced, never changed."""
         return self._statuses
 
     @property
@@ -162,14 +162,14 @@ class Slots:
         return self.journal.events
 
     def serving(self, model: str) -> ServedModel:
-        """What a model answers with.
+        """The slots that a model serves with.
 
         Raises
         ------
         UnknownModelError
-            If no release names it.
+            If the model has no release.
         ModelNotReadyError
-            If it is released but could not be loaded so far, or what is released is not known yet.
+            If none of its releases could be loaded, or the store could not be read since the start.
         """
         serving = self._models.get(model)
         if serving is not None:
@@ -177,12 +177,12 @@ class Slots:
         if model in self._statuses:
             raise ModelNotReadyError("Expected a loaded model, but none of its releases could be loaded so far")
         if self.polled_at is None:
-            # What the store would say is not known yet: another model than those in the cache may well be released.
-            raise ModelNotReadyError("Expected a release store that was read, but it could not be read so far")
+            # The store may have a release of a model that the cache does not hold.
+            raise ModelNotReadyError("Expected a readable release store, but it could not be read since the start")
         raise UnknownModelError(f"Expected one of the models {sorted(self._statuses)}, got another one")
 
     def restore(self) -> None:
-        """Load what was held before a restart, from the cache alone: the store need not be there."""
+        """Load the releases held before a restart from the cache alone, without the store."""
         with self._turn:
             for model, held in self._cache.held(self._keys).items():
                 if isinstance(held, ContractError):
@@ -192,14 +192,14 @@ class Slots:
                     self._load(model, held, is_cached=True)
 
     def advance(self) -> None:
-        """Poll the store once and load what is new; a failure is remembered and changes nothing else."""
+        """Poll the store once and load new releases; a failure is recorded and changes nothing else."""
         with self._turn:
             self._free_retired()
             try:
                 aspired = self._source.poll(self._held())
             except StoreError as error:
                 if self.poll_failure is None:
-                    logger.warning("the release store cannot be read, serving goes on with what is held: %s", error)
+                    logger.warning("the release store cannot be read, the held releases serve on: %s", error)
                 self.poll_failure = str(error)
                 return
             self.poll_failure = None
@@ -231,7 +231,7 @@ class Slots:
         release = held.release
         self._forget_failed(model, but=release.number)
         self._set(model, aspired=release)
-        places = {slot: SlotKey(model, slot, release.number) for slot, _ in slots_of(release)}
+        keys = {slot: SlotKey(model, slot, release.number) for slot, _ in slots_of(release)}
         try:
             loaded = load_release(release, self._loaded(model), self._bundles, self.journal)
             if not is_cached:
@@ -240,10 +240,10 @@ class Slots:
         except Exception as error:
             violation = _violation(error, release)
             failed_slot = error.slot if isinstance(error, SlotError) else None
-            for slot, stands in slots_of(release):
+            for slot, slot_release in slots_of(release):
                 is_cause = failed_slot in {None, slot}
-                said = violation if is_cause else f"its release is refused because the {failed_slot} failed"
-                self.journal.enter(places[slot], stands.bundle_digest, "failed", said)
+                cause = violation if is_cause else f"its release is refused because the {failed_slot} failed"
+                self.journal.enter(keys[slot], slot_release.bundle_digest, "failed", cause)
             self._set(model, failure=failed_again(held.digest, status.failure, time.monotonic()))
             self._refuse(model, self._fault(model, violation))
             return
@@ -253,26 +253,28 @@ class Slots:
         replaced = self._models.get(model)
         self._models = MappingProxyType({**self._models, model: serving})
         self._set(model, error=None, failure=None)
-        for deployed in serving.deployed:
-            self.journal.enter(_place(model, deployed), deployed.bundle_digest, "serving")
-        for deployed in replaced.deployed if replaced else ():
-            place = _place(model, deployed)
-            self.journal.enter(place, deployed.bundle_digest, "retiring")
-            self._retiring.append(_Retiring(place, deployed.model, weakref.ref(deployed)))
-        logger.info("%s: release %d answers, bundle %s", model, serving.release_number, serving.champion.bundle_digest)
+        for servable in serving.deployed:
+            self.journal.enter(_key(model, servable), servable.bundle_digest, "serving")
+        for servable in replaced.deployed if replaced else ():
+            key = _key(model, servable)
+            self.journal.enter(key, servable.bundle_digest, "retiring")
+            self._retiring.append(_Retiring(key, servable.model, weakref.ref(servable)))
+        logger.info("%s: release %d serves, bundle %s", model, serving.release_number, serving.champion.bundle_digest)
         if replaced is not None:
             self._prune()
 
     def _prune(self) -> None:
         try:
-            self._cache.prune({each.bundle_digest for other in self._models.values() for each in other.deployed})
+            self._cache.prune(
+                {servable.bundle_digest for model in self._models.values() for servable in model.deployed}
+            )
         except OSError as error:
-            logger.warning("the cache keeps bundles that nobody needs: %s", error)
+            logger.warning("unused bundles could not be removed from the cache: %s", error)
 
     def _assembled(self, held: VerifiedRelease, loaded: LoadedRelease) -> ServedModel:
-        """The slots of a release; each reader passes over the features that only another slot of it knows."""
+        """The slots of a release; each reader ignores the features that only another slot uses."""
         names = frozenset(name for model in loaded.models.values() for name in _names(model))
-        deployed = {
+        servables = {
             slot: Servable(
                 slot,
                 model,
@@ -281,30 +283,30 @@ class Slots:
             )
             for slot, model in loaded.models.items()
         }
-        return ServedModel(held, deployed["champion"], deployed.get("canary"), deployed.get("shadow"))
+        return ServedModel(held, servables["champion"], servables.get("canary"), servables.get("shadow"))
 
     def _held(self) -> dict[str, VerifiedRelease]:
-        """What no lower number and no other history may replace: what serves, or what was held before a restart."""
+        """The releases that no lower number and no other history may replace: serving, or held before a restart."""
         return self._restored | {model: serving.held for model, serving in self._models.items()}
 
     def _loaded(self, model: str) -> dict[str, LoadedModel]:
-        """The models of the serving release by the digest of their bundle, to be used again."""
+        """The models of the serving release by bundle digest, for reuse."""
         serving = self._models.get(model)
-        return {each.bundle_digest: each.model for each in serving.deployed} if serving else {}
+        return {servable.bundle_digest: servable.model for servable in serving.deployed} if serving else {}
 
     def _free_retired(self) -> None:
-        """Let go of what no request holds any more: its memory is freed on this thread and not on the event loop."""
-        gone = [each.place for each in self._retiring if each.deployed() is None]
-        self._retiring = [each for each in self._retiring if each.place not in gone]
+        """Release models that no request holds: their memory is freed on this thread, not on the event loop."""
+        gone = [retiring.key for retiring in self._retiring if retiring.servable() is None]
+        self._retiring = [retiring for retiring in self._retiring if retiring.key not in gone]
         if gone:
             self.journal.forget(*gone)
 
     def _forget_failed(self, model: str, but: int | None = None) -> None:
         failed = self.journal.of_model(model, "failed")
-        self.journal.forget(*(last.place for last in failed if last.release_number != but))
+        self.journal.forget(*(last.key for last in failed if last.release_number != but))
 
     def _fault(self, model: str, violation: str) -> str:
-        """A complaint together with what answers in spite of it."""
+        """A violation, with the release that serves in spite of it."""
         serving = self._models.get(model)
         return f"{violation}; {f'release {serving.release_number} serves on' if serving else 'nothing serves'}"
 
@@ -314,20 +316,20 @@ class Slots:
         logger.error("%s: refused: %s", model, fault)
 
     def _set(self, model: str, **changes: object) -> None:
-        before = self._statuses.get(model, Status())
-        changed = dataclasses.replace(before, changed_at=dt.datetime.now(dt.UTC), **changes)  # type: ignore[arg-type]
+        previous = self._statuses.get(model, Status())
+        changed = dataclasses.replace(previous, changed_at=dt.datetime.now(dt.UTC), **changes)  # type: ignore[arg-type]
         self._statuses = MappingProxyType({**self._statuses, model: changed})
 
 
 class _Readers:
-    """Readers by what they read: a swap between bundles with the same features goes on with one decoder."""
+    """Readers by features: bundles with the same features share one decoder across swaps."""
 
     def __init__(self) -> None:
         self._readers: dict[tuple[tuple[Feature, ...], frozenset[str]], RequestReader] = {}
 
     def reader(self, schema: Sequence[Feature], also_allowed: frozenset[str]) -> RequestReader:
         key = (tuple(schema), also_allowed)
-        # Taken out and put back at the end, so that the first one is the one that was asked for least lately.
+        # Moved to the end, so that the first one is the least recently used.
         reader = self._readers.pop(key, None) or RequestReader(key[0], also_allowed=also_allowed)
         self._readers[key] = reader
         if len(self._readers) > _READERS_KEPT:
@@ -339,19 +341,19 @@ def _names(model: LoadedModel) -> frozenset[str]:
     return frozenset(feature.name for feature in model.bundle.deciding.features)
 
 
-def _place(model: str, deployed: Servable) -> SlotKey:
-    return SlotKey(model, deployed.slot, deployed.release_number)
+def _key(model: str, servable: Servable) -> SlotKey:
+    return SlotKey(model, servable.slot, servable.release_number)
 
 
 def _violation(error: Exception, release: Release) -> str:
-    """What an operator is told; of an error that nobody foresaw only its kind, since its text may hold anything."""
+    """The violation for operators; of an unexpected error only the type, because its text may hold values."""
     where = f"release {release.number}"
     if isinstance(error, SlotError):
         return str(error)
     if isinstance(error, ContractError):
         return f"{error} - at {where}"
     if isinstance(error, OSError):
-        said = error.strerror or type(error).__name__
-        return f"Expected a cache that can be written to, got: {said}; free some room for it - at {where}"
+        cause = error.strerror or type(error).__name__
+        return f"Expected a writable cache, got {cause}; free disk space for it - at {where}"
     logger.error("loading %s failed:\n%s", where, "".join(traceback.format_tb(error.__traceback__)))
     return f"Expected a release that loads, got {type(error).__name__}; the server's log says where - at {where}"

@@ -1,4 +1,4 @@
-"""The states that a bundle goes through in a slot, and the journal of who went when."""
+"""The states of a bundle in a slot, and the journal of transitions between them."""
 
 import datetime as dt
 import logging
@@ -22,9 +22,9 @@ TRANSITIONS: Final[Mapping[State, frozenset[State]]] = MappingProxyType(
         "failed": frozenset({"new"}),
     }
 )
-"""`new` to `ready`: the bundle is loaded already, in some slot of the release that serves. `ready` to `failed`: another
-slot of the same release failed, and a release is served whole or not at all. `failed` to `new`: tried again. After
-`retiring` the bundle is forgotten, once the last request that began with it has ended."""
+"""`new` to `ready`: the bundle is loaded already, in a slot of the release that serves. `ready` to `failed`: another
+slot of the same release failed, and releases load atomically. `failed` to `new`: a retry. After `retiring` the bundle
+is forgotten, once the last request that uses it has ended."""
 
 EVENTS_KEPT: Final = 64
 """For each model: some ten releases with three slots."""
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class SlotKey(NamedTuple):
-    """A slot of one release of a model; a bundle stands in it."""
+    """A slot of one release of a model."""
 
     model: str
     slot: SlotName
@@ -53,33 +53,33 @@ class Transition:
     error: str | None = None
 
     @property
-    def place(self) -> SlotKey:
-        """Where it happened."""
+    def key(self) -> SlotKey:
+        """The slot in which it happened."""
         return SlotKey(self.model, self.slot, self.release_number)
 
 
-def allow(before: State | None, after: State) -> None:
-    """Check a transition against the table; ``None`` stands before `new`.
+def allow(current: State | None, next_state: State) -> None:
+    """Check a transition against the table; ``None`` is the state before `new`.
 
     Raises
     ------
     ValueError
-        If the table has no such transition; names both states.
+        If the table has no such transition; the message names both states.
     """
-    allowed = {"new"} if before is None else TRANSITIONS[before]
-    if after not in allowed:
-        raise ValueError(f"Expected one of {sorted(allowed)} after {before!r}, got {after!r}")
+    allowed = {"new"} if current is None else TRANSITIONS[current]
+    if next_state not in allowed:
+        raise ValueError(f"Expected one of {sorted(allowed)} after {current!r}, got {next_state!r}")
 
 
 class Journal:
-    """The state of each place and the latest transitions of each model.
+    """The state of each slot and the latest transitions of each model.
 
-    One thread writes at a time; any thread reads, since everything readable is replaced and never changed.
+    One thread writes at a time; any thread may read, because readable values are replaced and never changed.
 
     Parameters
     ----------
     on_transition
-        Told of every transition, on the writing thread; what it raises is logged and goes no further.
+        Called with every transition, on the writing thread; exceptions are logged and suppressed.
     """
 
     def __init__(self, on_transition: Callable[[Transition], None] | None = None) -> None:
@@ -89,7 +89,7 @@ class Journal:
 
     @property
     def current(self) -> Mapping[SlotKey, Transition]:
-        """The last transition of each place that is not forgotten: the state it is in."""
+        """The last transition, and so the state, of each slot that is not forgotten."""
         return self._current
 
     @property
@@ -97,15 +97,15 @@ class Journal:
         """The latest transitions by model, oldest first; at most `EVENTS_KEPT` of each."""
         return self._events
 
-    def enter(self, place: SlotKey, bundle_digest: str, state: State, error: str | None = None) -> None:
-        """Write down that a bundle entered a state; raises `ValueError` as `allow`."""
-        before = self._current.get(place)
-        allow(before.state if before else None, state)
-        transition = Transition(dt.datetime.now(dt.UTC), *place, bundle_digest, state, error)
-        self._current = MappingProxyType({**self._current, place: transition})
-        events = (*self._events.get(place.model, ()), transition)[-EVENTS_KEPT:]
-        self._events = MappingProxyType({**self._events, place.model: events})
-        _say(transition)
+    def enter(self, key: SlotKey, bundle_digest: str, state: State, error: str | None = None) -> None:
+        """Record that a bundle entered a state; raises `ValueError` as `allow`."""
+        previous = self._current.get(key)
+        allow(previous.state if previous else None, state)
+        transition = Transition(dt.datetime.now(dt.UTC), *key, bundle_digest, state, error)
+        self._current = MappingProxyType({**self._current, key: transition})
+        events = (*self._events.get(key.model, ()), transition)[-EVENTS_KEPT:]
+        self._events = MappingProxyType({**self._events, key.model: events})
+        _log(transition)
         if self._on_transition is None:
             return
         try:
@@ -113,19 +113,19 @@ class Journal:
         except Exception:
             logger.exception("the observer of transitions failed")
 
-    def forget(self, *places: SlotKey) -> None:
-        """Drop places; their events stay."""
-        self._current = MappingProxyType({at: last for at, last in self._current.items() if at not in places})
+    def forget(self, *keys: SlotKey) -> None:
+        """Drop slots; their events stay."""
+        self._current = MappingProxyType({key: last for key, last in self._current.items() if key not in keys})
 
     def of_model(self, model: str, *states: State) -> tuple[Transition, ...]:
-        """The current states of a model's places, or those among `states`; by release, then slot."""
-        found = [
-            last for at, last in self._current.items() if at.model == model and (not states or last.state in states)
+        """The last transitions of a model's slots, optionally only those in `states`; by release, then slot."""
+        matching = [
+            last for last in self._current.values() if last.model == model and (not states or last.state in states)
         ]
-        return tuple(sorted(found, key=lambda last: (last.release_number, last.slot)))
+        return tuple(sorted(matching, key=lambda last: (last.release_number, last.slot)))
 
 
-def _say(transition: Transition) -> None:
+def _log(transition: Transition) -> None:
     level = logging.ERROR if transition.state == "failed" else logging.INFO
     logger.log(
         level,

@@ -1,1 +1,1 @@
-"""Durable file operations: atomic replacement, create-once, and crash points for tests."""
+"""The only package that replaces, creates once, flushes or locks files; both packages use it."""

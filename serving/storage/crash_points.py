@@ -1,9 +1,9 @@
 """Named places between two writes where a test may kill the process.
 
-A test sets ``LIFECYCLE_CRASH_AT=<name>`` (``<name>:<n>`` for the n-th passage) in the environment of a child process,
-which then ends itself there with SIGKILL: nothing is flushed, no `finally` runs. ``LIFECYCLE_CRASH_TRACE=<file>``
-instead appends the name of each point that is passed, so that a test can hold its list of points against the code.
-Without either variable a point is a call that returns at once, and nothing in this process can arm it later.
+A test sets ``LIFECYCLE_CRASH_AT=<name>`` (``<name>:<n>`` for the n-th time) in the environment of a child process,
+which kills itself at that point with SIGKILL: nothing is flushed, no `finally` runs. ``LIFECYCLE_CRASH_TRACE=<file>``
+appends the name of each point that is reached, so that a test can compare its list of points with the code. Without
+either variable a point returns at once. The variables are read at import: nothing can arm a point later.
 """
 
 import os
@@ -16,17 +16,17 @@ TRACE_VARIABLE = "LIFECYCLE_CRASH_TRACE"
 _crash_at = os.environ.get(CRASH_AT_VARIABLE)
 _trace = os.environ.get(TRACE_VARIABLE)
 _is_inert = not _crash_at and not _trace
-_passages: dict[str, int] = {}
+_times: dict[str, int] = {}
 
 
 def crash_point(name: str) -> None:
-    """Go on, unless the environment that this process was started with says to die at `name`."""
+    """Return, unless this process was started with an environment that kills it at `name`."""
     if _is_inert:
         return
-    _passages[name] = _passages.get(name, 0) + 1
+    _times[name] = _times.get(name, 0) + 1
     if _trace:
         with Path(_trace).open("a") as trace:
             trace.write(f"{name}\n")
-    wanted, _, passage = (_crash_at or "").partition(":")
-    if wanted == name and _passages[name] == int(passage or 1):
+    wanted, _, time = (_crash_at or "").partition(":")
+    if wanted == name and _times[name] == int(time or 1):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -8,7 +8,7 @@ import msgspec
 from lifecycle.errors import LifecycleError
 from lifecycle.local.demo.timeline import Timeline, timeline
 from lifecycle.spec.risk_model import RiskModelSpec
-from serving.storage.atomic import write_file
+from serving.storage.durable import write_file
 
 STATE_FILE = "demo.json"
 

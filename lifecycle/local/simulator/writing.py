@@ -13,6 +13,7 @@ from lifecycle.errors import LifecycleError
 from lifecycle.local.simulator.config import SimulationConfig
 from lifecycle.local.simulator.tables import Simulator, customers_table, terminals_table
 from serving.storage.crash_points import crash_point
+from serving.storage.durable import replacing
 
 Progress = Callable[[int, int], None]
 """Called with the days done and the days in all."""
@@ -103,13 +104,9 @@ def simulate(
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    """Write to a name that loading passes over, then give it its own."""
+    """Write to a temporary name, which loading ignores, then rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        pq.write_table(table, unfinished, compression="zstd")
+    with replacing(path, is_sole_writer=True) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
         crash_point("simulate.file_written")
-        unfinished.replace(path)
-        crash_point("simulate.file_named")
-    finally:
-        unfinished.unlink(missing_ok=True)
+    crash_point("simulate.file_named")

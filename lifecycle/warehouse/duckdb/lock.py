@@ -11,11 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lifecycle.warehouse.failures import as_lifecycle_error
+from serving.storage.durable import replacing
+from serving.storage.locks import Lock, lock_file
 
 logger = logging.getLogger(__name__)
 
 FIRST_NOTICE_SECONDS = 1.0
 NOTICE_EVERY_SECONDS = 10.0
+POLL_SECONDS = 0.05
 
 _locks: dict[Path, "WarehouseLock"] = {}
 _locks_guard = threading.Lock()
@@ -29,13 +32,11 @@ class WarehouseLock:
     """
 
     def __init__(self, warehouse: Path) -> None:
-        from filelock import FileLock  # 0.1 s that only who opens the warehouse pays
-
         self.warehouse = warehouse
         self.open_connections = 0
         self._depth = 0
         self._threads = threading.RLock()
-        self._processes = FileLock(f"{warehouse}.lock", thread_local=False)
+        self._processes: Lock | None = None
         self._holder = Path(f"{warehouse}.holder")
 
     @contextmanager
@@ -55,16 +56,14 @@ class WarehouseLock:
                 self._depth -= 1
                 if self._depth == 0:
                     self._holder.unlink(missing_ok=True)
-                    self._processes.release()
+                    self._release()
         finally:
             self._threads.release()
 
     @property
     def descriptor(self) -> int | None:
         """The lock's open file, ``None`` while it is free; a child that inherits it keeps the lock if we are killed."""
-        # filelock has no public name for it.
-        descriptor: int | None = self._processes._context.lock_file_fd
-        return descriptor
+        return None if self._processes is None else self._processes.descriptor
 
     def _wait_for_threads(self, purpose: str) -> None:
         started, pause = time.monotonic(), FIRST_NOTICE_SECONDS
@@ -73,29 +72,31 @@ class WarehouseLock:
             pause = NOTICE_EVERY_SECONDS
 
     def _wait_for_processes(self, purpose: str) -> None:
-        from filelock import Timeout
-
-        started, pause = time.monotonic(), FIRST_NOTICE_SECONDS
-        while True:
-            try:
-                self._processes.acquire(timeout=pause, poll_interval=0.05)
-                break
-            except Timeout:
-                self._notice(purpose, time.monotonic() - started)
-                pause = NOTICE_EVERY_SECONDS
-            except OSError as error:
-                raise as_lifecycle_error(error, self.warehouse) from error
+        started, notice_after = time.monotonic(), FIRST_NOTICE_SECONDS
         try:
+            while self._processes is None:
+                try:
+                    self._processes = lock_file(Path(f"{self.warehouse}.lock"), is_waiting=False)
+                except BlockingIOError:
+                    waited = time.monotonic() - started
+                    if waited >= notice_after:
+                        self._notice(purpose, waited)
+                        notice_after = waited + NOTICE_EVERY_SECONDS
+                    time.sleep(POLL_SECONDS)
             self._write_holder(purpose)
         except OSError as error:
-            self._processes.release()
+            self._release()
             raise as_lifecycle_error(error, self.warehouse) from error
+
+    def _release(self) -> None:
+        if self._processes is not None:
+            self._processes.release()
+            self._processes = None
 
     def _write_holder(self, purpose: str) -> None:
         since = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        written = self._holder.with_name(f"{self._holder.name}.{os.getpid()}")
-        written.write_text(json.dumps({"pid": os.getpid(), "purpose": purpose, "since": since}))
-        written.replace(self._holder)
+        with replacing(self._holder, is_sole_writer=True) as written:
+            written.write_text(json.dumps({"pid": os.getpid(), "purpose": purpose, "since": since}))
 
     def _notice(self, purpose: str, waited_seconds: float) -> None:
         logger.warning(

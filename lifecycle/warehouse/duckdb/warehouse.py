@@ -11,6 +11,7 @@ from lifecycle.warehouse.failures import as_lifecycle_error
 from lifecycle.warehouse.interface import Definition, Dialect, Location, Result
 from lifecycle.warehouse.raw_tables import raw_definitions
 from serving.storage.crash_points import crash_point
+from serving.storage.durable import replacing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -134,14 +135,12 @@ class DuckDBWarehouse:
         with self._lock.hold("creating the warehouse"):
             if self.path.exists():
                 return
-            unfinished = self.path.with_name(f"{self.path.name}.unfinished")
-            for leftover in (unfinished, Path(f"{unfinished}.wal")):
-                leftover.unlink(missing_ok=True)
-            with self._connection(unfinished) as session:
-                for definition in raw_definitions(DIALECT):
-                    session.execute(definition.sql)
-            crash_point("warehouse.tables_created")
-            unfinished.replace(self.path)
+            with replacing(self.path, is_sole_writer=True) as unfinished:
+                Path(f"{unfinished}.wal").unlink(missing_ok=True)
+                with self._connection(unfinished) as session:
+                    for definition in raw_definitions(DIALECT):
+                        session.execute(definition.sql)
+                crash_point("warehouse.tables_created")
             crash_point("warehouse.created")
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> "pa.Table":

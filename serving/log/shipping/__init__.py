@@ -1,1 +1,1 @@
-"""The decision log on its way elsewhere: at least once, off the event loop, with a declared limit."""
+"""Ships decision-log segments to external sinks: at least once, off the event loop, with a limit on the backlog."""

@@ -1,11 +1,11 @@
-"""How far a folder's segments were delivered: a small file beside them, replaced whole after each delivery."""
+"""The shipping cursor of a folder: a small file next to the segments, replaced atomically after each delivery."""
 
 import logging
 from pathlib import Path
 from typing import Final
 
 from serving.contract.documents import SCHEMA_VERSION, ContractError, Struct, decode, encode
-from serving.storage.durable import replace_flushed
+from serving.storage.durable import write_file
 
 CURSOR_FILE: Final = "shipped.json"
 
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 class Cursor(Struct, frozen=True, kw_only=True):
-    """Segments up to number `finished_through` are delivered with their seals, later ones up to a byte in `offsets`."""
+    """Segments up to `finished_through` are delivered with their seals, later ones up to their byte in `offsets`."""
 
     schema_version: int
     destination: str
@@ -24,24 +24,24 @@ class Cursor(Struct, frozen=True, kw_only=True):
 def read_cursor(folder: Path, destination: str) -> Cursor:
     """The cursor of a folder for this destination.
 
-    One that is missing, cannot be read, or is another destination's begins anew: what was delivered comes again, and
-    nothing is left out.
+    If the file is missing, unreadable or of another destination, shipping starts from the beginning: it repeats
+    delivered lines and loses no line.
     """
     path = folder / CURSOR_FILE
-    anew = Cursor(schema_version=SCHEMA_VERSION, destination=destination, offsets={})
+    start = Cursor(schema_version=SCHEMA_VERSION, destination=destination, offsets={})
     if not path.exists():
-        return anew
+        return start
     try:
         cursor = decode(path.read_bytes(), Cursor, str(path))
     except ContractError as error:
-        logger.warning("the log is shipped from its beginning: %s", error)
-        return anew
+        logger.warning("shipping restarts from the beginning of the log: %s", error)
+        return start
     if cursor.destination != destination:
-        logger.warning("the log is shipped from its beginning: it went to another destination before")
-        return anew
+        logger.warning("shipping restarts from the beginning of the log: it was shipped to another destination before")
+        return start
     return cursor
 
 
 def write_cursor(folder: Path, cursor: Cursor) -> None:
-    """Keep a cursor; raises `OSError` if the disk fails."""
-    replace_flushed(folder / CURSOR_FILE, encode(cursor))
+    """Write a cursor; raises `OSError` if the disk fails."""
+    write_file(folder / CURSOR_FILE, encode(cursor), is_sole_writer=True)

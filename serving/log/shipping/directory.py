@@ -1,4 +1,4 @@
-"""Shipping to another folder, a mounted share for example: an exact copy of the log, seals included."""
+"""Ships to another folder, for example a mounted share: an exact copy of the log, with its seals."""
 
 import os
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from serving.contract.documents import ContractError, decode
 from serving.log.seals import Seal, file_digest
 from serving.log.segments import seal_path
 from serving.log.shipping.sink import ShippingError
-from serving.storage.durable import flush_folder, replace_flushed
+from serving.storage.durable import flush_file, flush_path, rename_flushed, write_file
 
 _PART: Final = ".part"
 
@@ -17,9 +17,9 @@ _PART: Final = ".part"
 class DirectorySink:
     """Copies segments to a folder of the same layout.
 
-    Lines gather in ``<segment>.part``, each flushed before it counts as delivered. Once the segment is sealed, its copy
-    is compared with the seal and gets its name at one stroke, and the seal is put beside it: what bears a segment's
-    name is whole. The same lines again change nothing.
+    Lines are written to ``<segment>.part`` and flushed before they count as delivered. Once the segment is sealed, its
+    copy is checked against the seal, renamed atomically, and the seal is written next to it: a file with a segment's
+    name is complete. Shipping the same lines again is idempotent.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -31,7 +31,7 @@ class DirectorySink:
         return f"directory:{self.directory}"
 
     def ship(self, segment_name: str, offset: int, lines: Sequence[bytes]) -> None:
-        """Put lines at their place in the segment's copy and flush it."""
+        """Write lines at their offset in the segment's copy and flush it."""
         content = b"".join(lines)
         try:
             copy = self._folder_of(segment_name) / Path(segment_name).name
@@ -43,19 +43,19 @@ class DirectorySink:
             raise ShippingError(_violation(segment_name, error)) from error
 
     def finish(self, segment_name: str, seal: bytes) -> None:
-        """Give the copy of a sealed segment its name, if it is what the seal says."""
+        """Rename the copy of a sealed segment, if it matches the seal."""
         try:
             copy = self._folder_of(segment_name) / Path(segment_name).name
             if not copy.exists():
                 _finish_part(copy, decode(seal, Seal, f"the seal of {segment_name}"))
-            replace_flushed(seal_path(copy), seal)
+            write_file(seal_path(copy), seal, is_sole_writer=True)
         except OSError as error:
             raise ShippingError(_violation(segment_name, error)) from error
         except ContractError as error:
             raise ShippingError(str(error)) from error
 
     def close(self) -> None:
-        """Nothing is open between calls."""
+        """Do nothing: no file stays open between calls."""
 
     def _folder_of(self, segment_name: str) -> Path:
         folder = (self.directory / segment_name).parent
@@ -73,41 +73,39 @@ def _write_at(part: Path, offset: int, content: bytes) -> None:
         size = os.fstat(descriptor).st_size
         if size < offset:
             raise ShippingError(
-                f"Expected {offset} bytes in the copy, got {size}; it is shipped again from its beginning - at {part}",
+                f"Expected {offset} bytes in the copy, got {size}; the segment is shipped again - at {part}",
                 is_lost=True,
             )
         file.seek(offset)
         file.write(content)
-        file.flush()
-        os.fsync(descriptor)
+        flush_file(file)
     if offset == 0:
-        flush_folder(part.parent)
+        flush_path(part.parent)
 
 
 def _expect_same(copy: Path, offset: int, content: bytes) -> None:
     with copy.open("rb") as file:
         file.seek(offset)
         if file.read(len(content)) != content:
-            raise ShippingError(f"Expected what was shipped before, got other lines at byte {offset} - at {copy}")
+            raise ShippingError(f"Expected the lines shipped before, got others at byte {offset} - at {copy}")
 
 
 def _finish_part(copy: Path, seal: Seal) -> None:
     part = _part(copy)
     if not seal.bytes and not part.exists():
         _write_at(part, 0, b"")
-    # A flush that failed takes back lines that may have been shipped already.
+    # A failed flush truncates lines that may have been shipped already.
     if part.exists() and part.stat().st_size > seal.bytes:
         os.truncate(part, seal.bytes)
     if not part.exists() or file_digest(part) != seal.sha256:
         part.unlink(missing_ok=True)
         raise ShippingError(
-            f"Expected the copy that was sealed, got another one; it is shipped again - at {part}", is_lost=True
+            f"Expected a copy that matches its seal, got a different one; the segment is shipped again - at {part}",
+            is_lost=True,
         )
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    part.rename(copy)
-    flush_folder(copy.parent)
+    flush_path(part)
+    rename_flushed(part, copy)
 
 
 def _violation(segment_name: str, error: OSError) -> str:
-    return f"Expected to copy {segment_name}, got: {error.strerror or type(error).__name__}"
+    return f"Expected to copy {segment_name}, got {error.strerror or type(error).__name__}"

@@ -1,8 +1,6 @@
-"""One folder of the log on its way: what of it is next, what was delivered, what may be deleted."""
+"""Shipping of one log folder: the next batch, the delivered position, the segments that may be deleted."""
 
 import datetime as dt
-import fcntl
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,12 +12,13 @@ from serving.log.seals import read_seal
 from serving.log.segments import DamagedLineError, check_line, number_of, seal_path, segment_paths
 from serving.log.shipping.cursor import Cursor, read_cursor, write_cursor
 from serving.log.shipping.sink import ShippingError, Sink
+from serving.storage.locks import Lock, lock_file
 
 LOCK_FILE: Final = ".shipping.lock"
 
 
 class Batch(NamedTuple):
-    """Complete lines of a segment from `offset` on."""
+    """Complete lines of a segment, from `offset`."""
 
     lines: list[bytes]
     offset: int
@@ -36,7 +35,7 @@ class ShippedFolder:
     Parameters
     ----------
     root
-        The log's folder, from which segments are named.
+        The log's folder, to which segment names are relative.
     folder
         The root, or the folder of a worker below it.
     """
@@ -45,40 +44,36 @@ class ShippedFolder:
         self._root = root
         self.folder = folder
         self._cursor = Cursor(schema_version=SCHEMA_VERSION, destination="", offsets={})
-        self._lock: int | None = None
+        self._lock: Lock | None = None
 
     def open(self, destination: str) -> None:
-        """Take the folder and read where it stands.
+        """Lock the folder and read its cursor.
 
         Raises
         ------
         ContractError
-            If another process ships it, or it cannot be written to.
+            If another process ships this folder, or it is not writable.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = os.open(self.folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = lock_file(self.folder / LOCK_FILE, is_waiting=False)
         except BlockingIOError:
-            self.close()
             raise ContractError(
-                f"Expected to ship this log alone, but another server does - at {self.folder}"
+                f"Expected a log that no other server ships, got one that another server ships; stop one of the two "
+                f"- at {self.folder}"
             ) from None
         except OSError as error:
-            self.close()
-            raise ContractError(
-                f"Expected a folder that can be written to, got {error.strerror} - at {self.folder}"
-            ) from error
+            raise ContractError(f"Expected a writable folder, got {error.strerror} - at {self.folder}") from error
         self._cursor = read_cursor(self.folder, destination)
 
     def close(self) -> None:
-        """Give the folder up."""
+        """Unlock the folder."""
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.release()
             self._lock = None
 
     def unshipped_bytes(self) -> int:
-        """What lies here and is not delivered; on any thread."""
+        """Bytes that are not delivered yet; callable on any thread."""
         cursor = self._cursor
         unshipped = 0
         for path in segment_paths(self.folder):
@@ -87,18 +82,18 @@ class ShippedFolder:
         return unshipped
 
     def advance(self, sink: Sink, batch_bytes: int) -> Iterator[Batch]:
-        """Deliver all that is complete now, then the seals; yields each batch once its delivery is on the disk.
+        """Deliver all complete lines, then the seals; yields each batch once the cursor is on the disk.
 
         Raises
         ------
         ShippingError
-            If the sink did not take something.
+            If the sink refuses a batch or a seal.
         ContractError
-            If a line was damaged; nothing behind it is shipped.
+            If a line was damaged; the lines after it are not shipped.
         OSError
             If this folder's disk fails.
         """
-        # Listed before it is read: whatever has a successor then gets no more lines, so that the order is kept.
+        # Listed before they are read: a segment that has a successor gets no more lines, which keeps the order.
         for path in segment_paths(self.folder):
             if number_of(path) > self._cursor.finished_through:
                 while (batch := next_batch(path, self._cursor.offsets.get(path.name, 0), batch_bytes)) is not None:
@@ -107,7 +102,7 @@ class ShippedFolder:
         self._finish(sink)
 
     def delete_older(self, than: dt.datetime) -> int:
-        """Delete the oldest segments that are delivered with a seal from before `than`; the seals stay."""
+        """Delete the oldest delivered segments that were sealed before `than`; the seals stay."""
         deleted = 0
         for path in segment_paths(self.folder):
             if number_of(path) > self._cursor.finished_through or read_seal(seal_path(path)).sealed_at >= than:
@@ -125,7 +120,7 @@ class ShippedFolder:
         self._keep(offsets={**self._cursor.offsets, path.name: batch.end})
 
     def _finish(self, sink: Sink) -> None:
-        """Hand over the seals in order; a segment whose seal is not there yet holds up those after it."""
+        """Deliver the seals in order; a segment without a seal blocks those after it."""
         for path in segment_paths(self.folder):
             if number_of(path) <= self._cursor.finished_through:
                 continue
@@ -156,12 +151,12 @@ class ShippedFolder:
 
 
 def next_batch(path: Path, offset: int, batch_bytes: int) -> Batch | None:
-    """Complete lines of a segment from `offset` on, about `batch_bytes` of them; ``None`` if there is none yet.
+    """Complete lines of a segment from `offset`, about `batch_bytes`; ``None`` if there are no complete lines yet.
 
     Raises
     ------
     ContractError
-        If the first of them is damaged; a damaged one behind it ends the batch.
+        If the first line is damaged; a later damaged line ends the batch.
     """
     with path.open("rb") as segment:
         segment.seek(offset)

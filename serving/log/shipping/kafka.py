@@ -1,4 +1,4 @@
-"""Shipping to a Kafka topic: one message a line, keyed by entity, acknowledged by all in-sync replicas."""
+"""Ships to a Kafka topic: one message per line, keyed by entity, acknowledged by all in-sync replicas."""
 
 import logging
 import time
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class _Keyed(msgspec.Struct):
-    """What a message is keyed by; the line's other members are passed over."""
+    """The members of a line that key its message."""
 
     entity_key: str | None = None
     decision_id: str | None = None
@@ -32,26 +32,26 @@ _keyed = msgspec.json.Decoder(_Keyed)
 class KafkaSink:
     """Sends each line as a message and returns when the brokers have acknowledged all of them.
 
-    The key is the record's entity_key, so that one entity's records stay in order, else its decision_id; the value is
-    the line without its newline; the headers ``segment`` and ``offset`` say where it stood, by which a consumer tells
-    a repeat. The producer is idempotent: its own retries repeat nothing. After a failure it is thrown away, and the
-    lines are sent again by a new one.
+    The key is the record's entity_key, which keeps one entity's records in order, or else its decision_id; the value is
+    the line without its newline; the headers ``segment`` and ``offset`` let a consumer recognise duplicates. The
+    producer is idempotent: its own retries create no duplicates. After a failure it is discarded, and a new one sends
+    the lines again.
 
     Parameters
     ----------
     bootstrap_servers
-        ``host:port`` of some brokers, with commas between.
+        ``host:port`` of some brokers, separated by commas.
     topic
-        The topic, which exists or is made by the brokers.
+        The topic, which exists or which the brokers create.
     delivery_seconds
-        Lines that are not acknowledged after this time have failed.
+        Lines that are not acknowledged within this time have failed.
     configuration
-        More of librdkafka's settings, for TLS and SASL; they cannot make delivery weaker.
+        Further librdkafka settings, for TLS and SASL; they cannot weaken the delivery guarantees.
 
     Raises
     ------
     ContractError
-        If confluent-kafka is not installed or a setting is not understood.
+        If confluent-kafka is not installed or a setting is invalid.
     """
 
     def __init__(
@@ -105,10 +105,10 @@ class KafkaSink:
             )
 
     def finish(self, segment_name: str, seal: bytes) -> None:
-        """Nothing to do: messages need no seal."""
+        """Do nothing: messages need no seal."""
 
     def close(self) -> None:
-        """Drop the connection; nothing is under way between calls."""
+        """Close the connection; no message is in flight between calls."""
         self._discard()
 
     def _produce(
@@ -120,7 +120,7 @@ class KafkaSink:
         delivered: "Callable[[KafkaError | None, Message], None]",
         deadline: float,
     ) -> int:
-        """Queue the lines; returns how many found no room in the producer's queue in time."""
+        """Queue the lines; returns the number that did not fit into the producer's queue in time."""
         segment = segment_name.encode()
         for index, line in enumerate(lines):
             headers: list[tuple[str, str | bytes | None]] = [("segment", segment), ("offset", str(offset).encode())]
@@ -142,17 +142,17 @@ class KafkaSink:
         try:
             from confluent_kafka import KafkaException, Producer
         except ImportError as error:
-            raise ContractError(f"Expected confluent-kafka to be installed, found none; {_INSTALL}") from error
+            raise ContractError(f"Expected confluent-kafka to be installed; run {_INSTALL}") from error
         try:
             return Producer(self._configuration, logger=logger)
         except KafkaException as error:
-            # Its text names the setting; a value that is refused may be a secret.
+            # Without the error's text: it quotes the refused value, which may be a secret.
             raise ContractError(
-                f"Expected librdkafka's settings, got {_name(error)} - at {sorted(self._configuration)}"
+                f"Expected valid librdkafka settings, got {_name(error)} - at {sorted(self._configuration)}"
             ) from error
 
     def _discard(self) -> None:
-        """Forget what is queued: it will be sent again, and a late delivery would come out of order."""
+        """Drop the queued messages: they are sent again, and a late delivery would be out of order."""
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.purge(in_queue=True, in_flight=True, blocking=False)
@@ -165,7 +165,7 @@ def _key(line: bytes) -> str | None:
 
 
 def _name(error: Exception) -> str:
-    """The error in words that hold no value."""
+    """The error's name, without any value."""
     cause = error.args[0] if error.args else error
     name = getattr(cause, "name", None)
     return str(name()) if callable(name) else type(error).__name__

@@ -1,4 +1,4 @@
-"""The thread that ships the log, and the one that watches how far it is behind."""
+"""The thread that ships the log, and the thread that measures its backlog."""
 
 import datetime as dt
 import logging
@@ -25,38 +25,38 @@ logger = logging.getLogger(__name__)
 
 
 class Shipper:
-    """Delivers every line of some folders of the log at least once, sealed segments and the one being written.
+    """Delivers every line of the given log folders at least once, from sealed and from open segments.
 
-    The cursor of a folder moves after a delivery, so that a crash at any moment repeats lines and leaves none out.
-    After a failure it tries again, with pauses that double up to `LONGEST_PAUSE_SECONDS`.
+    The cursor of a folder moves after a delivery, so that a crash at any point repeats lines and loses none. Failures
+    are retried with pauses that double up to `LONGEST_PAUSE_SECONDS`.
 
     Parameters
     ----------
     root
-        The log's folder, from which segments are named.
+        The log's folder, to which segment names are relative.
     folders
-        Folders to ship: the one that this process writes to, and any that no process writes to.
+        Folders to ship: that of this process, and those that no process writes to.
     sink
-        Where to; used on the shipper's thread alone.
+        Destination; used only on the shipper's thread.
     max_unshipped_bytes
-        More than this undelivered is an overrun; ``None`` for no limit. Measured every `poll_seconds`.
+        A larger backlog is an overrun; ``None`` for no limit. Measured every `poll_seconds`.
     on_overrun
-        ``refuse``: `obstruct` is called with the cause, and with ``None`` when it is over; ``continue``: it is counted.
+        ``refuse``: `obstruct` is called with the cause, and with ``None`` once it is over; ``continue``: only counted.
     obstruct
         `DecisionLog.obstruct`.
     retention_days
-        Segments that were delivered and sealed longer ago are deleted, their seals kept; ``None`` keeps all.
+        Delivered segments that were sealed longer ago are deleted, their seals kept; ``None`` keeps all.
 
     Attributes
     ----------
     lag_bytes
-        What is not delivered, as last measured.
+        Backlog in bytes at the last measurement.
     shipped_records, shipped_bytes
-        Delivered since the start, repeats included.
+        Delivered since the start, including repeats.
     overruns
-        How often `max_unshipped_bytes` was passed.
+        How often `max_unshipped_bytes` was exceeded.
     deleted_segments
-        What the retention has deleted.
+        Segments deleted by the retention.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Shipper:
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
         if on_overrun == "refuse" and obstruct is None:
-            raise ValueError("Expected obstruct where an overrun is refused, got None")
+            raise ValueError("Expected obstruct with on_overrun='refuse', got None")
         self.lag_bytes = self.shipped_records = self.shipped_bytes = self.overruns = self.deleted_segments = 0
         self._folders = [ShippedFolder(root, folder) for folder in folders]
         self._sink = sink
@@ -94,19 +94,19 @@ class Shipper:
 
     @property
     def failure(self) -> str | None:
-        """Why nothing is delivered at present; ``None`` while it is."""
+        """Why delivery fails at present; ``None`` while it works."""
         since = self._busy_since
         if since is not None and time.monotonic() - since > self._stall_seconds:
             return f"the destination has not answered for {time.monotonic() - since:.0f} s"
         return self._failure
 
     def open(self) -> None:
-        """Take the folders and read the cursors.
+        """Lock the folders and read their cursors.
 
         Raises
         ------
         ContractError
-            If another process ships one of them.
+            If another process ships one of them, or one is not writable.
         """
         for index, folder in enumerate(self._folders):
             try:
@@ -117,14 +117,14 @@ class Shipper:
                 raise
 
     def start(self) -> None:
-        """Open, and ship from now on; raises as `open`."""
+        """Open the folders and start the threads; raises as `open`."""
         self.open()
         self.measure()
         self._shipping.start()
         self._watching.start()
 
     def stop(self, timeout_seconds: float = STOP_SECONDS) -> None:
-        """Deliver what is there once more, for no longer than this; close the log before, for the last seal."""
+        """Deliver the rest, within the time limit, and stop. Close the log first, so that its last seal is included."""
         self._stopping.set()
         if self._shipping.is_alive():
             self._shipping.join(timeout_seconds)
@@ -141,7 +141,7 @@ class Shipper:
                 folder.close()
 
     def advance(self) -> int:
-        """Deliver all that is there now; returns the lines. Raises as `ShippedFolder.advance`."""
+        """Deliver all complete lines; returns their number. Raises as `ShippedFolder.advance`."""
         lines = 0
         self._busy_since = time.monotonic()
         try:
@@ -159,18 +159,18 @@ class Shipper:
         return lines
 
     def measure(self) -> None:
-        """See how much is undelivered and whether that is too much."""
+        """Measure the backlog, and start or end an overrun."""
         try:
             self.lag_bytes = sum(folder.unshipped_bytes() for folder in self._folders)
         except OSError:
-            return  # deleted while it was measured
+            return  # a segment was deleted meanwhile
         limit = self._max_unshipped_bytes
         is_over = limit is not None and self.lag_bytes > limit
         if is_over and not self._is_over:
             self.overruns += 1
-            logger.warning("the log is not shipped fast enough: %d bytes wait", self.lag_bytes)
+            logger.warning("shipping is behind: %d bytes are not delivered", self.lag_bytes)
         if self._obstruct is not None and is_over != self._is_over:
-            self._obstruct(f"more than {limit} bytes of it are not shipped" if is_over else None)
+            self._obstruct(f"more than {limit} bytes of the log are not shipped" if is_over else None)
         self._is_over = is_over
 
     def _ship(self) -> None:
@@ -185,23 +185,23 @@ class Shipper:
             self._stopping.wait(pause)
 
     def _attempt(self) -> str | None:
-        """Deliver what is there; returns why that failed."""
+        """Deliver all complete lines; returns the cause of a failure."""
         try:
             self.advance()
         except (ShippingError, ContractError) as error:
             return str(error)
         except OSError as error:
             return error.strerror or type(error).__name__
-        except Exception as error:  # a sink's fault must not end the thread: its text is unknown, so it stays unsaid
+        except Exception as error:  # a sink's bug must not end the thread; its text may hold values
             return f"{type(error).__name__} in {type(self._sink).__name__}"
         return None
 
     def _note(self, failure: str | None) -> None:
         if failure != self._failure:
             if failure is None:
-                logger.info("the log is shipped again")
+                logger.info("shipping works again")
             else:
-                logger.warning("the log is not shipped: %s", failure)
+                logger.warning("shipping failed and is retried: %s", failure)
         self._failure = failure
 
     def _watch(self) -> None:

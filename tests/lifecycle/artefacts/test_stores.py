@@ -3,14 +3,15 @@
 import datetime as dt
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lifecycle.artefacts.candidates import Candidate, CandidateStore
 from lifecycle.artefacts.evidence import EvidenceStore, GateEvidence
 from lifecycle.errors import LifecycleError
-from lifecycle.monitoring.alerts import Alert, raise_alert, read_alerts
+from lifecycle.monitoring.alerts import Alert, raise_alert
 from serving.contract.documents import Bands, Calibration, Deciding, GoldenRow, Lineage, Verdict
-from serving.storage.atomic import write_file, write_folder
+from serving.storage.durable import write_file, write_folder
 
 LINEAGE = Lineage(
     as_of="2018-08-29",
@@ -130,6 +131,7 @@ def test_alerts_are_appended_and_a_refusal_reads_unlike_a_broken_run(tmp_path: P
             raised_at=dt.datetime(2018, 8, 29, tzinfo=dt.UTC),
         )  # fmt: skip
         raise_alert(tmp_path, alert)
-    titles = [alert.title for alert in read_alerts(tmp_path)]
+    lines = (tmp_path / "alerts.jsonl").read_bytes().splitlines()
+    titles = [msgspec.json.decode(line, type=Alert).title for line in lines]
     assert titles == ["Candidate refused: card_fraud as of 2018-08-29", "Run broken: card_fraud as of 2018-08-29"]
     assert (tmp_path / "alerts.jsonl").stat().st_mode & 0o777 == 0o600

@@ -7,7 +7,7 @@ import pytest
 from lifecycle.errors import LifecycleError
 from lifecycle.releases.store import ReleaseStore
 from serving.contract.documents import Release, digest
-from serving.storage.create_once import write_new
+from serving.storage.durable import create_once
 from tests.harness.small_models import MODEL, SmallStore
 
 
@@ -61,9 +61,9 @@ def test_of_two_promotions_at_the_same_time_one_wins_and_the_other_is_told(
 
     def write_at_the_same_time(path: Path, content: bytes, point: str) -> bool:
         both_are_about_to_link.wait(timeout=60)
-        return write_new(path, content, point)
+        return create_once(path, content, point)
 
-    monkeypatch.setattr("lifecycle.releases.store.write_new", write_at_the_same_time)
+    monkeypatch.setattr("lifecycle.releases.store.create_once", write_at_the_same_time)
     won: list[Release] = []
     told: list[str] = []
 

@@ -157,7 +157,6 @@ def test_a_caller_may_do_what_the_scopes_say(path: Path, key: str, scope: Any) -
 
 def test_without_a_file_everybody_may_do_everything() -> None:
     keys = ApiKeys(None)
-    assert not keys.is_configured
     assert not keys.refresh()
     caller = keys.authenticate(b"Bearer whatever", None)
     assert caller is ANONYMOUS
@@ -168,7 +167,6 @@ def test_without_a_file_everybody_may_do_everything() -> None:
 def test_a_file_of_revoked_keys_lets_nobody_in(path: Path, key: str, caplog: pytest.LogCaptureFixture) -> None:
     revoke(path, "engine", NOW)
     keys = ApiKeys(path)
-    assert keys.is_configured
     assert not lets_in(keys, key)
     with pytest.raises(UnauthorizedError):
         keys.authenticate(None, None)
@@ -289,7 +287,7 @@ def test_a_bad_change_keeps_the_keys_and_says_so_once(
         assert not keys.refresh()
         assert keys.failure is not None
         assert lets_in(keys, key)
-    assert messages(caplog).count("the API keys from before stay in force") == 1
+    assert messages(caplog).count("the previous API keys stay in force") == 1
     written(path, good)
     keys.refresh()
     assert keys.failure is None

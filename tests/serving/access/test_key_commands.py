@@ -107,7 +107,7 @@ def test_a_link_to_the_file_stays_a_link(path: Path, key: str, tmp_path: Path) -
 
 
 def test_a_write_that_was_cut_short_leaves_the_file_and_no_obstacle(path: Path, key: str) -> None:
-    path.with_name(f".{path.name}.new").write_bytes(b"half a li")
+    path.with_name(f".{path.name}.tmp").write_bytes(b"half a li")
     add(path, "other", ["score"], NOW)
     assert [entry.name for entry in read_key_file(path)[0]] == ["engine", "other"]
     assert [each.name for each in path.parent.iterdir()] == ["keys.jsonl"]

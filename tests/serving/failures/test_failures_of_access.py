@@ -121,7 +121,7 @@ def test_the_file_of_keys_is_malformed_at_the_start(row: Row, store: SmallStore,
 def test_the_server_is_to_listen_beyond_loopback_without_keys(row: Row, store: SmallStore) -> None:
     said = failed_start(store, SERVING_HOST="::")
     assert row.failure
-    assert said.startswith("Error: Expected API keys, because others than this machine reach ::")
+    assert said.startswith("Error: Expected API keys, because other machines can reach ::")
 
 
 def test_a_private_key_file_is_open_to_others(row: Row, store: SmallStore) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -122,7 +122,7 @@ def test_a_releases_signature_does_not_hold(row: Row, store: SmallStore) -> None
 
 
 def test_a_bundles_signature_does_not_hold(row: Row, store: SmallStore) -> None:
-    refused(row, store, spoil("manifest.sig"), "canary of release 4; mend the release store")
+    refused(row, store, spoil("manifest.sig"), "canary of release 4; repair the release store")
 
 
 def test_a_bundles_digest_does_not_hold(row: Row, store: SmallStore) -> None:
@@ -177,14 +177,14 @@ def test_the_store_goes_back(row: Row, store: SmallStore) -> None:
 
 
 def test_the_cache_cannot_be_written(row: Row, store: SmallStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_path: Path, _content: bytes) -> None:
+    def full(_path: Path, _files: Mapping[str, bytes], *, is_replacing: bool) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     store.publish(1)
     with served(store) as client:
         row.begins(client)
         store.publish(2)
-        monkeypatch.setattr("serving.slots.cache.write_flushed", full)
+        monkeypatch.setattr("serving.slots.cache.write_folder", full)
         client.post("/v1/poll")
         assert row.answers(client.post(URL, json=score_request("d1"))).json()["release_number"] == 1
         assert "got: No space left on device" in row.is_ready(client)["models"][MODEL]["error"]

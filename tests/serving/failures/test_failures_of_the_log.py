@@ -119,7 +119,7 @@ def test_the_logs_folder_cannot_be_used(row: Row, store: SmallStore) -> None:
     store.settings.decision_log_dir.write_text("a file")
     said = failed_start(store)
     assert row.failure
-    assert "Expected a folder that can be written to, got File exists" in said.splitlines()[-1]
+    assert "Expected a writable folder, got File exists" in said.splitlines()[-1]
 
 
 def test_another_server_writes_to_the_log(row: Row, store: SmallStore) -> None:
@@ -129,7 +129,7 @@ def test_another_server_writes_to_the_log(row: Row, store: SmallStore) -> None:
     said = failed_start(store)
     log.close()
     assert row.failure
-    assert "another server writes to it; give this one another SERVING_LOG_DIR" in said.splitlines()[-1]
+    assert "another server writes to; set another SERVING_LOG_DIR" in said.splitlines()[-1]
 
 
 def test_a_flush_fails(row: Row, store: SmallStore, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +193,7 @@ def test_too_much_waits_to_be_shipped(row: Row, store: SmallStore, tmp_path: Pat
             assert client.post(URL, json=score_request(decision_id)).status_code == 200
         eventually(lambda: client.get("/readyz").status_code == 503)
         row.answers(client.post(URL, json=score_request("d3")))
-        assert row.is_ready(client)["decision_log"]["error"] == "more than 1000 bytes of it are not shipped"
+        assert row.is_ready(client)["decision_log"]["error"] == "more than 1000 bytes of the log are not shipped"
         row.moves(client)
         (tmp_path / "archive").unlink()
         recovers(client, "d4")

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.contract.documents import ContractError, DecisionRecord, Reason
+from serving.log.seals import settle
 from serving.log.segments import (
     DamagedLineError,
     find_records,
@@ -19,7 +20,7 @@ from serving.log.segments import (
     read_records,
     recent_records,
     record_of,
-    repair_tail,
+    repair_segment,
     segment_name,
     worker_folder,
 )
@@ -74,7 +75,7 @@ def test_a_newer_line_needs_its_checksum() -> None:
 def test_a_newer_version_is_refused_by_name_and_not_cut(tmp_path: Path) -> None:
     path = tmp_path / segment_name(1)
     path.write_bytes(line("d1") + line("d2", schema_version=3))
-    assert repair_tail(tmp_path) == 0
+    assert repair_segment(path) == 0
     with pytest.raises(
         ContractError, match=f"Expected schema_version 1 or 2, got 3; .* - at {path}, byte {len(line('d1'))}"
     ):
@@ -85,7 +86,7 @@ def test_a_newer_version_is_refused_by_name_and_not_cut(tmp_path: Path) -> None:
 def test_a_line_damaged_between_others_is_an_error_and_not_cut(tmp_path: Path, damaged: bytes) -> None:
     path = tmp_path / segment_name(1)
     path.write_bytes(line("d1") + damaged + line("d2"))
-    assert repair_tail(tmp_path) == 0
+    assert repair_segment(path) == 0
     with pytest.raises(ContractError, match=f"at {path}, byte {len(line('d1'))}"):
         ids(tmp_path)
 
@@ -95,28 +96,29 @@ def test_whatever_a_crash_left_of_the_last_record_is_cut(tmp_path: Path, last: b
     path = tmp_path / segment_name(1)
     for kept in range(1, len(last)):
         path.write_bytes(line("d1") + last[:kept])
-        assert repair_tail(tmp_path) == kept
+        assert repair_segment(path) == kept
         assert path.read_bytes() == line("d1")
         torn = path.with_suffix(".torn")
         assert torn.read_bytes() == last[:kept]
         torn.unlink()
     path.write_bytes(line("d1") + last)
-    assert repair_tail(tmp_path) == 0
+    assert repair_segment(path) == 0
 
 
 @pytest.mark.parametrize("tail", [b"\x00" * 300, b"\x00\x00\n" + line("d3")[:9], b"\n\n", line("d3")[:-3] + b"\n"])
 def test_a_tail_that_is_no_record_is_cut(tmp_path: Path, tail: bytes) -> None:
-    (tmp_path / segment_name(1)).write_bytes(line("d1") + tail)
-    assert repair_tail(tmp_path) == len(tail)
+    path = tmp_path / segment_name(1)
+    path.write_bytes(line("d1") + tail)
+    assert repair_segment(path) == len(tail)
     assert ids(tmp_path) == ["d1"]
 
 
 def test_a_sealed_segment_and_an_empty_folder_are_left_alone(tmp_path: Path) -> None:
-    assert repair_tail(tmp_path / "nowhere") == 0
+    assert settle(tmp_path / "nowhere").cut_bytes == 0
     write(tmp_path, ["d1"])
     with (tmp_path / segment_name(1)).open("ab") as segment:
         segment.write(b"{")
-    assert repair_tail(tmp_path) == 0
+    assert settle(tmp_path).cut_bytes == 0
 
 
 def test_reading_goes_on_where_it_ended_and_leaves_an_unfinished_line(tmp_path: Path) -> None:

@@ -91,15 +91,15 @@ TAMPERINGS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a bit of a line": (lambda log: flip(segment(log, 2), 40), f"{segment_name(2)}: Expected a record, got: a wrong"),
     "a record with a new checksum": (
         lambda log: segment(log, 2).write_bytes(line("d2") + line("x3")),
-        f"{segment_name(2)}: its digest is another one than was sealed",
+        f"{segment_name(2)}: its digest differs from the seal's",
     ),
     "a record added": (
         lambda log: segment(log, 2).write_bytes(segment(log, 2).read_bytes() + line("x")),
-        f"{segment_name(2)}: it has {3 * len(line('d2')) - 1} bytes, sealed were {2 * len(line('d2'))}",
+        f"{segment_name(2)}: Expected {2 * len(line('d2'))} bytes as sealed, got {3 * len(line('d2')) - 1}",
     ),
     "the last record removed": (
         lambda log: segment(log, 4).write_bytes(line("d6")),
-        f"{segment_name(4)}: it has {len(line('d6'))} bytes, sealed were {2 * len(line('d6'))}",
+        f"{segment_name(4)}: Expected {2 * len(line('d6'))} bytes as sealed, got {len(line('d6'))}",
     ),
     "the last line torn": (
         lambda log: segment(log, 4).write_bytes(segment(log, 4).read_bytes()[:-1]),
@@ -112,15 +112,15 @@ TAMPERINGS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a seal removed": (
         lambda log: seal_path(segment(log, 2)).unlink(),
-        f"{segment_name(2)}: its seal is missing, though a later segment is sealed",
+        f"{segment_name(2)}: its seal is missing, but a later segment is sealed",
     ),
     "the oldest segments and seals removed": (
         lambda log: remove(log, 1),
-        f"{seal_path(segment(Path(), 2))}: the seal before it is another one than it names, or missing",
+        f"{seal_path(segment(Path(), 2))}: the previous seal is missing, or differs from the one that this seal names",
     ),
     "a record and its seal made new": (
         rewrite,
-        f"{seal_path(segment(Path(), 3))}: the seal before it is another one than it names, or missing",
+        f"{seal_path(segment(Path(), 3))}: the previous seal is missing, or differs from the one that this seal names",
     ),
     "a seal that is none": (
         lambda log: seal_path(segment(log, 2)).write_bytes(b"{}"),
@@ -160,7 +160,7 @@ def test_many_damaged_lines_are_not_all_told(log: Path) -> None:
 
 def test_the_command_says_where_and_exits_with_1(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(log)]) == 0
-    assert capsys.readouterr().out.endswith("The log is whole.\n")
+    assert capsys.readouterr().out.endswith("The log is intact.\n")
     flip(segment(log, 2), len(line("d2")) + 40)
     assert main([str(log)]) == 1
     assert f"- at {segment_name(2)}, byte {len(line('d2'))}\n" in capsys.readouterr().out
@@ -175,9 +175,9 @@ def test_the_command_runs_by_itself_and_teaches(log: Path) -> None:
     run = subprocess.run([*command, str(log), "--json"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (run.returncode, json.loads(run.stdout)["records"], run.stderr) == (0, 8, "")
     run = subprocess.run([*command, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert "Exit code: 0 if the log is whole" in run.stdout
+    assert "Exit code: 0 if the log is intact" in run.stdout
     run = subprocess.run([*command, "nowhere"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (
         2,
-        "Error: Expected the folder of a decision log, found none - at nowhere\n",
+        "Error: Expected the folder of a decision log, got no folder - at nowhere\n",
     )

@@ -109,7 +109,7 @@ def stands(bundle: str, percent: float | None = None, salt: str | None = None) -
         (release(stands("b", 5)), "Expected a salt, got none"),
         (release(stands("b", 5, "")), "Expected a salt, got none"),
         (release(stands("b", 5, "ä" * 33)), "Expected a salt of at most 64 bytes, got 66"),
-        (release(stands("a", 5, "s")), "Expected another bundle than the champion's, got the same"),
+        (release(stands("a", 5, "s")), "Expected a bundle other than the champion's, got the same"),
         (release(None, stands("b", 5)), "Expected neither percent nor salt"),
         (release(percent=5), "Expected neither percent nor salt"),
     ],

@@ -43,7 +43,7 @@ def test_a_poll_that_fails_is_told_and_the_next_one_comes(caplog: pytest.LogCapt
     polling.start()
     assert have_failed.wait(timeout=30)
     polling.stop()
-    assert "looking for a new release failed, what is held serves on" in caplog.text
+    assert "polling for a new release failed, the held releases serve on" in caplog.text
 
 
 def test_the_loading_thread_alone_steps_back() -> None:

@@ -24,7 +24,7 @@ def another_models(second: Second) -> None:
 FAILURES: dict[str, tuple[Callable[[Second], object], str]] = {
     "missing bundle": (lambda second: shutil.rmtree(second.bundle("canary", "model.txt").parent), "missing"),
     "partial bundle": (lambda second: second.bundle("shadow", "golden.jsonl").unlink(), "missing ['golden.jsonl']"),
-    "bad digest": (spoil("model.txt"), "canary of release 4; mend the release store"),
+    "bad digest": (spoil("model.txt"), "canary of release 4; repair the release store"),
     "bad digest of the champion": (spoil("model.txt", "champion"), "`lifecycle rollback card_fraud`"),
     "bad digest of the shadow": (spoil("model.txt", "shadow"), "`lifecycle end-shadow card_fraud`"),
     "bad manifest": (spoil("manifest.json"), "Expected a manifest with digest"),
@@ -52,7 +52,7 @@ FAILURES: dict[str, tuple[Callable[[Second], object], str]] = {
         lambda second: second.resign_canary(
             bundle_digest=second.store.releases.history(MODEL)[-1].champion.bundle_digest
         ),
-        "Expected another bundle than the champion's, got the same",
+        "Expected a bundle other than the champion's, got the same",
     ),
     "shadow with a percent": (
         lambda second: resign(

@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -180,10 +181,10 @@ def test_a_full_disk_keeps_the_old_model(store: SmallStore, monkeypatch: pytest.
     slots.advance()
     store.publish(2)
 
-    def full(_path: Path, _content: bytes) -> None:
+    def full(_path: Path, _files: Mapping[str, bytes], *, is_replacing: bool) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("serving.slots.cache.write_flushed", full)
+    monkeypatch.setattr("serving.slots.cache.write_folder", full)
     slots.advance()
     assert number(slots) == 1
     assert "No space left on device" in str(slots.statuses[MODEL].error)

@@ -42,7 +42,7 @@ def test_a_transition_is_kept_told_and_logged(caplog: pytest.LogCaptureFixture) 
     assert [event.state for event in told] == ["new", "failed"]
     assert journal.events[MODEL] == tuple(told)
     assert journal.current[CHAMPION].error == "no room"
-    assert journal.current[CHAMPION].place == CHAMPION
+    assert journal.current[CHAMPION].key == CHAMPION
     assert [record.levelname for record in caplog.records] == ["INFO", "ERROR"]
     assert "champion of release 1: failed, bundle a: no room" in caplog.text
 
@@ -70,11 +70,11 @@ def test_the_events_are_bounded_for_each_model() -> None:
 
 def test_a_place_is_found_by_its_model_and_state_and_may_be_forgotten() -> None:
     journal = Journal()
-    for place in (SHADOW, CHAMPION):
-        journal.enter(place, "a", "new")
+    for key in (SHADOW, CHAMPION):
+        journal.enter(key, "a", "new")
     journal.enter(SHADOW, "a", "failed")
-    assert [last.place for last in journal.of_model(MODEL)] == [CHAMPION, SHADOW]
-    assert [last.place for last in journal.of_model(MODEL, "failed")] == [SHADOW]
+    assert [last.key for last in journal.of_model(MODEL)] == [CHAMPION, SHADOW]
+    assert [last.key for last in journal.of_model(MODEL, "failed")] == [SHADOW]
     assert journal.of_model("credit") == ()
     journal.forget(SHADOW)
     assert list(journal.current) == [CHAMPION]

@@ -122,7 +122,7 @@ def test_a_copy_that_was_changed_is_not_overwritten(log: Path, tmp_path: Path) -
     shipped(log, DirectorySink(copy))
     (copy / segment_name(2)).write_bytes(line("x"))
     (log / CURSOR_FILE).unlink()
-    with pytest.raises(ShippingError, match="Expected what was shipped before, got other lines at byte 0"):
+    with pytest.raises(ShippingError, match="Expected the lines shipped before, got others at byte 0"):
         shipped(log, DirectorySink(copy))
     assert (copy / segment_name(2)).read_bytes() == line("x")
 
@@ -161,9 +161,9 @@ def test_a_cursor_that_cannot_be_read_begins_anew(log: Path, sink: Collecting) -
 
 STEPS = (
     ("serving.log.shipping.directory", "_write_at"),
-    ("serving.log.shipping.directory", "replace_flushed"),
+    ("serving.log.shipping.directory", "write_file"),
     ("serving.log.shipping.directory", "_finish_part"),
-    ("serving.log.shipping.cursor", "replace_flushed"),
+    ("serving.log.shipping.cursor", "write_file"),
 )
 
 
@@ -173,8 +173,8 @@ def test_a_crash_at_any_step_loses_nothing(log: Path, tmp_path: Path, monkeypatc
     copy, state = tmp_path / "copy", {"left": 0, "deaths": 0}
 
     def dying(real: Callable[..., Any]) -> Callable[..., Any]:
-        def step(*arguments: Any) -> Any:
-            for act in (lambda: None, lambda: real(*arguments)):
+        def step(*arguments: Any, **options: Any) -> Any:
+            for act in (lambda: None, lambda: real(*arguments, **options)):
                 result = act()
                 state["left"] -= 1
                 if state["left"] == 0:
@@ -304,7 +304,7 @@ def test_too_much_unshipped_refuses_until_it_is_shipped(tmp_path: Path, sink: Co
     sink.is_running.clear()
     shipper.start()
     log.record([record("d1"), record("d2")])
-    eventually(lambda: log.failure == "more than 1000 bytes of it are not shipped")
+    eventually(lambda: log.failure == "more than 1000 bytes of the log are not shipped")
     with pytest.raises(LogUnavailableError):
         log.record([record("d3")])
     sink.is_running.set()
@@ -339,7 +339,7 @@ def test_a_worker_ships_its_folder_and_those_left_over(tmp_path: Path) -> None:
         write(folder / name, [f"{name}-d"])
     shipper = Shipper(folder, [folder / "worker-0", *leftover_folders(folder, 2)], DirectorySink(copy))
     shipper.open()
-    with pytest.raises(ContractError, match="another server does"):
+    with pytest.raises(ContractError, match="another server ships"):
         Shipper(folder, [folder / "worker-3"], DirectorySink(copy)).open()
     shipper.advance()
     shipper.stop()
