@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
 
-from serving.telemetry.tracing import SpanAttributes, SpanCounts, Tracer
+from serving.telemetry.tracing import NO_ATTRIBUTES, SpanAttributes, SpanCounts, Tracer
 from serving.wire.trace_parent import TraceParent
 
 logger = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ class ExportingTracer(Tracer):
         started_ns: int,
         ended_ns: int,
         parent: TraceParent | None = None,
-        attributes: SpanAttributes = SpanAttributes(),
+        attributes: SpanAttributes = NO_ATTRIBUTES,
     ) -> None:
         """Record a span that has ended; one thread at a time."""
         values = {key: value for key, value in zip(_ATTRIBUTES, attributes, strict=True) if value is not None}

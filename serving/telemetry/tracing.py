@@ -27,6 +27,9 @@ class SpanAttributes(NamedTuple):
     status: int | None = None
 
 
+NO_ATTRIBUTES: Final = SpanAttributes()
+
+
 class SpanCounts(NamedTuple):
     """Spans by outcome; `dropped` ones found the queue full or were still in it when the tracer was closed."""
 
@@ -52,7 +55,7 @@ class Tracer:
         started_ns: int,
         ended_ns: int,
         parent: TraceParent | None = None,
-        attributes: SpanAttributes = SpanAttributes(),
+        attributes: SpanAttributes = NO_ATTRIBUTES,
     ) -> None:
         """Record a span that has ended.
 
