@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from prometheus_client.utils import floatToGoString
-
 Labels = tuple[str, ...]
 
 LATENCY_BUCKETS_SECONDS: Final = (
@@ -35,7 +33,7 @@ def _counter(name: str, help_text: str, *labels: str) -> Family:
 
 
 def _histogram(name: str, help_text: str, bounds: Sequence[float], *labels: str) -> Family:
-    buckets = tuple(floatToGoString(bound) for bound in (*bounds, float("inf")))
+    buckets = (*map(str, bounds), "+Inf")
     return Family(f"serving_{name}", "histogram", help_text, labels, buckets=buckets)
 
 

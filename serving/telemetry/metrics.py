@@ -156,14 +156,10 @@ class Metrics:
         self._followed: dict[tuple[Family, Labels], int] = {}
         # A counter must exist at 0 before its first count, or Prometheus misses that step.
         kinds = [kind.__name__.removesuffix("Error") for kind in RequestError.__subclasses__()]
-        self._counts = dict.fromkeys(
-            [
-                *((families.ERRORS, (kind,)) for kind in kinds),
-                *((families.REQUESTS_SHED, (kind,)) for kind in SHED_KINDS),
-                *((families.LOG_WRITES, (result,)) for result in ("written", "failed")),
-            ],
-            0,
-        )
+        started: list[tuple[Family, Labels]] = [(families.LOG_WRITES, (result,)) for result in ("written", "failed")]
+        started += [(families.ERRORS, (kind,)) for kind in kinds]
+        started += [(families.REQUESTS_SHED, (kind,)) for kind in SHED_KINDS]
+        self._counts = dict.fromkeys(started, 0)
 
     def begin(self) -> None:
         """Count this process as a worker: it is about to accept connections."""
