@@ -20,7 +20,7 @@ from serving.scoring.lightgbm_library import ScoringError
 from serving.scoring.model import Scored
 from serving.slots.slots import Servable, ServedModel, Slots
 from serving.telemetry.metrics import Metrics, SlotMetrics, nullable_features
-from serving.telemetry.spans import SpanAttributes, Tracer
+from serving.telemetry.tracing import SpanAttributes, Tracer
 from serving.wire.request_context import RequestContext
 from serving.wire.score_request import ScoreRequest, check_batch_size, read_batch
 from serving.wire.score_response import ScoreResponse, answer_of

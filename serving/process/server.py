@@ -28,7 +28,7 @@ from serving.slots.cache import Cache
 from serving.slots.polling import Polling
 from serving.slots.slots import Slots
 from serving.telemetry.metrics import Metrics
-from serving.telemetry.tracer import tracer
+from serving.telemetry.tracing import tracer
 from serving.wire.request_context import RequestContext
 
 logger = logging.getLogger(__name__)
@@ -124,7 +124,6 @@ class Server:
             keys=lambda: self.api_keys.failure,
         )
         self.shadows.open()
-        self.tracer.start()
         if self.shipper is not None:
             self.shipper.start()
 

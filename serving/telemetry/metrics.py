@@ -1,35 +1,48 @@
-"""What monitoring reads: counts as decisions are made, states when somebody asks.
+"""Counts decisions as they are made and reads states when `/metrics` is scraped.
 
-The hot path adds to plain lists: 0.4 us a decision, where prometheus_client's own objects take 2.6, and shared 6.3.
-`Metrics.refresh` folds them into Prometheus's: at every scrape, and once a second where workers share their metrics.
+The hot path adds to plain lists, which takes 0.4 us a decision; prometheus_client's own objects take 2.6, and shared
+ones 6.3. A custom collector turns the lists into Prometheus's metrics at every scrape. Where workers share their
+metrics, `Metrics.refresh` also writes them to the shared files, once a second.
 """
 
 import asyncio
 import datetime as dt
-import math
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import Final, NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.metrics_core import Metric
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from serving.contract.documents import DecisionName, Feature, SlotName
 from serving.errors import RequestError
-from serving.telemetry.families import GONE_HIGHEST, GONE_LOWEST, LATENCY_BUCKETS_SECONDS, SCORE_BUCKETS, Families
-from serving.telemetry.worker_metrics import collected, shared_folder
+from serving.telemetry import families
+from serving.telemetry.families import (
+    FAMILIES,
+    LATENCY_BUCKETS_SECONDS,
+    SCORE_BUCKETS,
+    Family,
+    HistogramCounts,
+    Labels,
+    Samples,
+)
+from serving.telemetry.worker_metrics import SharedValues, WorkersCollector, shared_folder
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+"""Media type of `Metrics.exposition`."""
 
 SHED_KINDS: Final = ("capacity", "deadline")
-"""Why a request is turned away; others may come, but these are there at 0 from the start."""
+"""Reasons for rejecting a request whose counters exist at 0 from the start."""
 
 _DECISIONS: Final[tuple[DecisionName, ...]] = ("approve", "review", "decline")
 
 
 class SlotStatus(NamedTuple):
-    """What stands in one slot of a model, or is on its way there; `as_of` is a date, ``2026-01-31``."""
+    """The bundle that one slot of a model holds or loads; `as_of` is a date such as ``2026-01-31``."""
 
     slot: SlotName
     state: str
@@ -38,7 +51,7 @@ class SlotStatus(NamedTuple):
 
 
 class ModelStatus(NamedTuple):
-    """How one model stands; without a release that answers, `release_number` is ``None``."""
+    """State of one model; `release_number` is ``None`` if no release answers."""
 
     release_number: int | None
     has_error: bool
@@ -46,7 +59,7 @@ class ModelStatus(NamedTuple):
 
 
 class StoreStatus(NamedTuple):
-    """What came of the release store."""
+    """Result of the last poll of the release store."""
 
     models: Mapping[str, ModelStatus]
     poll_age_seconds: float | None
@@ -54,7 +67,7 @@ class StoreStatus(NamedTuple):
 
 
 class LogStatus(NamedTuple):
-    """How the decision log stands; the counts only ever rise."""
+    """State of the decision log; counts only rise."""
 
     failure: str | None
     lag_seconds: float
@@ -64,80 +77,37 @@ class LogStatus(NamedTuple):
 
 
 class ShippingStatus(NamedTuple):
-    """How far the decision log's sink is; the count only ever rises."""
+    """Progress of shipping the decision log; the count only rises."""
 
     failure: str | None
     lag_bytes: int
     shipped_records: int
 
 
-class _Adds(Protocol):
-    def inc(self, amount: float) -> None: ...
-
-
-class CounterFollower:
-    """A counter that follows a number which somebody else counts up; tells the difference once."""
-
-    __slots__ = ("_counter", "_told")
-
-    def __init__(self, counter: _Adds) -> None:
-        self._counter = counter
-        self._told: float = 0
-
-    def follow(self, total: float) -> None:
-        """Add what the followed counter has gained."""
-        if total != self._told:
-            # Less than before: whoever counts began anew, as Prometheus reads a counter, too.
-            self._counter.inc(total - self._told if total > self._told else total)
-            self._told = total
-
-
-class _States:
-    """A gauge that says of each combination of labels what is true now, and `gone` of those that no longer are."""
-
-    def __init__(self, gauge: Gauge, gone: float) -> None:
-        self._gauge = gauge
-        self._gone = gone
-        self._shown: set[tuple[str, ...]] = set()
-
-    def show(self, now: Mapping[tuple[str, ...], float]) -> None:
-        for labels in self._shown - now.keys():
-            self._gauge.labels(*labels).set(self._gone)
-        for labels, value in now.items():
-            self._gauge.labels(*labels).set(value)
-        self._shown = set(now)
-
-
 def nullable_features(schema: Sequence[Feature]) -> tuple[tuple[int, str], ...]:
-    """Position and name of each feature that may be missing: what `Metrics.slot` counts."""
+    """Position and name of every feature that may be missing, as `Metrics.slot` takes them."""
     return tuple((position, feature.name) for position, feature in enumerate(schema) if feature.is_nullable)
 
 
 class SlotMetrics:
-    """What one bundle decided in one slot; `decided` belongs to one thread at a time, whichever it is."""
+    """Counts of one bundle in one slot; one thread at a time may call `decided`, and any thread may read."""
 
     __slots__ = (
-        "_decisions", "_folds", "_latencies", "_latency_sum", "_missing", "_nullable", "_score_sum", "_scores",
+        "_decisions", "_labels", "_latencies", "_latency_sum", "_missing", "_missing_labels", "_nullable", "_score_sum",
+        "_scores",
     )  # fmt: skip
 
-    def __init__(
-        self, families: Families, model: str, slot: SlotName, bundle: str, nullable: Sequence[tuple[int, str]]
-    ) -> None:
-        # A shadow sees copies of what the others saw: their missing values would count twice.
+    def __init__(self, model: str, slot: SlotName, bundle: str, nullable: Sequence[tuple[int, str]]) -> None:
+        # A shadow scores copies of other slots' requests: their missing values would count twice.
         counted = () if slot == "shadow" else tuple(nullable)
         self._nullable = tuple((index, position) for index, (position, _) in enumerate(counted))
         self._missing = [0] * len(counted)
+        self._missing_labels = [(model, name) for _, name in counted]
         self._decisions = dict.fromkeys(_DECISIONS, 0)
         self._latencies = [0] * (len(LATENCY_BUCKETS_SECONDS) + 1)
         self._scores = [0] * (len(SCORE_BUCKETS) + 1)
         self._latency_sum = self._score_sum = 0.0
-        labels = (model, slot, bundle)
-        self._folds = (
-            [CounterFollower(families.requests.labels(*labels, decision)) for decision in _DECISIONS],
-            [CounterFollower(families.feature_missing.labels(model, name)) for _, name in counted],
-            *_histogram_parts(families.request_duration.labels(*labels)),
-            *_histogram_parts(families.score.labels(*labels)),
-        )
+        self._labels = (model, slot, bundle)
 
     def decided(self, decision: DecisionName, score: float, elapsed_seconds: float, values: Sequence[object]) -> None:
         """Count a decision; `values` is the row in the schema's order."""
@@ -150,59 +120,50 @@ class SlotMetrics:
             if values[position] is None:
                 self._missing[index] += 1
 
-    def fold(self) -> None:
-        """Hand on what was counted since the last time; reads only, and so may run beside `decided`."""
-        decisions, missing, latencies, latency_sum, scores, score_sum = self._folds
-        for risings, totals in (
-            (decisions, self._decisions.values()), (missing, self._missing),
-            (latencies, self._latencies), (latency_sum, (self._latency_sum,)),
-            (scores, self._scores), (score_sum, (self._score_sum,)),
-        ):  # fmt: skip
-            for rising, total in zip(risings, totals, strict=True):
-                rising.follow(total)
-
-
-def _histogram_parts(histogram: Histogram) -> tuple[list[CounterFollower], list[CounterFollower]]:
-    """Counters of a histogram's buckets and of its sum: the library itself observes one value at a time."""
-    return [CounterFollower(bucket) for bucket in histogram._buckets], [CounterFollower(histogram._sum)]
+    def add_to(self, samples: Samples) -> None:
+        """Add the counts to a snapshot."""
+        labels = self._labels
+        for decision, count in self._decisions.items():
+            samples.numbers[families.REQUESTS][(*labels, decision)] = count
+        missing = samples.numbers[families.FEATURE_MISSING]
+        for feature_labels, count in zip(self._missing_labels, self._missing, strict=True):
+            missing[feature_labels] = missing.get(feature_labels, 0) + count
+        samples.histograms[families.REQUEST_DURATION][labels] = HistogramCounts(
+            self._latencies.copy(), self._latency_sum
+        )
+        samples.histograms[families.SCORE][labels] = HistogramCounts(self._scores.copy(), self._score_sum)
 
 
 class Metrics:
-    """The metrics of one server process: in a registry of its own, or shared with other workers.
+    """Metrics of one server process, in memory and, where there are other workers, in files that they share.
 
-    `in_flight` is for whoever admits requests to count up and down.
+    Admission counts `in_flight` up and down.
     """
 
     def __init__(self) -> None:
         self.in_flight = 0
         self._folder = shared_folder()
-        self._registry = CollectorRegistry()
-        self._families = families = Families(self._registry if self._folder is None else None)
+        self._shared = SharedValues()
         self._lock = threading.Lock()
         self._slots: dict[tuple[str, SlotName, str], SlotMetrics] = {}
-        self._see_store: Callable[[], StoreStatus] | None = None
-        self._see_log: Callable[[], LogStatus] | None = None
-        self._see_shipping: Callable[[], ShippingStatus] | None = None
-        self._see_keys: Callable[[], str | None] | None = None
-        # A counter must be there at 0 before it first counts, or Prometheus misses its first step.
+        self._is_serving = False
+        self._slot_states: set[Labels] = set()
+        self._read_store_status: Callable[[], StoreStatus] | None = None
+        self._read_log_status: Callable[[], LogStatus] | None = None
+        self._read_shipping_status: Callable[[], ShippingStatus] | None = None
+        self._read_key_failure: Callable[[], str | None] | None = None
+        self._counting = threading.Lock()
+        self._followed: dict[tuple[Family, Labels], int] = {}
+        # A counter must exist at 0 before its first count, or Prometheus misses that step.
         kinds = [kind.__name__.removesuffix("Error") for kind in RequestError.__subclasses__()]
-        self._errors = {kind: families.errors.labels(kind) for kind in kinds}
-        self._shed = {kind: families.requests_shed.labels(kind) for kind in SHED_KINDS}
-        self._log_written = CounterFollower(families.log_writes.labels("written"))
-        self._log_failed = CounterFollower(families.log_writes.labels("failed"))
-        self._log_unrecorded = CounterFollower(families.log_unrecorded)
-        self._load_failures = CounterFollower(families.load_failures)
-        self._shipped = CounterFollower(families.shipped_records)
-        self._release_number = _States(families.release_number, GONE_LOWEST)
-        self._model_loaded = _States(families.model_loaded, GONE_LOWEST)
-        self._model_error = _States(families.model_error, GONE_HIGHEST)
-        self._model_age = _States(families.model_age, GONE_HIGHEST)
-        self._slot_state = _States(families.slot_state, 0)
-        families.poll_age.set(GONE_HIGHEST)
+        started: list[tuple[Family, Labels]] = [(families.LOG_WRITES, (result,)) for result in ("written", "failed")]
+        started += [(families.ERRORS, (kind,)) for kind in kinds]
+        started += [(families.REQUESTS_SHED, (kind,)) for kind in SHED_KINDS]
+        self._counts = dict.fromkeys(started, 0)
 
     def begin(self) -> None:
-        """Count this process among the workers: it is about to take connections."""
-        self._families.workers.set(1)
+        """Count this process as a worker: it is about to accept connections."""
+        self._is_serving = True
 
     def watch(
         self,
@@ -212,71 +173,63 @@ class Metrics:
         shipping: Callable[[], ShippingStatus] | None = None,
         keys: Callable[[], str | None] | None = None,
     ) -> None:
-        """Say where the states are read at every `refresh`; what is left out stays as it is.
+        """Set the functions that every `refresh` reads states from; an omitted one stays as it is.
 
-        `keys` tells why the file of API keys is not in force, ``None`` if it is.
+        `keys` returns why the file of API keys is not in force, ``None`` if it is.
         """
-        self._see_store = store or self._see_store
-        self._see_log = log or self._see_log
-        self._see_shipping = shipping or self._see_shipping
-        self._see_keys = keys or self._see_keys
+        self._read_store_status = store or self._read_store_status
+        self._read_log_status = log or self._read_log_status
+        self._read_shipping_status = shipping or self._read_shipping_status
+        self._read_key_failure = keys or self._read_key_failure
 
     def slot(self, model: str, slot: SlotName, bundle_digest: str, nullable: Sequence[tuple[int, str]]) -> SlotMetrics:
-        """The counts of one bundle in one slot; always the same object for the same three."""
+        """Return the counts of one bundle in one slot: the same object for the same arguments."""
         key = (model, slot, bundle_digest)
         with self._lock:
-            found = self._slots.get(key)
-            if found is None:
-                found = self._slots[key] = SlotMetrics(self._families, model, slot, bundle_digest, nullable)
-            return found
+            counts = self._slots.get(key)
+            if counts is None:
+                counts = self._slots[key] = SlotMetrics(model, slot, bundle_digest, nullable)
+            return counts
 
     def failed(self, kind: str) -> None:
-        """Count a request that got no decision; `kind` is an error class's name, never taken from the request."""
-        _count(self._errors, self._families.errors, kind)
+        """Count a request without a decision; `kind` is an error class's name, never text from the request."""
+        self._count(families.ERRORS, kind)
 
     def shed(self, kind: str) -> None:
-        """Count a request that was turned away before any work; `kind` says why, and is never the caller's."""
-        _count(self._shed, self._families.requests_shed, kind)
+        """Count a request that was rejected before any work; `kind` is the reason, never text from the request."""
+        self._count(families.REQUESTS_SHED, kind)
 
     def repeated(self) -> None:
         """Count a repeat that was answered from memory."""
-        self._families.repeats.inc()
+        self._count(families.REPEATS)
 
     def explain_failed(self, model: str) -> None:
-        """Count a decision that should have reasons and has none."""
-        self._families.explain_failures.labels(model).inc()
+        """Count a decision without the reasons that it requires."""
+        self._count(families.EXPLAIN_FAILURES, model)
 
     def shadow_dropped(self, model: str) -> None:
-        """Count a copy that the shadow's full queue did not take."""
-        self._families.shadow_dropped.labels(model).inc()
+        """Count a copied request that did not fit into the shadow's queue."""
+        self._count(families.SHADOW_DROPPED, model)
 
     def shadow_failed(self, model: str) -> None:
-        """Count a copy that the shadow gave no score for; its record says why."""
-        self._families.shadow_failures.labels(model).inc()
+        """Count a copied request that the shadow failed to score; its record holds the reason."""
+        self._count(families.SHADOW_FAILURES, model)
 
     def transition(self, model: str, slot: SlotName, state: str) -> None:
         """Count a slot's change into a state."""
-        self._families.slot_transitions.labels(model, slot, state).inc()
+        self._count(families.SLOT_TRANSITIONS, model, slot, state)
 
     def refresh(self) -> None:
-        """Fold the hot path's counts and read the states; from any thread."""
+        """Read the states and write all values to the shared files, if there are any; from any thread."""
         with self._lock:
-            for slot in self._slots.values():
-                slot.fold()
-            self._families.requests_in_flight.set(self.in_flight)
-            if self._see_store is not None:
-                self._show_store(self._see_store())
-            if self._see_log is not None:
-                self._show_log(self._see_log())
-            if self._see_shipping is not None:
-                self._show_shipping(self._see_shipping())
-            if self._see_keys is not None:
-                self._families.api_keys_failing.set(0 if self._see_keys() is None else 1)
+            samples = self._samples()
+            if self._folder is not None:
+                self._shared.write(samples)
 
     async def keep_fresh(self, seconds: float = 1.0) -> None:
-        """Refresh for as long as it is not cancelled, and once more then: another worker may be the one that is asked.
+        """Refresh until cancelled, and once more then: a scrape may ask another worker.
 
-        Without other workers a scrape's own refresh is enough, and this waits.
+        Without other workers every scrape refreshes by itself, and this only waits.
         """
         try:
             while True:
@@ -287,49 +240,80 @@ class Metrics:
             self.refresh()
 
     def exposition(self) -> bytes:
-        """All metrics in Prometheus's text format, those of all workers together."""
-        self.refresh()
-        folder = self._folder
-        return generate_latest(_Shown(self._registry.collect if folder is None else lambda: collected(folder)))
+        """Return the metrics of all workers in Prometheus's text format."""
+        if self._folder is not None:
+            self.refresh()
+            return generate_latest(WorkersCollector(self._folder))
+        with self._lock:
+            samples = self._samples()
+        return generate_latest(_ProcessCollector(samples))
 
-    def _show_store(self, seen: StoreStatus) -> None:
-        models = seen.models
-        self._load_failures.follow(seen.load_failures)
-        self._families.poll_age.set(GONE_HIGHEST if seen.poll_age_seconds is None else seen.poll_age_seconds)
-        numbers = {(model,): each.release_number for model, each in models.items()}
-        self._release_number.show({key: number for key, number in numbers.items() if number is not None})
-        self._model_loaded.show({key: 0 if number is None else 1 for key, number in numbers.items()})
-        self._model_error.show({(model,): int(each.has_error) for model, each in models.items()})
-        slots = [(model, slot) for model, each in models.items() for slot in each.slots]
-        self._slot_state.show({(model, slot.slot, slot.state): 1 for model, slot in slots})
+    def _count(self, family: Family, *labels: str) -> None:
+        key = (family, labels)
+        with self._counting:
+            self._counts[key] = self._counts.get(key, 0) + 1
+
+    def _follow(self, family: Family, labels: Labels, total: int) -> None:
+        """Count what another component's counter has gained."""
+        key = (family, labels)
+        previous = self._followed.get(key, 0)
+        self._followed[key] = total
+        with self._counting:
+            # A lower total is a counter that restarted at 0, as in Prometheus's own functions.
+            self._counts[key] = self._counts.get(key, 0) + (total - previous if total >= previous else total)
+
+    def _samples(self) -> Samples:
+        samples = Samples()
+        numbers = samples.numbers
+        for slot in self._slots.values():
+            slot.add_to(samples)
+        numbers[families.WORKERS][()] = int(self._is_serving)
+        numbers[families.REQUESTS_IN_FLIGHT][()] = self.in_flight
+        if self._read_store_status is not None:
+            self._add_store(samples, self._read_store_status())
+        if self._read_log_status is not None:
+            log = self._read_log_status()
+            numbers[families.LOG_FAILING][()] = int(log.failure is not None)
+            numbers[families.LOG_LAG][()] = log.lag_seconds
+            self._follow(families.LOG_WRITES, ("written",), log.writes)
+            self._follow(families.LOG_WRITES, ("failed",), log.write_failures)
+            self._follow(families.LOG_UNRECORDED, (), log.unrecorded)
+        if self._read_shipping_status is not None:
+            shipping = self._read_shipping_status()
+            numbers[families.SHIPPING_FAILING][()] = int(shipping.failure is not None)
+            numbers[families.SHIPPING_LAG][()] = shipping.lag_bytes
+            self._follow(families.SHIPPED_RECORDS, (), shipping.shipped_records)
+        if self._read_key_failure is not None:
+            numbers[families.API_KEYS_FAILING][()] = int(self._read_key_failure() is not None)
+        with self._counting:
+            for (family, labels), count in self._counts.items():
+                numbers[family][labels] = count
+        return samples
+
+    def _add_store(self, samples: Samples, store: StoreStatus) -> None:
+        numbers = samples.numbers
+        self._follow(families.LOAD_FAILURES, (), store.load_failures)
+        if store.poll_age_seconds is not None:
+            numbers[families.POLL_AGE][()] = store.poll_age_seconds
         now = time.time()
-        self._model_age.show(
-            {
-                (model, slot.slot, slot.bundle_digest): now - midnight_of(slot.as_of)
-                for model, slot in slots
-                if slot.bundle_digest is not None and slot.as_of is not None
-            }
-        )
-        for model in models:
-            self._families.shadow_dropped.labels(model)
-            self._families.shadow_failures.labels(model)
-            self._families.explain_failures.labels(model)
-
-    def _show_log(self, seen: LogStatus) -> None:
-        self._families.log_failing.set(0 if seen.failure is None else 1)
-        self._families.log_lag.set(seen.lag_seconds)
-        self._log_written.follow(seen.writes)
-        self._log_failed.follow(seen.write_failures)
-        self._log_unrecorded.follow(seen.unrecorded)
-
-    def _show_shipping(self, seen: ShippingStatus) -> None:
-        self._families.shipping_failing.set(0 if seen.failure is None else 1)
-        self._families.shipping_lag.set(seen.lag_bytes)
-        self._shipped.follow(seen.shipped_records)
+        states: set[Labels] = set()
+        for model, status in store.models.items():
+            if status.release_number is not None:
+                numbers[families.RELEASE_NUMBER][model,] = status.release_number
+            numbers[families.MODEL_LOADED][model,] = int(status.release_number is not None)
+            numbers[families.MODEL_ERROR][model,] = int(status.has_error)
+            for slot in status.slots:
+                states.add((model, slot.slot, slot.state))
+                if slot.bundle_digest is not None and slot.as_of is not None:
+                    numbers[families.MODEL_AGE][model, slot.slot, slot.bundle_digest] = now - midnight_of(slot.as_of)
+            for family in (families.SHADOW_DROPPED, families.SHADOW_FAILURES, families.EXPLAIN_FAILURES):
+                numbers[family][model,] = 0
+        self._slot_states |= states
+        numbers[families.SLOT_STATE] = {labels: int(labels in states) for labels in self._slot_states}
 
 
 def midnight_of(as_of: str) -> float:
-    """When an `as_of` date begins in UTC, in seconds since 1970.
+    """Start of an `as_of` date in UTC, in seconds since 1970.
 
     Examples
     --------
@@ -339,24 +323,28 @@ def midnight_of(as_of: str) -> float:
     return dt.datetime.combine(dt.date.fromisoformat(as_of), dt.time(), dt.UTC).timestamp()
 
 
-def _count(known: dict[str, Counter], counter: Counter, kind: str) -> None:
-    child = known.get(kind)
-    if child is None:
-        # Looked up once: finding a labelled child by name costs more than counting.
-        child = known[kind] = counter.labels(kind)
-    child.inc()
+class _ProcessCollector(Collector):
+    """The values of one process as Prometheus's metrics."""
 
-
-class _Shown(Collector):
-    """What is collected, without the gauges that describe nothing any more."""
-
-    def __init__(self, collect: Callable[[], Iterable[Metric]]) -> None:
-        self._collect = collect
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
 
     def collect(self) -> Iterator[Metric]:
-        for metric in self._collect():
-            if metric.type == "gauge":
-                metric.samples = [sample for sample in metric.samples if math.isfinite(sample.value)]
-            yield metric
-            # Off the event loop's thread, this lets it answer in between.
+        for family in FAMILIES:
+            if family.kind == "histogram":
+                yield self._histogram(family)
+            else:
+                kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+                metric = kind(family.name, family.help, labels=family.labels)
+                for labels, number in self._samples.numbers[family].items():
+                    metric.add_metric(labels, number)
+                yield metric
+            # A scrape runs off the event loop's thread: this lets the loop answer in between.
             time.sleep(0)
+
+    def _histogram(self, family: Family) -> HistogramMetricFamily:
+        metric = HistogramMetricFamily(family.name, family.help, labels=family.labels)
+        for labels, histogram in self._samples.histograms[family].items():
+            buckets = list(zip(family.buckets, accumulate(histogram.counts), strict=True))
+            metric.add_metric(labels, buckets, histogram.total)
+        return metric

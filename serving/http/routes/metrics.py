@@ -2,18 +2,17 @@
 
 import asyncio
 
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serving.telemetry.metrics import Metrics
+from serving.telemetry.metrics import CONTENT_TYPE, Metrics
 
 
 def metrics_routes(metrics: Metrics) -> list[Route]:
     """The route that monitoring scrapes."""
 
     async def scrape(_request: Request) -> Response:
-        return Response(await asyncio.to_thread(metrics.exposition), media_type=CONTENT_TYPE_LATEST)
+        return Response(await asyncio.to_thread(metrics.exposition), media_type=CONTENT_TYPE)
 
     return [Route("/metrics", scrape, methods=["GET"])]

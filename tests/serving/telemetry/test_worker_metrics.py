@@ -21,14 +21,14 @@ from pathlib import Path
 if sys.argv[2] != "by environment":
     from serving.telemetry.worker_metrics import join
     join(Path(sys.argv[1]), int(sys.argv[2]))
-from serving.telemetry.metrics import LogSeen, Metrics, ModelSeen, SlotSeen, StoreSeen
+from serving.telemetry.metrics import Metrics, ModelStatus, SlotStatus, StoreStatus
 metrics = Metrics()
 metrics.begin()
 BUNDLE = "ab" * 32
 slot = metrics.slot("m", "champion", BUNDLE, ((1, "mean"),))
 def stands(number, has_error=False, poll_age=0.0, bundle=BUNDLE):
-    seen = ModelSeen(number, has_error, (SlotSeen("champion", "serving", bundle, "2026-01-31"),))
-    metrics.watch(store=lambda: StoreSeen({"m": seen}, poll_age, 1))
+    seen = ModelStatus(number, has_error, (SlotStatus("champion", "serving", bundle, "2026-01-31"),))
+    metrics.watch(store=lambda: StoreStatus({"m": seen}, poll_age, 1))
 def decide(count):
     for _ in range(count):
         slot.decided("approve", 0.5, 0.001, (1, None))
@@ -163,10 +163,10 @@ def test_both_ways_tell_the_same_metrics(tmp_path: Path) -> None:
 def test_it_is_kept_fresh_for_the_others_and_once_more_at_the_end(tmp_path: Path) -> None:
     code = """
     import asyncio
-    from serving.telemetry.worker_metrics import collected
+    from serving.telemetry.worker_metrics import WorkersCollector
     def folded():
-        samples = [s for m in collected(Path(sys.argv[1])) if m.name == "serving_requests" for s in m.samples]
-        return sum(s.value for s in samples)
+        metrics = WorkersCollector(Path(sys.argv[1])).collect()
+        return sum(s.value for m in metrics if m.name == "serving_requests" for s in m.samples)
     async def serve():
         keeping = asyncio.create_task(metrics.keep_fresh(0.01))
         decide(2)

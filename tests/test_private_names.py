@@ -1,0 +1,159 @@
+"""Private names of libraries that the code touches, with the versions that are known to have them.
+
+A name in `PRIVATE_NAMES` has no public equivalent. The tests fail when an upgrade removes one, when the code touches
+one that is not listed, and when a listed one is not needed any more.
+"""
+
+import ast
+import importlib
+import inspect
+import re
+import tomllib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.harness.paths import ROOT
+
+
+class PrivateName(NamedTuple):
+    """A private name of a library: `owner` is a module, or a module and a class divided by a colon."""
+
+    owner: str
+    name: str
+    distribution: str
+    bounds: str
+    """Versions that pyproject.toml declares for the distribution."""
+
+
+PRIVATE_NAMES = (
+    # The only hook between a parsed head and the task that answers it.
+    PrivateName(
+        "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol", "_start_asgi_task", "uvicorn", ">=0.32"
+    ),
+    PrivateName(
+        "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol", "_unset_keepalive_if_required", "uvicorn", ">=0.32"
+    ),
+    # The types that `dg.build_schedule_from_partitioned_job` and `dg.define_asset_job` return, for annotations only.
+    PrivateName(
+        "dagster._core.definitions.partitions.partitioned_schedule", "UnresolvedPartitionedAssetScheduleDefinition",
+        "dagster", ">=1.13.27,<1.14",
+    ),
+    PrivateName(
+        "dagster._core.definitions.unresolved_asset_job_definition", "UnresolvedAssetJobDefinition",
+        "dagster", ">=1.13.27,<1.14",
+    ),
+    # The lock's file descriptor, which a child process inherits.
+    PrivateName("filelock:BaseFileLock", "_context", "filelock", ">=3.16"),
+    # The local Snowflake endpoint translates errors of DuckDB and needs the connection for sessions.
+    PrivateName("fakesnow.cursor:FakeSnowflakeCursor", "_execute", "fakesnow", ">=0.12"),
+    PrivateName("fakesnow.cursor:FakeSnowflakeCursor", "_duck_conn", "fakesnow", ">=0.12"),
+    # A documented constant whose name begins with an underscore.
+    PrivateName("confluent_kafka:KafkaError", "_PARTITION_EOF", "confluent-kafka", ">=2.6"),
+)  # fmt: skip
+
+NAMED_TUPLE = {"_asdict", "_fields", "_make", "_replace"}
+"""Public names of `typing.NamedTuple`, underscored to keep clear of the fields."""
+
+SOURCES = {
+    path: ast.parse(path.read_text())
+    for package in ("serving", "lifecycle", "tests", "benchmarks")
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name != "_" and name not in NAMED_TUPLE
+
+
+def is_self(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id in {"self", "cls"}
+
+
+def is_super(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super"
+
+
+def member_names(tree: ast.Module) -> Iterator[str]:
+    """Names that the project's own classes define."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            for member in node.body:
+                if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef):
+                    yield member.name
+                elif isinstance(member, ast.Assign | ast.AnnAssign):
+                    targets = member.targets if isinstance(member, ast.Assign) else [member.target]
+                    yield from (target.id for target in targets if isinstance(target, ast.Name))
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_self(node.value):
+            yield node.attr
+
+
+def module_names(tree: ast.Module) -> Iterator[str]:
+    """Functions and variables of the project's own modules."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
+OWN_MEMBERS = {name for tree in SOURCES.values() for name in member_names(tree)}
+OWN_MODULE_NAMES = {name for tree in SOURCES.values() for name in module_names(tree)}
+
+
+def touched_names(tree: ast.Module) -> Iterator[str]:
+    """Private names that a file reads from something that the project does not define."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and is_private(node.attr):
+            is_own = node.attr in OWN_MEMBERS and not is_super(node.value)
+            if not is_own and not (isinstance(node.value, ast.Name) and node.attr in OWN_MODULE_NAMES):
+                yield node.attr
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            is_own_module = node.module.partition(".")[0] in {"serving", "lifecycle", "tests", "benchmarks"}
+            is_private_module = any(map(is_private, node.module.split(".")))
+            if not is_own_module:
+                yield from (alias.name for alias in node.names if is_private_module or is_private(alias.name))
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if any(map(is_private, alias.name.split("."))))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"getattr", "setattr"}:
+            name = node.args[1].value if isinstance(node.args[1], ast.Constant) else None
+            if isinstance(name, str) and is_private(name) and name not in OWN_MEMBERS:
+                yield name
+
+
+def test_the_code_touches_exactly_the_listed_private_names() -> None:
+    touched: dict[str, list[Path]] = {}
+    for path, tree in SOURCES.items():
+        for name in touched_names(tree):
+            touched.setdefault(name, []).append(path.relative_to(ROOT))
+    listed = {private.name for private in PRIVATE_NAMES}
+    assert {name: paths for name, paths in touched.items() if name not in listed} == {}
+    # A listed name may also be one of the project's own, such as `_context`.
+    attributes = {node.attr for tree in SOURCES.values() for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert listed - touched.keys() - attributes == set()
+
+
+@pytest.mark.parametrize("private", PRIVATE_NAMES, ids=lambda private: private.name)
+def test_the_library_still_has_the_private_name(private: PrivateName) -> None:
+    module, _, class_name = private.owner.partition(":")
+    with warnings.catch_warnings():
+        # fakesnow imports sqlglot, which imports sqlglotrs where it is installed.
+        warnings.filterwarnings("ignore", "sqlglotrs is deprecated", DeprecationWarning)
+        owner = importlib.import_module(module)
+    if class_name:
+        owner = getattr(owner, class_name)
+    # An instance's attribute shows in the source of its class only.
+    assert hasattr(owner, private.name) or f"self.{private.name}" in inspect.getsource(owner)
+
+
+@pytest.mark.parametrize("private", PRIVATE_NAMES, ids=lambda private: private.name)
+def test_the_bounds_are_those_that_the_project_declares(private: PrivateName) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    pattern = re.compile(rf"{re.escape(private.distribution)}(\[.*\])?(?P<bounds>[<>=!~].*)")
+    bounds = {match["bounds"] for group in groups for line in group if (match := pattern.fullmatch(line))}
+    assert bounds == {private.bounds}
