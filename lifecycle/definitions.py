@@ -1,4 +1,4 @@
-"""The code location that `workspace.yaml` names: everything below `lifecycle/defs`."""
+"""The code location that `deploy/dagster/workspace.yaml` names: everything below `lifecycle/defs`."""
 
 import sys
 from collections.abc import Iterator
