@@ -72,7 +72,7 @@ class Story:
         url = f"{self.serving_url}/v1/models/{self.spec.name}"
         example = httpx.get(url, timeout=5.0).raise_for_status().json()["example"]
         answer = httpx.post(f"{url}/score", json=example, timeout=5.0).raise_for_status().json()
-        self.screen.note(f"First decision: {answer['outcome']}, score {answer['score']:.4f}")
+        self.screen.note(f"First decision: {answer['decision']}, score {answer['score']:.4f}")
 
     def _steps(self) -> list[tuple[str, str, Callable[[], None]]]:
         days = self.days
