@@ -4,12 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# pip's own configuration names a bank's mirror; uv reads only its own, so it is handed on.
+# Where pip's configuration names a mirror, uv uses it, too: it does not read pip's configuration itself.
 export UV_DEFAULT_INDEX ?= $(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null)
 export DO_NOT_TRACK := 1
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q
 
-.PHONY: help setup demo up snowflake-local test test-services lint format types lock benchmarks clean
+.PHONY: help setup demo up snowflake-local test test-all test-services wheel-check lowest-check lint format lock benchmarks clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -25,20 +25,29 @@ $(VENV)/.installed: requirements/dev.txt requirements/bootstrap.txt pyproject.to
 	  $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --no-build-isolation --offline --editable .
 	@touch $@
 
-demo: setup ## Run the whole loop on simulated transactions; ARGS=--exit ends after the last step
+demo: setup ## Run the whole loop on simulated transactions; ARGS=--exit stops after the last step
 	@$(BIN)/lifecycle demo $(ARGS)
 
 up: setup ## Start the Dagster UI with its daemon, the MLflow UI and the server
 	@$(BIN)/lifecycle up $(ARGS)
 
-snowflake-local: setup ## Start a local endpoint that answers as a Snowflake account does
+snowflake-local: setup ## Start a local endpoint that behaves like a Snowflake account
 	@$(BIN)/lifecycle snowflake-local $(ARGS)
 
-test: setup ## Run the tests
-	@bash tests/run $(ARGS)
+test: setup ## Run the tests, except the long ones
+	@bash tests/run "not long" $(ARGS)
 
-test-services: setup ## Run the tests that need real services, fetched below .services
+test-all: setup ## Run all tests
+	@bash tests/run "" $(ARGS)
+
+test-services: setup ## Run the tests that need real services; fetches those into .services
 	@bash tests/services/run $(ARGS)
+
+wheel-check: setup ## Install the wheel outside the checkout and run it up to the first decision
+	@bash tests/distribution/wheel_check
+
+lowest-check: setup ## Run the program on the lowest declared versions of its dependencies
+	@bash tests/distribution/lowest_check
 
 lint: setup ## Check format, style and types
 	$(BIN)/ruff format --check .
@@ -49,11 +58,18 @@ format: setup ## Rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: ## Resolve the dependencies anew and write requirements/*.txt
+lock: ## Resolve the dependencies and write requirements/*.txt
 	$(LOCK) --extra lifecycle --extra snowflake --extra kafka --extra otel --extra dev pyproject.toml -o requirements/dev.txt
 	$(LOCK) --extra lifecycle --extra snowflake pyproject.toml -c requirements/dev.txt -o requirements/lifecycle.txt
 	$(LOCK) --extra kafka --extra otel pyproject.toml -c requirements/dev.txt -o requirements/serving.txt
 	$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
+
+benchmarks: setup ## Run the benchmarks that take minutes; results go to .benchmarks
+	@mkdir -p .benchmarks
+	@for command in startup "simulator --rows 1500000" margin treeshap serving; do \
+	  name=$${command%% *}; echo "$$name: .benchmarks/$$name.txt"; \
+	  $(BIN)/python -m benchmarks.$$command >.benchmarks/$$name.txt || exit 1; \
+	done
 
 clean: ## Remove the state of the embedded installation (.lifecycle)
 	rm -rf .lifecycle

@@ -1,12 +1,13 @@
-"""The code location that `workspace.yaml` names: everything below `lifecycle/defs`."""
+"""The code location that `deploy/dagster/workspace.yaml` names: everything below `lifecycle/defs`."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import ModuleType
 
 import dagster as dg
+
+from lifecycle.settings.platform import PROJECT_ROOT
 
 SLOW_PLUGIN = "dagster_snowflake"
 """Loading the folder imports every installed plugin for the UI's list of components; this one brings Snowpark, 7 s and
@@ -17,7 +18,7 @@ SLOW_PLUGIN = "dagster_snowflake"
 def defs() -> dg.Definitions:
     """Assets, checks, jobs, schedules and sensors of every model."""
     with _without(SLOW_PLUGIN):
-        return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
+        return dg.load_from_defs_folder(path_within_project=PROJECT_ROOT / "deploy" / "dagster")
 
 
 @contextmanager

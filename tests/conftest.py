@@ -1,4 +1,4 @@
-"""What every test may use."""
+"""Fixtures and settings of all tests."""
 
 import os
 from pathlib import Path
@@ -9,22 +9,22 @@ from hypothesis import settings as hypothesis_settings
 from lifecycle.settings.platform import Settings
 from tests.harness.small_models import SmallStore
 
-# The installation of whoever runs the tests is none of theirs.
+# The tests must not read or change the installation of the person who runs them.
 for name in [name for name in os.environ if name.startswith("LIFECYCLE_")]:
     del os.environ[name]
 
-LONG = ("end_to_end", "lifecycle/features", "lifecycle/warehouse")
-"""Folders whose files take minutes: begun first, so that at the end no process is left alone with one of them."""
+SLOW = ("end_to_end", "lifecycle/features", "lifecycle/local", "lifecycle/warehouse", "serving/process")
+"""Folders whose files take minutes. They run first, so that both processes end at about the same time."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the long files first; `tests/run` keeps their order."""
-    items.sort(key=lambda item: not any(f"tests/{folder}/" in item.path.as_posix() for folder in LONG))
+    """Put the slow files first; `tests/run` keeps this order."""
+    items.sort(key=lambda item: not any(f"tests/{folder}/" in item.path.as_posix() for folder in SLOW))
 
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """An installation of its own in an empty folder, also for everything that reads the environment."""
+    """A new installation in an empty folder, set in the environment, too."""
     monkeypatch.setenv("LIFECYCLE_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("LIFECYCLE_PROFILE", raising=False)
     return Settings()
@@ -38,10 +38,10 @@ def store(tmp_path: Path) -> SmallStore:
 
 @pytest.fixture
 def uncancelled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Statements to Snowflake that the connector does not cancel when they take longer than its network timeout.
+    """Keep the Snowflake connector from cancelling statements that exceed its network timeout.
 
-    For tests whose short timeout is to give up an endpoint that is dead: a busy machine's may take as long for a
-    statement. Of a dead one the connector's thread that cancels would end with an exception.
+    For tests that set a short timeout to detect a dead endpoint: on a busy machine a live endpoint can take as long for
+    a statement, and with a dead one the connector's cancelling thread ends with an exception.
     """
     from snowflake.connector import cursor
 
@@ -50,6 +50,6 @@ def uncancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cursor, name, lambda _seconds, *cancel: timer(3600, *cancel))
 
 
-# A shared machine is sometimes slow: an example that takes long is no fault, and the time limit of a test stands.
+# On a shared machine a single example can be slow without being wrong; the time limit of each test still holds.
 hypothesis_settings.register_profile("shared_machine", deadline=None)
 hypothesis_settings.load_profile("shared_machine")

@@ -19,6 +19,8 @@ def code_commit() -> str | None:
     stated = os.environ.get("LIFECYCLE_CODE_COMMIT")
     if stated:
         return stated
+    if not (PROJECT_ROOT / ".git").exists():
+        return None  # an installed wheel: a repository around the environment is another project's
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return None

@@ -61,6 +61,9 @@ def demo_command(
         Target, typer.Option(help="Warehouse; snowflake is a local endpoint unless settings name one.")
     ] = Target.DUCKDB,
     exit_after: Annotated[bool, typer.Option("--exit", help="End after the last step, for CI.")] = False,
+    is_first_decision_enough: Annotated[
+        bool, typer.Option("--first-decision", help="End after the first release has scored one request.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the simulated world, at the first start.")] = DEMO_SEED,
     dagster_port: DagsterPort = 3000,
     mlflow_port: MlflowPort = 5000,
@@ -80,5 +83,12 @@ def demo_command(
     from lifecycle.local.demo.run import run_demo
     from lifecycle.local.processes import Ports
 
-    if not run_demo(Ports(dagster_port, mlflow_port, serving_port), DEMO_MODEL, seed, is_left_running=not exit_after):
+    ports = Ports(dagster_port, mlflow_port, serving_port)
+    if not run_demo(
+        ports,
+        DEMO_MODEL,
+        seed,
+        is_left_running=not exit_after,
+        is_first_decision_enough=is_first_decision_enough,
+    ):
         raise typer.Exit(1)

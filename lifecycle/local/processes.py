@@ -50,7 +50,7 @@ class Service:
 
 def services(settings: Settings, ports: Ports) -> list[Service]:
     """The Dagster UI with its daemon, the MLflow UI and the inference server."""
-    workspace = str(PROJECT_ROOT / "workspace.yaml")
+    workspace = str(PROJECT_ROOT / "deploy" / "dagster" / "workspace.yaml")
     dagster = ["dagster", "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(ports.dagster)]
     store = Registry(settings.mlflow_dir).tracking_uri
     artifacts = str(settings.mlflow_dir / "artifacts")

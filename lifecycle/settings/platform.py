@@ -8,7 +8,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lifecycle.settings.snowflake import SnowflakeSettings
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
+_PACKAGE = Path(__file__).resolve().parents[1]
+PROJECT_ROOT = _PACKAGE / "_project" if (_PACKAGE / "_project").is_dir() else _PACKAGE.parent
+"""Folder of ``dbt_project/`` and ``deploy/``: inside an installed wheel, or the top level of the checkout."""
 
 
 class Settings(BaseSettings):

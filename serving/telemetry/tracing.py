@@ -106,6 +106,6 @@ def tracer(
             raise
         raise ContractError(
             f"Expected OpenTelemetry, because {variable or 'the tracing endpoint'} is set, but {error.name} is not "
-            "installed; install lifecycle[otel], or unset it"
+            "installed; install risk-model-lifecycle[otel], or unset it"
         ) from error
     return ExportingTracer(otlp_exporter(endpoint), sample_ratio)

@@ -20,8 +20,10 @@ from lifecycle.settings.platform import Settings
 from lifecycle.spec.risk_model import RiskModelSpec, read_model
 
 
-def run_demo(ports: Ports, model: str, seed: int, *, is_left_running: bool) -> bool:
-    """Run what is not done yet, show what came of it, and stop everything at the end.
+def run_demo(
+    ports: Ports, model: str, seed: int, *, is_left_running: bool, is_first_decision_enough: bool = False
+) -> bool:
+    """Run the steps that are not done yet, show their results, and stop everything at the end.
 
     With Snowflake as the target and no account in the environment, a local endpoint takes the account's place.
 
@@ -49,6 +51,9 @@ def run_demo(ports: Ports, model: str, seed: int, *, is_left_running: bool) -> b
             stack.callback(screen.note, "Stopping what was started")
             state = file.open(seed, dt.datetime.now(dt.UTC).date(), settings.target)
             story = _story(settings, spec, state, file, ports, services, screen)
+            if is_first_decision_enough:
+                story.first_decision()
+                return True
             story.run()
             _show(story, spec, state, ports, screen)
             if is_left_running:

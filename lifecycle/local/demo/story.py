@@ -52,8 +52,8 @@ class Story:
         self.warehouse = open_warehouse(self.settings)
         self.evidence = EvidenceStore(self.settings.evidence_dir, self.spec.name)
 
-    def run(self) -> None:
-        """Every step that is not done yet."""
+    def run(self, last_step: str | None = None) -> None:
+        """Run the steps that are not done yet, by default all of them."""
         self.dagster.wait_until_loaded()
         for name, title, act in self._steps():
             is_due = name not in self.state.done
@@ -63,6 +63,16 @@ class Story:
             if is_due:
                 self.state.done.append(name)
                 self.file.keep(self.state)
+            if name == last_step:
+                break
+
+    def first_decision(self) -> None:
+        """Run the steps up to the first release and score the example that the server gives of its inputs."""
+        self.run("first_release")
+        url = f"{self.serving_url}/v1/models/{self.spec.name}"
+        example = httpx.get(url, timeout=5.0).raise_for_status().json()["example"]
+        answer = httpx.post(f"{url}/score", json=example, timeout=5.0).raise_for_status().json()
+        self.screen.note(f"First decision: {answer['decision']}, score {answer['score']:.4f}")
 
     def _steps(self) -> list[tuple[str, str, Callable[[], None]]]:
         days = self.days

@@ -31,7 +31,7 @@ def serve(options: Options, *, is_quiet: bool = False) -> None:
         listening.close()
         raise LifecycleError(
             f"Expected fakesnow, got no module {(error.name or '').partition('.')[0]} - it comes with the extra `dev`. "
-            "Run `make setup`, or `pip install 'lifecycle[lifecycle,snowflake,dev]'`."
+            "Run `make setup`, or `pip install 'risk-model-lifecycle[lifecycle,snowflake,dev]'`."
         ) from error
     if not is_quiet:
         sys.stdout.write(_how_to_connect(options))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message, Producer
 
 DELIVERY_SECONDS: Final = 30.0
-_INSTALL: Final = "pip install 'lifecycle[kafka]'"
+_INSTALL: Final = "pip install 'risk-model-lifecycle[kafka]'"
 
 logger = logging.getLogger(__name__)
 

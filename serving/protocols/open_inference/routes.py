@@ -216,7 +216,7 @@ def infer_response(model: str, asked: InferRequest, answers: list[ScoreResponse]
 @functools.cache
 def server_version() -> str:
     """The version of this installation."""
-    return importlib.metadata.version("lifecycle")
+    return importlib.metadata.version("risk-model-lifecycle")
 
 
 def _json(body: dict[str, Any]) -> Response:
