@@ -10,7 +10,6 @@ import textwrap
 import traceback
 import typing
 
-import uvicorn
 from pydantic import ValidationError
 
 from serving.contract.documents import ContractError
@@ -66,28 +65,12 @@ def main() -> None:
 
 
 def _serve(settings: ServingSettings, bound: socket.socket, worker: int | None = None) -> None:
-    from serving.http.protocol import ServingProtocol, ServingServer
+    from serving.http.protocol import server_of
     from serving.process.app import create_app
 
     app = create_app(settings, worker)
-    config = uvicorn.Config(
-        app,
-        access_log=False,
-        log_config=None,
-        loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http=ServingProtocol,
-        ws="none",
-        interface="asgi3",  # uvicorn cannot see it of an application whose call gives its own coroutine
-        lifespan="on",
-        server_header=False,
-        proxy_headers=False,  # nobody asks for the caller's address, and whoever is local could choose it
-        # Longer than clients keep idle connections, so that none is closed under a request that is on its way.
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=settings.shutdown_seconds,
-        **_tls(settings),
-    )
     try:
-        config.load()
+        server = server_of(app, shutdown_seconds=settings.shutdown_seconds, tls=_tls(settings))
     except OSError as error:
         # Also what OpenSSL says: of a key that is not the certificate's, or has another password.
         raise ContractError(
@@ -101,7 +84,6 @@ def _serve(settings: ServingSettings, bound: socket.socket, worker: int | None =
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 100)
-    server = ServingServer(config)
     server.run(sockets=[bound])
     if not server.started:
         sys.exit(1)

@@ -26,6 +26,7 @@ from serving.errors import (
     UnknownModelError,
     UnsupportedMediaTypeError,
 )
+from serving.http.answers import Answer
 
 STATUSES: Final[dict[type[RequestError], int]] = {
     UnauthorizedError: 401,
@@ -88,14 +89,14 @@ def form_of(path: str) -> Form:
     return invocation_form if path in _MLFLOW_PATHS else own_form
 
 
-def error_answer(error: RequestError, form: Form = own_form) -> tuple[int, bytes, dict[str, str]]:
-    """Status, body and headers of the answer to a domain error."""
+def error_answer(error: RequestError, form: Form = own_form) -> Answer:
+    """The answer to a domain error."""
     status = STATUSES[type(error)]
-    return status, form(error.kind, error.message, error.path), _headers(status)
+    return Answer(status, form(error.kind, error.message, error.path), _headers(status))
 
 
 def error_response(error: RequestError, form: Form = own_form) -> Response:
-    """The same as a response of the framework."""
+    """The answer to a domain error as a response of the framework."""
     status, body, headers = error_answer(error, form)
     return JsonResponse(body, status, headers)
 

@@ -15,9 +15,8 @@ from serving.decisions.pseudonyms import Pseudonyms, read_pseudonym_key
 from serving.decisions.rejections import Rejections
 from serving.decisions.repeats import RecentDecisions
 from serving.decisions.shadow import Shadows
-from serving.errors import DeadlineExceededError, OverloadedError, RequestError, ScoringFailedError
 from serving.http.admission import Admission
-from serving.http.errors import STATUSES
+from serving.http.refusals import Refusals
 from serving.log.segments import leftover_folders, recent_records, worker_folder
 from serving.log.shipping.destinations import open_sink
 from serving.log.shipping.shipper import Shipper
@@ -29,7 +28,6 @@ from serving.slots.polling import Polling
 from serving.slots.slots import Slots
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.tracer import tracer
-from serving.wire.request_context import RequestContext
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +87,7 @@ class Server:
             in_flight=lambda: self.metrics.in_flight,
         )
         self.rejections = Rejections(self.log)
+        self.refusals = Refusals(self.metrics, self.rejections, self.slots)
         # What other numbers of workers left behind is the first one's to look after.
         self._leftover = leftover_folders(settings.log_dir, settings.workers) if number == 0 else []
         self.shipper = _shipper_of(settings, self.log, self._leftover)
@@ -148,18 +147,6 @@ class Server:
         with self._looking:
             self.api_keys.refresh()
             self.slots.advance()
-
-    def refused(self, error: RequestError, model: str | None, context: RequestContext | None) -> None:
-        """Count and record a request that gets no decision."""
-        if isinstance(error, OverloadedError):
-            self.metrics.shed("capacity")
-        elif isinstance(error, DeadlineExceededError):
-            self.metrics.shed("deadline")
-        self.metrics.failed(error.kind)
-        if not isinstance(error, ScoringFailedError):
-            # A score that failed is a decision's record already.
-            status = STATUSES[type(error)]
-            self.rejections.add(error, status, model if model in self.slots.statuses else None, context)
 
     def _close(self) -> None:
         self.polling.stop()

@@ -19,10 +19,11 @@ INFER = f"/v2/models/{MODEL}/infer"
 INVOCATIONS = "/invocations"
 _PATIENCE = """
 import functools
-from serving import http_protocol, parts
-parts.DecisionLog = functools.partial(parts.DecisionLog, stall_seconds=300)
-http_protocol.HEAD_SECONDS = http_protocol.UNREAD_SECONDS = {seconds}
-http_protocol.ServingProtocol.max_connections = 300
+from serving.http import protocol
+from serving.process import server
+server.DecisionLog = functools.partial(server.DecisionLog, stall_seconds=300)
+protocol.HEAD_SECONDS = protocol.UNREAD_SECONDS = {seconds}
+protocol.ServingProtocol.max_connections = 300
 from serving.__main__ import main
 main()
 """
