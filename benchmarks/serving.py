@@ -9,9 +9,8 @@ its core for one request; `server busy` and `load busy` say which of the two was
 
 Throughput: 8 keep-alive connections in a closed loop. Latency: 500 requests a second, counted from when each was due.
 The model has 500 trees of 31 leaves and 30 inputs; requests go through a thousand rows (`one row` sends the same row
-each time, which the processor learns by heart: the trees then cost a third). `traced` requests have a traceparent and
-an X-Request-Id each; `new heads` have a header of another name that is never the same, so that no head is known from
-the request before.
+each time, which the branch predictor learns: the trees then cost a third). `traced` requests have a traceparent and an
+X-Request-Id each.
 """
 
 import contextlib
@@ -147,7 +146,6 @@ def contest(stage: Stage) -> Contest:
         Contestant("score, fsync", synced, stage.requests(trained), "echo"),
         Contestant("score, 1 % explained", written, stage.requests(trained, explained_every=100), "echo"),
         Contestant("score, traced", written, stage.requests(trained, header=_trace), "echo"),
-        Contestant("score, new heads", written, stage.requests(trained, header=_number), "echo"),
         Contestant("score, one row", written, stage.requests(trained, rows=1), "echo"),
         Contestant("echo, card_fraud", echo, stage.requests(card_fraud)),
         Contestant("score, card_fraud", written, stage.requests(card_fraud), "echo, card_fraud"),
@@ -159,11 +157,6 @@ def contest(stage: Stage) -> Contest:
 def _trace(row: int) -> str:
     """Ids of its own for each row."""
     return f"traceparent: 00-{'a1' * 14}{row:04x}-{'b2' * 6}{row:04x}-01\r\nX-Request-Id: {row}\r\n"
-
-
-def _number(row: int) -> str:
-    """A header that is not known to change: whoever sends one has each head parsed."""
-    return f"X-Number: {row}\r\n"
 
 
 def with_peers(stage: Stage, held: Contest, folder: Path) -> tuple[list[Contestant], dict[str, str]]:

@@ -196,4 +196,4 @@ def test_the_port_is_taken(row: Row, store: SmallStore) -> None:
         busy.listen()
         said = failed_start(store, SERVING_PORT=str(busy.getsockname()[1]))
     assert row.failure
-    assert "Address already in use; stop what listens there or set SERVING_PORT" in said
+    assert "Address already in use; stop the process that listens there or set SERVING_PORT" in said

@@ -54,7 +54,7 @@ def test_answers_come_in_the_order_of_the_requests_and_are_those_of_the_single_r
         ({"features": {**EXAMPLE, "amount": SECRET}}, "Expected `float`, got `str`", "$.requests[1].features.amount"),
         ({"features": {**EXAMPLE, "amount": -1}}, "Expected `float` >= 0.0", "$.requests[1].features.amount"),
         ({"features": {}}, "Expected 4 features, missing", "$.requests[1].features"),
-        ({"decision_id": "d0"}, "Expected another decision_id for each request", "$.requests"),
+        ({"decision_id": "d0"}, "Expected a different decision_id for each request", "$.requests"),
     ],
 )
 def test_one_request_that_is_not_valid_refuses_them_all(

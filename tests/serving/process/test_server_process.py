@@ -97,7 +97,7 @@ def test_a_killed_server_lost_nothing_it_answered_and_repeats_itself(store: Smal
             features = golden_rows(1)[int(decision_id.partition("-")[2]) % 8].features
             again = server.client.post(URL, json=score_request(decision_id, features=features))
             assert again.json() == answer
-        assert any("cut 37 bytes" in line for line in server.said)
+        assert any("truncated 37 bytes" in line for line in server.said)
     ids = logged_ids(store)
     assert len(ids) == len(set(ids))
 
@@ -168,7 +168,7 @@ def test_a_busy_port_is_said_in_one_line(store: SmallStore) -> None:
         said = failed_start(store, SERVING_PORT=str(port))
     assert said == (
         f"Error: Expected the address 127.0.0.1:{port} to be free, got: Address already in use; "
-        "stop what listens there or set SERVING_PORT\n"
+        "stop the process that listens there or set SERVING_PORT\n"
     )
 
 
