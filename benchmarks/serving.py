@@ -59,12 +59,12 @@ SOURCES_APART = 10**9
 
 
 def expect_right_answers(server: Server, trained: Trained, requests: RowRequests) -> list[bytes]:
-    """The bodies of a few answers, after their margins were found to be the booster's, bit for bit.
+    """The bodies of a few answers, whose margins equal the booster's bit for bit.
 
     Raises
     ------
     RuntimeError
-        If an answer is another.
+        If an answer differs.
     """
     asked = [requests.take() for _ in range(20)]
     answers = on_uvloop(answers_of(server.port, asked))
@@ -77,14 +77,14 @@ def expect_right_answers(server: Server, trained: Trained, requests: RowRequests
 
 
 def has_reasons(server: Server, requests: RowRequests) -> bool:
-    """Whether the server gives reasons to whom asks for them."""
+    """Whether the server returns reasons on request."""
     answers = on_uvloop(answers_of(server.port, [requests.take() for _ in range(5)]))
     return all(json.loads(answer.body).get("reasons") is not None for answer in answers)
 
 
 @dataclass
 class Stage:
-    """The servers of one run, stopped with `stack`, and what they are asked."""
+    """The servers of one run, stopped by `stack`, and their requests."""
 
     stack: contextlib.ExitStack
     folder: Path
@@ -104,7 +104,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Contest:
-    """Who takes part in the closed and in the open loop, and what to know of it."""
+    """The contestants of the closed and of the open loop."""
 
     trained: Trained
     closed: list[Contestant]
@@ -114,7 +114,7 @@ class Contest:
 
 
 def contest(stage: Stage) -> Contest:
-    """Train and release the models, start the servers, and see that they answer what they should."""
+    """Train and release the models, start the servers, and check their answers."""
     trained, card_fraud = train_benchmark(), train_card_fraud()
     home = Home.under(stage.folder / "home")
     for each in (trained, card_fraud):
@@ -138,7 +138,7 @@ def contest(stage: Stage) -> Contest:
     }
     is_explaining = has_reasons(written, stage.requests(trained, explained_every=1))
     if not is_explaining:
-        note("note: this server gives no reasons, so that its explained decisions cost as the others")
+        note("note: this server returns no reasons, so its explained decisions cost as much as the others")
     echo = stage.run(start_echo(sizes, cores=stage.cores.servers, folder=stage.folder))
     closed = [
         Contestant("echo", echo, stage.requests(trained)),

@@ -165,8 +165,8 @@ def test_a_busy_port_is_said_in_one_line(store: SmallStore) -> None:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
         port = busy.getsockname()[1]
-        said = failed_start(store, SERVING_PORT=str(port))
-    assert said == (
+        stderr = failed_start(store, SERVING_PORT=str(port))
+    assert stderr == (
         f"Error: Expected the address 127.0.0.1:{port} to be free, got: Address already in use; "
         "stop the process that listens there or set SERVING_PORT\n"
     )
@@ -182,9 +182,9 @@ def test_a_missing_setting_is_named(store: SmallStore) -> None:
 def test_a_second_server_on_the_same_log_is_refused(store: SmallStore) -> None:
     store.publish(1)
     with served(store):
-        said = failed_start(store, SERVING_CACHE_DIR=str(store.settings.root / "other_cache"))
-    assert "another server writes to it" in said.splitlines()[-1]
-    assert "Traceback" not in said
+        stderr = failed_start(store, SERVING_CACHE_DIR=str(store.settings.root / "other_cache"))
+    assert "another server writes to it" in stderr.splitlines()[-1]
+    assert "Traceback" not in stderr
 
 
 def test_a_key_that_others_can_read_is_refused(store: SmallStore) -> None:

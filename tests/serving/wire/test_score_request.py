@@ -85,12 +85,12 @@ def test_a_fault_names_the_path_and_what_was_expected(request_body: Any, path: s
 @settings(max_examples=300, deadline=None)
 @given(broken_requests())
 def test_no_fault_repeats_what_was_sent(request: Any) -> None:
-    said = ""
+    text = ""
     try:
         READER.read(json.dumps(request).encode())
     except InvalidRequestError as error:
-        said = f"{error.message} {error.path}"
-    assert SECRET not in said
+        text = f"{error.message} {error.path}"
+    assert SECRET not in text
 
 
 def test_the_example_of_a_model_is_valid() -> None:
