@@ -9,9 +9,8 @@ its core for one request; `server busy` and `load busy` say which of the two was
 
 Throughput: 8 keep-alive connections in a closed loop. Latency: 500 requests a second, counted from when each was due.
 The model has 500 trees of 31 leaves and 30 inputs; requests go through a thousand rows (`one row` sends the same row
-each time, which the processor learns by heart: the trees then cost a third). `traced` requests have a traceparent and
-an X-Request-Id each; `new heads` have a header of another name that is never the same, so that no head is known from
-the request before.
+each time, which the branch predictor learns: the trees then cost a third). `traced` requests have a traceparent and an
+X-Request-Id each.
 """
 
 import contextlib
@@ -60,12 +59,12 @@ SOURCES_APART = 10**9
 
 
 def expect_right_answers(server: Server, trained: Trained, requests: RowRequests) -> list[bytes]:
-    """The bodies of a few answers, after their margins were found to be the booster's, bit for bit.
+    """The bodies of a few answers, whose margins equal the booster's bit for bit.
 
     Raises
     ------
     RuntimeError
-        If an answer is another.
+        If an answer differs.
     """
     asked = [requests.take() for _ in range(20)]
     answers = on_uvloop(answers_of(server.port, asked))
@@ -78,14 +77,14 @@ def expect_right_answers(server: Server, trained: Trained, requests: RowRequests
 
 
 def has_reasons(server: Server, requests: RowRequests) -> bool:
-    """Whether the server gives reasons to whom asks for them."""
+    """Whether the server returns reasons on request."""
     answers = on_uvloop(answers_of(server.port, [requests.take() for _ in range(5)]))
     return all(json.loads(answer.body).get("reasons") is not None for answer in answers)
 
 
 @dataclass
 class Stage:
-    """The servers of one run, stopped with `stack`, and what they are asked."""
+    """The servers of one run, stopped by `stack`, and their requests."""
 
     stack: contextlib.ExitStack
     folder: Path
@@ -105,7 +104,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Contest:
-    """Who takes part in the closed and in the open loop, and what to know of it."""
+    """The contestants of the closed and of the open loop."""
 
     trained: Trained
     closed: list[Contestant]
@@ -115,7 +114,7 @@ class Contest:
 
 
 def contest(stage: Stage) -> Contest:
-    """Train and release the models, start the servers, and see that they answer what they should."""
+    """Train and release the models, start the servers, and check their answers."""
     trained, card_fraud = train_benchmark(), train_card_fraud()
     home = Home.under(stage.folder / "home")
     for each in (trained, card_fraud):
@@ -139,7 +138,7 @@ def contest(stage: Stage) -> Contest:
     }
     is_explaining = has_reasons(written, stage.requests(trained, explained_every=1))
     if not is_explaining:
-        note("note: this server gives no reasons, so that its explained decisions cost as the others")
+        note("note: this server returns no reasons, so its explained decisions cost as much as the others")
     echo = stage.run(start_echo(sizes, cores=stage.cores.servers, folder=stage.folder))
     closed = [
         Contestant("echo", echo, stage.requests(trained)),
@@ -147,7 +146,6 @@ def contest(stage: Stage) -> Contest:
         Contestant("score, fsync", synced, stage.requests(trained), "echo"),
         Contestant("score, 1 % explained", written, stage.requests(trained, explained_every=100), "echo"),
         Contestant("score, traced", written, stage.requests(trained, header=_trace), "echo"),
-        Contestant("score, new heads", written, stage.requests(trained, header=_number), "echo"),
         Contestant("score, one row", written, stage.requests(trained, rows=1), "echo"),
         Contestant("echo, card_fraud", echo, stage.requests(card_fraud)),
         Contestant("score, card_fraud", written, stage.requests(card_fraud), "echo, card_fraud"),
@@ -159,11 +157,6 @@ def contest(stage: Stage) -> Contest:
 def _trace(row: int) -> str:
     """Ids of its own for each row."""
     return f"traceparent: 00-{'a1' * 14}{row:04x}-{'b2' * 6}{row:04x}-01\r\nX-Request-Id: {row}\r\n"
-
-
-def _number(row: int) -> str:
-    """A header that is not known to change: whoever sends one has each head parsed."""
-    return f"X-Number: {row}\r\n"
 
 
 def with_peers(stage: Stage, held: Contest, folder: Path) -> tuple[list[Contestant], dict[str, str]]:

@@ -19,7 +19,7 @@ from benchmarks.serving_trial import Answered, Ground, Outcome, decisions, groun
 
 CONNECTIONS = 8
 LOAD_SECONDS = (0.3, 1.2)
-"""A server lives this long under load, drawn anew each time."""
+"""A server lives this long under load, drawn at random each time."""
 EXPLAINED_EVERY = 50
 
 

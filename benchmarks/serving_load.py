@@ -111,7 +111,7 @@ class Connection(asyncio.Protocol):
         self._load.gone()
 
     def close(self) -> None:
-        """Close; whoever is told of a lost connection hears of it."""
+        """Close; `connection_lost` informs the waiting caller."""
         self._transport.close()
 
 

@@ -214,7 +214,7 @@ def start_echo(answer_bytes: Mapping[str, int], *, cores: frozenset[int], folder
 
 
 def kept_port() -> int:
-    """A port that nobody listens on, and that nobody else is given while this process lives."""
+    """A free port that no other call in this process returns."""
     return _ports.enter_context(free_port())
 
 

@@ -76,7 +76,7 @@ async def _soak(
         is_expected = answer.status == (422 if is_invalid(answer.number) else 200)
         statuses["expected" if is_expected else f"{answer.status}"] += 1
 
-    # Its timers are good enough here: nothing is said of latency, and an hour of spinning is an hour of a core.
+    # Its timers are good enough here: latency is not measured, and an hour of spinning is an hour of a core.
     opened = OpenLoop(server.port, MixedRequests(requests), keep, rate=RATE, connections=CONNECTIONS, is_spinning=False)
     swapping = asyncio.create_task(
         _swap_now_and_then(place, (other, place.bundle_digest), min(SWAP_SECONDS, seconds / LEAST_SWAPS))

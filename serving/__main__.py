@@ -10,7 +10,6 @@ import textwrap
 import traceback
 import typing
 
-import uvicorn
 from pydantic import ValidationError
 
 from serving.contract.documents import ContractError
@@ -24,16 +23,16 @@ example:
   SERVING_CACHE_DIR=.lifecycle/serving_cache python -m serving
 
 see also:
-  python -m serving.access --help      make, list and revoke API keys
+  python -m serving.access --help        make, list and revoke API keys
   python -m serving.log.verify --help    check the decision log's checksums and seals
 """
 
 
 class RedactedTracebacks(logging.Filter):
-    """Cuts an exception's message out of a log record: it may quote a customer's value; where it arose stays."""
+    """Removes exception messages from log records, since they may quote a customer's value; stack frames stay."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record through, its traceback without messages."""
+        """Pass every record on, its traceback without messages."""
         if record.exc_info and record.exc_info[0] is not None:
             kind, _, frames = record.exc_info
             record.exc_text = f"{''.join(traceback.format_tb(frames))}{kind.__name__}"
@@ -42,7 +41,7 @@ class RedactedTracebacks(logging.Filter):
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT; whatever keeps it from starting is said in one line, and it exits with 1."""
+    """Serve until SIGTERM or SIGINT; if the server cannot start, print one line and exit with status 1."""
     _parser().parse_args()
     _log_to_stderr()
     try:
@@ -57,7 +56,7 @@ def main() -> None:
             _serve(settings, workers.bound_socket(settings.host, settings.port))
             return
         bound = workers.shared_socket(settings)
-        _say_address(settings, bound)
+        _log_address(settings, bound)
         sys.exit(workers.Supervisor(settings, bound).run())
     except ValidationError as error:
         sys.exit(f"Error: {settings_violation(error)}")
@@ -66,58 +65,41 @@ def main() -> None:
 
 
 def _serve(settings: ServingSettings, bound: socket.socket, worker: int | None = None) -> None:
-    from serving.http.protocol import ServingProtocol, ServingServer
+    from serving.http.protocol import server_of
     from serving.process.app import create_app
 
     app = create_app(settings, worker)
-    config = uvicorn.Config(
-        app,
-        access_log=False,
-        log_config=None,
-        loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http=ServingProtocol,
-        ws="none",
-        interface="asgi3",  # uvicorn cannot see it of an application whose call gives its own coroutine
-        lifespan="on",
-        server_header=False,
-        proxy_headers=False,  # nobody asks for the caller's address, and whoever is local could choose it
-        # Longer than clients keep idle connections, so that none is closed under a request that is on its way.
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=settings.shutdown_seconds,
-        **_tls(settings),
-    )
     try:
-        config.load()
+        server = server_of(app, shutdown_seconds=settings.shutdown_seconds, tls=_tls(settings))
     except OSError as error:
-        # Also what OpenSSL says: of a key that is not the certificate's, or has another password.
+        # OpenSSL's errors too: a key that does not match the certificate, or a wrong password.
         raise ContractError(
             f"Expected a certificate, its private key and authorities in PEM, got: {error.strerror} - at "
             "SERVING_TLS_CERTIFICATE, SERVING_TLS_KEY, SERVING_TLS_KEY_PASSWORD_FILE and SERVING_TLS_CLIENT_CA"
         ) from error
     app.state.start()
     if worker is None:
-        _say_address(settings, bound)
-    # What is there now stays: looking through it again and again would hold up requests for milliseconds.
+        _log_address(settings, bound)
+    # Everything allocated so far stays: scanning it in each collection would delay requests by milliseconds.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 100)
-    server = ServingServer(config)
     server.run(sockets=[bound])
     if not server.started:
         sys.exit(1)
 
 
 def _tls(settings: ServingSettings) -> dict[str, typing.Any]:
-    """What uvicorn needs for HTTPS.
+    """Arguments of uvicorn for HTTPS.
 
     Raises
     ------
     ContractError
-        If only a part of what HTTPS needs is given, or a file cannot be read.
+        If a required setting is missing, or a file cannot be read.
     """
     if settings.tls_certificate is None:
         if settings.tls_key or settings.tls_client_ca or settings.tls_key_password_file:
-            raise ContractError("Expected a certificate beside the other TLS settings - at SERVING_TLS_CERTIFICATE")
+            raise ContractError("Expected a certificate with the other TLS settings - at SERVING_TLS_CERTIFICATE")
         return {}
     if settings.tls_key is None:
         raise ContractError("Expected the certificate's private key - at SERVING_TLS_KEY")
@@ -148,14 +130,12 @@ def _check_binding(settings: ServingSettings) -> None:
 
 
 def settings_violation(error: ValidationError) -> str:
-    """What is wrong with the environment, by variable, without the values."""
-    faults = [
-        f"{fault['msg']} - at SERVING_{str(fault['loc'][0]).upper()}" for fault in error.errors(include_input=False)
-    ]
-    return "; ".join(faults)
+    """The invalid settings by environment variable, without their values."""
+    violations = error.errors(include_input=False)
+    return "; ".join(f"{each['msg']} - at SERVING_{str(each['loc'][0]).upper()}" for each in violations)
 
 
-def _say_address(settings: ServingSettings, bound: socket.socket) -> None:
+def _log_address(settings: ServingSettings, bound: socket.socket) -> None:
     host, port = bound.getsockname()[:2]
     scheme = "http" if settings.tls_certificate is None else "https"
     logging.getLogger("serving").info("serving on %s://%s:%d", scheme, f"[{host}]" if ":" in host else host, port)
@@ -164,14 +144,14 @@ def _say_address(settings: ServingSettings, bound: socket.socket) -> None:
 def _parser() -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         prog="python -m serving",
-        description=f"Scores with the released models.\n\n{settings_help()}",
+        description=f"Serves the released models over HTTP.\n\n{settings_help()}",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 
 def settings_help() -> str:
-    """Every setting with its default and what it means, for a terminal."""
+    """Every setting with its default and description, for a terminal."""
     lines = ["settings, as environment variables:"]
     for name, field in ServingSettings.model_fields.items():
         default = "required" if field.is_required() else "not set" if field.default is None else f"{field.default}"

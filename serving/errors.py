@@ -1,14 +1,13 @@
-"""What can go wrong with a request; these errors know nothing of HTTP (`serving.http.errors` maps them to statuses).
+"""Errors of requests, independent of HTTP; `serving.http.errors` maps them to statuses.
 
-A message names what was expected and where. It never holds anything the caller sent: not a value, nor the name of an
-unknown key, nor the name of an unknown model.
+A message names the expectation and the place. It never repeats input: no value, no name of an unknown key or model.
 """
 
 
 class RequestError(Exception):
     """A request that gets no decision.
 
-    `path` is the JSON path of the fault where there is one, `decision_id` the request's where it was read.
+    `path` is the JSON path of the error, if it has one; `decision_id` is the request's, if it was read.
     """
 
     def __init__(self, message: str, path: str | None = None, *, decision_id: str | None = None) -> None:
@@ -19,32 +18,32 @@ class RequestError(Exception):
 
     @property
     def kind(self) -> str:
-        """What kind of error this is, in one word."""
+        """Name of the error in answers, records and metrics."""
         return type(self).__name__.removesuffix("Error")
 
 
 class UnknownModelError(RequestError):
-    """No release names this model."""
+    """No release contains this model."""
 
 
 class ReleaseNotInForceError(RequestError):
-    """The request asks for a release that is not the one in force."""
+    """The request asks for a release other than the one in force."""
 
 
 class ModelNotReadyError(RequestError):
-    """The model is released, but no bundle of it could be loaded yet."""
+    """The model is released, but none of its bundles has been loaded yet."""
 
 
 class InvalidRequestError(RequestError):
-    """The body is not what the model's schema asks for."""
+    """The body does not match the model's schema."""
 
 
 class UnsupportedMediaTypeError(RequestError):
-    """The body is of a kind that the route does not read."""
+    """The route does not accept the body's content type."""
 
 
 class BodyTooLargeError(RequestError):
-    """The body is longer than this server reads."""
+    """The body exceeds this server's limit."""
 
 
 class BodyTimeoutError(RequestError):
@@ -52,32 +51,32 @@ class BodyTimeoutError(RequestError):
 
 
 class DecisionConflictError(RequestError):
-    """The decision id was used before, for another request."""
+    """The decision id was already used for a different request."""
 
 
 class OverloadedError(RequestError):
-    """As many requests are in flight as this server takes; refused before any work."""
+    """The limit of requests in flight is reached; refused before any work."""
 
 
 class DeadlineExceededError(RequestError):
-    """The time that the caller or this server allows was over before there was a decision."""
+    """The caller's or this server's time limit passed before the decision."""
 
 
 class LogUnavailableError(RequestError):
-    """The decision cannot be recorded, and so is not given."""
+    """The decision cannot be recorded and is therefore not returned."""
 
 
 class ScoringFailedError(RequestError):
-    """The model gave no score; recorded as an error."""
+    """The model returned no score; the decision record holds the error."""
 
 
 class InternalError(RequestError):
-    """A fault of this server."""
+    """Unexpected failure of this server."""
 
 
 class UnauthorizedError(RequestError):
-    """No valid API key came with the request."""
+    """The request has no valid API key."""
 
 
 class ForbiddenError(RequestError):
-    """The API key is valid, but not for this."""
+    """The API key is valid but lacks the required scope."""

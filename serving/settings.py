@@ -8,85 +8,85 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class ServingSettings(BaseSettings):
-    """What a server reads, writes and listens on; nothing secret stands here, only where it lies."""
+    """All settings of a server; secrets are given as paths of files, never as values."""
 
     model_config = SettingsConfigDict(
         env_prefix="SERVING_", extra="ignore", frozen=True, use_attribute_docstrings=True, env_ignore_empty=True
     )
 
     store: Path
-    """The release store: ``releases/`` and ``bundles/``; never written to."""
+    """The release store: ``releases/`` and ``bundles/``; read only."""
     public_key: Path
-    """PEM file with the public keys whose signatures are believed; never taken from the store."""
+    """PEM file with the trusted public keys; it must not come from the release store."""
     pseudonym_key: Path
-    """File with the 32 bytes that entity keys are pseudonymised with."""
+    """File with the 32-byte key that pseudonymises entity keys."""
     log_dir: Path
-    """Folder of the decision log; one server alone writes to it."""
+    """Folder of the decision log; only one server may write to it."""
     cache_dir: Path
-    """Folder for what the server holds, so that it restarts without the store."""
+    """Folder for copies of loaded releases, so that the server can restart without the store."""
 
     host: str = "127.0.0.1"
-    """Address to listen on; another one than the loopback's needs `api_keys`."""
+    """Address to listen on; any address other than loopback requires `api_keys`."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    """Port to listen on; 0 takes any free one, and the first log line says which."""
+    """Port to listen on; 0 takes any free port, which the first log line names."""
     workers: Annotated[int, Field(ge=1, le=64)] = 1
-    """Processes that answer at this address; each has a log of its own in ``worker-<i>/`` if there are several."""
+    """Number of processes; if there are several, each has its own log in ``worker-<i>/``."""
     tls_certificate: Path | None = None
-    """PEM file with the certificate chain; with it the server speaks HTTPS alone."""
+    """PEM file with the certificate chain; if set, the server accepts only HTTPS."""
     tls_key: Path | None = None
     """PEM file with the certificate's private key."""
     tls_key_password_file: Path | None = None
     """File with the password of `tls_key`, if it has one."""
     tls_client_ca: Path | None = None
-    """PEM file with the authorities whose client certificates are demanded (mutual TLS)."""
+    """PEM file with the authorities of accepted client certificates; if set, clients need one (mutual TLS)."""
     api_keys: Path | None = None
-    """File with the hashed API keys, made by ``python -m serving.access``; without it nobody is asked for one."""
+    """File with the hashed API keys, made by ``python -m serving.access``; if not set, no key is required."""
 
     poll_seconds: Annotated[float, Field(gt=0)] = 2.0
-    """How often the release store and the API keys are looked at."""
+    """Seconds between two polls of the release store and the API keys."""
     required_models: tuple[str, ...] = ()
-    """Models that must answer before the server is ready, as a JSON list; without any, one must."""
+    """Models that must be loaded before the server is ready, as a JSON list; if empty, any one."""
     mlflow_model: str | None = None
-    """Model behind MLflow's ``/invocations``; needed only where several are served."""
+    """Model behind MLflow's ``/invocations``; required only if several models are served."""
     explain: Literal["decline", "adverse", "always"] = "decline"
-    """Which decisions have reasons unasked: declines, declines and reviews, or all."""
+    """Decisions that always get reasons: declines, declines and reviews, or all."""
 
     max_in_flight: Annotated[int, Field(ge=1)] = 128
-    """Requests a worker takes at the same time; further ones get 429 at once."""
+    """Maximum number of requests in flight per worker; further requests get 429 immediately."""
     request_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
-    """Longest time from a request's arrival to its answer; ``X-Timeout-Ms`` asks for less."""
+    """Longest time from a request's arrival to its answer; ``X-Timeout-Ms`` can only shorten it."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024
     """Longest body of one decision."""
     max_batch: Annotated[int, Field(ge=1, le=10_000)] = 256
-    """Most decisions in one request."""
+    """Maximum number of decisions in one batch."""
     max_batch_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
     """Longest body of a batch."""
     shutdown_seconds: Annotated[int, Field(ge=1)] = 10
-    """How long requests in flight are waited for when the server stops."""
+    """Longest time to finish requests in flight when the server stops."""
 
     recent_decisions: Annotated[int, Field(ge=0)] = 50_000
-    """How many answers are remembered for repeated decision ids."""
+    """Number of answers that are kept for repeated decision ids."""
     shadow_queue: Annotated[int, Field(ge=1)] = 1000
-    """Copies that may wait for a shadow; further ones are dropped and counted."""
+    """Maximum number of copied requests that wait for a shadow; further ones are dropped and counted."""
 
     log_durability: Literal["written", "fsync"] = "written"
-    """When a decision is answered: once the system has its record (survives the death of the process), or the disk has
-    it (survives a loss of power)."""
+    """When a decision is answered: once its record is handed to the operating system (survives a process crash), or
+    once it is flushed to disk (survives a power loss)."""
     log_failure: Literal["refuse", "continue"] = "refuse"
-    """What happens while the log cannot be written: requests get 503, or are answered and counted as unrecorded."""
+    """While the log cannot be written, requests get 503 (`refuse`) or are answered and counted as unrecorded."""
     segment_bytes: Annotated[int, Field(ge=4096)] = 64 * 1024 * 1024
-    """A segment of the decision log is sealed when it is larger."""
+    """Size from which a segment of the decision log is sealed."""
     segment_seconds: Annotated[float, Field(gt=0)] = 3600.0
-    """A segment of the decision log is sealed when it is older."""
+    """Age from which a segment of the decision log is sealed."""
     ship_to: str | None = None
-    """Where the log is shipped: ``directory:/folder`` or ``kafka:host:9092,host:9092/topic``; nowhere without it."""
+    """Sink that the log is shipped to, if any: ``directory:/folder`` or ``kafka:host:9092,host:9092/topic``."""
     kafka_settings: Path | None = None
-    """File with more of librdkafka's settings, ``name=value`` a line, for TLS and SASL."""
+    """File with further librdkafka settings (TLS, SASL), one ``name=value`` per line."""
     max_unshipped_bytes: Annotated[int, Field(ge=1)] | None = None
-    """Once this much of the log waits to be shipped, `log_failure` says what happens; no limit without it."""
+    """Limit of log bytes that wait to be shipped; beyond it `log_failure` applies. If not set, there is no limit."""
     ship_retention_days: Annotated[float, Field(gt=0)] | None = None
-    """Segments that were shipped and sealed longer ago are deleted, their seals kept; without it all are kept."""
+    """Age from which shipped, sealed segments are deleted; their seals stay. If not set, all segments stay."""
     otlp_endpoint: str | None = None
-    """Base URL of a collector of OpenTelemetry spans over HTTP; ``OTEL_EXPORTER_OTLP_ENDPOINT`` does as well."""
+    """Base URL of an OpenTelemetry collector (OTLP over HTTP); ``OTEL_EXPORTER_OTLP_ENDPOINT`` also sets it."""
     trace_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Which share of the requests without a caller's trace is traced where there is a collector."""
+    """Share of the requests without a caller's trace that is traced, if there is a collector."""

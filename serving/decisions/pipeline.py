@@ -1,4 +1,4 @@
-"""From score requests to answers: route, score, explain, record, and only then say so."""
+"""The decision pipeline: decode, route, score, explain, record, and only then answer."""
 
 import asyncio
 import datetime as dt
@@ -28,9 +28,9 @@ from serving.wire.score_response import ScoreResponse, answer_of
 Explained = Literal["decline", "adverse", "always"]
 
 INLINE_SECONDS: Final = 0.001
-"""An explanation that takes longer is computed on another thread, so that it holds up nobody's score."""
+"""An explanation that takes longer is computed on another thread, so that it delays no other request."""
 ROWS_PER_TURN: Final = 32
-"""Rows of a batch that are scored before other requests have their turn: at some 40 us each, about a millisecond."""
+"""Rows of a batch that are scored before other requests run: at about 40 us each, about a millisecond."""
 
 _EXPLAINED: Final[dict[Explained, frozenset[DecisionName]]] = {
     "decline": frozenset({"decline"}),
@@ -43,10 +43,10 @@ logger = logging.getLogger(__name__)
 
 
 class RoutedRequest(msgspec.Struct, frozen=True, gc=False):
-    """One request on its way: what it asks, where it is routed, and what it is known by."""
+    """A decoded request with its slot; `key` and `fingerprint` identify repeats."""
 
     serving: ServedModel
-    deployed: Servable
+    servable: Servable
     request: ScoreRequest
     read: Callable[[Servable], ScoreRequest]
     entity: str
@@ -56,28 +56,28 @@ class RoutedRequest(msgspec.Struct, frozen=True, gc=False):
 
 
 class PendingDecision(msgspec.Struct, frozen=True, gc=False):
-    """A request that is decided but for its record."""
+    """A decision whose record is not written yet."""
 
     item: RoutedRequest
     record: DecisionRecord
 
     @property
     def key(self) -> Key:
-        """What repeats of the request are known by."""
+        """Key of repeats of the request."""
         return self.item.key
 
 
 class Scoring:
-    """Everything a decision needs.
+    """Decides requests.
 
     Parameters
     ----------
     pseudonyms
-        What entity keys are replaced by.
+        Replaces entity keys in records.
     explain
-        Which decisions have reasons unasked.
+        Decisions that always get reasons.
     max_batch
-        Most requests of a batch.
+        Maximum number of requests in a batch.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Scoring:
         return "Scoring(...)"
 
     def close(self) -> None:
-        """Give up the thread for explanations."""
+        """Stop the thread for explanations."""
         self._explaining.shutdown()
 
     async def answer(self, model: str, body: bytes, context: RequestContext) -> bytes:
@@ -118,7 +118,7 @@ class Scoring:
         Raises
         ------
         RequestError
-            One of its kinds, if there is no decision.
+            If there is no decision; the subclass says why.
         """
         attempt = self.attempt(model, body, context)
         if isinstance(attempt, bytes):
@@ -129,10 +129,10 @@ class Scoring:
         return self.finish(attempt) if pending is None else await self._finish_flushed(attempt, pending)
 
     def attempt(self, model: str, body: bytes, context: RequestContext) -> PendingDecision | bytes | None:
-        """As much of a decision as needs no waiting: the record to write, or an earlier answer to the same request.
+        """Decide without waiting: returns the decision to record, or an earlier answer of the same request.
 
-        ``None`` if something has to be waited for: the same id is being decided, or explaining takes long. Until the
-        record is written and `finish` called, no other request may come between.
+        ``None`` if the decision has to wait: the same id is being decided, or explaining takes long. The caller must
+        write the record and call `finish` before any other request is decided.
 
         Raises
         ------
@@ -142,19 +142,19 @@ class Scoring:
         item = self._only(model, body, context)
         if self._recent.is_deciding(item.key):
             return None
-        known = self._recent.answer(item.key, item.fingerprint)
-        if known is not None:
+        earlier = self._recent.answer(item.key, item.fingerprint)
+        if earlier is not None:
             self._metrics.repeated()
-            return known
+            return earlier
         scored, reasons = self._scored(item), None
         if self._needs_reasons(item, scored):
-            if item.deployed.model.explain_seconds > INLINE_SECONDS:
+            if item.servable.model.explain_seconds > INLINE_SECONDS:
                 return None
             reasons = self._reasons(item)
         return PendingDecision(item, self._record(item, scored, reasons))
 
     def record(self, attempts: Sequence[PendingDecision]) -> None:
-        """Write the records of attempts at once; only where a record is safe as soon as it is written.
+        """Write the records of attempts in one write, without waiting for the disk (so not with ``fsync`` durability).
 
         Raises
         ------
@@ -164,19 +164,19 @@ class Scoring:
         self._log.record([attempt.record for attempt in attempts])
 
     def finish(self, attempt: PendingDecision) -> bytes:
-        """The answer to an attempt whose record is written, remembered for repeats.
+        """The answer to an attempt whose record is written; kept for repeats.
 
         Raises
         ------
         ScoringFailedError
-            If the model gave no score.
+            If the model returned no score.
         """
         answer = self._finished(attempt.item, attempt.record)
         self._recent.remember(attempt.item.key, attempt.item.fingerprint, answer)
         return answer
 
     async def answer_batch(self, model: str, body: bytes, context: RequestContext) -> bytes:
-        """The response's body ``{"responses": [...]}`` to a batch: all its requests are valid, or none is decided.
+        """The response's body ``{"responses": [...]}`` to a batch; one invalid request refuses the batch.
 
         Raises
         ------
@@ -185,8 +185,8 @@ class Scoring:
         """
         serving = self._slots.serving(model)
         items = [
-            self._item(serving, lambda deployed, raw=raw, at=at: deployed.reader.read(raw, at), context)  # type: ignore[misc]
-            for at, raw in _places(read_batch(body, self._max_batch))
+            self._item(serving, lambda servable, raw=raw, at=at: servable.reader.read(raw, at), context)  # type: ignore[misc]
+            for at, raw in _with_paths(read_batch(body, self._max_batch))
         ]
         return b'{"responses":[' + b",".join(await self._decided(items)) + b"]}"
 
@@ -197,12 +197,12 @@ class Scoring:
         context: RequestContext,
         release_number: int | None = None,
     ) -> list[ScoreResponse]:
-        """The answers to requests that another protocol has decoded; as strict and as well recorded as a batch.
+        """The answers to requests that another protocol has decoded; otherwise like `answer_batch`.
 
         Parameters
         ----------
         release_number
-            The release that must be in force; any without it.
+            The release that must be in force; ``None`` for any.
         """
         serving = self._slots.serving(model)
         if release_number not in {None, serving.release_number}:
@@ -211,39 +211,39 @@ class Scoring:
             )
         check_batch_size(len(requests), self._max_batch)
         items = [
-            self._item(serving, lambda deployed, one=one, at=at: deployed.reader.convert(one, at), context)  # type: ignore[misc]
-            for at, one in _places(requests)
+            self._item(serving, lambda servable, one=one, at=at: servable.reader.convert(one, at), context)  # type: ignore[misc]
+            for at, one in _with_paths(requests)
         ]
         return [_answer_decoder.decode(answer) for answer in await self._decided(items)]
 
     def _only(self, model: str, body: bytes, context: RequestContext) -> RoutedRequest:
-        return self._item(self._slots.serving(model), lambda deployed: deployed.reader.read(body), context)
+        return self._item(self._slots.serving(model), lambda servable: servable.reader.read(body), context)
 
     def _item(
         self, serving: ServedModel, read: Callable[[Servable], ScoreRequest], context: RequestContext
     ) -> RoutedRequest:
         champion = serving.champion
         request = read(champion)
-        deployed = serving.route(request.entity_key)
-        if deployed.reader is not champion.reader:
-            request = read(deployed)
+        servable = serving.route(request.entity_key)
+        if servable.reader is not champion.reader:
+            request = read(servable)
         entity = self._pseudonyms.of(request.entity_key)
         fingerprint = request_fingerprint(request.transaction_id, entity, request.occurred_at, request.values)
         key = (serving.held.release.model, request.decision_id)
-        return RoutedRequest(serving, deployed, request, read, entity, key, fingerprint, context)
+        return RoutedRequest(serving, servable, request, read, entity, key, fingerprint, context)
 
     async def _decided(self, items: list[RoutedRequest]) -> list[bytes]:
-        """The answers to any number of requests; gives others their turn on the way."""
+        """The answers to any number of requests; yields to other requests on the way."""
         _check_distinct(items)
         while busy := [item for item in items if self._recent.is_deciding(item.key)]:
-            # Nothing is begun while waiting for others: two batches that share ids cannot wait for each other.
+            # `begin` comes after all waiting, so that two batches that share ids cannot deadlock.
             await self._recent.awaited(busy[0].key, busy[0].fingerprint)
         answers: dict[Key, bytes] = {}
         for item in items:
-            known = self._recent.answer(item.key, item.fingerprint)
-            if known is not None:
+            earlier = self._recent.answer(item.key, item.fingerprint)
+            if earlier is not None:
                 self._metrics.repeated()
-                answers[item.key] = known
+                answers[item.key] = earlier
         fresh = [item for item in items if item.key not in answers]
         for item in fresh:
             self._recent.begin(item.key, item.fingerprint)
@@ -255,7 +255,7 @@ class Scoring:
         return [answers[item.key] for item in items]
 
     async def _answer_fresh(self, fresh: list[RoutedRequest], answers: dict[Key, bytes]) -> None:
-        """Put the answers of new requests into `answers`, also those beside one that failed."""
+        """Put the answers of new requests into `answers`, including those of a batch in which another failed."""
         records = []
         for number, item in enumerate(fresh, start=1):
             if number % ROWS_PER_TURN == 0:
@@ -276,19 +276,19 @@ class Scoring:
     async def _record_when_explained(self, item: RoutedRequest) -> DecisionRecord:
         scored, reasons = self._scored(item), None
         if self._needs_reasons(item, scored):
-            if item.deployed.model.explain_seconds > INLINE_SECONDS:
+            if item.servable.model.explain_seconds > INLINE_SECONDS:
                 loop = asyncio.get_running_loop()
                 reasons = await loop.run_in_executor(self._explaining, self._reasons, item)
             else:
                 reasons = self._reasons(item)
         if time.perf_counter() > item.context.deadline:
             raise DeadlineExceededError(
-                "Expected to decide before the request's deadline", decision_id=item.request.decision_id
+                "Expected a decision before the request's deadline", decision_id=item.request.decision_id
             )
         return self._record(item, scored, reasons)
 
     async def _finish_flushed(self, attempt: PendingDecision, pending: "asyncio.Future[None]") -> bytes:
-        """`finish` once the disk has the record; the same id waits with us."""
+        """`finish` once the record is flushed; repeats of the id wait for it."""
         item, answer = attempt.item, None
         self._recent.begin(item.key, item.fingerprint)
         try:
@@ -299,31 +299,31 @@ class Scoring:
         return answer
 
     def _scored(self, item: RoutedRequest) -> Scored | str:
-        """What the model says, or the kind of its failure."""
+        """The model's score, or the name of its error."""
         try:
-            return item.deployed.model.score(item.request.values)
+            return item.servable.model.score(item.request.values)
         except ScoringError as error:
             return type(error).__name__
 
     def _needs_reasons(self, item: RoutedRequest, scored: Scored | str) -> bool:
-        if isinstance(scored, str) or not item.deployed.model.can_explain:
+        if isinstance(scored, str) or not item.servable.model.can_explain:
             return False
         return item.context.is_explained or scored.decision in self._explained
 
     def _reasons(self, item: RoutedRequest) -> tuple[Reason, ...] | None:
-        """The principal reasons; ``None`` where explaining fails, which never stops a decision.
+        """The principal reasons; ``None`` if explaining fails, which never stops a decision.
 
-        The record holds what is needed to explain it later.
+        The record holds everything that a later explanation needs.
         """
         try:
-            return item.deployed.model.explain(item.request.values)
+            return item.servable.model.explain(item.request.values)
         except ScoringError as error:
             self._metrics.explain_failed(item.key[0])
             logger.error("%s: a decision has no reasons: %s", item.key[0], type(error).__name__)
             return None
 
     def _record(self, item: RoutedRequest, scored: Scored | str, reasons: tuple[Reason, ...] | None) -> DecisionRecord:
-        deployed, request, context = item.deployed, item.request, item.context
+        servable, request, context = item.servable, item.request, item.context
         margin, score, decision = (None, None, None) if isinstance(scored, str) else msgspec.structs.astuple(scored)
         return DecisionRecord(
             schema_version=DECISION_RECORD_VERSION,
@@ -333,9 +333,9 @@ class Scoring:
             occurred_at=request.occurred_at,
             decided_at=dt.datetime.now(dt.UTC),
             model=item.key[0],
-            slot=deployed.slot,
-            bundle_digest=deployed.bundle_digest,
-            release_number=deployed.release_number,
+            slot=servable.slot,
+            bundle_digest=servable.bundle_digest,
+            release_number=servable.release_number,
             features=request.values,
             margin=margin,
             score=score,
@@ -348,12 +348,12 @@ class Scoring:
         )
 
     def _finished(self, item: RoutedRequest, record: DecisionRecord) -> bytes:
-        """The answer to a recorded decision, counted, and copied to the shadow once the answer is out."""
+        """Count a recorded decision and return its answer; the shadow gets its copy after the answer is sent."""
         if record.decision is None or record.score is None:
-            raise ScoringFailedError("Expected a score, but the model gave none; the failure was recorded")
+            raise ScoringFailedError("Expected a score, but the model returned none; the failure was recorded")
         shadow = item.serving.shadow
         if shadow is not None:
-            copy = ShadowRequest(shadow, item.deployed, item.request, item.read, record)
+            copy = ShadowRequest(shadow, item.servable, item.request, item.read, record)
             asyncio.get_running_loop().call_soon(self._shadows.offer, copy)
         elapsed_seconds = time.perf_counter() - item.context.arrived_at
         self._metrics_of(item).decided(record.decision, record.score, elapsed_seconds, item.request.values)
@@ -362,13 +362,13 @@ class Scoring:
         return answer_of(record)
 
     def _metrics_of(self, item: RoutedRequest) -> SlotMetrics:
-        deployed = item.deployed
-        key = (item.key[0], deployed.slot, deployed.bundle_digest)
-        found = self._slot_metrics.get(key)
-        if found is None:
-            nullable = nullable_features(deployed.model.bundle.deciding.features)
-            found = self._slot_metrics[key] = self._metrics.slot(*key, nullable)
-        return found
+        servable = item.servable
+        key = (item.key[0], servable.slot, servable.bundle_digest)
+        metrics = self._slot_metrics.get(key)
+        if metrics is None:
+            nullable = nullable_features(servable.model.bundle.deciding.features)
+            metrics = self._slot_metrics[key] = self._metrics.slot(*key, nullable)
+        return metrics
 
     def _trace(self, item: RoutedRequest, record: DecisionRecord, elapsed_seconds: float) -> None:
         ended_ns = time.time_ns()
@@ -379,10 +379,10 @@ class Scoring:
         self._tracer.record("score", started_ns, ended_ns, item.context.trace, attributes)
 
 
-def _places(requests: Sequence[Any]) -> list[tuple[str, Any]]:
+def _with_paths(requests: Sequence[Any]) -> list[tuple[str, Any]]:
     return [(f"$.requests[{index}]", request) for index, request in enumerate(requests)]
 
 
 def _check_distinct(items: list[RoutedRequest]) -> None:
     if len({item.key for item in items}) != len(items):
-        raise InvalidRequestError("Expected another decision_id for each request", "$.requests")
+        raise InvalidRequestError("Expected a different decision_id for each request", "$.requests")

@@ -1,4 +1,4 @@
-"""Keyed pseudonyms that stand in for entity keys in every record."""
+"""Keyed pseudonyms that replace entity keys in every record."""
 
 import hashlib
 from pathlib import Path
@@ -12,12 +12,12 @@ _SHA256_BLOCK_BYTES: Final = 64
 
 
 def read_pseudonym_key(path: Path) -> bytes:
-    """Read the 32 bytes that pseudonyms are keyed with.
+    """Read the 32-byte key of the pseudonyms.
 
     Raises
     ------
     ContractError
-        If there is no such file, it has another length, or others than its owner can read it.
+        If the file is unreadable, has another length, or is readable by others than its owner.
     """
     try:
         key = path.read_bytes()
@@ -32,10 +32,10 @@ def read_pseudonym_key(path: Path) -> bytes:
 
 
 class Pseudonyms:
-    """HMAC-SHA256 of entities' keys, in hex: the same entity always gives the same one, and nobody can go back.
+    """HMAC-SHA256 of entity keys in hex: the same for the same entity, and not reversible without the key.
 
-    Both hashes of RFC 2104 are begun once with the key and copied for each message, which takes a third of the time of
-    ``hmac.digest``.
+    The two hashes of RFC 2104 are initialised once with the key and copied for each message, which takes a third of the
+    time of ``hmac.digest``.
 
     Examples
     --------

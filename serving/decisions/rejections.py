@@ -1,4 +1,4 @@
-"""Requests that got no decision, in the decision log: an auditor sees what was turned away, and when."""
+"""Records refused requests in the decision log, for audits."""
 
 import asyncio
 import datetime as dt
@@ -15,17 +15,17 @@ from serving.wire.request_context import RequestContext
 logger = logging.getLogger(__name__)
 
 GATHER_SECONDS: Final = 1.0
-"""Requests that were turned away unread are written together after this time."""
+"""Requests refused unread are written together after this time."""
 
 _ANY_TIME: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _UNREAD: Final = (OverloadedError, UnauthorizedError, ForbiddenError)
 
 
 class Rejections:
-    """Writes rejections: one line for each request that was read, one a second for each kind of the others.
+    """Writes one line for each refused request that was read, and one line a second for each kind of the others.
 
-    So nobody fills the disk who has no key, and turning requests away stays cheap when there are too many. While the
-    log cannot be written they are gathered, too, and written once it can.
+    A caller without a key therefore cannot fill the disk, and shedding load stays cheap. While the log cannot be
+    written, all rejections are gathered and written later.
     """
 
     def __init__(self, log: DecisionLog) -> None:
@@ -34,7 +34,7 @@ class Rejections:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, error: RequestError, status: int, model: str | None, context: RequestContext | None) -> None:
-        """Record that a request was turned away; `model` is ``None`` where no release names it."""
+        """Record a refused request; `model` is ``None`` unless a release contains it."""
         rejection = RejectionRecord(
             schema_version=SCHEMA_VERSION,
             rejected_at=dt.datetime.now(dt.UTC),
@@ -50,29 +50,29 @@ class Rejections:
             self._gather(rejection)
 
     def close(self) -> None:
-        """Write what was gathered, for the last time."""
+        """Flush the gathered rejections and stop."""
         self._flush()
         if self._gathered:
-            logger.warning("%d rejections could not be recorded before the end", sum(self._gathered.values()))
+            logger.warning("%d rejections could not be recorded before shutdown", sum(self._gathered.values()))
         if self._timer is not None:
             self._timer.cancel()
 
     def _flush(self) -> None:
-        """Write what was gathered; what cannot be written stays."""
+        """Write the gathered rejections; those that cannot be written stay gathered."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         now = dt.datetime.now(dt.UTC)
-        for alike, count in list(self._gathered.items()):
-            if self._is_written(msgspec.structs.replace(alike, rejected_at=now, count=count)):
-                del self._gathered[alike]
+        for group, count in list(self._gathered.items()):
+            if self._is_written(msgspec.structs.replace(group, rejected_at=now, count=count)):
+                del self._gathered[group]
         if self._gathered:
             self._flush_later()
 
     def _gather(self, rejection: RejectionRecord) -> None:
-        # Without what differs from request to request there are only so many.
-        alike = msgspec.structs.replace(rejection, rejected_at=_ANY_TIME, trace_id=None, decision_id=None)
-        self._gathered[alike] = self._gathered.get(alike, 0) + 1
+        # Without the fields that differ for each request, the number of distinct rejections is bounded.
+        group = msgspec.structs.replace(rejection, rejected_at=_ANY_TIME, trace_id=None, decision_id=None)
+        self._gathered[group] = self._gathered.get(group, 0) + 1
         if self._timer is None:
             self._flush_later()
 
@@ -85,6 +85,6 @@ class Rejections:
         except LogUnavailableError:
             return False
         if pending is not None:
-            # Nobody waits for it; if the disk fails, the log says so itself.
+            # Not awaited; reading the exception silences asyncio, since the log reports a failed disk itself.
             pending.add_done_callback(lambda written: written.exception())
         return True

@@ -1,4 +1,4 @@
-"""The decisions given lately: a repeated decision id gets the same answer and no second record."""
+"""Cache of recent answers: a repeated decision id gets the same answer and no second record."""
 
 import asyncio
 import datetime as dt
@@ -13,7 +13,7 @@ from serving.errors import DecisionConflictError
 from serving.wire.score_response import answer_of
 
 RECENT_DECISIONS: Final = 50_000
-"""About 35 MB; at 1,000 decisions a second a repeat is recognised for 50 s, later ones by whoever loads the log."""
+"""About 35 MB; at 1,000 decisions a second repeats are recognised for 50 s. Loading the log drops later ones."""
 
 Key = tuple[str, str]
 """Model and decision id."""
@@ -22,12 +22,12 @@ _packed = msgspec.msgpack.Encoder().encode
 
 
 class RecentDecisions:
-    """A bounded memory of answers by model and decision id; the oldest are forgotten first.
+    """Bounded cache of answers by model and decision id; evicts the oldest first.
 
     Parameters
     ----------
     limit
-        How many answers are remembered.
+        Maximum number of answers.
     """
 
     def __init__(self, limit: int = RECENT_DECISIONS) -> None:
@@ -39,12 +39,12 @@ class RecentDecisions:
         return len(self._answered) + len(self._deciding)
 
     def answer(self, key: Key, fingerprint: int) -> bytes | None:
-        """The answer that this decision id got, ``None`` if it got none so far.
+        """The answer of this decision id, or ``None`` if it is not in the cache.
 
         Raises
         ------
         DecisionConflictError
-            If the id was used for another request.
+            If the id was used for a different request.
         """
         answered = self._answered.get(key)
         if answered is None:
@@ -53,11 +53,11 @@ class RecentDecisions:
         return answered[1]
 
     def is_deciding(self, key: Key) -> bool:
-        """Whether the same id is being decided at this moment."""
+        """Whether a decision with this key is in progress."""
         return key in self._deciding
 
     async def awaited(self, key: Key, fingerprint: int) -> bytes | None:
-        """The answer of a decision that is being made, ``None`` if there was none in the end; raises as `answer`."""
+        """Wait for a decision in progress and return its answer, ``None`` if it failed; raises as `answer`."""
         while (deciding := self._deciding.get(key)) is not None:
             _check_same(key, deciding[0], fingerprint)
             waiting: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
@@ -68,11 +68,11 @@ class RecentDecisions:
         return self.answer(key, fingerprint)
 
     def begin(self, key: Key, fingerprint: int) -> None:
-        """Remember that a decision is being made whose answer takes a while."""
+        """Mark a decision as in progress."""
         self._deciding[key] = (fingerprint, [])
 
     def finish(self, key: Key, answer: bytes | None) -> None:
-        """Remember the answer of what `begin` began, or forget it (``None``); wakes the repeats that wait."""
+        """End a decision in progress with its answer, or with ``None`` if it failed; wakes the waiting repeats."""
         fingerprint, waiting = self._deciding.pop(key)
         if answer is not None:
             self.remember(key, fingerprint, answer)
@@ -81,13 +81,13 @@ class RecentDecisions:
                 future.set_result(answer)
 
     def remember(self, key: Key, fingerprint: int, answer: bytes) -> None:
-        """Remember an answer."""
+        """Cache an answer."""
         self._answered[key] = (fingerprint, answer)
         if len(self._answered) > self._limit:
             self._answered.popitem(last=False)
 
     def remember_record(self, record: DecisionRecord) -> None:
-        """Remember a decision that was read from the log; shadows answered nobody, and errors may be tried again."""
+        """Cache a decision that was read from the log, unless it is a shadow's or an error, which may be retried."""
         if record.error is None and record.slot != "shadow":
             self.remember((record.model, record.decision_id), fingerprint_of(record), answer_of(record))
 
@@ -95,11 +95,11 @@ class RecentDecisions:
 def request_fingerprint(
     transaction_id: str, entity_key: str, occurred_at: dt.datetime, features: tuple[Value, ...] | None
 ) -> int:
-    """What makes two requests with the same id the same: transaction, entity (its pseudonym), time and features.
+    """Hash of a request's transaction, entity (its pseudonym), time and features.
 
-    Comparable within one process only, since Python's hashes of texts are salted. Two different requests have the same
-    one with a probability of 2^-61. The features are hashed as bytes: Python's hashes of -1 and -2 are the same, and so
-    are those of 0.5 and 2^60.
+    Comparable only within one process, since Python salts hashes of strings. Two different requests collide with a
+    probability of 2^-61. The features are hashed as bytes, since Python's hashes of -1 and -2 are equal, as are those
+    of 0.5 and 2^60.
 
     Examples
     --------
@@ -111,14 +111,14 @@ def request_fingerprint(
 
 
 def fingerprint_of(record: DecisionRecord) -> int:
-    """The fingerprint of the request that a record answers."""
+    """Fingerprint of the request of a decision record."""
     return request_fingerprint(record.transaction_id, record.entity_key, record.occurred_at, record.features)
 
 
-def _check_same(key: Key, known: int, fingerprint: int) -> None:
-    if known != fingerprint:
+def _check_same(key: Key, expected: int, fingerprint: int) -> None:
+    if expected != fingerprint:
         raise DecisionConflictError(
-            "Expected a new decision_id or the same request again, got an id that was used for another request",
+            "Expected a new decision_id or the same request again, got an id that a different request used",
             "$.decision_id",
             decision_id=key[1],
         )

@@ -1,7 +1,7 @@
-"""Shadow mode: copies of decisions are scored by a challenger after the answer is out, and recorded beside it.
+"""Shadow mode: a challenger scores a copy of each decision after its answer is sent, and records the result.
 
-A shadow runs on a thread of its own behind a bounded queue. Whatever it does, it costs no request more than its share
-of the processor: a full queue drops the copy and counts it, a failure is a record of its own.
+One thread scores the copies of all models from a bounded queue, so that a shadow delays no request except by using the
+CPU. A full queue drops the copy and counts it; a failure gets its own record.
 """
 
 import datetime as dt
@@ -28,9 +28,9 @@ logger = logging.getLogger(__name__)
 
 
 class ShadowRequest(NamedTuple):
-    """A decision that was answered, for a shadow to decide again.
+    """Copy of an answered decision, for a shadow to score.
 
-    `read` reads the request as another model's; it is called only if the shadow's features are not those of `answered`.
+    `read` decodes the request for another model; it is called only if the shadow's features differ from `answered`'s.
     """
 
     shadow: Servable
@@ -41,12 +41,12 @@ class ShadowRequest(NamedTuple):
 
 
 class Shadows:
-    """The queue before the shadows of all models, and the thread behind it.
+    """Queue and thread of all shadows.
 
     Parameters
     ----------
     limit
-        Copies that may wait.
+        Maximum number of waiting copies.
     """
 
     def __init__(self, log: DecisionLog, metrics: Metrics, *, limit: int) -> None:
@@ -56,25 +56,25 @@ class Shadows:
         self._thread = threading.Thread(target=self._score_copies, name="shadows", daemon=True)
 
     def open(self) -> None:
-        """Begin to score."""
+        """Start the thread."""
         self._thread.start()
 
     def offer(self, copy: ShadowRequest) -> None:
-        """Score a copy later, or drop it if too many wait."""
+        """Queue a copy, or drop it if the queue is full."""
         try:
             self._copies.put_nowait(copy)
         except queue.Full:
             self._metrics.shadow_dropped(copy.record.model)
 
     def close(self) -> None:
-        """Score what waits, as far as it takes no longer than five seconds, and end."""
+        """Score the waiting copies for at most five seconds, and stop."""
         if not self._thread.is_alive():
             return
         deadline = time.monotonic() + _CLOSE_SECONDS
         try:
             self._copies.put(None, timeout=_CLOSE_SECONDS)
         except queue.Full:
-            logger.warning("copies that waited for a shadow were dropped at the end")
+            logger.warning("copies that waited for a shadow were dropped at shutdown")
             return
         self._thread.join(max(deadline - time.monotonic(), 0))
 
@@ -85,24 +85,24 @@ class Shadows:
             except LogUnavailableError:
                 self._metrics.shadow_dropped(copy.record.model)
             except Exception:
-                # A fault that nobody foresaw ends this copy, not the thread.
+                # An unexpected error drops this copy; the thread goes on.
                 logger.exception("%s: a copy was dropped", copy.record.model)
                 self._metrics.shadow_dropped(copy.record.model)
 
     def _score(self, copy: ShadowRequest) -> None:
-        """Record what the shadow says, and count it."""
+        """Score, record and count a copy."""
         record = shadow_record(copy)
         self._log.record((record,))
         if record.decision is None or record.score is None:
             self._metrics.shadow_failed(record.model)
             return
-        # Only champion's and canary's missing features are counted: these are copies of them.
+        # Missing features were counted for the original decision.
         counts = self._metrics.slot(record.model, "shadow", copy.shadow.bundle_digest, ())
         counts.decided(record.decision, record.score, record.elapsed_us / 1e6, ())
 
 
 def shadow_record(copy: ShadowRequest) -> DecisionRecord:
-    """The shadow's own record under the same decision id; a failure is a record with its kind."""
+    """The shadow's record under the same decision id; after a failure it holds the error's name."""
     began_at = time.perf_counter()
     shadow = copy.shadow
     values = margin = score = decision = error = None

@@ -1,4 +1,4 @@
-"""Who gets in: a cap on requests in flight, a deadline for each, a caller with a name; and reading what it sends."""
+"""Admission of requests (cap on requests in flight, API key, deadline), and reading of their bodies."""
 
 import asyncio
 import time
@@ -21,20 +21,20 @@ from serving.wire.trace_parent import parse_traceparent
 
 
 class Admission:
-    """Admits requests, or says why not, before any work is done for them.
+    """Admits or refuses requests before any work is done for them.
 
     Parameters
     ----------
     keys
-        Whose requests are answered.
+        The callers' API keys.
     max_in_flight
-        Requests in flight when another one arrives, from which on it is refused.
+        A request that arrives while this many are in flight is refused.
     timeout_seconds
         Longest time from arrival to answer.
     in_flight
-        Requests in flight now, the one that asks included; needed only where the server does not stamp arrivals.
+        Requests in flight now, including the one to be admitted; used only if the server does not stamp arrivals.
     clock
-        Seconds on the clock that arrivals are stamped with; tests give another one.
+        The clock that arrivals are stamped with, in seconds.
     """
 
     def __init__(
@@ -53,27 +53,27 @@ class Admission:
         self._in_flight = in_flight
 
     def admit(self, scope: Any, needed: Scope) -> RequestContext:
-        """The context of the request of an ASGI scope, if it may go on; raises as `admit_headers`."""
+        """The context of an admitted request, from its ASGI scope; raises as `admit_headers`."""
         return self.admit_headers(read_headers(scope), scope.get(ARRIVAL), needed)
 
     def admit_headers(self, headers: Mapping[bytes, bytes], arrival: Arrival | None, needed: Scope) -> RequestContext:
-        """The context of a request that may go on.
+        """The context of an admitted request.
 
         Raises
         ------
         OverloadedError, UnauthorizedError, ForbiddenError, InvalidRequestError, DeadlineExceededError
-            The first that holds, in this order; an unreadable header is an `InvalidRequestError`.
+            The first that applies, in this order; an invalid header is an `InvalidRequestError`.
         """
         now = self._clock()
-        arrived_at, before = (now, self._in_flight() - 1) if arrival is None else arrival
-        if before >= self._max_in_flight:
+        arrived_at, in_flight = (now, self._in_flight() - 1) if arrival is None else arrival
+        if in_flight >= self._max_in_flight:
             raise OverloadedError(f"Expected fewer than {self._max_in_flight} requests in flight")
         caller = self._keys.authenticate(headers.get(AUTHORIZATION), headers.get(KEY))
         caller.require(needed)
         timeout, explain, length = headers.get(TIMEOUT), headers.get(EXPLAIN), headers.get(LENGTH)
         deadline = arrived_at + (self._timeout_seconds if timeout is None else self._timeout_of(timeout))
         if now > deadline:
-            raise DeadlineExceededError("Expected to begin before the request's deadline")
+            raise DeadlineExceededError("Expected to start before the request's deadline")
         trace = headers.get(TRACE)
         return RequestContext(
             caller.name,
@@ -85,19 +85,19 @@ class Admission:
         )
 
     def check_key(self, scope: Any, needed: Scope) -> None:
-        """Check who asks, and nothing else: what describes a server answers also when it has too much to do.
+        """Check only the API key: routes that describe the server also answer while it is overloaded.
 
         Raises
         ------
         UnauthorizedError, ForbiddenError
-            If the caller has no valid key, or not for this.
+            If there is no valid key, or the key lacks the scope `needed`.
         """
         headers = read_headers(scope)
         self._keys.authenticate(headers.get(AUTHORIZATION), headers.get(KEY)).require(needed)
 
     def _timeout_of(self, header: bytes) -> float:
         if not header.isdigit() or len(header) > 9 or int(header) == 0:
-            raise InvalidRequestError("Expected a whole number of milliseconds from 1 on in the header X-Timeout-Ms")
+            raise InvalidRequestError("Expected a positive integer of milliseconds in the header X-Timeout-Ms")
         return min(int(header) / 1000, self._timeout_seconds)
 
 
@@ -107,14 +107,14 @@ async def read_body(scope: Any, receive: Any, context: RequestContext, max_bytes
     Raises
     ------
     BodyTooLargeError
-        As soon as more than `max_bytes` are announced or have come.
+        As soon as more than `max_bytes` are announced or have arrived.
     BodyTimeoutError
-        If it is not whole by the deadline, or the caller has gone.
+        If it is incomplete at the deadline, or the caller has disconnected.
     """
     if context.announced_bytes is not None and context.announced_bytes > max_bytes:
         raise BodyTooLargeError(f"Expected at most {max_bytes} bytes")
     if BODY_IS_WHOLE in scope:
-        # As almost always: it came with the head, in one message and needs no timer.
+        # The usual case: the body is one message that needs no timer.
         message = await receive()
         body: bytes = message.get("body", b"")
         if not message.get("more_body", False) and message["type"] == "http.request" and len(body) <= max_bytes:
@@ -124,16 +124,16 @@ async def read_body(scope: Any, receive: Any, context: RequestContext, max_bytes
         async with asyncio.timeout(max(context.deadline - time.perf_counter(), 0)):
             return await _collected(receive, max_bytes)
     except TimeoutError:
-        raise BodyTimeoutError("Expected the whole body before the request's deadline") from None
+        raise BodyTimeoutError("Expected the complete body before the request's deadline") from None
 
 
 async def _collected(receive: Any, max_bytes: int, first: Any = None) -> bytes:
-    """The body from the message `first` on, or from the next one."""
+    """The body, starting with the message `first` if it was already received."""
     parts, size, message = [], 0, first
     while True:
         message = message or await receive()
         if message["type"] == "http.disconnect":
-            raise BodyTimeoutError("Expected the whole body, but the connection was closed")
+            raise BodyTimeoutError("Expected the complete body, but the connection was closed")
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > max_bytes:
@@ -145,7 +145,7 @@ async def _collected(receive: Any, max_bytes: int, first: Any = None) -> bytes:
 
 def _is_explained(header: bytes) -> bool:
     if header.lower() != b"always":
-        raise InvalidRequestError("Expected always in the header X-Explain, or no such header")
+        raise InvalidRequestError("Expected the value always in the header X-Explain, or no such header")
     return True
 
 

@@ -1,4 +1,4 @@
-"""The one table from domain errors to HTTP statuses, and the form that each protocol gives the body of an error."""
+"""Maps domain errors to HTTP statuses, and to each protocol's error body."""
 
 from collections.abc import Callable
 from typing import Final
@@ -26,6 +26,7 @@ from serving.errors import (
     UnknownModelError,
     UnsupportedMediaTypeError,
 )
+from serving.http.answers import Answer
 
 STATUSES: Final[dict[type[RequestError], int]] = {
     UnauthorizedError: 401,
@@ -48,35 +49,35 @@ STATUSES: Final[dict[type[RequestError], int]] = {
 RETRY_AFTER_SECONDS: Final = 1
 
 Form = Callable[[str, str, str | None], bytes]
-"""Makes the body of an error of its kind, its message, and the place of the fault in the request."""
+"""Encodes an error body from the error's kind, message and JSON path in the request."""
 _MLFLOW_PATHS: Final = frozenset({"/invocations", "/ping", "/health", "/version"})
 
-_PHRASES: Final = {404: "Expected a path of this server", 405: "Expected another method for this path"}
+_PHRASES: Final = {404: "Expected an existing path", 405: "Expected another method for this path"}
 
 
 class JsonResponse(Response):
-    """A body that is JSON already."""
+    """A response whose body is already encoded as JSON."""
 
     media_type = "application/json"
 
 
 def own_form(kind: str, message: str, path: str | None) -> bytes:
-    """The body of an error of this server's own routes: what kind, what was expected, where in the request's JSON."""
+    """Error body of this server's own routes."""
     return msgspec.json.encode({"error": {"kind": kind, "message": message, "path": path}})
 
 
 def inference_form(_kind: str, message: str, path: str | None) -> bytes:
-    """The same as the Open Inference Protocol has it."""
-    return msgspec.json.encode({"error": _with_place(message, path)})
+    """Error body of the Open Inference Protocol."""
+    return msgspec.json.encode({"error": _with_path(message, path)})
 
 
 def invocation_form(kind: str, message: str, path: str | None) -> bytes:
-    """The same as MLflow's scoring server has it."""
-    return msgspec.json.encode({"error_code": kind, "message": _with_place(message, path)})
+    """Error body of MLflow's scoring server."""
+    return msgspec.json.encode({"error_code": kind, "message": _with_path(message, path)})
 
 
 def form_of(path: str) -> Form:
-    """The form of an error on a path, also on one that does not exist.
+    """The error form for a path, whether or not the path exists.
 
     Examples
     --------
@@ -88,25 +89,25 @@ def form_of(path: str) -> Form:
     return invocation_form if path in _MLFLOW_PATHS else own_form
 
 
-def error_answer(error: RequestError, form: Form = own_form) -> tuple[int, bytes, dict[str, str]]:
-    """Status, body and headers of the answer to a domain error."""
+def error_answer(error: RequestError, form: Form = own_form) -> Answer:
+    """The answer to a domain error."""
     status = STATUSES[type(error)]
-    return status, form(error.kind, error.message, error.path), _headers(status)
+    return Answer(status, form(error.kind, error.message, error.path), _headers(status))
 
 
 def error_response(error: RequestError, form: Form = own_form) -> Response:
-    """The same as a response of the framework."""
+    """The answer to a domain error as a response of the framework."""
     status, body, headers = error_answer(error, form)
     return JsonResponse(body, status, headers)
 
 
 def internal_error() -> InternalError:
-    """What a caller is told of a fault of this server: nothing of it."""
-    return InternalError("Expected to answer, but this server failed")
+    """The error that a caller gets for an unexpected failure; it reveals nothing of the cause."""
+    return InternalError("Expected an answer, but this server failed")
 
 
 async def http_error(request: Request, error: Exception) -> Response:
-    """The response to what the framework refuses by itself: an unknown path, another method."""
+    """The response to a request that the framework itself refuses: unknown path, wrong method."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = error.headers if isinstance(error, HTTPException) else None
     message = _PHRASES.get(status, "Expected a request that this server understands")
@@ -114,16 +115,16 @@ async def http_error(request: Request, error: Exception) -> Response:
 
 
 async def unexpected_error(request: Request, _error: Exception) -> Response:
-    """The response to a fault of this server; the framework raises it again for the log."""
+    """The response to an unexpected failure; the framework raises the error again, so that it is logged."""
     return error_response(internal_error(), form_of(request.scope["path"]))
 
 
-def _with_place(message: str, path: str | None) -> str:
+def _with_path(message: str, path: str | None) -> str:
     return message if path is None else f"{message} - at `{path}`"
 
 
 def _headers(status: int) -> dict[str, str]:
-    """What a status needs beside its body: when to come back, or how to identify oneself."""
+    """Headers that a status requires."""
     if status in {429, 503}:
         return {"retry-after": str(RETRY_AFTER_SECONDS)}
     return {"www-authenticate": "Bearer"} if status == 401 else {}

@@ -1,10 +1,69 @@
-"""uvicorn's HTTP/1.1 protocol with what a server under load must know: when a request came, and how many before it.
+"""The HTTP/1.1 state machine of a connection: uvicorn's, with limits, arrival stamps and the fast path added.
 
-A request for one decision goes to the fast lane (`serving.http.fast_path.turns`), and does so past the parser if its
-connection has sent its head before (`serving.http.fast_path.head_templates`).
+Theory of operation
+===================
+
+uvicorn makes one `HttpToolsProtocol` per connection. The event loop calls `data_received` with the bytes of one read;
+httptools parses them and calls ``on_message_begin``, ``on_url``, ``on_header``, ``on_headers_complete``, ``on_body``
+and ``on_message_complete``, for several requests where one read holds several. Once a head is complete, uvicorn makes a
+`RequestResponseCycle` (one request and its response; ``cycle`` is the latest). It starts the cycle by
+``_start_asgi_task`` or, while an earlier request is unanswered, puts it into ``pipeline``. A cycle that has sent its
+response calls ``on_response_complete``, which starts the next cycle of the pipeline or arms the keep-alive timer.
+Responses therefore leave in the order of the requests, and at most one request of a connection is started at a time.
+
+This module is the only one that knows uvicorn. `ServingProtocol` adds:
+
+- *Arrival stamps.* ``on_headers_complete`` stamps the scope with the time and the number of requests in flight, which
+  admission judges by. A request that waits in the pipeline keeps the stamp of its arrival.
+- *The fast path.* ``_start_asgi_task`` is overridden. A request for one decision whose body arrives in the same read is
+  submitted to the application's ``batcher`` as a `WholeRequest`; the batcher replies with an answer, or with ``None``
+  if the request belongs in a task after all. All other requests go to an ASGI task. uvicorn has the hook since 0.45;
+  without it every request would silently take the task, so a test asserts that the batcher decides.
+- *Back-pressure.* While the transport's write buffer is full, requests go to a task, where the response awaits its
+  draining. uvicorn pauses reading while requests wait in the pipeline.
+- *Limits* on what a caller may make the server keep and wait for. httptools bounds neither a head nor the frames of
+  chunks, and keeps an unfinished one in memory; bytes that belong to no body are therefore counted.
+- *Upgrades are ignored.* A request that offers another protocol is answered in HTTP/1.1 (see `_ignore_upgrade`).
+
+States of a connection; `close_if_silent` applies the time limits each second:
+
+=======  ============================================  ================================  ==============================
+state    holds while                                   left by                           limits
+=======  ============================================  ================================  ==============================
+HEAD     ``head_since`` is set: newly connected, or    head complete -> BUSY             `HEAD_SECONDS`: close
+         a request has begun                           no HTTP -> CLOSED (400)           `MAX_HEAD_BYTES`: 400
+BUSY     a request is unanswered; further ones wait    answered -> IDLE, or CLOSED       request's deadline: 408, 503
+         in ``pipeline``                                if it was the last               `MAX_PIPELINED`: refused
+                                                       no HTTP -> CLOSED (`_refuse`)     `MAX_STRAY_BYTES`: refused
+IDLE     everything is answered;                       a request begins -> HEAD          `KEEP_ALIVE_SECONDS`: close
+         ``timeout_keep_alive_task`` is set            other bytes -> HEAD at the next
+                                                        look (line ends, or the rest of
+                                                        a body that is answered already)
+CLOSED   the transport is closing; what was written    everything sent                   `UNREAD_SECONDS`: abort
+         is still sent
+=======  ============================================  ================================  ==============================
+
+In any state a transport that cannot write for `UNREAD_SECONDS` is aborted. At shutdown a BUSY connection closes after
+the answers that are due, all others at once.
+
+States of a request:
+
+=========  ===========================================================  ===============================================
+state      holds while                                                  left by
+=========  ===========================================================  ===============================================
+QUEUED     it waits in ``pipeline`` behind an earlier request           its turn -> CANDIDATE, BATCHED or TASK
+CANDIDATE  ``_candidate``: it asks for one decision, and the read       body complete -> BATCHED
+           that held its head is not parsed to the end                  end of the read -> TASK
+BATCHED    ``_batched``: the batcher has it                             answer -> ANSWERED; ``None`` -> TASK
+TASK       its ASGI task runs                                           response complete -> ANSWERED
+ANSWERED   its response is written, or dropped if the caller            (final)
+           disconnected
+=========  ===========================================================  ===============================================
 """
 
+import functools
 import resource
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -13,105 +72,67 @@ import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from serving.http.answers import response
-from serving.http.arrival import ARRIVAL, BODY_IS_WHOLE, Arrival
-from serving.http.fast_path.head_templates import KnownHead, learn
-from serving.http.fast_path.whole_requests import ParsedRequest, UnparsedRequest
+from serving.http.answers import WRITE_ANSWER, Answer, response
+from serving.http.arrival import ARRIVAL, BODY_IS_WHOLE
+from serving.http.fast_path.turns import TurnBatcher
+from serving.http.fast_path.whole_requests import WholeRequest
+from serving.http.targets import target
+from serving.wire.headers import read_headers
 
 MAX_HEAD_BYTES: Final = 32 * 1024
 """Longest request line and headers together; eight times what a request with a key and a trace needs."""
 HEAD_SECONDS: Final = 10.0
-"""Longest time for the head of a request; a connection that sends none is closed, too."""
+"""Longest time for the head of a request, also for the first one of a connection."""
 MAX_STRAY_BYTES: Final = 1024 * 1024
-"""Most bytes that belong to a body and are none of it: sizes and extensions of chunks, headers behind the last one."""
+"""Most bytes around a body: sizes and extensions of chunks, trailers, line ends."""
 UNREAD_SECONDS: Final = 10.0
-"""Longest time that a caller may let an answer lie, or go on with a body that was answered already."""
+"""Longest time that a caller may leave an answer unread."""
 MAX_PIPELINED: Final = 100
-"""Requests that may wait on one connection for the answer to the one before."""
+"""Requests that may wait on one connection for the answer to an earlier one."""
+KEEP_ALIVE_SECONDS: Final = 75
+"""Longer than clients keep idle connections, so that none is closed while a request is on its way."""
 SPARE_DESCRIPTORS: Final = 128
-"""What connections leave for the log, the store and the cache."""
-MOST_LESSONS: Final = 8
-"""Heads that a connection learns: a caller whose heads are never alike pays for learning only so often."""
-_LATELY: Final = 0.0
+"""File descriptors that connections leave for the log, the store and the cache."""
 
 
 class ServingProtocol(HttpToolsProtocol):
-    """One connection; stamps each request's scope, and bounds what a caller may make it keep and wait for."""
+    """One connection."""
 
     max_connections = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS, SPARE_DESCRIPTORS)
     head_since: float | None = None
-    """When the head that is awaited began (`time.monotonic`, seconds); ``None`` while a request is in flight."""
+    """Start of the wait for a head (`time.monotonic`, seconds); ``None`` outside the state HEAD."""
     _stray_bytes = 0
-    _earlier: tuple[RequestResponseCycle, ...] = ()
-    _stuck_since: float | None = None
-    _quiet_since: float | None = None
-    """When the fast lane's last answer left and nothing came since (`time.monotonic`); `_LATELY` until looked at."""
-    _is_between = True
-    """Whether the parser awaits the first byte of a request."""
-    _is_ending = False
-    _lessons = MOST_LESSONS
-    _known: tuple[str, KnownHead] | None = None
-    _unparsed: UnparsedRequest | None = None
-    _parsed: tuple[str, RequestResponseCycle] | None = None
-    _arrival: Arrival | None = None
+    _earlier_cycles: tuple[RequestResponseCycle, ...] = ()
+    """Cycles before the latest that were unanswered when it came."""
+    _unread_since: float | None = None
+    _candidate: tuple[RequestResponseCycle, Any, str] | None = None
+    """Cycle, application and model of a request in the state CANDIDATE."""
+    _batched: WholeRequest | None = None
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._lane: Any = getattr(self.app, "lane", None)
-        self._held: tuple[RequestResponseCycle, Any, str] | None = None
+        self._batcher: TurnBatcher | None = getattr(self.app, "batcher", None)
 
     def connection_made(self, transport: Any) -> None:
-        """Wait for the first head."""
+        """Wait for the first head, unless there are too many connections."""
         super().connection_made(transport)
         self.head_since = time.monotonic()
         if len(self.connections) > self.max_connections:
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell all requests in flight; uvicorn tells the one that came last."""
-        if self._unparsed is not None:
-            self._unparsed.is_gone = True
-            self._unparsed = None
-        for cycle in self._earlier:
+        """Mark all requests in flight; uvicorn marks only the latest."""
+        if self._batched is not None:
+            self._batched.is_gone = True
+        for cycle in self._earlier_cycles:
             cycle.disconnected = not cycle.response_complete
         super().connection_lost(exc)
 
-    def shutdown(self) -> None:
-        """Close the connection, after the answer to a request in flight."""
-        if self._unparsed is None:
-            super().shutdown()
-        else:
-            self._is_ending = True
-
     def data_received(self, data: bytes) -> None:
-        """Take what came; what is no HTTP, or makes a head or a chunk's frame too long, ends the connection."""
+        """Parse the bytes of one read."""
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
-        self._quiet_since = None
-        if self._unparsed is not None:
-            # Answers leave in the order of the requests: uvicorn sees to it for all that it knows of.
-            self._lane.withdraw(self._unparsed)
-            self._unparsed.fall_back_to_asgi()
-        elif self._known is not None and self._is_between and self._is_free():
-            model, head = self._known
-            found = head.match(data)
-            if found is not None:
-                self.head_since = None
-                self._stray_bytes = 0
-                request = UnparsedRequest(model, found.headers, self._arrived(), found.body, data, self)
-                self._unparsed = request
-                self._lane.add(request)
-                return
-        self._feed(data)
-
-    def _arrived(self) -> Arrival:
-        # Requests that were read in the same turn of the loop have not begun: they count.
-        return time.perf_counter(), len(self.tasks) + (0 if self._lane is None else self._lane.waiting)
-
-    def _feed(self, data: bytes) -> None:
-        """Have the parser read what came."""
-        is_between, self._parsed = self._is_between, None
-        # Counted here and not header by header, which would cost each request 2 us; the parser keeps an unfinished one.
+        # Counted here and not header by header, which would cost each request 2 us.
         self._stray_bytes += len(data)
         try:
             self.parser.feed_data(data)
@@ -123,133 +144,102 @@ class ServingProtocol(HttpToolsProtocol):
             limit = MAX_STRAY_BYTES if self.head_since is None else MAX_HEAD_BYTES
             if self._stray_bytes > limit and not self.transport.is_closing():
                 self._refuse()
-        if self._held is not None:
-            # The rest of its body is still to come.
-            cycle, app, _ = self._held
-            self.start_task(cycle, app)
-        elif self._parsed is not None and is_between and self._is_between and self._lessons:
-            self._learn(data, *self._parsed)
+        if self._candidate is not None:
+            cycle, app, _ = self._candidate
+            self._start_task(cycle, app)
 
-    def _learn(self, data: bytes, model: str, cycle: RequestResponseCycle) -> None:
-        if cycle.keep_alive:
-            self._lessons -= 1
-            head = learn(data, cycle.scope["headers"], bytes(cycle.body))  # type: ignore[arg-type]
-            self._known = None if head is None else (model, head)
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Start a request (uvicorn's hook): by the batcher if it is for one decision, else by a task."""
+        route = None if self._batcher is None or self.flow.write_paused else target(cycle.scope)
+        if route is None or route[1]:
+            self._start_task(cycle, app)
+        elif cycle.more_body:
+            self._candidate = cycle, app, route[0]
+        else:
+            self._submit(cycle, app, route[0])
 
-    def answer(self, status: int, content: bytes, headers: Mapping[str, str] | None) -> None:
-        """Answer the request that the parser has not seen."""
-        self._unparsed = None
-        self._quiet_since = _LATELY
-        self.server_state.total_requests += 1
-        default_headers = self.server_state.default_headers
-        self.transport.write(response(status, content, default_headers, headers, is_last=self._is_ending))
-        if self._is_ending:
-            self.transport.close()
-
-    def parse(self, data: bytes, arrival: Arrival) -> None:
-        """Have the parser read a request after all, for a task to answer."""
-        self._unparsed = None
-        self._arrival = arrival
-        try:
-            self._feed(data)
-        finally:
-            self._arrival = None
-        if self._is_ending and self.cycle is not None:
-            self.cycle.keep_alive = False
-
-    def start_task(self, cycle: Any, app: Any) -> None:
-        """Answer a request by a task of its own."""
-        self._held = None
+    def _start_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._candidate = None
+        cycle.scope[WRITE_ANSWER] = _write_by_send  # type: ignore[typeddict-unknown-key]
         super()._start_asgi_task(cycle, app)
 
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        """Answer a request by the fast lane if it may become one for it, else by a task."""
-        is_lane_shut = self._lane is None or self._arrival is not None or self.flow.write_paused
-        model = None if is_lane_shut else self._lane.model_of(cycle.scope)
-        if model is None:
-            super()._start_asgi_task(cycle, app)
-        elif cycle.more_body:
-            self._held = (cycle, app, model)
-        else:
-            self._add(model, cycle, app)
+    def _submit(self, cycle: RequestResponseCycle, app: Any, model: str) -> None:
+        self._candidate = None
+        scope: Any = cycle.scope
+        reply = functools.partial(self._reply, cycle, app)
+        self._batched = WholeRequest(model, read_headers(scope), scope[ARRIVAL], bytes(cycle.body), reply)
+        self._batcher.submit(self._batched)  # type: ignore[union-attr]
 
-    def _add(self, model: str, cycle: Any, app: Any) -> None:
-        self._parsed = model, cycle
-        self._lane.add(ParsedRequest(model, cycle.scope[ARRIVAL], cycle, app, self))
+    def _reply(self, cycle: RequestResponseCycle, app: Any, answer: Answer | None) -> None:
+        self._batched = None
+        if answer is None:
+            self._start_task(cycle, app)
+        else:
+            _write(cycle, answer)
 
     def on_message_begin(self) -> None:
         """Wait for the rest of a head."""
         super().on_message_begin()
-        self._is_between = False
         self.head_since = time.monotonic()
         self._stray_bytes = 0
 
     def on_headers_complete(self) -> None:
-        """Stamp the scope and start the request."""
+        """Stamp the scope and start or queue the request."""
         if self.parser.should_upgrade():
             return
         if len(self.pipeline) >= MAX_PIPELINED:
             raise ValueError(f"Expected at most {MAX_PIPELINED} requests that wait for answers")
         self.head_since = None
         self._stray_bytes = 0
-        self.scope[ARRIVAL] = self._arrival or self._arrived()  # type: ignore[typeddict-unknown-key]
-        last = self.cycle
+        # A request that waits for its batch has no task yet, and is in flight.
+        in_flight = len(self.tasks) + (0 if self._batcher is None else self._batcher.waiting)
+        self.scope[ARRIVAL] = time.perf_counter(), in_flight  # type: ignore[typeddict-unknown-key]
+        previous = self.cycle
         super().on_headers_complete()
         if self.pipeline:
-            self._earlier = tuple(each for each in (*self._earlier, last) if not each.response_complete)
-        # Headers that come behind a chunked body are no one's: who checks the head on the way does not see them.
+            cycles = (*self._earlier_cycles, previous)
+            self._earlier_cycles = tuple(cycle for cycle in cycles if not cycle.response_complete)
+        # The parser appends the trailers of a chunked body to this list: they must not become headers unchecked.
         self.headers = []
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of the body."""
+        """Add a part of the body."""
         self._stray_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note that the body is whole."""
+        """Note that the body is complete; a candidate becomes a whole request."""
         if self.parser.should_upgrade():
             return
         self._stray_bytes = 0
-        self._is_between = True
         self.cycle.scope[BODY_IS_WHOLE] = True  # type: ignore[typeddict-unknown-key]
         super().on_message_complete()
-        if self._held is not None and self._held[0] is self.cycle:
-            cycle, app, model = self._held
-            self._held = None
-            self._add(model, cycle, app)
+        if self._candidate is not None and self._candidate[0] is self.cycle:
+            self._submit(*self._candidate)
 
     def close_if_silent(self, now: float) -> None:
-        """Close a connection that keeps this server waiting: for a head, or by not reading an answer."""
-        if self._quiet_since is not None:
-            self._quiet_since = self._quiet_since or now
-            if now - self._quiet_since > self.timeout_keep_alive:
-                self.transport.close()
-        elif self.head_since is not None:
+        """Close a connection whose caller lets the server wait too long: for a head, or for an answer to be read."""
+        if self.head_since is not None:
             if now - self.head_since > HEAD_SECONDS:
                 self.transport.close()
-        elif self._unparsed is None and self._is_answered() and self.timeout_keep_alive_task is None:
-            # Answered before its body was whole, or only line ends came since: no timer of uvicorn's is running.
+        elif self._is_answered() and self.timeout_keep_alive_task is None:
+            # Answered before its body was complete, or only line ends came since: no timer of uvicorn's is running.
             self.head_since = now
         if not self.flow.write_paused and not self.transport.is_closing():
-            self._stuck_since = None
-        elif self._stuck_since is None:
-            self._stuck_since = now
-        elif now - self._stuck_since > UNREAD_SECONDS:
-            # Closing would wait until all is read.
+            self._unread_since = None
+        elif self._unread_since is None:
+            self._unread_since = now
+        elif now - self._unread_since > UNREAD_SECONDS:
+            # `close` would wait until the caller has read everything.
             self.transport.abort()
 
     def _is_answered(self) -> bool:
-        """Whether the parser's last request has its answer, and nothing waits behind it."""
         return self.cycle is not None and self.cycle.response_complete and not self.pipeline
 
-    def _is_free(self) -> bool:
-        """Whether the answer to another request may leave at once."""
-        return self._is_answered() and not self.flow.write_paused and not self.transport.is_closing()
-
     def _ignore_upgrade(self, rest: bytes) -> None:
-        """Read a request that offers another protocol as if it did not; Java's client offers HTTP/2 by default.
+        """Parse a request that offers another protocol as if it did not; Java's client offers HTTP/2 by default.
 
-        The parser leaves the body of such a request unread, and so it is given the head once more.
+        The parser leaves the body of such a request unread, so a new parser gets the head without the offer.
         """
         method = self.parser.get_method()
         if method == b"CONNECT":
@@ -259,10 +249,10 @@ class ServingProtocol(HttpToolsProtocol):
         lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self._feed(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+        self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
 
     def _refuse(self) -> None:
-        """End the connection, with a 400 unless a caller would take it for the answer to a request before."""
+        """End the connection, with a 400 unless a caller would take it for the answer to an earlier request."""
         cycle = self.cycle
         if self.transport.is_closing():
             return
@@ -275,8 +265,42 @@ class ServingProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
 
 
+def _write(cycle: RequestResponseCycle, answer: Answer) -> None:
+    """Write the answer to a POST in one piece, unless its caller has disconnected.
+
+    Has the same effects as `RequestResponseCycle.send` with both messages of a response of known length.
+    """
+    if not cycle.disconnected:
+        cycle.response_started = True
+        cycle.waiting_for_100_continue = False
+        is_last = not cycle.keep_alive
+        cycle.transport.write(response(answer, cycle.default_headers, is_last=is_last))
+        cycle.response_complete = True
+        cycle.message_event.set()
+        if is_last:
+            cycle.transport.close()
+        cycle.on_response()
+    # As uvicorn does after a request: otherwise the connection and its last request refer to each other.
+    cycle.on_response = _nothing
+
+
+def _nothing() -> None:
+    """Remaining work after an answer."""
+
+
+async def _write_by_send(send: Any, answer: Answer) -> bool:
+    """Write an answer in one piece if `send` is a cycle's own; an `AnswerWriter`."""
+    cycle = getattr(send, "__self__", None)
+    if type(cycle) is not RequestResponseCycle or cycle.scope["method"] != "POST" or cycle.response_started:
+        return False
+    if cycle.flow.write_paused and not cycle.disconnected:
+        await cycle.flow.drain()
+    _write(cycle, answer)
+    return True
+
+
 class ServingServer(uvicorn.Server):
-    """uvicorn's server, which also closes connections that send nothing."""
+    """uvicorn's server, which also applies the time limits of connections."""
 
     async def on_tick(self, counter: int) -> bool:
         """Look at the connections each second; called ten times a second."""
@@ -286,3 +310,37 @@ class ServingServer(uvicorn.Server):
                 if isinstance(connection, ServingProtocol):
                     connection.close_if_silent(now)
         return await super().on_tick(counter)
+
+
+def server_of(app: Any, *, shutdown_seconds: int | None = None, tls: Mapping[str, Any] | None = None) -> ServingServer:
+    """A server of an application, ready to ``run(sockets=[...])``.
+
+    Parameters
+    ----------
+    shutdown_seconds
+        Longest time to finish the requests in flight at shutdown.
+    tls
+        Keyword arguments ``ssl_*`` of `uvicorn.Config`.
+
+    Raises
+    ------
+    OSError
+        If the TLS files cannot be read or do not match.
+    """
+    config = uvicorn.Config(
+        app,
+        access_log=False,
+        log_config=None,
+        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        http=ServingProtocol,
+        ws="none",
+        interface="asgi3",  # uvicorn cannot detect it for an application whose call returns its own coroutine
+        lifespan="on",
+        server_header=False,
+        proxy_headers=False,  # the caller's address is not used, and any local process could choose it
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=shutdown_seconds,
+        **(tls or {}),
+    )
+    config.load()
+    return ServingServer(config)

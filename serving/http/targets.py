@@ -6,7 +6,7 @@ PREFIX: Final = "/v1/models/"
 
 
 def target(scope: Any) -> tuple[str, bool] | None:
-    """The model, and whether it is a batch, if this is a request of one of the two routes.
+    """The model and whether it is a batch, or ``None`` if the request is for neither of the two routes.
 
     Examples
     --------

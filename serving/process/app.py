@@ -43,7 +43,7 @@ class ServingApp(FastAPI):
 
     parts: Server
     scores: ScoreRoutes
-    lane: TurnBatcher | None = None
+    batcher: TurnBatcher | None = None
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:  # type: ignore[override]
         """Answer a score request straight; let everything else through to its route, if its caller may."""
@@ -62,7 +62,7 @@ class ServingApp(FastAPI):
                 self.parts.admission.check_key(scope, needed)
             except RequestError as error:
                 self.parts.metrics.failed(error.kind)
-                await respond(send, *error_answer(error, form_of(scope["path"])))
+                await respond(scope, send, error_answer(error, form_of(scope["path"])))
                 return
         # The routes of foreign protocols that decide admit by themselves: their requests are recorded and counted.
         is_counted = needed == "score"
@@ -115,7 +115,7 @@ def create_app(settings: ServingSettings, worker: int | None = None) -> ServingA
 
     async def fault(request: Request, error: Exception) -> Response:
         context = getattr(request.state, "context", None)
-        parts.refused(internal_error(), request.path_params.get("model"), context)
+        parts.refusals.record(internal_error(), request.path_params.get("model"), context)
         return await unexpected_error(request, error)
 
     # FastAPI's own telemetry would send an exception's text, and so maybe a customer's value, to whatever the
@@ -131,10 +131,12 @@ def create_app(settings: ServingSettings, worker: int | None = None) -> ServingA
         telemetry=telemetry,  # type: ignore[arg-type]  # a plain dictionary: older versions have no type for it
     )
     app.parts = parts
-    app.scores = ScoreRoutes(parts, max_body_bytes=settings.max_body_bytes, max_batch_bytes=settings.max_batch_bytes)
+    deciding = parts.scoring, parts.admission, parts.metrics, parts.refusals
+    limit = settings.max_body_bytes
+    app.scores = ScoreRoutes(*deciding, max_body_bytes=limit, max_batch_bytes=settings.max_batch_bytes)
     if settings.log_durability == "written":
         # Where a decision waits for the disk, each has to have a task to wait in.
-        app.lane = TurnBatcher(parts, max_body_bytes=settings.max_body_bytes)
+        app.batcher = TurnBatcher(*deciding, max_body_bytes=limit)
     app.openapi = lambda: openapi_document(  # type: ignore[method-assign]
         parts.slots, settings.max_batch, has_keys=settings.api_keys is not None
     )
@@ -152,7 +154,7 @@ def _add_routes(app: ServingApp, parts: Server, settings: ServingSettings) -> No
         return context
 
     def refused(request: Request, error: RequestError) -> None:
-        parts.refused(error, request.path_params.get("model"), getattr(request.state, "context", None))
+        parts.refusals.record(error, request.path_params.get("model"), getattr(request.state, "context", None))
 
     async def body_of(request: Request, context: RequestContext) -> bytes:
         return await read_body(request.scope, request.receive, context, settings.max_batch_bytes)

@@ -1,4 +1,4 @@
-"""What a server is made of, and the order in which it starts and stops."""
+"""Composition of one server process, and the order in which its parts start and stop."""
 
 import asyncio
 import contextlib
@@ -15,9 +15,8 @@ from serving.decisions.pseudonyms import Pseudonyms, read_pseudonym_key
 from serving.decisions.rejections import Rejections
 from serving.decisions.repeats import RecentDecisions
 from serving.decisions.shadow import Shadows
-from serving.errors import DeadlineExceededError, OverloadedError, RequestError, ScoringFailedError
 from serving.http.admission import Admission
-from serving.http.errors import STATUSES
+from serving.http.refusals import Refusals
 from serving.log.segments import leftover_folders, recent_records, worker_folder
 from serving.log.shipping.destinations import open_sink
 from serving.log.shipping.shipper import Shipper
@@ -29,23 +28,22 @@ from serving.slots.polling import Polling
 from serving.slots.slots import Slots
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.tracing import tracer
-from serving.wire.request_context import RequestContext
 
 logger = logging.getLogger(__name__)
 
 
 class Server:
-    """The parts of one server process, put together and not yet started.
+    """The parts of one server process, connected but not started.
 
     Parameters
     ----------
     worker
-        Number of this process where several answer at one address: it has a log and a cache of its own.
+        Number of this process if several share one address: each has its own log and cache.
 
     Raises
     ------
     ContractError
-        If a key cannot be read, or something is asked for that is not installed.
+        If a key cannot be read, or a setting needs a package that is not installed.
     """
 
     def __init__(self, settings: ServingSettings, worker: int | None = None) -> None:
@@ -89,16 +87,17 @@ class Server:
             in_flight=lambda: self.metrics.in_flight,
         )
         self.rejections = Rejections(self.log)
-        # What other numbers of workers left behind is the first one's to look after.
+        self.refusals = Refusals(self.metrics, self.rejections, self.slots)
+        # The first worker takes over the log folders that runs with other numbers of workers left.
         self._leftover = leftover_folders(settings.log_dir, settings.workers) if number == 0 else []
         self.shipper = _shipper_of(settings, self.log, self._leftover)
         self.polling = Polling(self.look, settings.poll_seconds)
-        # Two at once might put the keys from before a revocation back in force, until the next look.
-        self._looking = threading.Lock()
+        # Two polls at once could restore keys that were revoked between them, until the next poll.
+        self._poll_lock = threading.Lock()
         self._background: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Open the log and load what is released; everything that may fail at the start fails here.
+        """Open the log and load the released models; a server that cannot start fails here.
 
         Raises
         ------
@@ -107,9 +106,9 @@ class Server:
         """
         self.cache.prepare()
         for log in (*map(DecisionLog, self._leftover), self.log):
-            cut = log.open()
-            if cut:
-                logger.warning("cut %d bytes of an unanswered decision from the end of the log", cut)
+            truncated = log.open()
+            if truncated:
+                logger.warning("truncated %d bytes of an unanswered decision at the end of the log", truncated)
             if log is not self.log:
                 log.close()
         for record in recent_records(self.settings.log_dir, self.settings.recent_decisions):
@@ -128,13 +127,13 @@ class Server:
             self.shipper.start()
 
     def run(self) -> None:
-        """Begin what goes on beside the requests; on the event loop."""
+        """Start the background tasks; must be called on the event loop."""
         self.metrics.begin()
         self.polling.start()
         self._background.append(asyncio.create_task(self.metrics.keep_fresh()))
 
     async def stop(self) -> None:
-        """End everything in the order in which nothing is lost: the log comes last, and is sealed."""
+        """Stop all parts; the log is closed and sealed after everything that writes to it."""
         for task in self._background:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -143,22 +142,10 @@ class Server:
         await asyncio.to_thread(self._close)
 
     def look(self) -> None:
-        """Read the API keys and the release store once; from any thread, one after the other."""
-        with self._looking:
+        """Poll the API keys and the release store once; thread-safe."""
+        with self._poll_lock:
             self.api_keys.refresh()
             self.slots.advance()
-
-    def refused(self, error: RequestError, model: str | None, context: RequestContext | None) -> None:
-        """Count and record a request that gets no decision."""
-        if isinstance(error, OverloadedError):
-            self.metrics.shed("capacity")
-        elif isinstance(error, DeadlineExceededError):
-            self.metrics.shed("deadline")
-        self.metrics.failed(error.kind)
-        if not isinstance(error, ScoringFailedError):
-            # A score that failed is a decision's record already.
-            status = STATUSES[type(error)]
-            self.rejections.add(error, status, model if model in self.slots.statuses else None, context)
 
     def _close(self) -> None:
         self.polling.stop()
@@ -171,7 +158,7 @@ class Server:
 
 
 def _shipper_of(settings: ServingSettings, log: DecisionLog, leftover: Sequence[Path]) -> Shipper | None:
-    """What ships this process's log, and the folders that no process writes to any more."""
+    """The shipper of this process's log and of the leftover folders, if a sink is set."""
     if settings.ship_to is None:
         return None
     return Shipper(

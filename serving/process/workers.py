@@ -1,4 +1,4 @@
-"""Several server processes behind one address: started, watched, restarted and stopped together."""
+"""Several server processes at one address, started, restarted and stopped by a supervisor."""
 
 import contextlib
 import logging
@@ -24,9 +24,9 @@ LIFELINE: Final = "SERVING_WORKER_LIFELINE"
 METRICS: Final = "SERVING_WORKER_METRICS"
 
 STARTING_SECONDS: Final = 10.0
-"""A worker that ends by itself within this time of the first start cannot start at all."""
+"""A worker whose first start ends within this time counts as unable to start."""
 STABLE_SECONDS: Final = 60.0
-"""After this time a worker's next end is restarted from at once again."""
+"""A worker that ran this long is restarted without a pause."""
 LONGEST_PAUSE_SECONDS: Final = 30.0
 _KILL_SECONDS: Final = 5.0
 _WATCH_SECONDS: Final = 0.1
@@ -55,23 +55,23 @@ def worker_index() -> int:
 
 
 def share_metrics() -> None:
-    """Keep this worker's metrics where all workers do; before it makes any."""
+    """Put this worker's metrics into the folder that all workers share; call before any metric is made."""
     join(Path(os.environ[METRICS]), worker_index())
 
 
 def bound_socket(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
-    """A socket that has taken an address and does not listen yet: a busy port is said before anything is loaded.
+    """A bound socket that does not listen yet, so that a busy port is reported before anything is loaded.
 
     Parameters
     ----------
     is_shared
-        Whether further sockets of this server take the same address: the system then spreads connections over those
-        that listen, and one that dies takes no part in it any more.
+        Whether several sockets of this server share the address (SO_REUSEPORT): the kernel spreads connections over
+        those that listen, so a worker that died gets none.
 
     Raises
     ------
     ContractError
-        If the address cannot be taken.
+        If the address cannot be bound.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
@@ -83,30 +83,31 @@ def bound_socket(host: str, port: int, *, is_shared: bool = False) -> socket.soc
     except OSError as error:
         bound.close()
         raise ContractError(
-            f"Expected the address {host}:{port} to be free, got: {error.strerror}; stop what listens there or set "
-            "SERVING_PORT"
+            f"Expected the address {host}:{port} to be free, got: {error.strerror}; stop the process that listens "
+            "there or set SERVING_PORT"
         ) from error
     return bound
 
 
 def shared_socket(settings: ServingSettings) -> socket.socket:
-    """The address for all workers: refused if somebody has it already, who might share it, too; raises so."""
-    with bound_socket(settings.host, settings.port) as alone:
-        port = alone.getsockname()[1]
+    """The socket that holds the address for all workers; raises as `bound_socket` if another process has it."""
+    # Bound without SO_REUSEPORT first: another process that shares the address would not be noticed otherwise.
+    with bound_socket(settings.host, settings.port) as exclusive:
+        port = exclusive.getsockname()[1]
     return bound_socket(settings.host, port, is_shared=True)
 
 
 def worker_socket(settings: ServingSettings) -> socket.socket:
-    """This worker's own socket at the address that the supervisor took for all."""
+    """This worker's own socket at the address that the supervisor holds."""
     return bound_socket(settings.host, int(os.environ[PORT]), is_shared=True)
 
 
 def end_with_supervisor() -> None:
-    """Stop this worker when its supervisor is gone, however it ended."""
+    """Stop this worker when its supervisor ends, for whatever reason."""
     descriptor = int(os.environ[LIFELINE])
 
     def wait() -> None:
-        # The other end is the supervisor's alone: reading ends when the system closes it.
+        # Only the supervisor has the other end: the read returns when the system closes it.
         with contextlib.suppress(OSError):
             os.read(descriptor, 1)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -115,7 +116,7 @@ def end_with_supervisor() -> None:
 
 
 class Supervisor:
-    """Keeps `settings.workers` processes answering at `bound` until SIGTERM or SIGINT."""
+    """Keeps `settings.workers` processes running at the address of `bound` until SIGTERM or SIGINT."""
 
     def __init__(self, settings: ServingSettings, bound: socket.socket) -> None:
         self._settings = settings
@@ -130,31 +131,29 @@ class Supervisor:
         Raises
         ------
         ContractError
-            If the folder for what the workers count cannot be made.
+            If the folder of the workers' metrics cannot be made.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         try:
             prepare(self._metrics)
         except OSError as error:
-            raise ContractError(
-                f"Expected a folder that can be written to, got {error.strerror} - at {self._metrics}"
-            ) from error
-        held, lifeline = os.pipe()
+            raise ContractError(f"Expected a writable folder, got {error.strerror} - at {self._metrics}") from error
+        lifeline, supervisor_end = os.pipe()
         try:
             while not self._is_stopping:
                 for worker in self._workers:
-                    self._tend(worker, held)
+                    self._supervise(worker, lifeline)
                 if all(worker.process is None and worker.starts == 1 for worker in self._workers):
                     return 1
                 time.sleep(_WATCH_SECONDS)
         finally:
             self._end_workers()
+            os.close(supervisor_end)
             os.close(lifeline)
-            os.close(held)
         return 0
 
-    def _tend(self, worker: _Worker, lifeline: int) -> None:
+    def _supervise(self, worker: _Worker, lifeline: int) -> None:
         now = time.monotonic()
         if worker.process is not None:
             status = worker.process.poll()
@@ -164,13 +163,13 @@ class Supervisor:
             lived = now - worker.began_at
             worker.process = None
             if worker.starts == 1 and status == 1 and lived < STARTING_SECONDS:
-                # It said why on its own; if no other worker comes up either, there is nothing to restart for.
+                # It printed the reason itself; if no other worker starts either, the supervisor ends.
                 worker.pause_seconds = LONGEST_PAUSE_SECONDS
             else:
                 worker.pause_seconds = next_pause(worker.pause_seconds, lived)
             worker.start_at = now + worker.pause_seconds
             pause = worker.pause_seconds
-            logger.error("worker %d ended with status %d, restarted in %.0f s", worker.index, status, pause)
+            logger.error("worker %d exited with status %d, restarting in %.0f s", worker.index, status, pause)
         if now >= worker.start_at:
             self._start(worker, lifeline)
 
@@ -204,8 +203,8 @@ class Supervisor:
                 process.wait()
 
 
-def next_pause(before_seconds: float, lived_seconds: float) -> float:
-    """Seconds to wait before a worker is started again: none after a stable life, then 1, 2, 4 and so on.
+def next_pause(previous_seconds: float, lived_seconds: float) -> float:
+    """Seconds to wait before a restart: 0 after a stable run, else exponential from 1 s (1, 2, 4, ...).
 
     Examples
     --------
@@ -214,4 +213,4 @@ def next_pause(before_seconds: float, lived_seconds: float) -> float:
     """
     if lived_seconds >= STABLE_SECONDS:
         return 0.0
-    return min(max(1.0, before_seconds * 2), LONGEST_PAUSE_SECONDS)
+    return min(max(1.0, previous_seconds * 2), LONGEST_PAUSE_SECONDS)

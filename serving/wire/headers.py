@@ -1,4 +1,4 @@
-"""The headers of a request that this server reads, by their lower-case names."""
+"""Request headers that this server reads, by their lower-case names."""
 
 from typing import Any, Final
 
@@ -14,5 +14,5 @@ READ: Final = frozenset({LENGTH, KEY, AUTHORIZATION, TIMEOUT, EXPLAIN, TRACE})
 
 
 def read_headers(scope: Any) -> dict[bytes, bytes]:
-    """Those headers of an ASGI scope that this server reads."""
+    """The headers of an ASGI scope that this server reads."""
     return {name: value for name, value in scope["headers"] if name in READ}

@@ -1,4 +1,4 @@
-"""What a request carries in addition to its body."""
+"""Context of a request: caller, trace and time limits."""
 
 import msgspec
 
@@ -6,10 +6,9 @@ from serving.wire.trace_parent import TraceParent
 
 
 class RequestContext(msgspec.Struct, frozen=True, gc=False):
-    """What a request brings beside its body.
+    """All of a request except its body.
 
-    `arrived_at` and `deadline` are on the clock of `time.perf_counter`, in seconds. `is_explained` asks for reasons
-    whatever the decision is.
+    `arrived_at` and `deadline` are seconds of `time.perf_counter`. `is_explained` asks for reasons for any decision.
     """
 
     caller: str | None

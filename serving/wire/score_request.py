@@ -1,4 +1,4 @@
-"""What a score request must be for one model: strict decoding, and faults that never repeat what was sent."""
+"""Strict decoding of score requests; errors never repeat input."""
 
 import datetime as dt
 import math
@@ -12,14 +12,14 @@ from serving.contract.documents import Feature
 from serving.contract.features import Value, features_type
 from serving.errors import InvalidRequestError
 
-# The pattern is for the schema alone: `_checked` looks for the same without a regular expression, which takes longer.
+# The pattern is only for the schema: `_checked` tests the same without a regular expression, which is slower.
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=128, extra_json_schema={"pattern": "^[!-~]+$"})]
 _EntityKey = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 _Moment = Annotated[dt.datetime, msgspec.Meta(tz=True)]
 
 _ENVELOPE: Final = ("decision_id", "transaction_id", "entity_key", "occurred_at", "features")
 
-# What msgspec says that holds nothing of the input: types, bounds of the schema, positions.
+# Messages of msgspec that hold no input: types, bounds of the schema, positions.
 _HARMLESS: Final = re.compile(
     r"Expected `[a-z| ]+`, got `[a-z]+`"
     r"|Expected `[a-z]+` (?:<|>)=? -?[0-9.e+-]+"
@@ -28,9 +28,9 @@ _HARMLESS: Final = re.compile(
     r"|Number out of range"
     r"|JSON is malformed: [a-z0-9 ,'-]+ \(byte [0-9]+\)"
 )
-_OWN_WORDS: Final = (
-    ("Invalid RFC3339 encoded datetime", "Expected a time as in RFC 3339, for example 2026-01-31T23:59:00Z"),
-    ("Input data was truncated", "Expected a whole JSON document, got one that is cut off"),
+_REWORDED: Final = (
+    ("Invalid RFC3339 encoded datetime", "Expected an RFC 3339 timestamp such as 2026-01-31T23:59:00Z"),
+    ("Input data was truncated", "Expected a complete JSON document, got a truncated one"),
 )
 
 
@@ -52,7 +52,7 @@ class RequestReader:
     schema
         The model's features.
     also_allowed
-        Names of features that other models of the same release need: a request may hold them, and they are passed over.
+        Names of features that other models of the same release need; a request may hold them, and they are ignored.
     """
 
     def __init__(self, schema: Sequence[Feature], also_allowed: frozenset[str] = frozenset()) -> None:
@@ -71,28 +71,27 @@ class RequestReader:
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self._type)
 
     def read(self, body: bytes | msgspec.Raw, at: str = "$") -> ScoreRequest:
-        """Decode one request from JSON; `at` is its place in the body, for errors.
+        """Decode one request from JSON; `at` is its JSON path in the body, for errors.
 
         Raises
         ------
         InvalidRequestError
-            If it is no JSON, lacks or has an extra key, or a value has another type or lies outside its range; the
-            error names what was expected and the path, and nothing of what came.
+            If the body is not JSON, a key is missing or unknown, or a value has the wrong type or is out of range.
         """
         try:
             request = self._decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise self._fault(error, lambda: msgspec.json.decode(body), at) from None
+            raise self._error_of(error, lambda: msgspec.json.decode(body), at) from None
         return self._checked(request, at)
 
     def convert(self, document: Mapping[str, Any], at: str = "$") -> ScoreRequest:
-        """Check a request that another protocol has decoded already, as strictly; raises as `read`."""
+        """Check a request that another protocol has decoded, as strictly as `read`; raises as `read`."""
         try:
             request = msgspec.convert(document, self._type)
         except msgspec.ValidationError as error:
-            raise self._fault(error, lambda: document, at) from None
+            raise self._error_of(error, lambda: document, at) from None
         checked = self._checked(request, at)
-        # JSON has no such numbers, but a tensor has.
+        # Unlike JSON, a tensor can hold NaN and infinity.
         for index in self._floats:
             value = checked.values[index]
             if value is not None and not math.isfinite(value):  # type: ignore[arg-type]  # a float by its type
@@ -102,8 +101,8 @@ class RequestReader:
 
     def _checked(self, request: Any, at: str) -> ScoreRequest:
         occurred_at = request.occurred_at
-        for name, given in (("decision_id", request.decision_id), ("transaction_id", request.transaction_id)):
-            if not (given.isascii() and given.isprintable()) or " " in given:
+        for name, value in (("decision_id", request.decision_id), ("transaction_id", request.transaction_id)):
+            if not (value.isascii() and value.isprintable()) or " " in value:
                 raise InvalidRequestError("Expected printable ASCII characters without spaces", f"{at}.{name}")
         if occurred_at.tzinfo is not dt.UTC:
             try:
@@ -120,26 +119,26 @@ class RequestReader:
         )
 
     def json_schema(self) -> dict[str, Any]:
-        """JSON Schema of the request, for people and for generators of clients."""
+        """JSON Schema of the request."""
         schema: dict[str, Any] = msgspec.json.schema(self._type)
         return schema
 
     def schema_components(self, prefix: str, reference: str) -> dict[str, Any]:
-        """The same in parts: ``<prefix>ScoreRequest`` and what it refers to, as `reference` names it (``{name}``)."""
+        """`json_schema` as components, named with `prefix` and referred to by `reference` (``{name}``)."""
         template = reference.replace("{name}", prefix + "{name}")
         _, components = msgspec.json.schema_components([self._type], ref_template=template)
         return {prefix + name: schema for name, schema in components.items()}
 
-    def _fault(self, error: Exception, document: Callable[[], Any], at: str) -> InvalidRequestError:
+    def _error_of(self, error: Exception, document: Callable[[], Any], at: str) -> InvalidRequestError:
         if isinstance(error, UnicodeDecodeError):
             return InvalidRequestError("Expected UTF-8", at)
         if isinstance(error, RecursionError):
-            return InvalidRequestError("Expected a document that is not nested so deeply", at)
+            return InvalidRequestError("Expected a less deeply nested document", at)
         violation, _, rest = str(error).partition(" - at `")
         path = self._declared(rest.removesuffix("`") or "$")
-        return InvalidRequestError(self._words(violation, path, document), at + path.removeprefix("$"))
+        return InvalidRequestError(self._message(violation, path, document), at + path.removeprefix("$"))
 
-    def _words(self, violation: str, path: str, document: Callable[[], Any]) -> str:
+    def _message(self, violation: str, path: str, document: Callable[[], Any]) -> str:
         if violation.startswith("Object contains unknown field"):
             return f"Expected only the keys {self._keys(path)}, got another one"
         if violation.startswith("Object missing required field"):
@@ -147,13 +146,13 @@ class RequestReader:
         if violation.startswith("Invalid enum value"):
             categories = self._schema[path.rpartition(".")[2]].categories
             return f"Expected one of {list(categories or ())}"
-        for prefix, words in _OWN_WORDS:
+        for prefix, message in _REWORDED:
             if violation.startswith(prefix):
-                return words
+                return message
         return violation if _HARMLESS.fullmatch(violation) else "Expected a valid score request"
 
     def _declared(self, path: str) -> str:
-        """`path` if it is made of the schema's own names, else the document's root."""
+        """`path` if it consists of the schema's names, else the document's root."""
         names = path.split(".")[1:]
         return path if all(name in _ENVELOPE or name in self._schema for name in names) else "$"
 
@@ -162,18 +161,18 @@ class RequestReader:
 
     def _missing(self, path: str, document: Callable[[], Any]) -> str:
         expected = self._keys(path)
-        what = "features" if path == "$.features" else "keys"
+        noun = "features" if path == "$.features" else "keys"
         try:
-            found = document()["features"] if path == "$.features" else document()
-            missing = [name for name in expected if name not in found]
+            received = document()["features"] if path == "$.features" else document()
+            missing = [name for name in expected if name not in received]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
-            # What follows is no JSON any more, or names the same key again.
+            # The document is invalid after this point, or repeats a key.
             missing = []
-        return f"Expected {len(expected)} {what}, " + (f"missing {missing}" if missing else "got fewer")
+        return f"Expected {len(expected)} {noun}, " + (f"missing {missing}" if missing else "got fewer")
 
 
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """The body of a batch: its requests, not yet read."""
+    """The body of a batch, with its requests not yet decoded."""
 
     requests: list[msgspec.Raw]
 
@@ -182,17 +181,17 @@ _batch_decoder = msgspec.json.Decoder(Batch)
 
 
 def read_batch(body: bytes, max_batch: int) -> list[msgspec.Raw]:
-    """The requests of a batch's body ``{"requests": [...]}``, not yet read.
+    """The requests of a batch's body ``{"requests": [...]}``, not yet decoded.
 
     Raises
     ------
     InvalidRequestError
-        If it is another document, empty, or longer than `max_batch`.
+        If the body has another form, or not 1 to `max_batch` requests.
     """
     try:
         requests = _batch_decoder.decode(body).requests
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise InvalidRequestError('Expected {"requests": [...]}, a list of score requests in an object', "$") from None
+        raise InvalidRequestError('Expected an object {"requests": [...]} with a list of score requests', "$") from None
     check_batch_size(len(requests), max_batch)
     return requests
 
@@ -204,7 +203,7 @@ def check_batch_size(size: int, max_batch: int) -> None:
 
 
 def example_request(schema: Sequence[Feature]) -> dict[str, Any]:
-    """A request that the model answers, to build a first call from; its values are made up from the schema alone."""
+    """A valid request with values made up from the schema, as a template for a first call."""
     return {
         "decision_id": "example-1",
         "transaction_id": "1",
@@ -215,7 +214,7 @@ def example_request(schema: Sequence[Feature]) -> dict[str, Any]:
 
 
 def example_value(feature: Feature) -> Value:
-    """A value within a feature's domain: its first category, or the number next to 1.
+    """A value within a feature's domain: its first category, or the valid number closest to 1.
 
     Examples
     --------

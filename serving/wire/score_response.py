@@ -8,7 +8,7 @@ _encoder = msgspec.json.Encoder()
 
 
 class ScoreResponse(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The answer to a score request; `reasons` is ``None`` where none were asked for or could be given."""
+    """The answer to a score request; `reasons` is ``None`` if not requested or not available."""
 
     decision_id: str
     model: str
@@ -22,12 +22,12 @@ class ScoreResponse(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def response_of(record: DecisionRecord) -> ScoreResponse:
-    """The response that a recorded decision had."""
+    """The response of a recorded decision."""
     return ScoreResponse(
         decision_id=record.decision_id,
         model=record.model,
         slot=record.slot,
-        bundle_digest=record.bundle_digest,  # type: ignore[arg-type]  # a decision has all of them, an error is no answer
+        bundle_digest=record.bundle_digest,  # type: ignore[arg-type]  # present in every decision; errors have no answer
         release_number=record.release_number,  # type: ignore[arg-type]
         score=record.score,  # type: ignore[arg-type]
         margin=record.margin,  # type: ignore[arg-type]
@@ -37,5 +37,5 @@ def response_of(record: DecisionRecord) -> ScoreResponse:
 
 
 def answer_of(record: DecisionRecord) -> bytes:
-    """The response's body that a recorded decision had, byte for byte."""
+    """The encoded response of a recorded decision; the same bytes each time."""
     return _encoder.encode(response_of(record))

@@ -1,4 +1,4 @@
-"""JSON of a declared type, and faults that never repeat what was sent."""
+"""Strict decoding of JSON; errors never repeat input."""
 
 import re
 from typing import Final, TypeVar
@@ -9,9 +9,9 @@ from serving.errors import InvalidRequestError
 
 Document = TypeVar("Document")
 Scalar = None | bool | int | float | str
-"""What a cell of a table or an element of a tensor may be in JSON."""
+"""A cell of a table or an element of a tensor."""
 
-# What msgspec says that holds nothing of the input: types, keys and bounds of the declared type, positions.
+# Messages of msgspec that hold no input: types, keys and bounds of the declared type, positions.
 _HARMLESS: Final = re.compile(
     r"Expected `[a-z| ]+`, got `[a-z]+`"
     r"|Expected `[a-z]+` (?:<|>)=? -?[0-9.e+-]+"
@@ -24,12 +24,12 @@ _MALFORMED_AT: Final = re.compile(r"JSON is malformed: invalid character \(byte 
 
 
 def decoded(decoder: "msgspec.json.Decoder[Document]", body: bytes) -> Document:
-    """`body` as what `decoder` declares.
+    """Decode a body as the type that `decoder` declares.
 
     Raises
     ------
     InvalidRequestError
-        If it is no JSON, lacks or has an extra key, or a value has another type.
+        If the body is not JSON, a key is missing or unknown, or a value has the wrong type.
 
     Examples
     --------
@@ -42,16 +42,16 @@ def decoded(decoder: "msgspec.json.Decoder[Document]", body: bytes) -> Document:
     except UnicodeDecodeError:
         raise InvalidRequestError("Expected UTF-8", "$") from None
     except msgspec.DecodeError as error:
-        raise _fault(str(error), body) from None
+        raise _error_of(str(error), body) from None
 
 
-def _fault(said: str, body: bytes) -> InvalidRequestError:
-    violation, _, rest = said.partition(" - at `")
+def _error_of(message: str, body: bytes) -> InvalidRequestError:
+    violation, _, rest = message.partition(" - at `")
     path = rest.removesuffix("`") or "$"
     if violation.startswith("Object contains unknown field"):
         return InvalidRequestError("Expected only the keys that the protocol names, got another one", path)
     if violation.startswith("Input data was truncated"):
-        return InvalidRequestError("Expected a whole JSON document, got one that is cut off", path)
+        return InvalidRequestError("Expected a complete JSON document, got a truncated one", path)
     malformed = _MALFORMED_AT.fullmatch(violation)
     if malformed and body[int(malformed[1]) :].lstrip(b"-")[:1] in {b"N", b"I"}:
         return InvalidRequestError("Expected JSON, which has no NaN or Infinity (a missing value is null)", path)

@@ -13,7 +13,7 @@ _ODD: Final = frozenset(b"13579bdf")
 
 
 class TraceParent(NamedTuple):
-    """A span as its children name it; both ids in lower-case hex, 32 and 16 digits."""
+    """The caller's span; `trace_id` has 32 and `parent_id` 16 lower-case hex digits."""
 
     trace_id: str
     parent_id: str
@@ -21,10 +21,10 @@ class TraceParent(NamedTuple):
 
 
 def parse_traceparent(header: bytes | None) -> TraceParent | None:
-    """The caller's span, or ``None`` if there is none or it is not to be believed.
+    """The caller's span, or ``None`` if the header is absent or invalid.
 
-    Version 00 of W3C Trace Context has exactly 55 bytes; a later version may append fields after a dash, and is read as
-    if it were 00. A request with a header that is wrong is answered as one without.
+    Version 00 of W3C Trace Context has exactly 55 bytes; a later version may append fields after a dash and is parsed
+    as version 00.
 
     Examples
     --------
@@ -35,8 +35,8 @@ def parse_traceparent(header: bytes | None) -> TraceParent | None:
     """
     if header is None:
         return None
-    found = _VERSION_00.fullmatch(header) or _LATER_VERSION.match(header)
-    if found is None:
+    match = _VERSION_00.fullmatch(header) or _LATER_VERSION.match(header)
+    if match is None:
         return None
-    trace_id, parent_id, flags = found.groups()
+    trace_id, parent_id, flags = match.groups()
     return TraceParent(trace_id.decode(), parent_id.decode(), flags[1] in _ODD)

@@ -5,10 +5,9 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import uvicorn
 from uvicorn.server import ServerState
 
-from serving.http.protocol import ServingProtocol
+from serving.http.protocol import ServingProtocol, server_of
 from serving.process.app import ServingApp
 
 
@@ -40,33 +39,13 @@ class Transport(asyncio.Transport):
 
 
 class Connection:
-    """One connection to the application, and what its parser was given."""
+    """One connection to the application."""
 
     def __init__(self, app: ServingApp) -> None:
-        config = uvicorn.Config(
-            app,
-            interface="asgi3",
-            ws="none",
-            proxy_headers=False,
-            access_log=False,
-            log_config=None,
-            timeout_keep_alive=75,
-        )
-        config.load()
         self.state = ServerState()
-        self.protocol = ServingProtocol(config=config, server_state=self.state, app_state={})
+        self.protocol = ServingProtocol(config=server_of(app).config, server_state=self.state, app_state={})
         self.transport = Transport()
         self.protocol.connection_made(self.transport)
-        self.parsed: list[bytes] = []
-        self._parser = self.protocol.parser
-        self.protocol.parser = self
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._parser, name)
-
-    def feed_data(self, data: bytes) -> None:
-        self.parsed.append(data)
-        self._parser.feed_data(data)
 
     async def settled(self) -> None:
         for _ in range(4):
@@ -76,21 +55,21 @@ class Connection:
 
     async def ask(self, *data: bytes) -> Any:
         """Send requests one by one; the last answer, its head put to its body."""
-        for each in data:
-            self.protocol.data_received(each)
+        for request in data:
+            self.protocol.data_received(request)
             await self.settled()
         return self.answers[-1]
 
     @property
     def answers(self) -> list[Any]:
-        found, sent = [], b"".join(self.transport.written)
+        answers, sent = [], b"".join(self.transport.written)
         while sent:
             head, _, rest = sent.partition(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
             body = json.loads(rest[:length])
-            found.append({"status": int(head.split(b" ")[1]), "is_last": b"connection: close" in head, **body})
+            answers.append({"status": int(head.split(b" ")[1]), "is_last": b"connection: close" in head, **body})
             sent = rest[length:]
-        return found
+        return answers
 
 
 def drive(app: ServingApp, steps: Callable[[Connection], Awaitable[None]]) -> Connection:

@@ -1,4 +1,4 @@
-"""The table of failures in docs/serving.md, and what a test sees of one of them: both have to say the same."""
+"""Compares the table of failures in docs/serving.md with the observations of the tests."""
 
 import ast
 import re
@@ -22,7 +22,7 @@ _SERIES = re.compile(r"`(serving_\w+)(?:\{([^`]*)\})?`")
 
 
 class Client(Protocol):
-    """Whoever can ask a server: in another process, in this one, with a key."""
+    """A client of a server: in another process, in this one, or with a key."""
 
     def get(self, path: str, /) -> httpx.Response: ...
 
@@ -63,9 +63,9 @@ class Row:
 
     def records(self, store: SmallStore, *decision_ids: str) -> None:
         """Compare what the log holds: the failing decisions' records, and all rejections."""
-        found = {_record_words(record) for record in store.decisions() if record.decision_id in decision_ids}
-        found |= {_record_words(rejection) for rejection in store.rejections()}
-        self._records = found
+        words = {_record_words(record) for record in store.decisions() if record.decision_id in decision_ids}
+        words |= {_record_words(rejection) for rejection in store.rejections()}
+        self._records = words
 
     def is_ready(self, client: Client) -> dict[str, Any]:
         """Compare what ``/readyz`` says; returns its body."""
@@ -109,14 +109,14 @@ def scrape(client: Client) -> dict[str, float]:
 
 def rows() -> list[Row]:
     """The rows of the table: its lines end with the name of a test."""
-    found = []
+    rows = []
     for line in DOCUMENT.read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split(" | ")]
         if line.startswith("|") and re.fullmatch(r"`test_\w+`", cells[-1]):
             assert len(cells) == len(COLUMNS), f"Expected {len(COLUMNS)} cells, got {len(cells)} - at {line[:60]}"
-            said = dict(zip(COLUMNS, cells, strict=True))
-            found.append(Row(**said | {"test": said["test"].strip("`")}))
-    return found
+            cell_of = dict(zip(COLUMNS, cells, strict=True))
+            rows.append(Row(**cell_of | {"test": cell_of["test"].strip("`")}))
+    return rows
 
 
 def row_of(test: str) -> Row:

@@ -1,4 +1,4 @@
-"""The real server as a fuzzer wants it: as patient as it says, and watched for what it must never do."""
+"""The real server under a fuzzer: with other time limits, and checked after each attack."""
 
 import contextlib
 import json
@@ -19,10 +19,11 @@ INFER = f"/v2/models/{MODEL}/infer"
 INVOCATIONS = "/invocations"
 _PATIENCE = """
 import functools
-from serving import http_protocol, parts
-parts.DecisionLog = functools.partial(parts.DecisionLog, stall_seconds=300)
-http_protocol.HEAD_SECONDS = http_protocol.UNREAD_SECONDS = {seconds}
-http_protocol.ServingProtocol.max_connections = 300
+from serving.http import protocol
+from serving.process import server
+server.DecisionLog = functools.partial(server.DecisionLog, stall_seconds=300)
+protocol.HEAD_SECONDS = protocol.UNREAD_SECONDS = {seconds}
+protocol.ServingProtocol.max_connections = 300
 from serving.__main__ import main
 main()
 """
@@ -30,7 +31,7 @@ main()
 
 @dataclass
 class Fuzzed:
-    """A running server and what it must still do after each attack."""
+    """A running server with the checks after each attack."""
 
     server: Server
     memory_before: int = 0
@@ -39,16 +40,16 @@ class Fuzzed:
         return RawConnection(str(self.server.client.base_url), seconds)
 
     def say(self, *parts: bytes) -> Answer | None:
-        """The answer to bytes on a connection of their own."""
+        """The answer to bytes on a new connection."""
         with self.connect() as connection:
             connection.send(*parts)
             return connection.answer()
 
     def check_answer(self, answer: Answer | None) -> None:
-        """Fail if an answer is none of the documented ones, or tells what it must not."""
+        """Fail if an answer is not documented, or repeats a planted value."""
         assert answer is not None
         assert answer.status in DOCUMENTED, answer
-        # A decision says whose it is; whoever is refused sent who knows what.
+        # A decision repeats its own ids; a refusal must repeat nothing.
         assert answer.status == 200 or PLANTED.encode() not in answer.body
         assert b"Traceback" not in answer.body
         assert PLANTED not in str(answer.headers)
@@ -67,7 +68,7 @@ class Fuzzed:
         assert settled_memory_bytes(self.server.process.pid, most) < most
 
     def check_log(self) -> None:
-        """Fail if the server's log holds a planted value or says that the server failed."""
+        """Fail if the server's log holds a planted value or an error."""
         assert [line for line in self.server.said if PLANTED in line] == []
         faults = [line for line in self.server.said if "Traceback" in line or " ERROR " in line]
         assert not faults, "".join(self.server.said)[-6000:]
@@ -75,7 +76,7 @@ class Fuzzed:
 
 @contextlib.contextmanager
 def fuzzed(store: SmallStore, seconds: float = 60, **environment: str) -> Iterator[Fuzzed]:
-    """A server of `store` that waits so long for a head or for its answer to be read; for the disk, without end."""
+    """A server of `store` that waits `seconds` for a head or a reader of its answer, and without limit for the disk."""
     process = subprocess.Popen(
         [sys.executable, "-c", _PATIENCE.format(seconds=seconds)],
         env=store.environment(**environment), cwd=ROOT, stderr=subprocess.PIPE, text=True,
@@ -83,13 +84,13 @@ def fuzzed(store: SmallStore, seconds: float = 60, **environment: str) -> Iterat
     server = Server(process)
     try:
         server.begin()
-        found = Fuzzed(server)
-        found.say(request(URL, json.dumps(score_request("first")).encode()))
-        found.memory_before = memory_bytes(process.pid)
-        yield found
-        found.check_alive()
+        target = Fuzzed(server)
+        target.say(request(URL, json.dumps(score_request("first")).encode()))
+        target.memory_before = memory_bytes(process.pid)
+        yield target
+        target.check_alive()
         server.stop()
         assert process.returncode in {0, -15}
-        found.check_log()
+        target.check_log()
     finally:
         server.close()

@@ -1,4 +1,4 @@
-"""HTTP as bytes on a socket: what no client library would send, and what the server says to it."""
+"""HTTP as bytes on a socket: requests that no client library would send, and their answers."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 PLANTED = "plAnted4711vaLue"
-"""Stands in every fuzzed request where a customer's value might; must be in no answer and no log line."""
+"""In every fuzzed request in place of a customer's value; must appear in no answer and no log line."""
 
 
 _CONTINUE = b"HTTP/1.1 100"
@@ -30,7 +30,7 @@ class Answer:
 
 
 class RawConnection:
-    """A connection that sends what it is told and reads answers with a deadline of its own."""
+    """A connection that sends any bytes and reads answers with its own deadline."""
 
     def __init__(self, base_url: str, seconds: float = 60) -> None:
         address = urlsplit(base_url)
@@ -46,7 +46,7 @@ class RawConnection:
         self.socket.close()
 
     def send(self, *parts: bytes) -> bool:
-        """Send as far as the server reads, which may refuse and close before the end; whether it took all."""
+        """Send until the server refuses and closes; returns whether everything was sent."""
         with contextlib.suppress(ConnectionError):
             for part in parts:
                 self.socket.sendall(part)
@@ -73,7 +73,7 @@ class RawConnection:
         return Answer(status, headers, self._exactly(int(headers.get("content-length", "0"))))
 
     def is_asked_to_continue(self) -> bool:
-        """Whether the server sends the interim answer 100 first, and so awaits the body."""
+        """Whether the server sends the interim answer 100 first."""
         while len(self._read) < len(_CONTINUE) and (more := self._more()):
             self._read += more
         is_asked = self._read.startswith(_CONTINUE)
@@ -83,13 +83,13 @@ class RawConnection:
 
     def answers(self) -> list[Answer]:
         """All answers until the server closes."""
-        found = []
+        answers = []
         while (answer := self.answer()) is not None:
-            found.append(answer)
-        return found
+            answers.append(answer)
+        return answers
 
     def is_closed_by_server(self) -> bool:
-        """Whether the server closes within the deadline, having said nothing more."""
+        """Whether the server closes within the deadline without sending more."""
         return self._more() == b""
 
     def _chunks(self) -> Iterable[bytes]:
@@ -150,14 +150,14 @@ def chunked(path: str, *chunks: bytes, end: bytes = b"0\r\n\r\n", **headers: str
 def memory_bytes(pid: int) -> int:
     """Resident memory of a process, in bytes."""
     with open(f"/proc/{pid}/status", encoding="ascii") as file:  # noqa: PTH123
-        found = re.search(r"VmRSS:\s+([0-9]+) kB", file.read())
-    assert found is not None
-    return int(found[1]) * 1024
+        match = re.search(r"VmRSS:\s+([0-9]+) kB", file.read())
+    assert match is not None
+    return int(match[1]) * 1024
 
 
 def settled_memory_bytes(pid: int, below: int, seconds: float = 10) -> int:
-    """Resident memory once it is below a bound, or as it is after some seconds."""
+    """Resident memory once it is below a bound, or after `seconds` at the latest."""
     deadline = time.monotonic() + seconds
-    while (found := memory_bytes(pid)) > below and time.monotonic() < deadline:
+    while (resident := memory_bytes(pid)) > below and time.monotonic() < deadline:
         time.sleep(0.1)
-    return found
+    return resident

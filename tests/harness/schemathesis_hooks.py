@@ -16,7 +16,7 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
 
 @schemathesis.hook
 def filter_case(_context: Any, case: Any) -> bool:
-    """Leave out requests whose only fault is a header that nobody reads: HTTP allows those."""
+    """Leave out requests whose only fault is a header that the server does not read: HTTP allows those."""
     return _UNKNOWN_HEADER not in (case.headers or {})
 
 

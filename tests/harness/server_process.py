@@ -27,7 +27,7 @@ _ADDRESS = re.compile(r"serving on (https?://\S+)")
 
 @dataclass
 class Server:
-    """A running server and a client for it; `said` collects what it writes to its standard error."""
+    """A running server and a client for it; `said` collects the lines of its standard error."""
 
     process: "subprocess.Popen[str]"
     verify: ssl.SSLContext | bool = True
@@ -46,7 +46,7 @@ class Server:
         try:
             self.client.base_url = addresses.get(timeout=120)
         except queue.Empty:
-            pytest.fail("the server said no address:\n" + "".join(self.said))
+            pytest.fail("the server printed no address:\n" + "".join(self.said))
         eventually(self.answers)
 
     def answers(self) -> bool:
@@ -59,7 +59,7 @@ class Server:
         self.process.wait(timeout=60)
 
     def close(self) -> None:
-        """Kill what still runs and let go of what was opened."""
+        """Kill the process if it still runs, and close the client."""
         if self.process.poll() is None:
             self.stop(signal.SIGKILL)
         self.client.close()
@@ -71,14 +71,14 @@ class Server:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.said.append(line)
-            if found := _ADDRESS.search(line):
-                addresses.put(found[1])
+            if match := _ADDRESS.search(line):
+                addresses.put(match[1])
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "the condition did not hold in time"
         time.sleep(0.02)
 
 
@@ -99,7 +99,7 @@ def served(store: SmallStore, verify: ssl.SSLContext | bool = True, /, **environ
 
 @dataclass
 class Load:
-    """Requests one after the other until it is told to stop; keeps what was not a decision."""
+    """Sends requests one after the other until `is_over` is set; keeps answers and failures."""
 
     server: Server
     prefix: str
@@ -142,9 +142,9 @@ def under_load(server: Server, clients: int = 3) -> Iterator[list[Load]]:
 
 def failed_start(store: SmallStore, **environment: str) -> str:
     process = launch(store, **environment)
-    _, said = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == 1
-    return said
+    return stderr
 
 
 def worker_pids(server: Server) -> list[int]:

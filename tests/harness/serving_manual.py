@@ -1,4 +1,4 @@
-"""docs/serving.md: its table of settings is made here, from the settings themselves."""
+"""Generates the table of settings in docs/serving.md."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ _END: Final = "<!-- end of settings -->\n"
 
 
 def settings_table() -> str:
-    """Every setting with its default and what it means."""
+    """Every setting with its default and description."""
     lines = ["| setting | default | |", "|---|---|---|"]
     for name, field in ServingSettings.model_fields.items():
         default = "required" if field.is_required() else "" if field.default in {None, ()} else f"`{field.default}`"
@@ -21,14 +21,14 @@ def settings_table() -> str:
 
 
 def written_table() -> str:
-    """The table as it stands in the manual."""
+    """The table in the manual."""
     return MANUAL.read_text().partition(_BEGIN)[2].partition(_END)[0]
 
 
 def main() -> None:
-    """Write the table anew."""
-    before, _, rest = MANUAL.read_text().partition(_BEGIN)
-    MANUAL.write_text(before + _BEGIN + settings_table() + _END + rest.partition(_END)[2])
+    """Rewrite the table."""
+    head, _, rest = MANUAL.read_text().partition(_BEGIN)
+    MANUAL.write_text(head + _BEGIN + settings_table() + _END + rest.partition(_END)[2])
 
 
 if __name__ == "__main__":

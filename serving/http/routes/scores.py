@@ -1,19 +1,18 @@
-"""``POST /v1/models/{model}/score`` and ``.../score/batch``: the way of a decision through the server.
+"""``POST /v1/models/{model}/score`` and ``.../score/batch`` through ASGI.
 
-Plain ASGI in front of the framework's router: its layers would take longer than the decision. The schema of both routes
-is published with all others (`serving.http.openapi.document`).
+Plain ASGI in front of the framework's router, whose layers would take longer than the decision.
 """
 
 from typing import Any
 
 from starlette.routing import Route
 
-from serving.http.admission import read_body
-from serving.http.answers import respond
-from serving.http.errors import error_answer
-from serving.http.refusals import refusal_of
+from serving.decisions.pipeline import Scoring
+from serving.http.admission import Admission, read_body
+from serving.http.answers import Answer, respond
+from serving.http.refusals import Refusals, refusal_of
 from serving.http.targets import PREFIX
-from serving.process.server import Server
+from serving.telemetry.metrics import Metrics
 from serving.wire.request_context import RequestContext
 
 
@@ -26,34 +25,41 @@ class ScoreRoutes:
         Longest body of one request, and of a batch.
     """
 
-    def __init__(self, parts: Server, *, max_body_bytes: int, max_batch_bytes: int) -> None:
-        self._parts = parts
-        self._admission = parts.admission
-        self._metrics = parts.metrics
-        self._scoring = parts.scoring
+    def __init__(
+        self,
+        scoring: Scoring,
+        admission: Admission,
+        metrics: Metrics,
+        refusals: Refusals,
+        *,
+        max_body_bytes: int,
+        max_batch_bytes: int,
+    ) -> None:
+        self._scoring = scoring
+        self._admission = admission
+        self._metrics = metrics
+        self._refusals = refusals
         self._limits = (max_body_bytes, max_batch_bytes)
 
     async def answer(self, model: str, scope: Any, receive: Any, send: Any, *, is_batch: bool) -> None:
-        """Answer one request to either route, whatever happens."""
+        """Answer one request to either route, with an error if it is refused or fails."""
         context: RequestContext | None = None
         self._metrics.in_flight += 1
         try:
-            context = self._admission.admit(scope, "score")
-            body = await read_body(scope, receive, context, self._limits[is_batch])
-            decide = self._scoring.answer_batch if is_batch else self._scoring.answer
-            content = await decide(model, body, context)
-        except Exception as error:
-            refusal = refusal_of(error)
-            self._parts.refused(refusal, model, context)
-            await respond(send, *error_answer(refusal))
-        else:
-            await respond(send, 200, content)
+            try:
+                context = self._admission.admit(scope, "score")
+                body = await read_body(scope, receive, context, self._limits[is_batch])
+                decide = self._scoring.answer_batch if is_batch else self._scoring.answer
+                answer = Answer(200, await decide(model, body, context))
+            except Exception as error:
+                answer = self._refusals.answer(refusal_of(error), model, context)
+            await respond(scope, send, answer)
         finally:
             self._metrics.in_flight -= 1
 
 
 class _ScoreEndpoint:
-    """One of the two routes as the router knows it: it answers other methods and whoever has no shortcut."""
+    """One of the two routes as the router knows it; the router itself answers other methods."""
 
     def __init__(self, scores: ScoreRoutes, *, is_batch: bool) -> None:
         self._scores = scores

@@ -105,7 +105,7 @@ def test_what_the_framework_refuses_has_the_form_of_its_protocol_too(client: InP
     missing = client.request("GET", "/v2/secret-path", headers=headers)
     method = client.request("PUT", "/invocations", headers=headers)
     own = client.request("PUT", "/v1/models", headers=headers)
-    assert (missing.status_code, missing.json()) == (404, {"error": "Expected a path of this server"})
+    assert (missing.status_code, missing.json()) == (404, {"error": "Expected an existing path"})
     assert (method.status_code, method.json()["error_code"]) == (405, "Http")
     assert (own.status_code, own.json()["error"]["kind"]) == (405, "Http")
     assert method.headers["Allow"] == "POST"

@@ -43,8 +43,8 @@ def written(log: FakeLog, *errors: tuple[RequestError, int], failing_first: bool
 
 def test_a_request_that_was_read_has_a_line_of_its_own() -> None:
     conflict = DecisionConflictError("Expected a new decision_id", "$.decision_id", decision_id="d1")
-    found = written(FakeLog(), (InvalidRequestError("Expected a float", "$.features.amount"), 422), (conflict, 409))
-    assert [(each.kind, each.status, each.path, each.decision_id, each.count) for each in found] == [
+    lines = written(FakeLog(), (InvalidRequestError("Expected a float", "$.features.amount"), 422), (conflict, 409))
+    assert [(each.kind, each.status, each.path, each.decision_id, each.count) for each in lines] == [
         ("InvalidRequest", 422, "$.features.amount", None, 1),
         ("DecisionConflict", 409, "$.decision_id", "d1", 1),
     ]
@@ -52,15 +52,15 @@ def test_a_request_that_was_read_has_a_line_of_its_own() -> None:
 
 def test_requests_that_were_turned_away_unread_share_a_line() -> None:
     overloaded, unknown = OverloadedError("Expected fewer"), UnauthorizedError("Expected a key")
-    found = written(FakeLog(), (overloaded, 429), (unknown, 401), (overloaded, 429), (overloaded, 429))
-    counts = {(each.kind, each.status): each.count for each in found}
+    lines = written(FakeLog(), (overloaded, 429), (unknown, 401), (overloaded, 429), (overloaded, 429))
+    counts = {(each.kind, each.status): each.count for each in lines}
     assert counts == {("Overloaded", 429): 3, ("Unauthorized", 401): 1}
 
 
 @pytest.mark.parametrize("kind", [InvalidRequestError, LogUnavailableError])
 def test_what_cannot_be_written_now_is_written_later(kind: type[RequestError]) -> None:
-    found = written(FakeLog(), (kind("Expected"), 422), (kind("Expected"), 422), failing_first=True)
-    assert [(each.kind, each.count) for each in found] == [(kind.__name__.removesuffix("Error"), 2)]
+    lines = written(FakeLog(), (kind("Expected"), 422), (kind("Expected"), 422), failing_first=True)
+    assert [(each.kind, each.count) for each in lines] == [(kind.__name__.removesuffix("Error"), 2)]
 
 
 def test_gathered_lines_are_written_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

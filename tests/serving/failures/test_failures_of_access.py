@@ -112,16 +112,16 @@ def test_the_file_of_keys_is_malformed(row: Row, client: InProcessClient, keys: 
 def test_the_file_of_keys_is_malformed_at_the_start(row: Row, store: SmallStore, keys: Path) -> None:
     keys.write_text("{\n")
     keys.chmod(0o600)
-    said = failed_start(store, SERVING_API_KEYS=str(keys)).splitlines()[-1]
+    stderr = failed_start(store, SERVING_API_KEYS=str(keys)).splitlines()[-1]
     assert row.failure
-    assert said.startswith("Error: ")
-    assert said.endswith(f"{keys} line 1")
+    assert stderr.startswith("Error: ")
+    assert stderr.endswith(f"{keys} line 1")
 
 
 def test_the_server_is_to_listen_beyond_loopback_without_keys(row: Row, store: SmallStore) -> None:
-    said = failed_start(store, SERVING_HOST="::")
+    stderr = failed_start(store, SERVING_HOST="::")
     assert row.failure
-    assert said.startswith("Error: Expected API keys, because other machines can reach ::")
+    assert stderr.startswith("Error: Expected API keys, because other machines can reach ::")
 
 
 def test_a_private_key_file_is_open_to_others(row: Row, store: SmallStore) -> None:
@@ -167,7 +167,7 @@ def test_the_server_is_killed(row: Row, store: SmallStore) -> None:
     with served(store) as server:
         again = row.answers(server.client.post(URL, json=score_request("d1")))
         assert again.json() == answer.json()
-        assert any("cut 37 bytes" in line for line in server.said)
+        assert any("truncated 37 bytes" in line for line in server.said)
         row.is_ready(server.client)
         server.stop()
     row.records(store, "d1")
@@ -194,6 +194,6 @@ def test_the_port_is_taken(row: Row, store: SmallStore) -> None:
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
-        said = failed_start(store, SERVING_PORT=str(busy.getsockname()[1]))
+        stderr = failed_start(store, SERVING_PORT=str(busy.getsockname()[1]))
     assert row.failure
-    assert "Address already in use; stop what listens there or set SERVING_PORT" in said
+    assert "Address already in use; stop the process that listens there or set SERVING_PORT" in stderr

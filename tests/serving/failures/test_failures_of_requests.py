@@ -226,7 +226,7 @@ def test_the_server_has_a_fault(row: Row, store: SmallStore, monkeypatch: pytest
         response = row.answers(client.post(URL, json=score_request("d1")))
         assert "fault" not in response.text
         inferred = client.post(f"/v2/models/{MODEL}/infer", json=tensors(score_request("d2")))
-        assert (inferred.status_code, inferred.json()) == (500, {"error": "Expected to answer, but this server failed"})
+        assert (inferred.status_code, inferred.json()) == (500, {"error": "Expected an answer, but this server failed"})
         row.is_ready(client)
         row.moves(client)
     row.records(store, "d1", "d2")

@@ -117,19 +117,19 @@ def test_the_logs_folder_cannot_be_used(row: Row, store: SmallStore) -> None:
     store.publish(1)
     store.settings.root.mkdir(exist_ok=True)
     store.settings.decision_log_dir.write_text("a file")
-    said = failed_start(store)
+    stderr = failed_start(store)
     assert row.failure
-    assert "Expected a writable folder, got File exists" in said.splitlines()[-1]
+    assert "Expected a writable folder, got File exists" in stderr.splitlines()[-1]
 
 
 def test_another_server_writes_to_the_log(row: Row, store: SmallStore) -> None:
     store.publish(1)
     log = DecisionLog(store.settings.decision_log_dir)
     log.open()
-    said = failed_start(store)
+    stderr = failed_start(store)
     log.close()
     assert row.failure
-    assert "another server writes to; set another SERVING_LOG_DIR" in said.splitlines()[-1]
+    assert "another server writes to; set another SERVING_LOG_DIR" in stderr.splitlines()[-1]
 
 
 def test_a_flush_fails(row: Row, store: SmallStore, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:

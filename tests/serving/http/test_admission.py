@@ -42,7 +42,7 @@ def context(seconds: float = 2.0, announced_bytes: int | None = None) -> Request
 
 
 @pytest.mark.parametrize(
-    ("given", "refusal"),
+    ("request_scope", "refusal"),
     [
         (scope(before=3), None),
         (scope(before=4), OverloadedError),
@@ -61,12 +61,12 @@ def context(seconds: float = 2.0, announced_bytes: int | None = None) -> Request
         (scope(before=4, x_explain=b"maybe"), OverloadedError),  # before any header is read
     ],
 )
-def test_who_gets_in(given: dict[str, Any], refusal: type[RequestError] | None) -> None:
+def test_a_request_is_admitted_or_refused(request_scope: dict[str, Any], refusal: type[RequestError] | None) -> None:
     if refusal is None:
-        admission().admit(given, "score")
+        admission().admit(request_scope, "score")
         return
     with pytest.raises(refusal):
-        admission().admit(given, "score")
+        admission().admit(request_scope, "score")
 
 
 def test_without_the_protocols_stamp_the_others_in_flight_count() -> None:
@@ -76,12 +76,12 @@ def test_without_the_protocols_stamp_the_others_in_flight_count() -> None:
 
 
 def test_the_context_holds_what_the_headers_say() -> None:
-    found = admission().admit(
+    admitted = admission().admit(
         scope(x_timeout_ms=b"100", x_explain=b"Always", traceparent=TRACE, content_length=b"12"), "score"
     )
-    assert found.trace_id == "4bf92f3577b34da6a3ce929d0e0e4736"
-    assert (found.is_explained, found.announced_bytes, found.caller) == (True, 12, None)
-    assert found.deadline - found.arrived_at == pytest.approx(0.1)
+    assert admitted.trace_id == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert (admitted.is_explained, admitted.announced_bytes, admitted.caller) == (True, 12, None)
+    assert admitted.deadline - admitted.arrived_at == pytest.approx(0.1)
 
 
 def received(*messages: dict[str, Any]) -> Any:

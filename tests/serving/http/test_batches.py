@@ -30,8 +30,8 @@ def batch(*requests: Any) -> dict[str, Any]:
 
 def error(client: InProcessClient, body: Any) -> tuple[int, str, str | None]:
     response = client.post(BATCH, content=body if isinstance(body, bytes) else json.dumps(body))
-    found = response.json()["error"]
-    return response.status_code, found["message"], found["path"]
+    violation = response.json()["error"]
+    return response.status_code, violation["message"], violation["path"]
 
 
 def test_answers_come_in_the_order_of_the_requests_and_are_those_of_the_single_route(
@@ -54,16 +54,16 @@ def test_answers_come_in_the_order_of_the_requests_and_are_those_of_the_single_r
         ({"features": {**EXAMPLE, "amount": SECRET}}, "Expected `float`, got `str`", "$.requests[1].features.amount"),
         ({"features": {**EXAMPLE, "amount": -1}}, "Expected `float` >= 0.0", "$.requests[1].features.amount"),
         ({"features": {}}, "Expected 4 features, missing", "$.requests[1].features"),
-        ({"decision_id": "d0"}, "Expected another decision_id for each request", "$.requests"),
+        ({"decision_id": "d0"}, "Expected a different decision_id for each request", "$.requests"),
     ],
 )
 def test_one_request_that_is_not_valid_refuses_them_all(
     client: InProcessClient, store: SmallStore, changes: dict[str, Any], message: str, path: str
 ) -> None:
     requests = batch(score_request("d0"), score_request("d1") | changes, score_request("d2"))
-    status, said, where = error(client, requests)
+    status, received, where = error(client, requests)
     assert (status, where) == (422, path)
-    assert said.startswith(message)
+    assert received.startswith(message)
     assert store.decisions() == []
     assert [(rejection.kind, rejection.path) for rejection in store.rejections()] == [("InvalidRequest", path)]
 

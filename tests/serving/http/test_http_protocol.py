@@ -1,4 +1,4 @@
-"""Connections to the server's real parts: what is read by the parser, what is known by its head."""
+"""Connections to the server's real parts: requests that are batched, and requests that take a task."""
 
 import asyncio
 import contextlib
@@ -6,6 +6,7 @@ import datetime as dt
 import gc
 import itertools
 import json
+import socket
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -17,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.access.commands import add, revoke
-from serving.http.protocol import MOST_LESSONS, ServingProtocol
+from serving.http.fast_path.whole_requests import WholeRequest
+from serving.http.protocol import ServingProtocol, server_of
 from serving.process.app import ServingApp, create_app
 from tests.harness.api import URL, settings_of
 from tests.harness.driven_connection import Connection, drive
@@ -52,20 +54,79 @@ def app(store: SmallStore) -> Iterator[ServingApp]:
         yield app
 
 
-def test_a_head_that_came_before_is_not_parsed_again(app: ServingApp, store: SmallStore) -> None:
+@contextlib.contextmanager
+def submitted(app: ServingApp) -> Iterator[list[WholeRequest]]:
+    """The requests that connections submit to the application's batcher."""
+    batcher, requests = app.batcher, []
+    assert batcher is not None
+    submit = batcher.submit
+
+    def observed_submit(request: WholeRequest) -> None:
+        requests.append(request)
+        submit(request)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batcher, "submit", observed_submit)
+        yield requests
+
+
+def test_requests_of_one_connection_are_batched_decided_and_counted(app: ServingApp, store: SmallStore) -> None:
     rows = golden_rows(1)
-    sent = [request(f"d{number}", features=row.features) for number, row in enumerate(rows)]
 
     async def steps(connection: Connection) -> None:
-        for each, row in zip(sent, rows, strict=True):
-            assert (await connection.ask(each))["margin"] == row.margin
+        for number, row in enumerate(rows):
+            assert (await connection.ask(request(f"d{number}", features=row.features)))["margin"] == row.margin
 
-    connection = drive(app, steps)
-    assert connection.parsed == sent[:1]
+    with submitted(app) as batched:
+        connection = drive(app, steps)
+    assert len(batched) == len(rows)
     assert [answer["status"] for answer in connection.answers] == [200] * len(rows)
     assert [record.decision_id for record in store.decisions()] == [f"d{number}" for number in range(len(rows))]
     assert connection.state.total_requests == len(rows)
     assert app.parts.metrics.in_flight == 0
+
+
+def test_uvicorn_calls_the_hook_so_that_a_running_server_batches(store: SmallStore) -> None:
+    """Without `_start_asgi_task` uvicorn would answer every request by a task, and nothing else would show it."""
+    store.publish(1)
+    app = create_app(settings_of(store))
+
+    async def run() -> bytes:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            server = server_of(app, shutdown_seconds=5)
+            serving = asyncio.create_task(server.serve(sockets=[listening]))
+            reader, writer = await asyncio.open_connection(*listening.getsockname())
+            writer.write(request("d0", "Connection: close"))
+            answer = await reader.read()
+            writer.close()
+            server.should_exit = True
+            await serving
+        return answer
+
+    with submitted(app) as batched:
+        answer = asyncio.run(run())
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert [whole.model for whole in batched] == [MODEL]
+
+
+@pytest.mark.parametrize(
+    ("line", "models"),
+    [
+        (f"POST {URL}", [MODEL]),
+        (f"GET {URL}", []),
+        (f"POST {URL}/batch", []),
+        ("POST /invocations", []),
+        ("POST /v1/models/other/score", ["other"]),
+    ],
+)
+def test_only_requests_for_one_decision_are_batched(app: ServingApp, line: str, models: list[str]) -> None:
+    async def steps(connection: Connection) -> None:
+        connection.protocol.data_received(request("d0").replace(f"POST {URL}".encode(), line.encode()))
+        await connection.settled()
+
+    with submitted(app) as batched:
+        drive(app, steps)
+    assert [whole.model for whole in batched] == models
 
 
 def test_each_request_has_its_own_trace_and_headers(app: ServingApp, store: SmallStore) -> None:
@@ -77,7 +138,6 @@ def test_each_request_has_its_own_trace_and_headers(app: ServingApp, store: Smal
         )
 
     connection = drive(app, steps)
-    assert len(connection.parsed) == 4
     expected = [trace.split("-")[1] for trace in TRACES]
     assert [record.trace_id for record in store.decisions()] == [*expected, None, None]
     assert connection.answers[-1]["error"]["kind"] == "InvalidRequest"
@@ -99,7 +159,7 @@ def test_requests_that_come_together_are_answered_in_order(app: ServingApp, stor
 
 
 @pytest.mark.parametrize("cut", [1, 10, 60, 100, -1])
-def test_a_request_that_comes_in_two_parts_is_read_by_the_parser(app: ServingApp, cut: int) -> None:
+def test_a_request_that_arrives_in_two_reads_is_answered(app: ServingApp, cut: int) -> None:
     async def steps(connection: Connection) -> None:
         await connection.ask(request("d0"))
         whole = request("d1")
@@ -110,10 +170,9 @@ def test_a_request_that_comes_in_two_parts_is_read_by_the_parser(app: ServingApp
 
     connection = drive(app, steps)
     assert [answer["decision_id"] for answer in connection.answers] == ["d0", "d1", "d2"]
-    assert request("d2") not in connection.parsed
 
 
-def test_nothing_is_decided_for_a_caller_who_has_gone(app: ServingApp, store: SmallStore) -> None:
+def test_nothing_is_decided_for_a_caller_that_has_disconnected(app: ServingApp, store: SmallStore) -> None:
     async def steps(connection: Connection) -> None:
         await connection.ask(request("d0", f"traceparent: {TRACES[1]}"))
         connection.protocol.data_received(request("d1", f"traceparent: {TRACES[0]}"))
@@ -134,7 +193,6 @@ def test_a_connection_that_is_lost_leaves_nothing_behind(app: ServingApp, asked_
         connection = Connection(app)
         for number in range(asked_before):
             await connection.ask(request(f"d{number}"))
-        connection.protocol.parser = connection._parser
         connection.protocol.data_received(request("lost"))
         connection.protocol.connection_lost(None)
         await connection.settled()
@@ -173,7 +231,7 @@ def test_a_look_at_a_connection_whose_request_waits_does_not_count_as_silence(ap
     assert not drive(app, steps).transport.is_closed
 
 
-def test_what_comes_behind_the_last_request_is_not_decided(app: ServingApp, store: SmallStore) -> None:
+def test_a_request_after_connection_close_is_not_decided(app: ServingApp, store: SmallStore) -> None:
     async def steps(connection: Connection) -> None:
         await connection.ask(request("d0"), request("d1", "Connection: close"), request("d2"))
 
@@ -203,7 +261,7 @@ def test_a_server_that_stops_answers_first(app: ServingApp, seconds: float) -> N
     assert connection.transport.is_closed
 
 
-def test_a_server_that_stops_closes_what_is_quiet(app: ServingApp) -> None:
+def test_a_server_that_stops_closes_idle_connections(app: ServingApp) -> None:
     async def steps(connection: Connection) -> None:
         await connection.ask(request("d0"), request("d1"))
         connection.protocol.shutdown()
@@ -211,7 +269,7 @@ def test_a_server_that_stops_closes_what_is_quiet(app: ServingApp) -> None:
     assert drive(app, steps).transport.is_closed
 
 
-def test_an_explanation_that_takes_long_is_a_tasks(app: ServingApp, store: SmallStore) -> None:
+def test_a_request_whose_explanation_takes_long_is_answered_by_a_task(app: ServingApp, store: SmallStore) -> None:
     model = app.parts.slots.serving(MODEL).champion.model
 
     async def steps(connection: Connection) -> None:
@@ -220,30 +278,28 @@ def test_an_explanation_that_takes_long_is_a_tasks(app: ServingApp, store: Small
         await connection.ask(request("d1", "X-Explain: always"))
 
     connection = drive(app, steps)
-    assert connection.parsed == [request("d0", "X-Explain: always"), request("d1", "X-Explain: always")]
     assert [answer["decision_id"] for answer in connection.answers] == ["d0", "d1"]
     assert len(store.decisions()) == 2
 
 
-def test_a_connection_is_closed_once_it_is_quiet_for_long(app: ServingApp) -> None:
+def test_a_connection_is_closed_once_it_is_idle_for_long(app: ServingApp) -> None:
     async def steps(connection: Connection) -> None:
         protocol = connection.protocol
-        await connection.ask(request("d0"), request("d1"))
-        now = time.monotonic()
-        for later in (0.0, 74.0):
-            protocol.close_if_silent(now + later)
-        await connection.ask(request("d2"))
-        for later in (75.0, 149.0):
-            protocol.close_if_silent(now + later)
+        protocol.timeout_keep_alive = 0.05  # type: ignore[assignment]
+        await connection.ask(request("d0"))
+        for number in range(1, 4):
+            timer = protocol.timeout_keep_alive_task
+            assert timer is not None
+            await connection.ask(request(f"d{number}"))
+            assert timer.cancelled()
         assert not connection.transport.is_closed
-        protocol.close_if_silent(now + 151.0)
+        while not connection.transport.is_closed:
+            await asyncio.sleep(0.01)
 
-    connection = drive(app, steps)
-    assert connection.transport.is_closed
-    assert len(connection.parsed) == 1
+    assert len(drive(app, steps).answers) == 4
 
 
-def test_a_head_that_drips_behind_a_known_one_is_not_awaited_for_ever(app: ServingApp) -> None:
+def test_a_head_that_drips_after_a_request_is_closed_in_time(app: ServingApp) -> None:
     async def steps(connection: Connection) -> None:
         await connection.ask(request("d0"), request("d1"))
         connection.protocol.data_received(b"POST")
@@ -256,18 +312,6 @@ def test_a_head_that_drips_behind_a_known_one_is_not_awaited_for_ever(app: Servi
     assert drive(app, steps).transport.is_closed
 
 
-def test_heads_that_are_never_alike_are_learned_a_few_times_only(app: ServingApp) -> None:
-    async def steps(connection: Connection) -> None:
-        for number in range(MOST_LESSONS):
-            await connection.ask(request(f"d{number}", f"X-Number: {number}"))
-        await connection.ask(request("same", f"X-Number: {MOST_LESSONS - 1}"))
-        await connection.ask(request("new", "X-Number: new"), request("again", "X-Number: new"))
-
-    connection = drive(app, steps)
-    assert len(connection.parsed) == MOST_LESSONS + 2
-    assert {answer["status"] for answer in connection.answers} == {200}
-
-
 def test_a_request_that_ends_its_connection_is_the_last(app: ServingApp) -> None:
     async def steps(connection: Connection) -> None:
         await connection.ask(request("d0"), request("d1", "Connection: close"))
@@ -277,9 +321,7 @@ def test_a_request_that_ends_its_connection_is_the_last(app: ServingApp) -> None
     assert connection.transport.is_closed
 
 
-def test_a_body_that_is_none_gets_the_parsers_answer_and_the_next_one_its_own(
-    app: ServingApp, store: SmallStore
-) -> None:
+def test_an_invalid_body_is_refused_and_the_next_request_decided(app: ServingApp, store: SmallStore) -> None:
     broken = request("d1").replace(b'"features"', b'"fixtures"')
 
     async def steps(connection: Connection) -> None:
@@ -288,10 +330,9 @@ def test_a_body_that_is_none_gets_the_parsers_answer_and_the_next_one_its_own(
     connection = drive(app, steps)
     assert [answer["status"] for answer in connection.answers] == [200, 422, 200]
     assert [rejection.kind for rejection in store.rejections()] == ["InvalidRequest"]
-    assert len(connection.parsed) == 1
 
 
-def test_the_key_of_a_known_head_is_asked_for_each_time(store: SmallStore, tmp_path: Path) -> None:
+def test_the_key_is_checked_for_each_request_of_a_connection(store: SmallStore, tmp_path: Path) -> None:
     keys, now = tmp_path / "keys.jsonl", dt.datetime(2026, 1, 31, tzinfo=dt.UTC)
     key, _ = add(keys, "engine", ["score"], now)
 
@@ -305,18 +346,16 @@ def test_the_key_of_a_known_head_is_asked_for_each_time(store: SmallStore, tmp_p
     with started(store, api_keys=keys) as served:
         connection = drive(served, steps)
     assert [answer["status"] for answer in connection.answers] == [200, 200, 401, 401]
-    assert len(connection.parsed) == 2
     assert [record.caller for record in store.decisions()] == ["engine", "engine"]
 
 
-def test_where_decisions_wait_for_the_disk_the_parser_reads_all(store: SmallStore) -> None:
+def test_decisions_that_wait_for_the_disk_are_answered_by_tasks(store: SmallStore) -> None:
     async def steps(connection: Connection) -> None:
         await connection.ask(request("d0"), request("d1"))
 
     with started(store, log_durability="fsync") as served:
         connection = drive(served, steps)
     assert [answer["decision_id"] for answer in connection.answers] == ["d0", "d1"]
-    assert len(connection.parsed) == 2
 
 
 def chunked(decision_id: str) -> bytes:
@@ -349,31 +388,33 @@ CUTS = st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 3)), max_size=6)
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sent=SENT, cuts=CUTS, turns=st.integers(0, 3))
-def test_with_and_without_the_parser_a_connection_says_the_same(
+def test_with_and_without_the_batcher_a_connection_sends_the_same(
     app: ServingApp, sent: list[Callable[[str], bytes]], cuts: list[tuple[int, int]], turns: int
 ) -> None:
     """All requests but the first come in pieces that end anywhere, with and without the loop's turns between them."""
 
-    def run(name: str, lessons: int) -> tuple[bytes, bool]:
-        made = [request(f"{name}-first"), *(make(f"{name}-{number:05d}") for number, make in enumerate(sent))]
-        whole, ends = b"".join(made[1:]), {len(b"".join(made[1:number])): turns for number in range(2, len(made) + 1)}
-        ends |= {at % (len(whole) + 1): waited for at, waited in cuts}
+    def run(name: str, *, is_batched: bool) -> tuple[bytes, bool]:
+        requests = [request(f"{name}-first"), *(make(f"{name}-{number:05d}") for number, make in enumerate(sent))]
+        rest = b"".join(requests[1:])
+        ends = {len(b"".join(requests[1:number])): turns for number in range(2, len(requests) + 1)}
+        ends |= {at % (len(rest) + 1): waited for at, waited in cuts}
 
         async def steps(connection: Connection) -> None:
-            connection.protocol._lessons = lessons
-            await connection.ask(made[0])
+            if not is_batched:
+                connection.protocol._batcher = None
+            await connection.ask(requests[0])
             begin = 0
             for end in sorted(ends):
                 if begin < end and not connection.transport.is_closed:
-                    connection.protocol.data_received(whole[begin:end])
+                    connection.protocol.data_received(rest[begin:end])
                     for _ in range(ends[end]):
                         await asyncio.sleep(0)
                 begin = end
 
         connection = drive(app, steps)
-        said = b"".join(connection.transport.written).replace(name.encode(), b"name")
-        return said, connection.transport.is_closed
+        written = b"".join(connection.transport.written).replace(name.encode(), b"name")
+        return written, connection.transport.is_closed
 
     number = next(NUMBERS)
-    assert run(f"lane-{number:06d}", MOST_LESSONS) == run(f"task-{number:06d}", 0)
+    assert run(f"lane-{number:06d}", is_batched=True) == run(f"task-{number:06d}", is_batched=False)
     assert app.parts.metrics.in_flight == 0

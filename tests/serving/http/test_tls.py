@@ -85,6 +85,6 @@ def test_https_answers_whom_it_asks_for_a_certificate_and_nobody_else(store: Sma
     ],
 )
 def test_files_that_do_not_fit_are_said_in_one_line(store: SmallStore, files: Path, names: dict[str, str]) -> None:
-    said = failed_start(store, **tls(files, **names))
-    assert said.startswith("Error: Expected ")
-    assert said.count("\n") == 1
+    stderr = failed_start(store, **tls(files, **names))
+    assert stderr.startswith("Error: Expected ")
+    assert stderr.count("\n") == 1

@@ -97,7 +97,7 @@ def test_a_killed_server_lost_nothing_it_answered_and_repeats_itself(store: Smal
             features = golden_rows(1)[int(decision_id.partition("-")[2]) % 8].features
             again = server.client.post(URL, json=score_request(decision_id, features=features))
             assert again.json() == answer
-        assert any("cut 37 bytes" in line for line in server.said)
+        assert any("truncated 37 bytes" in line for line in server.said)
     ids = logged_ids(store)
     assert len(ids) == len(set(ids))
 
@@ -165,10 +165,10 @@ def test_a_busy_port_is_said_in_one_line(store: SmallStore) -> None:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
         port = busy.getsockname()[1]
-        said = failed_start(store, SERVING_PORT=str(port))
-    assert said == (
+        stderr = failed_start(store, SERVING_PORT=str(port))
+    assert stderr == (
         f"Error: Expected the address 127.0.0.1:{port} to be free, got: Address already in use; "
-        "stop what listens there or set SERVING_PORT\n"
+        "stop the process that listens there or set SERVING_PORT\n"
     )
 
 
@@ -182,9 +182,9 @@ def test_a_missing_setting_is_named(store: SmallStore) -> None:
 def test_a_second_server_on_the_same_log_is_refused(store: SmallStore) -> None:
     store.publish(1)
     with served(store):
-        said = failed_start(store, SERVING_CACHE_DIR=str(store.settings.root / "other_cache"))
-    assert "another server writes to" in said.splitlines()[-1]
-    assert "Traceback" not in said
+        stderr = failed_start(store, SERVING_CACHE_DIR=str(store.settings.root / "other_cache"))
+    assert "another server writes to" in stderr.splitlines()[-1]
+    assert "Traceback" not in stderr
 
 
 def test_a_key_that_others_can_read_is_refused(store: SmallStore) -> None:

@@ -60,10 +60,10 @@ def test_a_second_server_does_not_take_part_of_the_first_ones_connections(store:
     store.publish(1)
     with served(store, SERVING_WORKERS="2") as server:
         port = str(server.client.base_url.port)
-        said = failed_start(
+        stderr = failed_start(
             store, SERVING_WORKERS="2", SERVING_PORT=port, SERVING_LOG_DIR=str(store.settings.root / "x")
         )
-    assert f"Expected the address 127.0.0.1:{port} to be free" in said
+    assert f"Expected the address 127.0.0.1:{port} to be free" in stderr
 
 
 def test_a_killed_worker_is_replaced_and_lost_nothing(store: SmallStore) -> None:

@@ -55,7 +55,7 @@ def test_another_offset_becomes_utc() -> None:
         (score_request(features={"amount": 1.0}), "$.features", "Expected 4 features, missing ['is_night', 'kind',"),
         (score_request(features=[1]), "$.features", "Expected `object`, got `array`"),
         (score_request(occurred_at="2026-01-31T12:00:00"), "$.occurred_at", "with a timezone component"),
-        (score_request(occurred_at=SECRET), "$.occurred_at", "Expected a time as in RFC 3339"),
+        (score_request(occurred_at=SECRET), "$.occurred_at", "Expected an RFC 3339 timestamp"),
         (score_request(occurred_at="0001-01-01T00:00:00+14:00"), "$.occurred_at", "Expected a year from 1 to 9999"),
         (score_request(decision_id=7), "$.decision_id", "Expected `str`, got `int`"),
         (score_request(decision_id=""), "$.decision_id", "Expected `str` of length >= 1"),
@@ -68,7 +68,7 @@ def test_another_offset_becomes_utc() -> None:
             "Expected 5 keys, missing ['transaction_id', 'entity_key', 'occurred_at', 'features']",
         ),
         ([], "$", "Expected `object`, got `array`"),
-        (b"", "$", "Expected a whole JSON document"),
+        (b"", "$", "Expected a complete JSON document"),
         (b'{"decision_id": nope}', "$", "JSON is malformed"),
         (b'{"decision_id": "\xff"}', "$", "Expected UTF-8"),
         (json.dumps(with_feature("amount", float("nan"))).encode(), "$", "JSON is malformed"),
@@ -85,12 +85,12 @@ def test_a_fault_names_the_path_and_what_was_expected(request_body: Any, path: s
 @settings(max_examples=300, deadline=None)
 @given(broken_requests())
 def test_no_fault_repeats_what_was_sent(request: Any) -> None:
-    said = ""
+    text = ""
     try:
         READER.read(json.dumps(request).encode())
     except InvalidRequestError as error:
-        said = f"{error.message} {error.path}"
-    assert SECRET not in said
+        text = f"{error.message} {error.path}"
+    assert SECRET not in text
 
 
 def test_the_example_of_a_model_is_valid() -> None:
