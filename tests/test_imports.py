@@ -61,8 +61,8 @@ def test_only_the_exporter_of_spans_needs_opentelemetry(path: Path) -> None:
     assert "serving.telemetry.span_export" not in imported_at_once(path)
 
 
-@pytest.mark.parametrize("path", sources("lifecycle/modelling", "lifecycle/gates"), ids=name)
-def test_modelling_and_judgement_are_pure(path: Path) -> None:
+@pytest.mark.parametrize("path", sources("lifecycle/modelling", "lifecycle/gates", "lifecycle/monitoring"), ids=name)
+def test_modelling_gates_and_monitoring_are_pure(path: Path) -> None:
     found = {part for module in imported(path) for part in (module, module.partition(".")[0])}
     found |= {".".join(module.split(".")[:2]) for module in imported(path)}
     assert found & PURE_MAY_NOT_IMPORT == set()

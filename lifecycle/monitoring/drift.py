@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lifecycle.modelling.evaluation import Interval
 from lifecycle.modelling.reference import SCORE, Reference
 from lifecycle.spec.risk_model import DriftSpec
 from lifecycle.tables.arrays import FloatArray
@@ -33,21 +32,6 @@ class DriftVerdict:
     alarmed: tuple[str, ...]
     threshold: float
     onset: str | None
-    reason: str
-
-
-@dataclass(frozen=True)
-class PerformanceVerdict:
-    """What the matured outcomes of a window say; dates in ISO form."""
-
-    window_start: str
-    window_end: str
-    frauds: int
-    has_verdict: bool
-    is_alarm: bool
-    recall: float | None
-    promised: float
-    required: float
     reason: str
 
 
@@ -172,49 +156,6 @@ def estimate_onset(reference: Sequence[int], by_day: FloatArray, dates: Sequence
     with np.errstate(divide="ignore", invalid="ignore"):
         gain = np.where(from_day > 0, from_day * np.log(from_day / rows / (expected / expected.sum())), 0.0)
     return dates[int(np.argmax(gain.sum(axis=1)))]
-
-
-def judge_performance(
-    caught: int,
-    frauds: int,
-    holdout_recall: Interval,
-    window: tuple[dt.date, dt.date],
-    minimum_frauds: int,
-    spec: DriftSpec,
-) -> PerformanceVerdict:
-    """Recall at capacity on matured outcomes against what the holdout promised.
-
-    Parameters
-    ----------
-    caught, frauds
-        Matured fraudulent transactions of the window whose card was among the day's capacity, and all of them.
-    holdout_recall
-        ``recall_at_capacity`` of the holdout's evaluation.
-    window
-        Days ``[start, end)`` of `occurred_at`, all mature.
-    minimum_frauds
-        A window with fewer gives no verdict.
-    """
-    required = max(holdout_recall.low - spec.recall_tolerance, 0.0)
-    has_verdict = frauds >= minimum_frauds
-    recall = caught / frauds if frauds else None
-    is_alarm = has_verdict and recall is not None and recall < required
-    if not has_verdict:
-        reason = f"{frauds} matured frauds, below {minimum_frauds}: no verdict"
-    else:
-        word = "below" if is_alarm else "not below"
-        reason = f"recall at capacity {recall:.3f} is {word} {required:.3f} (holdout {holdout_recall.value:.3f})"
-    return PerformanceVerdict(
-        window_start=window[0].isoformat(),
-        window_end=window[1].isoformat(),
-        frauds=frauds,
-        has_verdict=has_verdict,
-        is_alarm=is_alarm,
-        recall=recall,
-        promised=holdout_recall.value,
-        required=required,
-        reason=reason,
-    )
 
 
 def _by_day(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lifecycle.monitoring.live_recall import feature_columns
+from lifecycle.monitoring.traffic import feature_columns
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.storage.atomic import write_file
 
