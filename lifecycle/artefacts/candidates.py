@@ -68,7 +68,7 @@ class Candidate:
 
     @property
     def lineage(self) -> Lineage:
-        """Where the candidate comes from."""
+        """Origin of the candidate."""
         return decode(self.read(LINEAGE_FILE), Lineage, str(self.folder / LINEAGE_FILE))
 
     @property
@@ -153,7 +153,7 @@ class CandidateStore:
         Raises
         ------
         LifecycleError
-            If there is none, or its files do not match its digest.
+            If it does not exist, or its files do not match its digest.
         """
         return self._pointed_at(self._root / "as_of" / as_of, f"as of {as_of}")
 
@@ -163,7 +163,7 @@ class CandidateStore:
         Raises
         ------
         LifecycleError
-            If there is none, or its files do not match the digest.
+            If it does not exist, or its files do not match its digest.
         """
         return self._pointed_at(self._root / "by_digest" / digest, f"with digest {digest}")
 

@@ -138,7 +138,7 @@ def _drift(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Store
         evidence.write_drift(latest)
         earlier = [verdict for date, verdict in history.items() if date < as_of]
         previous, now = (earlier[-1] if earlier else None), dt.datetime.now(dt.UTC)
-        alert = drift_alert(spec.name, latest, previous, context.run_id, now)
+        alert = drift_alert(spec.name, latest, previous, context.run.run_id, now)
         if alert is not None:
             raise_alert(stores.settings.root, alert)
     if latest is None:

@@ -31,7 +31,7 @@ class Stores(dg.ConfigurableResource[None]):
         A sensor must never call it: DuckDB's writer excludes every other process, and Snowflake bills each wake-up.
         """
         model, asset = context.asset_key.path[0], context.asset_key.path[-1]
-        return open_warehouse(self.settings, Use(step, model, asset, context.run_id))
+        return open_warehouse(self.settings, Use(step, model, asset, context.run.run_id))
 
     def training_sets(self, model: str) -> TrainingSetStore:
         """Frozen training sets of a model."""

@@ -103,7 +103,7 @@ def judge_performance(
     minimum_frauds: int,
     spec: DriftSpec,
 ) -> PerformanceVerdict:
-    """Recall at capacity on matured outcomes against what the holdout promised.
+    """Recall at capacity on matured outcomes, against that of the holdout.
 
     Parameters
     ----------

@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from lifecycle.settings.platform import Settings
+from tests.harness.definitions_text import SNAPSHOT, definitions_text
 
 HEAVY = (
     "mlflow", "evidently", "lightgbm", "sklearn", "pandas", "matplotlib", "optuna", "dbt", "duckdb",
@@ -22,6 +23,11 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> dg.RepositoryDefinit
 
         built = defs() if callable(defs) else defs
         return built.get_repository_def()
+
+
+def test_the_definitions_are_those_of_the_snapshot(repository: dg.RepositoryDefinition) -> None:
+    # Rewritten by: python -m tests.harness.definitions_text
+    assert definitions_text(repository) == SNAPSHOT.read_text()
 
 
 def test_the_graph_holds_every_stage_of_the_model(repository: dg.RepositoryDefinition) -> None:
