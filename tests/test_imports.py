@@ -34,8 +34,10 @@ def test_only_the_exporter_of_spans_needs_opentelemetry(path: Path) -> None:
     assert "serving.telemetry.span_export" not in imported_at_once(path)
 
 
-@pytest.mark.parametrize("path", sources("lifecycle/modelling", "lifecycle/gates"), ids=file_name)
-def test_modelling_and_gates_are_pure(path: Path) -> None:
+@pytest.mark.parametrize(
+    "path", sources("lifecycle/modelling", "lifecycle/gates", "lifecycle/monitoring"), ids=file_name
+)
+def test_modelling_gates_and_monitoring_are_pure(path: Path) -> None:
     parts = [module.split(".") for module in imported(path)]
     packages = {".".join(names[:depth]) for names in parts for depth in range(1, len(names) + 1)}
     assert packages & PURE_MAY_NOT_IMPORT == set()

@@ -1,4 +1,4 @@
-"""Bundles: a candidate that passed its gates, sealed in a folder named by the digest of its manifest."""
+"""Bundles: candidates that passed their gates, each sealed in a folder named by the digest of its manifest."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ from serving.storage.durable import write_folder
 
 
 def bundle_folder(store: Path, bundle_digest: str) -> Path:
-    """Where a bundle lies in the release store."""
+    """Folder of a bundle in the release store."""
     return store / "bundles" / bundle_digest
 
 
@@ -40,24 +40,22 @@ def write_bundle(
     verdicts: Sequence[Verdict],
     signing_key: SigningKey,
 ) -> str:
-    """Seal `files` as a bundle in the release store and return its digest.
+    """Seal `files` as the bundle ``bundles/<digest>`` of the release store and return its digest.
 
-    No clock and no randomness: the same content gives the same digest, and is written once.
+    Deterministic and idempotent: the same content gives the same digest and is written once.
 
     Parameters
     ----------
-    store
-        The release store; the bundle becomes its folder ``bundles/<digest>``.
     files
         Exactly ``model.txt``, ``deciding.json``, ``golden.jsonl`` and ``card.html``.
     lineage, verdicts
-        What the manifest says of where the model comes from and what its gates said.
+        Origin of the model and verdicts of its gates, for the manifest.
 
     Raises
     ------
     LifecycleError
-        If a file is missing or too many, the deciding file or a golden row cannot be read, there are no verdicts, or
-        one is a refusal.
+        If a file is missing or superfluous, the deciding file or a golden row cannot be read, there are no verdicts,
+        or one of them failed.
     """
     manifest_bytes = encode(_manifest(files, lineage, verdicts))
     bundle_digest = digest(manifest_bytes)
@@ -72,18 +70,18 @@ def write_bundle(
 
 
 def verified_bundle(store: Path, bundle_digest: str, keys: PublicKeys) -> Bundle:
-    """A bundle of the release store whose signature, digests and golden rows hold.
+    """A bundle of the release store, after its signature, digests and golden rows have been verified.
 
     Raises
     ------
     LifecycleError
-        If there is no such bundle, or something of it does not hold; the message says what differs.
+        If there is no such bundle, or it does not verify; the message names the difference.
     """
     from serving.scoring.model import load_model
 
     folder = bundle_folder(store, bundle_digest)
     if not folder.is_dir():
-        raise LifecycleError(f"Expected a bundle with digest {bundle_digest}, found none - in {store / 'bundles'}")
+        raise LifecycleError(f"Expected a bundle with digest {bundle_digest}, found no folder - in {store / 'bundles'}")
     try:
         bundle = read_bundle(folder, keys)
         load_model(bundle)
@@ -98,7 +96,7 @@ def _manifest(files: Mapping[str, bytes], lineage: Lineage, verdicts: Sequence[V
     refused = [verdict.gate for verdict in verdicts if not verdict.is_passed]
     if refused or not verdicts:
         raise LifecycleError(
-            f"Expected passing verdicts, got {f'refusals by {refused}' if refused else 'none at all'} - at the bundle"
+            f"Expected passing verdicts, got {f'refusals by {refused}' if refused else 'no verdicts'} - at the bundle"
         )
     try:
         deciding = decode(files[DECIDING_FILE], Deciding, DECIDING_FILE)

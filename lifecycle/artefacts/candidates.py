@@ -1,15 +1,21 @@
-"""Candidates: what a training made, named by the digest of what decides, before anybody judged it."""
+"""Candidates: the output of a training, before its gates; named by the digest of the files that decide."""
 
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
 from lifecycle.errors import LifecycleError
+from lifecycle.modelling.curves import Curves
+from lifecycle.modelling.evaluation import Evaluation, Interval
+from lifecycle.modelling.reference import Reference
+from lifecycle.modelling.search import Trial
+from lifecycle.modelling.training import Trained, WindowCount
 from serving.contract.documents import (
     DECIDING_FILE,
     GOLDEN_FILE,
     MODEL_FILE,
+    Calibration,
     Deciding,
     GoldenRow,
     Lineage,
@@ -25,6 +31,27 @@ JUDGED_MODEL_FILE = "judged_model.txt"
 EVALUATION_FILE = "evaluation.json"
 REFERENCE_FILE = "reference.json"
 LINEAGE_FILE = "lineage.json"
+_Document = TypeVar("_Document")
+
+
+class CandidateEvaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a training measured: ``evaluation.json``.
+
+    `holdout` evaluates the judged model, whose calibration is `judged_calibration`; `baseline` evaluates logistic
+    regression; `baseline_difference` is the first minus the second over the same bootstrap draws. `trained_until` is
+    the end (exclusive) of the days that the released model was fitted on.
+    """
+
+    holdout: Evaluation
+    baseline: Evaluation
+    baseline_difference: dict[str, Interval]
+    judged_calibration: Calibration
+    windows: tuple[WindowCount, ...]
+    trials: tuple[Trial, ...]
+    importance: dict[str, float]
+    curves: Curves
+    is_refitted: bool
+    trained_until: str
 
 
 class Candidate:
@@ -41,21 +68,53 @@ class Candidate:
 
     @property
     def lineage(self) -> Lineage:
-        """Where the candidate comes from."""
+        """Origin of the candidate."""
         return decode(self.read(LINEAGE_FILE), Lineage, str(self.folder / LINEAGE_FILE))
 
     @property
-    def evaluation(self) -> dict[str, Any]:
-        """Metrics of the holdout, of the baseline and of the search, as JSON."""
-        return msgspec.json.decode(self.read(EVALUATION_FILE), type=dict[str, Any])
+    def evaluation(self) -> CandidateEvaluation:
+        """Metrics of the holdout, of the baseline and of the search."""
+        return self._json(EVALUATION_FILE, CandidateEvaluation)
+
+    @property
+    def reference(self) -> Reference:
+        """Its training traffic in bins, which live traffic is compared with."""
+        return self._json(REFERENCE_FILE, Reference)
 
     def read(self, name: str) -> bytes:
         """One of the candidate's files."""
         return (self.folder / name).read_bytes()
 
+    def _json(self, name: str, document: type[_Document]) -> _Document:
+        try:
+            return msgspec.json.decode(self.read(name), type=document)
+        except msgspec.DecodeError as error:
+            raise LifecycleError(f"{error}; train the candidate again - in {self.folder / name}") from error
+
+
+def training_files(trained: Trained) -> dict[str, bytes]:
+    """The files of a candidate that do not decide: evaluation, drift reference, judged model."""
+    evaluation = CandidateEvaluation(
+        holdout=trained.evaluation,
+        baseline=trained.baseline_evaluation,
+        baseline_difference=trained.baseline_difference,
+        judged_calibration=trained.judged_calibration,
+        windows=trained.windows,
+        trials=trained.trials,
+        importance=trained.importance,
+        curves=trained.curves,
+        is_refitted=trained.is_refitted,
+        trained_until=trained.trained_until,
+    )
+    return {
+        EVALUATION_FILE: msgspec.json.format(msgspec.json.encode(evaluation), indent=2),
+        REFERENCE_FILE: msgspec.json.encode(trained.reference),
+        JUDGED_MODEL_FILE: trained.judged_model_text,
+    }
+
 
 class CandidateStore:
-    """The candidates of one model: a folder a digest, and for each `as_of` the one that stands."""
+    """The candidates of one model: a folder for each, and pointers to them by `as_of` and by digest."""
 
     def __init__(self, root: Path, model: str) -> None:
         self._model = model
@@ -69,9 +128,9 @@ class CandidateStore:
         lineage: Lineage,
         extra: dict[str, bytes],
     ) -> Candidate:
-        """Keep a candidate and let it stand for its `as_of`; the same candidate again changes nothing.
+        """Write a candidate and make it the current one of its `as_of`; idempotent.
 
-        `extra` holds further files of the folder by name: evaluation, reference, the model that was judged.
+        `extra` holds the files that do not decide, by name (`training_files`).
         """
         files = {MODEL_FILE: model_text, DECIDING_FILE: encode(deciding)}
         digest = candidate_digest(files)
@@ -88,13 +147,13 @@ class CandidateStore:
         write_file(self._root / "as_of" / lineage.as_of, pointer)
         return Candidate(folder, digest)
 
-    def standing(self, as_of: str) -> Candidate:
-        """The candidate that stands for `as_of`, its files checked against its name.
+    def current(self, as_of: str) -> Candidate:
+        """The current candidate of an `as_of`, verified by its digest.
 
         Raises
         ------
         LifecycleError
-            If there is none, or its files are not the ones it is named by.
+            If it does not exist, or its files do not match its digest.
         """
         return self._pointed_at(self._root / "as_of" / as_of, f"as of {as_of}")
 
@@ -104,7 +163,7 @@ class CandidateStore:
         Raises
         ------
         LifecycleError
-            If there is none, or its files are not the ones it is named by.
+            If it does not exist, or its files do not match its digest.
         """
         return self._pointed_at(self._root / "by_digest" / digest, f"with digest {digest}")
 
@@ -116,14 +175,10 @@ class CandidateStore:
                 f"Expected a candidate of {self._model} {which}, found none; materialise the asset "
                 f"{self._model}/candidate for its partition - in {self._root}"
             ) from None
-        return self._checked(Candidate(self._root / name, digest))
-
-    def _checked(self, candidate: Candidate) -> Candidate:
-        files = {name: candidate.read(name) for name in (MODEL_FILE, DECIDING_FILE)}
-        found = candidate_digest(files)
-        if found != candidate.digest:
+        candidate = Candidate(self._root / name, digest)
+        actual = candidate_digest({file: candidate.read(file) for file in (MODEL_FILE, DECIDING_FILE)})
+        if actual != digest:
             raise LifecycleError(
-                f"Expected files with digest {candidate.digest}, got {found}; train the candidate again "
-                f"- in {candidate.folder}"
+                f"Expected files with digest {digest}, got {actual}; train the candidate again - in {candidate.folder}"
             )
         return candidate

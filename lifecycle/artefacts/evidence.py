@@ -1,17 +1,23 @@
-"""What was found out about candidates and about live traffic: small JSON files that sensors and people read."""
+"""Evidence about candidates and live traffic: small JSON files that sensors and people read."""
 
+import datetime as dt
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
 from lifecycle.errors import LifecycleError
+from lifecycle.monitoring.live_performance import PerformanceVerdict
+from lifecycle.monitoring.verdict import MonitoringVerdict
 from serving.contract.documents import Struct, Verdict
 from serving.storage.durable import write_file
 
+_Document = TypeVar("_Document")
+_GATES, _DRIFT, _LIVE_PERFORMANCE = "gates", "drift", "live_performance"
+
 
 class GateEvidence(Struct, frozen=True):
-    """Every gate's verdict on exactly one candidate."""
+    """Every gate's verdict on one candidate."""
 
     model: str
     candidate_digest: str
@@ -21,54 +27,70 @@ class GateEvidence(Struct, frozen=True):
 
     @property
     def is_passed(self) -> bool:
-        """Whether there are verdicts and every one of them passes."""
-        return bool(self.verdicts) and all(verdict.is_passed for verdict in self.verdicts)
+        """Whether there are verdicts and all of them passed."""
+        return bool(self.verdicts) and not self.refusals
 
     @property
     def refusals(self) -> tuple[Verdict, ...]:
-        """The verdicts that did not pass."""
+        """The verdicts that failed."""
         return tuple(verdict for verdict in self.verdicts if not verdict.is_passed)
 
 
 class EvidenceStore:
-    """The evidence of one model."""
+    """The evidence of one model: gates by candidate, monitoring by `as_of`. A repeated write replaces the file."""
 
     def __init__(self, root: Path, model: str) -> None:
-        self._model = model
         self._root = root / model
 
-    def write_gates(self, evidence: GateEvidence) -> Path:
-        """Keep the verdicts on a candidate; a later judgement of the same candidate replaces them."""
-        path = self._gates(evidence.candidate_digest)
-        write_file(path, msgspec.json.format(msgspec.json.encode(evidence), indent=2))
-        return path
+    def write_gates(self, evidence: GateEvidence) -> None:
+        """Write the verdicts on a candidate."""
+        self._write(_GATES, evidence.candidate_digest, evidence)
 
     def gates(self, candidate_digest: str) -> GateEvidence:
-        """The verdicts on exactly this candidate.
+        """The verdicts on this candidate.
 
         Raises
         ------
         LifecycleError
-            If it was never judged.
+            If its gates never ran.
         """
-        path = self._gates(candidate_digest)
+        path = self._path(_GATES, candidate_digest)
         if not path.exists():
             raise LifecycleError(
                 f"Expected the gates' verdicts on candidate {candidate_digest}, found none; run its gates first "
                 f"- at {path}"
             )
-        return msgspec.json.decode(path.read_bytes(), type=GateEvidence)
+        return _read(path, GateEvidence)
 
-    def write_monitoring(self, kind: str, as_of: str, document: dict[str, Any]) -> Path:
-        """Keep what the monitoring of one `as_of` found; the same day again replaces it."""
-        path = self._root / kind / f"{as_of}.json"
-        write_file(path, msgspec.json.format(msgspec.json.encode(document), indent=2))
-        return path
+    def write_drift(self, verdict: MonitoringVerdict) -> None:
+        """Write the verdict of its `as_of`."""
+        self._write(_DRIFT, verdict.as_of, verdict)
 
-    def monitoring(self, kind: str) -> dict[str, dict[str, Any]]:
-        """What the monitoring found, by `as_of`, oldest first."""
+    def drift(self) -> dict[dt.date, MonitoringVerdict]:
+        """Monitoring verdicts by `as_of`, oldest first."""
+        return self._by_date(_DRIFT, MonitoringVerdict)
+
+    def write_live_performance(self, as_of: dt.date, verdict: PerformanceVerdict) -> None:
+        """Write the live performance as of a date."""
+        self._write(_LIVE_PERFORMANCE, as_of.isoformat(), verdict)
+
+    def live_performance(self) -> dict[dt.date, PerformanceVerdict]:
+        """Live performance by `as_of`, oldest first."""
+        return self._by_date(_LIVE_PERFORMANCE, PerformanceVerdict)
+
+    def _path(self, kind: str, name: str) -> Path:
+        return self._root / kind / f"{name}.json"
+
+    def _write(self, kind: str, name: str, document: object) -> None:
+        write_file(self._path(kind, name), msgspec.json.format(msgspec.json.encode(document), indent=2))
+
+    def _by_date(self, kind: str, document: type[_Document]) -> dict[dt.date, _Document]:
         paths = sorted((self._root / kind).glob("*.json"))
-        return {path.stem: msgspec.json.decode(path.read_bytes(), type=dict[str, Any]) for path in paths}
+        return {dt.date.fromisoformat(path.stem): _read(path, document) for path in paths}
 
-    def _gates(self, candidate_digest: str) -> Path:
-        return self._root / "gates" / f"{candidate_digest}.json"
+
+def _read(path: Path, document: type[_Document]) -> _Document:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=document)
+    except msgspec.DecodeError as error:
+        raise LifecycleError(f"{error}; remove the file and materialise its asset again - in {path}") from error

@@ -1,4 +1,4 @@
-"""Which code and which libraries made something."""
+"""The code commit and the library versions that produced an artefact."""
 
 import os
 import subprocess
@@ -10,17 +10,17 @@ LIBRARIES = ("lightgbm", "numpy", "optuna", "scikit-learn", "scipy")
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of the libraries that a model's bits depend on."""
+    """Versions of the libraries that determine a model's bits."""
     return {name: version(name) for name in LIBRARIES}
 
 
 def code_commit() -> str | None:
-    """The commit of the code: ``LIFECYCLE_CODE_COMMIT`` (set in images), else the checkout's; ``+`` marks changes."""
-    stated = os.environ.get("LIFECYCLE_CODE_COMMIT")
-    if stated:
-        return stated
+    """Commit from ``LIFECYCLE_CODE_COMMIT`` (set in images), else of the checkout; ``+`` marks local changes."""
+    configured = os.environ.get("LIFECYCLE_CODE_COMMIT")
+    if configured:
+        return configured
     if not (PROJECT_ROOT / ".git").exists():
-        return None  # an installed wheel: a repository around the environment is another project's
+        return None  # an installed wheel: a repository around the environment belongs to another project
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return None

@@ -1,4 +1,4 @@
-"""A recorded decision computed again from the bundle that made it."""
+"""Replays a recorded decision with the bundle that made it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from serving.scoring.model import CONTRIBUTION_TOLERANCE, LoadedModel, Scored, b
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One value of a decision as it was recorded and as it comes out now."""
+    """One value of a decision, as recorded and as replayed."""
 
     name: str
     recorded: str
@@ -38,33 +38,32 @@ class Replay(msgspec.Struct, frozen=True):
 
     @property
     def is_same(self) -> bool:
-        """Whether nothing differs."""
+        """Whether every value is the same."""
         return all(line.is_same for line in self.lines)
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
+        """Plain values, for JSON."""
         plain: dict[str, Any] = msgspec.to_builtins(self)
         return plain | {"is_same": self.is_same}
 
 
 def replay_decision(decision_id: str, log: Path, store: Path, keys: PublicKeys) -> list[Replay]:
-    """Find a decision in the log's segments and compute it again with the bundle it names.
+    """Find a decision in the log and score it again with the bundle that it names.
 
-    Margin, score and decision must be the same, the margin and the score in every bit; recorded reasons with their
-    texts in the same order, their contributions to 1e-9 (another processor may fuse operations differently). Every
-    record of the decision is replayed: the shadow's beside the answer, and each one where it was recorded more than
-    once (the server was killed before it could answer).
+    Margin and score must be the same bits, and the decision the same; reasons and their texts the same in the same
+    order, their contributions to 1e-9 (another processor may fuse operations differently). Every record of the decision
+    is replayed: the answer, the shadow's, and repeats from a server that was killed before it answered.
 
     Raises
     ------
     LifecycleError
-        If there is no such decision, only failed attempts at it, or its bundle is gone, does not verify, or is another
-        model's.
+        If there is no such decision, only failed attempts at it, or its bundle is missing, does not verify, or is
+        another model's.
     """
     try:
         records = [logged.record for logged in find_records(log, decision_id)]
         if not records:
-            raise LifecycleError(f"Expected decision {decision_id}, found none in the decision log - in {log}")
+            raise LifecycleError(f"Expected decision {decision_id} in the decision log, found no record - in {log}")
         decided = [record for record in records if record.error is None]
         if not decided:
             raise LifecycleError(f"Expected a decision {decision_id}, found only failed attempts: {records[-1].error}")
@@ -75,7 +74,9 @@ def replay_decision(decision_id: str, log: Path, store: Path, keys: PublicKeys) 
 
 def _replayed(record: DecisionRecord, store: Path, keys: PublicKeys) -> Replay:
     if record.bundle_digest is None or record.release_number is None or record.features is None:
-        raise LifecycleError(f"Expected a bundle, a release and features, got none - at decision {record.decision_id}")
+        raise LifecycleError(
+            f"Expected a bundle, a release and features, missing at least one - at decision {record.decision_id}"
+        )
     bundle = read_bundle(bundle_folder(store, record.bundle_digest), keys)
     if bundle.manifest.model != record.model:
         raise LifecycleError(
@@ -96,7 +97,7 @@ def _replayed(record: DecisionRecord, store: Path, keys: PublicKeys) -> Replay:
 
 
 def _checked(loaded: LoadedModel, features: Sequence[float | int | str | None]) -> Sequence[float | int | str | None]:
-    """The recorded features, checked as strictly as the request's were."""
+    """The recorded features, validated like those of a request."""
     schema = loaded.bundle.deciding.features
     if len(features) != len(schema):
         raise LifecycleError(f"Expected {len(schema)} features, got {len(features)} - at the decision's record")
@@ -118,8 +119,8 @@ def _lines(record: DecisionRecord, scored: Scored, reasons: tuple[Reason, ...] |
 def _reasons_line(recorded: tuple[Reason, ...], replayed: tuple[Reason, ...]) -> Line:
     is_same = [(reason.code, reason.text) for reason in recorded] == [(reason.code, reason.text) for reason in replayed]
     is_same = is_same and all(
-        abs(before.contribution - now.contribution) <= CONTRIBUTION_TOLERANCE
-        for before, now in zip(recorded, replayed, strict=True)
+        abs(old.contribution - new.contribution) <= CONTRIBUTION_TOLERANCE
+        for old, new in zip(recorded, replayed, strict=True)
     )
     return Line("reasons", _described(recorded), _described(replayed), is_same)
 

@@ -1,4 +1,4 @@
-"""Frozen training sets: Parquet snapshots named by the digest of their content, written while their rows stream by."""
+"""Frozen training sets: Parquet snapshots named by the digest of their content, written as a stream."""
 
 import datetime as dt
 import os
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 EXAMPLES_FILE = "examples.parquet"
 DESCRIPTION_FILE = "training_set.json"
 ROWS_PER_GROUP = 100_000
-"""Rows of one Parquet row group: this many and at most twice as many; 20 MB of 25 doubles before compression."""
+"""Minimum rows of one Parquet row group, at most twice as many; 20 MB of 25 doubles before compression."""
 UNIQUENESS_MEMORY = "256MB"
-"""What finding a transaction that is there twice may keep in memory before it spills to the snapshot's folder."""
+"""Memory limit of the search for repeated transactions; beyond it DuckDB spills to the snapshot's folder."""
 
 
 class TrainingSetDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """What a snapshot is: `training_set.json` beside its rows."""
+    """Description of a snapshot: its ``training_set.json``."""
 
     model: str
     digest: str
@@ -43,7 +43,7 @@ class TrainingSetDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Selection:
-    """Which examples a snapshot holds: those of ``[first_day, end_day)`` as they were known before `as_of`."""
+    """The examples of a snapshot: those of ``[first_day, end_day)`` as known before `as_of`."""
 
     as_of: dt.date
     first_day: dt.date
@@ -52,17 +52,17 @@ class Selection:
 
 @dataclass(frozen=True)
 class FrozenTrainingSet:
-    """A snapshot in its place."""
+    """A stored snapshot."""
 
     folder: Path
     description: TrainingSetDescription
 
 
 class TrainingSetStore:
-    """The snapshots of one model: a folder a digest, and for each `as_of` the digest that stands.
+    """The snapshots of one model: a folder for each digest, and a pointer for each `as_of`.
 
-    Several processes may write at once: each has a temporary folder, locked for as long as the process lives, and
-    whoever begins removes the folders that nobody holds any more.
+    Several processes may write at once. Each locks its temporary folder for as long as it lives, and each writer first
+    removes the folders of crashed processes, which are no longer locked.
     """
 
     def __init__(self, root: Path, model: str) -> None:
@@ -72,24 +72,19 @@ class TrainingSetStore:
     def write(
         self, batches: "Iterable[pa.RecordBatch]", spec: RiskModelSpec, selection: Selection
     ) -> FrozenTrainingSet:
-        """Freeze the rows and let them stand for their `as_of`; the same content again changes nothing.
+        """Freeze the rows as the training set of their `as_of`; idempotent.
 
-        Holds a row group and a batch in memory, however many rows there are. Nothing is left if the rows end in an
-        error.
+        Keeps one row group and one batch in memory. Nothing remains if the rows end with an error.
 
         Parameters
         ----------
         batches
-            The examples in order of time, then of the transaction's id, as `training_batches` gives them.
-        spec
-            The model.
-        selection
-            What they were selected by.
+            The examples in order of time, then of transaction id, as `training_batches` yields them.
 
         Raises
         ------
         LifecycleError
-            If there are no rows, they are not in order, or a transaction is there twice.
+            If there are no rows, they are not in order, or a transaction occurs twice.
         """
         with self._unfinished() as folder:
             description = _write_rows(folder, batches, spec, selection)
@@ -99,7 +94,7 @@ class TrainingSetStore:
             crash_point("training_set.written")
             place = self._root / f"{description.as_of}-{description.digest[:16]}"
             with lock_folder(self._root):
-                # Another writer of this name has written the same content.
+                # A concurrent writer of the same name has written the same content.
                 if not place.exists():
                     rename_flushed(folder, place)
                 crash_point("training_set.frozen")
@@ -107,23 +102,23 @@ class TrainingSetStore:
         return FrozenTrainingSet(place, self.describe(description.as_of))
 
     def describe(self, as_of: str) -> TrainingSetDescription:
-        """The snapshot that stands for `as_of`.
+        """The snapshot of an `as_of`.
 
         Raises
         ------
         LifecycleError
-            If there is none.
+            If it was never frozen.
         """
         content = (self._folder(as_of) / DESCRIPTION_FILE).read_bytes()
         return msgspec.json.decode(content, type=TrainingSetDescription)
 
     def read(self, as_of: str) -> "pa.Table":
-        """The rows of the snapshot that stands for `as_of`.
+        """The rows of the snapshot of an `as_of`.
 
         Raises
         ------
         LifecycleError
-            If there is none.
+            If it was never frozen.
         """
         import pyarrow.parquet as pq
 
@@ -137,13 +132,13 @@ class TrainingSetStore:
             return self._root / self._pointer(as_of).read_text()
         except FileNotFoundError:
             raise LifecycleError(
-                f"Expected a training set of {self._model} as of {as_of}, found none; materialise the asset "
+                f"Expected a training set of {self._model} as of {as_of}, found no pointer; materialise the asset "
                 f"{self._model}/training_set for that partition - in {self._root}"
             ) from None
 
     @contextmanager
     def _unfinished(self) -> Iterator[Path]:
-        """A temporary folder of this writer's own, gone after the block; what dead writers left goes first."""
+        """A locked temporary folder for the block; folders of crashed writers are removed first."""
         self._root.mkdir(parents=True, exist_ok=True)
         folder = self._root / f".{secrets.token_hex(8)}.tmp"
         with lock_folder(self._root):
@@ -157,9 +152,9 @@ class TrainingSetStore:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _remove_abandoned(self) -> None:
-        """Remove what dead writers left; to be called alone, since a pointer's temporary file has no lock."""
+        """Remove leftovers of crashed writers. Call under the root's lock: a pointer's temporary file has no lock."""
         for folder in self._root.glob(".*.tmp"):
-            # Blocking: its writer is alive. Not found: its writer has just removed it.
+            # BlockingIOError: its writer is alive. FileNotFoundError: its writer has just removed it.
             with suppress(BlockingIOError, FileNotFoundError), lock_folder(folder, is_waiting=False):
                 shutil.rmtree(folder, ignore_errors=True)
         for file in (self._root / "as_of").glob(".*.tmp"):
@@ -169,7 +164,7 @@ class TrainingSetStore:
 def _write_rows(
     folder: Path, batches: "Iterable[pa.RecordBatch]", spec: RiskModelSpec, selection: Selection
 ) -> TrainingSetDescription:
-    """Write the rows to a file, row group by row group, and take their digest on the way."""
+    """Write the rows to a file, row group by row group, and compute their digest."""
     import pyarrow.parquet as pq
 
     from lifecycle.tables.content_digest import ContentDigest
@@ -186,7 +181,7 @@ def _write_rows(
                 reported += group.num_rows - group.column(spec.label.reported_at).null_count
                 writer.write_table(group, row_group_size=2 * ROWS_PER_GROUP)
                 crash_point("training_set.row_group")
-                # Otherwise these rows would be held while the next ones are gathered.
+                # Free these rows before the next ones are gathered.
                 del group, batch
         finally:
             if writer is not None:
@@ -194,7 +189,7 @@ def _write_rows(
         flush_file(file)
     if digest.rows == 0:
         raise LifecycleError(
-            f"Expected examples from {selection.first_day} to {selection.end_day}, got none "
+            f"Expected examples from {selection.first_day} to {selection.end_day}, got no rows "
             f"- at the training set of {spec.name} as of {selection.as_of}"
         )
     return TrainingSetDescription(
@@ -213,7 +208,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def _row_groups(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.Table]":
-    """The rows in tables of at least `ROWS_PER_GROUP` but the last: days are often far smaller."""
+    """The rows in tables of at least `ROWS_PER_GROUP`, except the last: a day is often far smaller."""
     import pyarrow as pa
 
     gathered: list[pa.RecordBatch] = []
@@ -228,10 +223,10 @@ def _row_groups(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.Table]":
 
 
 def _expect_each_once(folder: Path, transaction: str) -> None:
-    """Refuse a transaction that is there twice, at whatever times.
+    """Refuse a transaction that occurs twice, even at different times.
 
-    Asked of the file and not of the warehouse: this is what a model will be fitted on, and DuckDB counts more ids than
-    fit into memory. The order of rows has already shown that no two of the same moment are the same.
+    Checks the file, not the warehouse, because a model will be fitted on the file; DuckDB counts more ids than fit into
+    memory. The check of the order has already refused repeats at the same time.
     """
     import duckdb
 
@@ -248,6 +243,6 @@ def _expect_each_once(folder: Path, transaction: str) -> None:
     shutil.rmtree(spilled, ignore_errors=True)
     if repeated:
         raise LifecycleError(
-            f"Expected each {transaction} once, got some again, first those of the rows "
+            f"Expected each {transaction} once, got repeats, first in the rows "
             f"{[row for (row,) in repeated]} - at the training set"
         )

@@ -1,1 +1,1 @@
-"""Dagster wiring of one model, a file a stage; every decision stands in `modelling` and `judgement`."""
+"""Dagster wiring of one model, a file a stage; decisions are pure functions of other packages."""

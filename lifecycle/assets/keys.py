@@ -6,9 +6,9 @@ from typing import Any
 import dagster as dg
 
 Materialized = dg.MaterializeResult[Any]
-"""What an asset hands on: digests and metadata, never the object."""
+"""Result of an asset: digests and metadata, never the object."""
 WAREHOUSE_POOL = "warehouse"
-"""Dagster's pool of one: DuckDB's writer shuts out every other process, so their steps queue instead of waiting."""
+"""Dagster's pool of size one: DuckDB's writer excludes every other process, so steps queue instead of blocking."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ModelKeys:
 
     @property
     def candidate(self) -> dg.AssetKey:
-        """Fitted model, not yet judged."""
+        """Fitted model, before its gates."""
         return self._key("candidate")
 
     @property
@@ -37,12 +37,12 @@ class ModelKeys:
 
     @property
     def release(self) -> dg.AssetKey:
-        """What serves."""
+        """Signed release that servers poll for."""
         return self._key("release")
 
     @property
     def decisions(self) -> dg.AssetKey:
-        """The server's log in the warehouse."""
+        """The server's decision log in the warehouse."""
         return self._key("decisions")
 
     @property
@@ -52,20 +52,20 @@ class ModelKeys:
 
     @property
     def drift(self) -> dg.AssetKey:
-        """The verdict on live traffic."""
+        """Verdict on live traffic."""
         return self._key("drift")
 
     @property
     def drift_report(self) -> dg.AssetKey:
-        """Evidently's pages for people."""
+        """Evidently's pages, for information only."""
         return self._key("drift_report")
 
     @property
     def retrain_job(self) -> str:
-        """Training to release."""
+        """From the training set to the release."""
         return f"{self.model}_retrain"
 
     @property
     def monitor_job(self) -> str:
-        """Decision log to drift verdict."""
+        """From the decision log to the drift verdict."""
         return f"{self.model}_monitor"

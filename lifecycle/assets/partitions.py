@@ -1,8 +1,8 @@
-"""The two calendars of a model, and what each means.
+"""The two calendars of a model.
 
-A model's assets are partitioned by `as_of`: partition D means what was known before D 00:00 UTC, so that a backfill is
-a backtest. Features and monitoring are partitioned by the day of `occurred_at`: partition D means what happened on D,
-and what is concluded from it is concluded as of D + 1.
+A model's assets are partitioned by `as_of`: partition D holds what was known before D 00:00 UTC, so a backfill is a
+backtest. Features and monitoring are partitioned by the day of `occurred_at`: partition D holds the events of D, and
+verdicts on them are as of D + 1.
 """
 
 import datetime as dt
@@ -13,12 +13,12 @@ from lifecycle.spec.risk_model import RiskModelSpec
 
 
 def as_of_dates(spec: RiskModelSpec) -> dg.DailyPartitionsDefinition:
-    """Knowledge cut-offs of a model, today's included."""
+    """Knowledge cut-offs of a model, including today's."""
     return dg.DailyPartitionsDefinition(start_date=spec.first_date, timezone="UTC", end_offset=1)
 
 
 def occurred_days(spec: RiskModelSpec) -> dg.DailyPartitionsDefinition:
-    """Days on which something happened, up to yesterday."""
+    """Days of events, up to yesterday."""
     return dg.DailyPartitionsDefinition(start_date=spec.first_date, timezone="UTC")
 
 
@@ -38,5 +38,5 @@ def training_days(spec: RiskModelSpec) -> dg.TimeWindowPartitionMapping:
 
 
 def date_of(partition_key: str) -> dt.date:
-    """The date a daily partition is named by."""
+    """The date of a daily partition."""
     return dt.date.fromisoformat(partition_key)

@@ -1,4 +1,4 @@
-"""Small pictures for the metadata of an asset: PNG inside Markdown, so that the Dagster UI shows them."""
+"""Plots for the metadata of an asset: PNG inside Markdown, which the Dagster UI renders."""
 
 import base64
 import io
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from lifecycle.modelling.curves import Curves
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -14,15 +16,15 @@ INK, ACCENT, QUIET = "#1d2430", "#c2410c", "#94a3b8"
 Series = Mapping[str, Sequence[float]]
 
 
-def model_plots(curves: Mapping[str, Series], importance: Mapping[str, float]) -> dict[str, dg.MetadataValue]:
-    """ROC, precision and recall, calibration, scores and importance of a candidate on its holdout."""
+def model_plots(curves: Curves, importance: Mapping[str, float]) -> dict[str, dg.MetadataValue]:
+    """ROC, precision and recall, calibration and scores of a candidate on its holdout, and its feature importance."""
     return {
-        "roc": _picture(_line, curves["roc"], "false_positive_rate", "true_positive_rate", "ROC, holdout"),
+        "roc": _picture(_line, curves.roc, "false_positive_rate", "true_positive_rate", "ROC, holdout"),
         "precision_recall": _picture(
-            _line, curves["precision_recall"], "recall", "precision", "Precision and recall, holdout"
+            _line, curves.precision_recall, "recall", "precision", "Precision and recall, holdout"
         ),
-        "calibration": _picture(_calibration, curves["calibration"]),
-        "score_distribution": _picture(_histogram, curves["histogram"]),
+        "calibration": _picture(_calibration, curves.calibration),
+        "score_distribution": _picture(_histogram, curves.histogram),
         "importance": _picture(_bars, importance, "Share of the gain"),
     }
 
@@ -33,7 +35,7 @@ def psi_plot(psi: Mapping[str, float], limit: float) -> dg.MetadataValue:
 
 
 def _picture(draw: Any, *arguments: Any) -> dg.MetadataValue:
-    # The object-oriented interface: pyplot keeps every figure alive and is not safe in threads.
+    # Not pyplot: it keeps every figure alive and is not thread-safe.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

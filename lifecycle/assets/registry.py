@@ -1,4 +1,4 @@
-"""From a candidate that passed to a registered version: sealed as a bundle, shown in MLflow."""
+"""From a candidate that passed its gates to a registered version: a sealed bundle and a version in MLflow."""
 
 import os
 from collections.abc import Iterator
@@ -28,20 +28,20 @@ def model_version_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         group_name=spec.name,
         kinds={"mlflow"},
         output_required=False,
-        description="Version in MLflow and sealed bundle of the candidate; only with passing verdicts for exactly it.",
+        description="Version in MLflow and sealed bundle of a candidate; only if this very candidate passed its gates.",
     )
     def model_version(context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
         as_of = context.partition_key
-        candidate = stores.candidates(spec.name).standing(as_of)
+        candidate = stores.candidates(spec.name).current(as_of)
         evidence = stores.evidence(spec.name).gates(candidate.digest)
         if not evidence.is_passed:
             refused = ", ".join(verdict.gate for verdict in evidence.refusals)
-            raise dg.Failure(f"Candidate {candidate.digest} was refused by {refused}: nothing is registered")
+            raise dg.Failure(f"Candidate {candidate.digest} was refused by {refused}: it is not registered")
         if is_backtest(stores.releases().history(spec.name), as_of):
-            context.log.info(f"A champion at least as new as {as_of} stands: a backtest stops at the gates")
+            context.log.info(f"The champion is at least as new as {as_of}: a backtest stops at the gates")
             return
         bundle_digest = seal(spec, stores, candidate, evidence)
-        version = stores.registry().register(spec.name, candidate, evidence, candidate_metrics(candidate))
+        version = stores.registry().register(spec.name, candidate, evidence)
         yield dg.MaterializeResult(
             metadata={
                 "mlflow_version": version.version,
@@ -56,7 +56,7 @@ def model_version_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
 
 
 def seal(spec: RiskModelSpec, stores: Stores, candidate: Candidate, evidence: GateEvidence) -> str:
-    """Write the candidate's bundle into the release store; the same candidate and verdicts give the same digest."""
+    """Write the candidate's bundle to the release store; the same candidate and verdicts give the same digest."""
     files = {name: candidate.read(name) for name in (MODEL_FILE, DECIDING_FILE, GOLDEN_FILE)}
     files[CARD_FILE] = model_card(spec, candidate, evidence).encode()
     return write_bundle(
@@ -66,11 +66,6 @@ def seal(spec: RiskModelSpec, stores: Stores, candidate: Candidate, evidence: Ga
         verdicts=evidence.verdicts,
         signing_key=stores.key_ring().signing_key,
     )
-
-
-def candidate_metrics(candidate: Candidate) -> dict[str, float]:
-    """The holdout's metrics by name."""
-    return {name: interval["value"] for name, interval in candidate.evaluation["holdout"]["metrics"].items()}
 
 
 def _mlflow_url(model: str, version: str) -> str:

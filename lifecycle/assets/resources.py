@@ -1,7 +1,6 @@
 """The stores of this installation, for assets and sensors."""
 
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -17,42 +16,22 @@ from lifecycle.signing.keys import Keys, ensure_keys
 from lifecycle.warehouse import Use, Warehouse, open_warehouse
 from serving.contract.documents import SlotRelease
 
-if TYPE_CHECKING:
-    from dagster_snowflake import SnowflakeResource
-
 
 class Stores(dg.ConfigurableResource[None]):
-    """Everything that lies under LIFECYCLE_HOME; its settings are read from the environment of the run."""
+    """Everything below ``LIFECYCLE_HOME``; the settings come from the environment of the run."""
 
     @cached_property
     def settings(self) -> Settings:
-        """Settings of the process that asks."""
+        """Settings of this process."""
         return Settings()
 
-    def warehouse(self, context: dg.AssetExecutionContext | None = None, step: Step = "read") -> Warehouse:
-        """The warehouse, opened for an asset's step; each call may log in anew, so that an asset asks once.
+    def warehouse(self, context: dg.AssetExecutionContext, step: Step = "read") -> Warehouse:
+        """Open the warehouse for an asset's step. Each call may log in again, so an asset calls this once per step.
 
-        A sensor must never ask for it: DuckDB's writer shuts out everybody else, and Snowflake's bill counts each wake.
+        A sensor must never call it: DuckDB's writer excludes every other process, and Snowflake bills each wake-up.
         """
-        if context is None:
-            return open_warehouse(self.settings, Use(step))
         model, asset = context.asset_key.path[0], context.asset_key.path[-1]
-        return open_warehouse(self.settings, Use(step, model, asset, context.run_id))
-
-    def snowflake(self, step: Step = "read") -> "SnowflakeResource":
-        """dagster-snowflake's resource with this installation's login, for assets of one's own.
-
-        It keeps a password as a plain field: never print or log it. Importing it takes 7 s and 200 MB (it brings
-        Snowpark): the platform itself connects by the connector.
-
-        Raises
-        ------
-        LifecycleError
-            If Snowflake's settings are missing or wrong.
-        """
-        from tests.harness.dagster_resource import snowflake_resource
-
-        return snowflake_resource(self.settings.snowflake, Use(step))
+        return open_warehouse(self.settings, Use(step, model, asset, context.run.run_id))
 
     def training_sets(self, model: str) -> TrainingSetStore:
         """Frozen training sets of a model."""
@@ -63,7 +42,7 @@ class Stores(dg.ConfigurableResource[None]):
         return CandidateStore(self.settings.candidates_dir, model)
 
     def evidence(self, model: str) -> EvidenceStore:
-        """Verdicts on a model's candidates and on its live traffic."""
+        """Verdicts on a model's candidates and live traffic."""
         return EvidenceStore(self.settings.evidence_dir, model)
 
     def registry(self) -> Registry:
@@ -79,12 +58,12 @@ class Stores(dg.ConfigurableResource[None]):
         return ReleaseStore(self.settings.release_store, self.key_ring())
 
     def champion_candidate(self, model: str, champion: SlotRelease) -> Candidate:
-        """The candidate that a champion's bundle was sealed from, with its evaluation and its drift reference.
+        """The candidate that a champion's bundle was sealed from.
 
         Raises
         ------
         LifecycleError
-            If the bundle does not verify, or the candidate's files are gone.
+            If the bundle does not verify, or the candidate's files are missing.
         """
         store, keys = self.settings.release_store, self.key_ring().public_keys
         bundle = verified_bundle(store, champion.bundle_digest, keys)

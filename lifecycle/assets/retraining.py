@@ -1,4 +1,4 @@
-"""Jobs, the daily schedule, and the sensor that retrains when the verdict on live traffic says so."""
+"""Jobs of a model, its daily schedule, and the sensor that starts a retraining after an alarm."""
 
 import json
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from lifecycle.gates.retraining import NoRetraining, RetrainingState, decide_ret
 from lifecycle.spec.risk_model import RiskModelSpec
 
 if TYPE_CHECKING:
-    # Dagster gives these no public name.
+    # Dagster has no public names for these types.
     from dagster._core.definitions.partitions.partitioned_schedule import UnresolvedPartitionedAssetScheduleDefinition
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
@@ -36,13 +36,13 @@ def jobs(
         keys.retrain_job,
         selection=training | dg.AssetSelection.checks(gates),
         partitions_def=as_of_dates(spec),
-        description=f"Freeze a training set, fit, judge, register and release {spec.name} as of a date.",
+        description=f"Freezes a training set of {spec.name}, then fits, judges, registers and releases the model.",
     )
     monitor = dg.define_asset_job(
         keys.monitor_job,
         selection=monitoring,
         partitions_def=occurred_days(spec),
-        description=f"Load the decisions of {spec.name}, measure its live performance, judge drift.",
+        description=f"Loads the decisions of {spec.name}, measures its live performance and judges drift.",
     )
     return retrain, monitor
 
@@ -50,7 +50,7 @@ def jobs(
 def monitor_schedule(
     spec: RiskModelSpec, monitor: "UnresolvedAssetJobDefinition"
 ) -> "dg.ScheduleDefinition | UnresolvedPartitionedAssetScheduleDefinition":
-    """The daily check of yesterday; started by a person once the installation has live traffic."""
+    """The daily monitoring of yesterday; a person starts the schedule once the installation has live traffic."""
     hour, minute = spec.monitor_at.split(":")
     return dg.build_schedule_from_partitioned_job(
         monitor, name=f"{spec.name}_daily", hour_of_day=int(hour), minute_of_hour=int(minute)
@@ -60,7 +60,7 @@ def monitor_schedule(
 def retrain_sensor(
     spec: RiskModelSpec, retrain: "UnresolvedAssetJobDefinition | dg.JobDefinition"
 ) -> dg.SensorDefinition:
-    """The sensor that starts a retraining: at most one at a time, one for each `as_of`, and not during the cooldown."""
+    """The sensor that starts a retraining: one at a time, once for each `as_of`, and not during the cooldown."""
     keys = ModelKeys(spec.name)
 
     @dg.sensor(
@@ -68,13 +68,13 @@ def retrain_sensor(
         job=retrain,
         minimum_interval_seconds=spec.retraining.poll_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Starts a retraining when the newest verdict is an alarm and there is enough to learn from.",
+        description="Starts a retraining when the newest verdict is an alarm and enough new frauds have matured.",
     )
     def sensor(context: dg.SensorEvaluationContext, stores: Stores) -> dg.SensorResult | dg.SkipReason:
         last_ordered = json.loads(context.cursor)["last_ordered_as_of"] if context.cursor else None
         state = retraining_state(spec, stores, last_ordered, is_in_flight=is_in_flight(context.instance, spec))
         if state is None:
-            return dg.SkipReason("No verdict on live traffic yet")
+            return dg.SkipReason("There is no verdict on live traffic yet")
         decision = decide_retraining(state, spec.retraining)
         if isinstance(decision, NoRetraining):
             return dg.SkipReason(f"As of {state.as_of}: {decision.reason}")
@@ -90,27 +90,27 @@ def retrain_sensor(
 def retraining_state(
     spec: RiskModelSpec, stores: Stores, last_ordered: str | None, *, is_in_flight: bool
 ) -> RetrainingState | None:
-    """What the newest verdict says, read from the evidence alone; ``None`` where there is none."""
-    verdicts = stores.evidence(spec.name).monitoring("drift")
+    """State by the newest verdict, read from the evidence alone; ``None`` without a verdict."""
+    verdicts = stores.evidence(spec.name).drift()
     if not verdicts:
         return None
-    as_of, verdict = max(verdicts.items())
+    as_of = max(verdicts)
+    verdict = verdicts[as_of]
     release = stores.releases().latest(spec.name)
     return RetrainingState(
         model=spec.name,
-        as_of=date_of(as_of),
-        alarm_reason=verdict["reason"] if verdict["is_alarm"] else None,
-        alarm_bundle=verdict["champion"],
-        onset=date_of(verdict["onset"]) if verdict["onset"] else None,
+        as_of=as_of,
+        alarm_reason=verdict.reason if verdict.is_alarm else None,
+        alarm_bundle=verdict.champion,
+        onset=date_of(verdict.onset) if verdict.onset else None,
         champion_bundle=release.champion.bundle_digest if release else None,
-        champion_trained_until=date_of(verdict["champion_trained_until"]),
-        new_frauds=verdict["new_frauds"],
+        new_frauds=verdict.new_frauds,
         last_ordered_as_of=date_of(last_ordered) if last_ordered else None,
         is_in_flight=is_in_flight,
     )
 
 
 def is_in_flight(instance: dg.DagsterInstance, spec: RiskModelSpec) -> bool:
-    """Whether a retraining of the model is queued or runs, whoever started it."""
+    """Whether a retraining of the model is queued or running, however it was started."""
     filters = dg.RunsFilter(job_name=ModelKeys(spec.name).retrain_job, statuses=IN_FLIGHT)
     return bool(instance.get_runs(filters, limit=1))

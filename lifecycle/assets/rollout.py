@@ -1,4 +1,4 @@
-"""From a registered version to the release that servers read."""
+"""From a registered version to the signed release that servers read."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ RELEASED_BY = "promotion policy"
 
 
 def release_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
-    """The asset that promotes a registered version, if its model's policy lets it."""
+    """The asset that promotes a registered version if the model's policy allows it."""
     keys = ModelKeys(spec.name)
 
     @dg.asset(
@@ -27,7 +27,7 @@ def release_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         group_name=spec.name,
         kinds={"release"},
         output_required=False,
-        description="Signed release that makes the registered version the champion; what servers pick up.",
+        description="Signed release that makes the registered version the champion; servers poll for it.",
     )
     def release(context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
         version = judged_version(spec, stores, context.partition_key)
@@ -60,8 +60,8 @@ def release_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
 
 
 def judged_version(spec: RiskModelSpec, stores: Stores, as_of: str) -> JudgedVersion:
-    """The bundle of the candidate that stands for `as_of`, with the verdicts on exactly that candidate."""
-    candidate = stores.candidates(spec.name).standing(as_of)
+    """The bundle of the current candidate of `as_of`, with the verdicts on this very candidate."""
+    candidate = stores.candidates(spec.name).current(as_of)
     evidence = stores.evidence(spec.name).gates(candidate.digest)
     return JudgedVersion(
         bundle_digest=seal(spec, stores, candidate, evidence),
@@ -73,7 +73,7 @@ def judged_version(spec: RiskModelSpec, stores: Stores, as_of: str) -> JudgedVer
 
 
 def _mirror(spec: RiskModelSpec, stores: Stores, version: JudgedVersion) -> None:
-    """Let MLflow's alias show what was released."""
+    """Point MLflow's alias at the released version."""
     registry = stores.registry()
     registered = registry.find(spec.name, version.candidate_digest)
     if registered is not None:

@@ -1,4 +1,4 @@
-"""From the mart to a candidate: what was known as of a date, frozen, and the model fitted on it."""
+"""From the mart to a candidate: a training set frozen as of a date, and the model fitted on it."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -6,9 +6,8 @@ from contextlib import closing
 from typing import Any
 
 import dagster as dg
-import msgspec
 
-from lifecycle.artefacts.candidates import EVALUATION_FILE, JUDGED_MODEL_FILE, REFERENCE_FILE, Candidate
+from lifecycle.artefacts.candidates import Candidate, training_files
 from lifecycle.artefacts.lineage import code_commit, library_versions
 from lifecycle.artefacts.training_sets import Selection
 from lifecycle.assets.keys import WAREHOUSE_POOL, Materialized, ModelKeys
@@ -36,12 +35,12 @@ def training_set_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         group_name=spec.name,
         kinds={"parquet"},
         pool=WAREHOUSE_POOL,
-        description="Mature examples with what was known of them as of the partition's date; named by its digest.",
+        description="Mature examples with their outcomes as known on the partition's date; named by its digest.",
     )
     def training_set(context: dg.AssetExecutionContext, stores: Stores) -> Materialized:
         as_of = date_of(context.partition_key)
         start, end = training_window(as_of, spec.training, spec.label.maturity_days)
-        # Whoever extracts need not see raw rows; that they are all there is for the reading role to say.
+        # The role that extracts may not see raw rows, so the reading role checks that they are complete.
         expect_complete_input(input_verdicts(stores.warehouse(context), spec, start, as_of), as_of)
         store = stores.training_sets(spec.name)
         warehouse = stores.warehouse(context, "train")
@@ -73,16 +72,15 @@ def candidate_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         group_name=spec.name,
         kinds={"lightgbm"},
         description=(
-            "Model fitted on the training set of the partition's date; registers and promotes nothing. The metrics "
-            "are of the holdout: where the model is refitted afterwards, they judge the procedure, not these trees."
+            "Model fitted on the training set of the partition's date; not registered or promoted. The metrics are "
+            "those of the holdout. If the model is refitted afterwards, they judge the procedure, not these trees."
         ),
     )
     def candidate(context: dg.AssetExecutionContext, stores: Stores) -> Materialized:
         as_of = context.partition_key
         snapshots = stores.training_sets(spec.name)
         examples = examples_from_table(snapshots.read(as_of), spec)
-        told = _LoggedProgress(context)
-        trained = train(spec, examples, date_of(as_of), told)
+        trained = train(spec, examples, date_of(as_of), _LoggedProgress(context))
         lineage = Lineage(
             as_of=as_of,
             training_set_digest=snapshots.describe(as_of).digest,
@@ -91,117 +89,73 @@ def candidate_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
             seed=trained.seed,
             library_versions=library_versions(),
         )
-        written = stores.candidates(spec.name).write(
-            trained.model_text, trained.deciding, trained.golden, lineage, candidate_files(trained)
+        stored = stores.candidates(spec.name).write(
+            trained.model_text, trained.deciding, trained.golden, lineage, training_files(trained)
         )
-        return dg.MaterializeResult(metadata=candidate_metadata(written, trained))
+        return dg.MaterializeResult(metadata=candidate_metadata(stored, trained))
 
     return candidate
 
 
 def input_verdicts(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, as_of: dt.date) -> list[Verdict]:
-    """Whether the input of a training set is fresh and whole: raw rows of every day, and all of them in the mart."""
+    """Verdicts on the input of a training set: fresh, raw rows on every day, and all of them in the mart."""
     volumes = daily_volumes(warehouse, spec, start, as_of)
     return [
         input_gates.freshness(newest_event(warehouse, as_of), as_of, spec.input),
         input_gates.volume({volume.day: volume.raw_rows for volume in volumes}, start, as_of, spec.input),
-        mart_verdict({volume.day.isoformat(): (volume.raw_rows, volume.mart_rows) for volume in volumes}, spec.mart),
+        input_gates.mart_complete({volume.day: (volume.raw_rows, volume.mart_rows) for volume in volumes}, spec.mart),
     ]
 
 
-def mart_verdict(rows: dict[str, tuple[int, int]], mart: str) -> Verdict:
-    """Whether the mart holds as many rows of every day as came in; `rows` holds raw and mart rows by day."""
-    behind = {day: counts for day, counts in rows.items() if counts[0] != counts[1]}
-    first, last = (min(behind), max(behind)) if behind else ("", "")
-    return Verdict(
-        gate="mart_complete",
-        is_passed=not behind,
-        summary=(
-            f"{len(behind)} of {len(rows)} days of {mart} do not hold the rows that came in, from {first} to {last}; "
-            "materialise the features of these days"
-            if behind
-            else f"All {len(rows)} days of {mart} hold the rows that came in"
-        ),
-        observed={"days_behind": len(behind)},
-        required={"days_behind": 0},
-    )
-
-
 def expect_complete_input(verdicts: Sequence[Verdict], as_of: dt.date) -> None:
-    """Stop before anything is frozen if the input is stale or not whole.
-
-    Raises
-    ------
-    dagster.Failure
-        With every verdict that did not pass.
-    """
+    """Raise `dagster.Failure` with every failed verdict, so that no training set is frozen from incomplete input."""
     refused = [verdict for verdict in verdicts if not verdict.is_passed]
     if refused:
         raise dg.Failure(
-            f"No training set is frozen as of {as_of}: " + "; ".join(verdict.summary for verdict in refused),
+            f"No training set was frozen as of {as_of}: " + "; ".join(verdict.summary for verdict in refused),
             metadata={verdict.gate: verdict.summary for verdict in verdicts},
             allow_retries=False,
         )
 
 
-def candidate_files(trained: Trained) -> dict[str, bytes]:
-    """What is kept beside what decides: the model that was judged, its evaluation, the drift reference."""
-    evaluation = {
-        "holdout": trained.evaluation,
-        "baseline": trained.baseline_evaluation,
-        "baseline_difference": trained.baseline_difference,
-        "judged_calibration": trained.judged_calibration,
-        "windows": trained.windows,
-        "trials": trained.trials,
-        "importance": trained.importance,
-        "curves": trained.curves,
-        "is_refitted": trained.is_refitted,
-        "trained_until": trained.trained_until,
-    }
+def candidate_metadata(candidate: Candidate, trained: Trained) -> dict[str, Any]:
+    """Metadata of a candidate in the Dagster UI: digests, metrics with intervals, windows, plots."""
+    lineage = candidate.lineage
     return {
-        EVALUATION_FILE: msgspec.json.format(msgspec.json.encode(evaluation), indent=2),
-        REFERENCE_FILE: msgspec.json.encode(trained.reference),
-        JUDGED_MODEL_FILE: trained.judged_model_text,
-    }
-
-
-def candidate_metadata(written: Candidate, trained: Trained) -> dict[str, Any]:
-    """What the Dagster UI shows of a candidate: digests, metrics with intervals, windows, plots."""
-    lineage = written.lineage
-    plain = msgspec.to_builtins(trained.curves)
-    metrics = trained.evaluation.metrics
-    return {
-        "candidate_digest": written.digest,
+        "candidate_digest": candidate.digest,
         "training_set_digest": lineage.training_set_digest,
-        "code_commit": lineage.code_commit or "not known",
+        "code_commit": lineage.code_commit or "unknown",
         "holdout_metrics": dg.MetadataValue.md(_metrics_table(trained)),
         "windows": dg.MetadataValue.md(_windows_table(trained)),
         "parameters": dict(lineage.parameters),
         "refit": (
-            f"Refitted on everything mature up to {trained.trained_until}; the gates judge the procedure on the holdout"
+            f"Refitted on all mature days before {trained.trained_until}; the gates judge the procedure on the holdout"
             if trained.is_refitted
-            else "Not refitted: the judged model is the candidate"
+            else "Not refitted: the gates judge the candidate itself"
         ),
         "trials": len(trained.trials),
-        **{name: interval.value for name, interval in metrics.items()},
-        **model_plots(plain, trained.importance),
-        "folder": dg.MetadataValue.path(str(written.folder)),
+        **{name: interval.value for name, interval in trained.evaluation.metrics.items()},
+        **model_plots(trained.curves, trained.importance),
+        "folder": dg.MetadataValue.path(str(candidate.folder)),
     }
 
 
 def _metrics_table(trained: Trained) -> str:
-    lines = ["| metric | model | interval | logistic | difference | its interval |", "|---|---|---|---|---|---|"]
-    for name, ours in trained.evaluation.metrics.items():
-        theirs, gap = trained.baseline_evaluation.metrics[name], trained.baseline_difference[name]
+    lines = [
+        "| metric | model | interval | logistic | difference | interval of the difference |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, model in trained.evaluation.metrics.items():
+        baseline, gap = trained.baseline_evaluation.metrics[name], trained.baseline_difference[name]
         lines.append(
-            f"| {name} | {ours.value:.3f} | {ours.low:.3f}–{ours.high:.3f} | {theirs.value:.3f} "
+            f"| {name} | {model.value:.3f} | {model.low:.3f}–{model.high:.3f} | {baseline.value:.3f} "
             f"| {gap.value:+.3f} | {gap.low:+.3f}…{gap.high:+.3f} |"
         )
     return "\n".join(lines)
 
 
 def _windows_table(trained: Trained) -> str:
-    lines = ["| window | from | until | labels known at | rows | frauds |", "|---|---|---|---|---|---|"]
+    lines = ["| window | from | until (exclusive) | labels as of | rows | frauds |", "|---|---|---|---|---|---|"]
     lines += [
         f"| {window.name} | {window.start} | {window.end} | {window.known_at} | {window.rows} | {window.frauds} |"
         for window in trained.windows
@@ -210,7 +164,7 @@ def _windows_table(trained: Trained) -> str:
 
 
 class _LoggedProgress:
-    """Progress of a training in the run's log: each stage's start and end, a search every tenth of it."""
+    """Logs the progress of a training: the end of each stage, and every tenth of a search."""
 
     def __init__(self, context: dg.AssetExecutionContext) -> None:
         self._context = context

@@ -1,11 +1,9 @@
-"""The gates: blocking checks on a candidate, whose verdicts are kept for exactly its digest."""
+"""The gates of a candidate as blocking checks; the evidence keeps their verdicts by the candidate's digest."""
 
 import datetime as dt
 from collections.abc import Iterator
 
 import dagster as dg
-import msgspec
-import numpy as np
 
 from lifecycle.artefacts.candidates import JUDGED_MODEL_FILE, Candidate
 from lifecycle.artefacts.evidence import GateEvidence
@@ -15,21 +13,10 @@ from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
 from lifecycle.gates import candidate_gates
 from lifecycle.gates.champion import champion_for
-from lifecycle.modelling.evaluation import Interval, paired_difference
-from lifecycle.modelling.training import holdout, predict
+from lifecycle.gates.comparison import ChampionModel, JudgedModel, compare_with_champion
 from lifecycle.modelling.training_set import Examples, examples_from_table
 from lifecycle.spec.risk_model import RiskModelSpec
-from lifecycle.tables.arrays import FloatArray, instant
-from serving.contract.documents import MODEL_FILE, Calibration, SlotRelease, Verdict
-
-DESCRIPTIONS = {
-    candidate_gates.ENOUGH_EVIDENCE: "Enough rows and frauds, in training and in the holdout.",
-    candidate_gates.POINT_IN_TIME: "No feature row and no label from after its time, checked again on the snapshot.",
-    candidate_gates.BEATS_BASELINE: "Better than a logistic regression on the same windows.",
-    candidate_gates.NOT_WORSE_THAN_CHAMPION: (
-        "Not worse than the champion beyond the interval, on days that neither has seen."
-    ),
-}
+from serving.contract.documents import MODEL_FILE, Verdict
 
 
 def gate_checks(spec: RiskModelSpec) -> dg.AssetChecksDefinition:
@@ -39,7 +26,7 @@ def gate_checks(spec: RiskModelSpec) -> dg.AssetChecksDefinition:
     @dg.multi_asset_check(
         name=f"{spec.name}_gates",
         specs=[
-            dg.AssetCheckSpec(gate, asset=keys.candidate, blocking=True, description=DESCRIPTIONS[gate])
+            dg.AssetCheckSpec(gate, asset=keys.candidate, blocking=True, description=candidate_gates.DESCRIPTIONS[gate])
             for gate in candidate_gates.GATES
         ],
     )
@@ -63,8 +50,8 @@ def gate_checks(spec: RiskModelSpec) -> dg.AssetChecksDefinition:
 
 
 def judge(spec: RiskModelSpec, stores: Stores, as_of: str) -> GateEvidence:
-    """Every gate's verdict on the candidate that stands for `as_of`."""
-    candidate = stores.candidates(spec.name).standing(as_of)
+    """Every gate's verdict on the current candidate of `as_of`."""
+    candidate = stores.candidates(spec.name).current(as_of)
     snapshot = stores.training_sets(spec.name).describe(as_of)
     if snapshot.digest != candidate.lineage.training_set_digest:
         raise LifecycleError(
@@ -73,10 +60,7 @@ def judge(spec: RiskModelSpec, stores: Stores, as_of: str) -> GateEvidence:
         )
     examples = examples_from_table(stores.training_sets(spec.name).read(as_of), spec)
     evaluation = candidate.evaluation
-    windows = {
-        window["name"]: candidate_gates.Evidence(window["rows"], window["frauds"]) for window in evaluation["windows"]
-    }
-    difference = msgspec.convert(evaluation["baseline_difference"], dict[str, Interval])
+    windows = {window.name: candidate_gates.Evidence(window.rows, window.frauds) for window in evaluation.windows}
     date, maturity_days = date_of(as_of), spec.label.maturity_days
     return GateEvidence(
         model=spec.name,
@@ -86,7 +70,7 @@ def judge(spec: RiskModelSpec, stores: Stores, as_of: str) -> GateEvidence:
         verdicts=(
             candidate_gates.enough_evidence(windows["judged"], windows["holdout"], spec.gates),
             candidate_gates.point_in_time(examples, date, spec.training, maturity_days),
-            candidate_gates.beats_baseline(difference, spec.gates),
+            candidate_gates.beats_baseline(evaluation.baseline_difference, spec.gates),
             _champion_verdict(spec, stores, candidate, examples, date),
         ),
     )
@@ -95,71 +79,28 @@ def judge(spec: RiskModelSpec, stores: Stores, as_of: str) -> GateEvidence:
 def _champion_verdict(
     spec: RiskModelSpec, stores: Stores, candidate: Candidate, examples: Examples, as_of: dt.date
 ) -> Verdict:
-    champion = champion_for(stores.releases().history(spec.name), as_of.isoformat())
-    standing = stores.champion_candidate(spec.name, champion) if champion else None
+    release = champion_for(stores.releases().history(spec.name), as_of.isoformat())
+    champion = stores.champion_candidate(spec.name, release) if release else None
     comparison = None
-    if champion is not None and standing is not None and standing.digest != candidate.digest:
-        comparison = _comparison(spec, candidate, champion, standing, examples, as_of)
+    if release is not None and champion is not None and champion.digest != candidate.digest:
+        comparison = compare_with_champion(
+            spec,
+            examples,
+            as_of,
+            JudgedModel(candidate.read(JUDGED_MODEL_FILE), candidate.evaluation.judged_calibration),
+            ChampionModel(
+                bundle_digest=release.bundle_digest,
+                trained_until=date_of(champion.evaluation.trained_until),
+                text=champion.read(MODEL_FILE),
+                calibration=champion.deciding.calibration,
+                feature_names=tuple(feature.name for feature in champion.deciding.features),
+            ),
+        )
     return candidate_gates.not_worse_than_champion(
         candidate.digest,
-        standing.digest if standing else None,
+        champion.digest if champion else None,
         comparison,
         spec.gates,
         spec.training,
         spec.label.maturity_days,
     )
-
-
-def _comparison(
-    spec: RiskModelSpec,
-    candidate: Candidate,
-    champion: SlotRelease,
-    standing: Candidate,
-    examples: Examples,
-    as_of: dt.date,
-) -> candidate_gates.ChampionComparison | None:
-    """Candidate and champion on the holdout days that neither was fitted on; ``None`` if there is no such day."""
-    outcomes, features = holdout(spec, examples, as_of)
-    end = as_of - dt.timedelta(days=spec.label.maturity_days)
-    start = end - dt.timedelta(days=spec.training.holdout_days)
-    trained_until = date_of(standing.evaluation["trained_until"])
-    unseen = candidate_gates.unseen_days(start, end, trained_until)
-    if unseen is None:
-        return None
-    rows = np.flatnonzero(outcomes.occurred_at >= instant(unseen[0]))
-    outcomes, features = outcomes.rows(rows), features[rows]
-    frauds = int(outcomes.is_fraud.sum())
-    difference = None
-    if 0 < frauds < len(outcomes):
-        calibration = msgspec.convert(candidate.evaluation["judged_calibration"], Calibration)
-        ours = predict(candidate.read(JUDGED_MODEL_FILE), calibration, features)
-        theirs = predict(standing.read(MODEL_FILE), standing.deciding.calibration, _columns(spec, standing, features))
-        capacity, confidence = spec.decision.review_cards_per_day, spec.gates.confidence
-        difference = paired_difference(outcomes, ours, theirs, capacity, confidence=confidence)
-    return candidate_gates.ChampionComparison(
-        champion_digest=champion.bundle_digest,
-        champion_trained_until=trained_until,
-        unseen_start=unseen[0],
-        unseen_end=unseen[1],
-        rows=len(outcomes),
-        frauds=frauds,
-        difference=difference,
-    )
-
-
-def _columns(spec: RiskModelSpec, standing: Candidate, features: FloatArray) -> FloatArray:
-    """The features in the champion's order, which may have had fewer of them.
-
-    Raises
-    ------
-    LifecycleError
-        If the champion needs a feature that the model no longer has.
-    """
-    names = [feature.name for feature in standing.deciding.features]
-    missing = [name for name in names if name not in spec.feature_names]
-    if missing:
-        raise LifecycleError(
-            f"Expected the champion's {len(names)} features to compare with it, missing {missing}; keep them in "
-            "`features` until a model without them was promoted by a person"
-        )
-    return np.ascontiguousarray(features[:, [spec.feature_names.index(name) for name in names]])

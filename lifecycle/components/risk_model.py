@@ -30,16 +30,16 @@ class RiskModel(dg.Component):
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
-        """Read the attributes with the overrides of the profile that is set.
+        """Read the attributes, with the overrides of the active profile.
 
         Raises
         ------
         LifecycleError
-            If the file or its profile is no valid specification.
+            If the file or its profile is not a valid specification.
         """
-        where = f"{context.path / 'defs.yaml'}"
+        where = context.path / "defs.yaml"
         if not isinstance(attributes, RiskModelSpec):
-            raise LifecycleError(f"Expected attributes of a risk model, got none - in {where}")
+            raise LifecycleError(f"Expected the attributes of a risk model, got no attributes - in {where}")
         try:
             return cls(attributes.with_profile(Settings().profile))
         except ValidationError as error:
@@ -48,7 +48,7 @@ class RiskModel(dg.Component):
             raise LifecycleError(f"{error} - in {where}") from error
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """Everything that this model is in Dagster."""
+        """All Dagster definitions of this model."""
         spec = self.spec
         check_columns(spec, Settings().dbt_project_dir, f"{context.path / 'defs.yaml'}")
         gates = gate_checks(spec)

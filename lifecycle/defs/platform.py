@@ -1,4 +1,4 @@
-"""What every model shares: the installation's stores and the executor."""
+"""Definitions that every model shares: the stores and the executor."""
 
 import dagster as dg
 
@@ -7,5 +7,5 @@ from lifecycle.assets.resources import Stores
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Resources and the executor: a run's steps share one process, since each start of one costs seconds of imports."""
+    """Stores and executor. The steps of a run share one process, because starting one costs seconds of imports."""
     return dg.Definitions(resources={"stores": Stores()}, executor=dg.in_process_executor)

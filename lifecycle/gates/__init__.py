@@ -1,1 +1,1 @@
-"""Policies: from what is known to a verdict or an order, as pure functions."""
+"""Policies as pure functions: from the known facts to a verdict or an order."""

@@ -1,9 +1,9 @@
-"""What a candidate must show before it may be registered: one function a gate, each answering a `Verdict`.
+"""The gates that a candidate must pass before it is registered: one function for each, returning a `Verdict`.
 
-A comparison is of paired bootstrap differences (the same draws of cards for both models), so that what both models find
-hard or easy cancels out. Against the baseline the candidate must be superior: the interval of the difference lies above
-0. Against the champion it must not be inferior: the interval does not lie below 0. These are the two readings of a
-confidence interval in ICH E9, Statistical Principles for Clinical Trials (1998), section 3.3.
+Models are compared by paired bootstrap differences: both are evaluated on the same draws of cards, so that the
+difficulty of a draw cancels out. The candidate must be superior to the baseline (the interval of the difference is
+above 0) and not inferior to the champion (the interval is not below 0). These are the two uses of a confidence interval
+in ICH E9, Statistical Principles for Clinical Trials (1998), section 3.3.
 """
 
 import datetime as dt
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lifecycle.gates.comparison import ChampionComparison
 from lifecycle.modelling.evaluation import Interval
 from lifecycle.modelling.training_set import Examples, labels
 from lifecycle.spec.risk_model import GatesSpec, TrainingSpec
@@ -21,7 +22,13 @@ ENOUGH_EVIDENCE = "enough_evidence"
 POINT_IN_TIME = "point_in_time"
 BEATS_BASELINE = "beats_baseline"
 NOT_WORSE_THAN_CHAMPION = "not_worse_than_champion"
-GATES = (ENOUGH_EVIDENCE, POINT_IN_TIME, BEATS_BASELINE, NOT_WORSE_THAN_CHAMPION)
+DESCRIPTIONS = {
+    ENOUGH_EVIDENCE: "Enough rows and frauds in the training window, and enough frauds in the holdout.",
+    POINT_IN_TIME: "No example and no label of the frozen training set is later than its cut-off.",
+    BEATS_BASELINE: "Better than a logistic regression on the same windows.",
+    NOT_WORSE_THAN_CHAMPION: "Not worse than the champion beyond the interval, on days that neither was fitted on.",
+}
+GATES = tuple(DESCRIPTIONS)
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class Evidence:
 
 
 def enough_evidence(judged: Evidence, holdout: Evidence, gates: GatesSpec) -> Verdict:
-    """Rows and frauds in the window the judged model was fitted on, frauds in the holdout."""
+    """Enough rows and frauds in the window the judged model was fitted on, and enough frauds in the holdout."""
     faults = []
     if judged.rows < gates.minimum_rows:
         faults.append(f"{judged.rows} rows to fit on, below {gates.minimum_rows}")
@@ -56,15 +63,7 @@ def enough_evidence(judged: Evidence, holdout: Evidence, gates: GatesSpec) -> Ve
 
 
 def point_in_time(examples: Examples, as_of: dt.date, training: TrainingSpec, maturity_days: int) -> Verdict:
-    """Nothing in the frozen training set is from after its time.
-
-    Parameters
-    ----------
-    examples
-        The snapshot as it is, every row of it.
-    as_of, training, maturity_days
-        What the training was asked for.
-    """
+    """Every row of the frozen training set occurred in its windows and was known before `as_of`."""
     end = instant(as_of) - days(maturity_days)
     start = end - days(training.span_days(maturity_days))
     _, is_mature = labels(examples, as_of, maturity_days)
@@ -90,12 +89,9 @@ def point_in_time(examples: Examples, as_of: dt.date, training: TrainingSpec, ma
 
 
 def beats_baseline(difference: dict[str, Interval], gates: GatesSpec) -> Verdict:
-    """The judged model is superior to logistic regression on the gate's metric: the whole interval lies above 0.
+    """The judged model is superior to logistic regression on the gate's metric: the whole interval is above 0.
 
-    Parameters
-    ----------
-    difference
-        Candidate minus baseline on the holdout, by metric: `modelling.evaluation.paired_difference`.
+    `difference` is candidate minus baseline on the holdout, by metric (`modelling.evaluation.paired_difference`).
     """
     interval = difference[gates.metric]
     is_passed = bool(interval.low > 0)
@@ -108,31 +104,6 @@ def beats_baseline(difference: dict[str, Interval], gates: GatesSpec) -> Verdict
     )
 
 
-@dataclass(frozen=True)
-class ChampionComparison:
-    """The candidate's judged model against the champion, on the holdout days that neither has seen.
-
-    `difference` is candidate minus champion by metric, ``None`` where `frauds` are too few to compute one.
-    `champion_trained_until` is the end (exclusive) of the days the champion was fitted on.
-    """
-
-    champion_digest: str
-    champion_trained_until: dt.date
-    unseen_start: dt.date
-    unseen_end: dt.date
-    rows: int
-    frauds: int
-    difference: dict[str, Interval] | None
-
-
-def unseen_days(
-    holdout_start: dt.date, holdout_end: dt.date, champion_trained_until: dt.date
-) -> tuple[dt.date, dt.date] | None:
-    """The part ``[start, end)`` of the holdout that the champion was not fitted on; ``None`` if it was on all of it."""
-    start = max(holdout_start, champion_trained_until)
-    return (start, holdout_end) if start < holdout_end else None
-
-
 def not_worse_than_champion(
     candidate_digest: str,
     champion_digest: str | None,
@@ -141,16 +112,15 @@ def not_worse_than_champion(
     training: TrainingSpec,
     maturity_days: int,
 ) -> Verdict:
-    """The judged model is not inferior to the champion on the gate's metric: the interval does not lie below 0.
+    """The judged model is not inferior to the champion on the gate's metric: the interval is not below 0.
 
-    Passes where there is no champion, and where the candidate is the champion. Too few frauds on the days that neither
-    has seen are no evidence: the verdict fails and says from which ``as_of`` on the holdout is wholly new to the
-    champion.
+    Passes without a champion, and if the candidate is the champion. Too few frauds on the unseen days are no evidence:
+    the verdict fails and names the first ``as_of`` whose whole holdout is unseen by the champion.
 
     Parameters
     ----------
     comparison
-        Needed where there is another champion; ``None`` if the champion has seen the whole holdout.
+        With another champion; ``None`` if that champion was fitted on the whole holdout.
     """
     is_passed, summary = _against_champion(candidate_digest, champion_digest, comparison, gates)
     observed: dict[str, object] = {"champion": champion_digest}
@@ -181,7 +151,7 @@ def _against_champion(
     if champion_digest is None:
         return True, "there is no champion to compare with"
     if candidate_digest == champion_digest:
-        return True, "the candidate is the champion, to the byte"
+        return True, "the candidate is the champion, byte for byte"
     if comparison is None:
         return False, "not enough evidence: the champion was fitted on all days of the holdout"
     if _is_thin(comparison, gates) or comparison.difference is None:

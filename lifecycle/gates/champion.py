@@ -1,4 +1,4 @@
-"""Which champion a candidate is compared with."""
+"""Selects the champion that a candidate is compared with."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,10 @@ from serving.contract.documents import Release, SlotRelease
 
 
 def champion_for(history: Sequence[Release], as_of: str) -> SlotRelease | None:
-    """The champion that a candidate of `as_of` competes with; ``None`` where there is none yet.
+    """The champion that a candidate of `as_of` competes with; ``None`` before the first release.
 
-    The one that stands, if it is not newer than the candidate. A backtest of a past `as_of` is compared with the
-    champion of its own date: the newest that was ever released and is older than the candidate.
+    The champion in force, unless it is newer than the candidate. A backtest of a past `as_of` is compared with the
+    champion of its own date: the newest released one that is older than the candidate.
 
     Parameters
     ----------
@@ -20,13 +20,13 @@ def champion_for(history: Sequence[Release], as_of: str) -> SlotRelease | None:
     """
     if not history:
         return None
-    standing = history[-1].champion
-    if standing.as_of <= as_of:
-        return standing
+    current = history[-1].champion
+    if current.as_of <= as_of:
+        return current
     older = [release.champion for release in history if release.champion.as_of < as_of]
     return max(older, key=lambda champion: champion.as_of, default=None)
 
 
 def is_backtest(history: Sequence[Release], as_of: str) -> bool:
-    """Whether a candidate of `as_of` stops at the gates, because a champion at least as new was released."""
+    """Whether a candidate of `as_of` stops at the gates because the champion is at least as new."""
     return bool(history) and as_of <= history[-1].champion.as_of

@@ -1,4 +1,4 @@
-"""Is the raw input there and whole? Asked before a training set is frozen."""
+"""The gates of the raw input, run before a training set is frozen: fresh, and complete."""
 
 import datetime as dt
 import statistics
@@ -9,16 +9,17 @@ from serving.contract.documents import Verdict
 
 FRESHNESS = "input_freshness"
 VOLUME = "input_volume"
+MART_COMPLETE = "mart_complete"
 NAMED_DAYS = 5
 
 
 def freshness(newest_at: dt.datetime | None, as_of: dt.date, spec: InputSpec) -> Verdict:
-    """The newest transaction known before `as_of` is no older than the specification allows.
+    """The newest transaction before `as_of` is no older than the specification allows.
 
     Parameters
     ----------
     newest_at
-        UTC, without a time zone, of the newest raw transaction that happened before `as_of`; ``None`` if there is none.
+        `occurred_at` of the newest raw transaction before `as_of`, UTC without a time zone; ``None`` without one.
     """
     required = {"maximum_age_hours": spec.maximum_age_hours}
     if newest_at is None:
@@ -40,10 +41,7 @@ def freshness(newest_at: dt.datetime | None, as_of: dt.date, spec: InputSpec) ->
 def volume(daily_counts: Mapping[dt.date, int], start: dt.date, end: dt.date, spec: InputSpec) -> Verdict:
     """Every day of ``[start, end)`` has its share of the median day's transactions: no missing and no half days.
 
-    Parameters
-    ----------
-    daily_counts
-        Raw transactions by day of `occurred_at`; a day that is not there has none.
+    `daily_counts` are raw transactions by day of `occurred_at`; an absent day counts as 0.
     """
     dates = [start + dt.timedelta(days=offset) for offset in range((end - start).days)]
     counts = [daily_counts.get(date, 0) for date in dates]
@@ -63,4 +61,19 @@ def volume(daily_counts: Mapping[dt.date, int], start: dt.date, end: dt.date, sp
             "start": start.isoformat(),
             "end": end.isoformat(),
         },
+    )
+
+
+def mart_complete(daily_rows: Mapping[dt.date, tuple[int, int]], mart: str) -> Verdict:
+    """The mart has as many rows as the raw data on every day; `daily_rows` are raw and mart rows by day."""
+    behind = [day for day, (raw_rows, mart_rows) in daily_rows.items() if raw_rows != mart_rows]
+    return Verdict(
+        gate=MART_COMPLETE,
+        is_passed=not behind,
+        summary=f"{len(behind)} of {len(daily_rows)} days of {mart} differ from the raw data in rows, from "
+        f"{min(behind)} to {max(behind)}; materialise the features of these days"
+        if behind
+        else f"all {len(daily_rows)} days of {mart} have the rows of the raw data",
+        observed={"days_behind": len(behind)},
+        required={"days_behind": 0},
     )

@@ -1,4 +1,4 @@
-"""May a registered model be released? A pure function from what stands to an order, or to the reason why not."""
+"""Decides whether a registered model is released: a pure function from the state to an order or a refusal."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from serving.contract.documents import Verdict
 
 @dataclass(frozen=True)
 class JudgedVersion:
-    """A registered bundle, the candidate it was sealed from, and what was said of exactly that candidate."""
+    """A registered bundle, the candidate it was sealed from, and the verdicts on that candidate."""
 
     bundle_digest: str
     candidate_digest: str
@@ -22,7 +22,7 @@ class JudgedVersion:
 
 @dataclass(frozen=True)
 class Champion:
-    """What stands in the champion's slot."""
+    """The champion in force."""
 
     bundle_digest: str
     as_of: dt.date
@@ -30,14 +30,14 @@ class Champion:
 
 @dataclass(frozen=True)
 class PromotionState:
-    """What is known when a promotion is decided; `is_requested_by_person` for `lifecycle promote`."""
+    """The facts that a promotion is decided on; `is_requested_by_person` for `lifecycle promote`."""
 
     version: JudgedVersion
     champion: Champion | None
     is_frozen: bool
     is_requested_by_person: bool
     canary_bundle: str | None = None
-    """Digest of the bundle that answers a share of the traffic, if one does."""
+    """Digest of the canary's bundle, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class PromotionOrder:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why it is not released. `is_settled` where there is nothing to do: it is the champion already."""
+    """The reason against a release. `is_settled` if the bundle already is the champion."""
 
     reason: str
     is_settled: bool = False
@@ -60,8 +60,8 @@ class Refusal:
 def decide_promotion(state: PromotionState, spec: PromotionSpec, gates: Sequence[str]) -> PromotionOrder | Refusal:
     """Release a version that passed every gate, is newer than the champion and may be promoted now.
 
-    A person may promote where the mode is manual; no one passes a freeze, a failed gate, or an older ``as_of`` (going
-    back is a rollback, another command). While a canary is being tried, only a person promotes, and only its bundle.
+    In manual mode only a person promotes. A freeze, a failed gate and an older ``as_of`` stop a person too (going back
+    is a rollback, another command). During a canary only a person promotes, and only the canary's bundle.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def decide_promotion(state: PromotionState, spec: PromotionSpec, gates: Sequence
     """
     version, champion = state.version, state.champion
     if champion is not None and champion.bundle_digest == version.bundle_digest:
-        return Refusal("it is the champion already", is_settled=True)
+        return Refusal("it already is the champion", is_settled=True)
     refusal = _refusal(state, spec, gates)
     if refusal is not None:
         return Refusal(refusal)
@@ -79,12 +79,12 @@ def decide_promotion(state: PromotionState, spec: PromotionSpec, gates: Sequence
 
 
 def missing_verdicts(version: JudgedVersion, gates: Sequence[str]) -> str | None:
-    """Why the verdicts do not carry this version: of another candidate, missing or failed; ``None`` if they do."""
+    """Why the verdicts do not allow this version: another candidate's, missing or failed; ``None`` if they do."""
     if version.verdicts_for != version.candidate_digest:
-        return f"the verdicts are of candidate {version.verdicts_for[:12]}, not of {version.candidate_digest[:12]}"
+        return f"the verdicts are on candidate {version.verdicts_for[:12]}, not on {version.candidate_digest[:12]}"
     absent = sorted(set(gates) - {verdict.gate for verdict in version.verdicts})
     if absent:
-        return f"no verdict of {', '.join(absent)}"
+        return f"there is no verdict of {', '.join(absent)}"
     failed = sorted(verdict.gate for verdict in version.verdicts if not verdict.is_passed)
     return f"{', '.join(failed)} failed" if failed else None
 
@@ -99,9 +99,9 @@ def _refusal(state: PromotionState, spec: PromotionSpec, gates: Sequence[str]) -
     if state.canary_bundle is not None and not (
         state.is_requested_by_person and state.canary_bundle == version.bundle_digest
     ):
-        return "a canary is being tried: a person promotes it with `lifecycle promote`, or ends it first"
+        return "a canary is in progress: a person must promote it with `lifecycle promote`, or end it first"
     if champion is not None and version.as_of <= champion.as_of:
         return f"its as_of {version.as_of} is not newer than the champion's {champion.as_of}"
     if spec.mode == "manual" and not state.is_requested_by_person:
-        return "promotion is manual: a person promotes it with `lifecycle promote`"
+        return "promotion is manual: a person must run `lifecycle promote`"
     return None

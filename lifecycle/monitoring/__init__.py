@@ -1,1 +1,1 @@
-"""Pure verdicts about live traffic: drift, live performance and alerts."""
+"""Pure functions about live traffic: drift, live performance, the day's verdict and its alerts."""

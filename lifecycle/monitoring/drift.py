@@ -1,4 +1,4 @@
-"""Has live traffic or live performance left what the model was trained on? PSI on frozen bins, recall on outcomes."""
+"""Drift of live traffic away from the training traffic: the population stability index on frozen bins."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lifecycle.modelling.evaluation import Interval
 from lifecycle.modelling.reference import SCORE, Reference
 from lifecycle.spec.risk_model import DriftSpec
 from lifecycle.tables.arrays import FloatArray
@@ -17,10 +16,10 @@ PSEUDO_COUNT = 0.5
 
 @dataclass(frozen=True)
 class DriftVerdict:
-    """What one whole-week window of decisions says; JSON-serialisable, dates in ISO form.
+    """Verdict on the decisions of whole weeks; dates in ISO form, as the evidence stores it.
 
-    `psi` holds every feature and the score, ``{}`` where there is no verdict. `alarmed` are the columns above the
-    threshold, worst first. `onset` is the first day of the drift that still lasts, where one is alarmed.
+    `psi` has every feature and the score, ``{}`` without a verdict. `alarmed` are the columns above the threshold,
+    worst first. `onset` is the first day of the drift in progress, if there is an alarm.
     """
 
     bundle_digest: str
@@ -36,27 +35,12 @@ class DriftVerdict:
     reason: str
 
 
-@dataclass(frozen=True)
-class PerformanceVerdict:
-    """What the matured outcomes of a window say; dates in ISO form."""
-
-    window_start: str
-    window_end: str
-    frauds: int
-    has_verdict: bool
-    is_alarm: bool
-    recall: float | None
-    promised: float
-    required: float
-    reason: str
-
-
 def psi(reference: ArrayLike, current: ArrayLike) -> float:
     """Population stability index of two binned distributions, in nats.
 
-    A bin that only one window fills would make the index infinite: where there is one, `PSEUDO_COUNT` is added to every
-    bin of both windows (the correction of Haldane, 1956, and Anscombe, 1956, for log ratios of counts). Bins that
-    neither fills are left out.
+    A bin that only one window fills would make the index infinite: if there is one, `PSEUDO_COUNT` is added to every
+    bin of both windows (the correction of Haldane, 1956, and Anscombe, 1956, for log ratios of counts). Bins that are
+    empty in both are ignored.
 
     Parameters
     ----------
@@ -102,7 +86,7 @@ def judge_drift(
     bundle_digest: str,
     previous: DriftVerdict | None = None,
 ) -> DriftVerdict:
-    """Compare the whole weeks before `window_end` with the frozen reference, each feature and the score by itself.
+    """Compare the whole weeks before `window_end` with the frozen reference: each feature, and the score.
 
     Parameters
     ----------
@@ -110,23 +94,23 @@ def judge_drift(
         Frozen with the model that made the decisions.
     daily
         Counts in the reference's bins by day of `occurred_at` and column (`modelling.reference.count`); days outside
-        the window are left aside. A day of it without decisions means no verdict, as weekdays would be missing.
+        the window are ignored. A day of it without decisions means no verdict, because a weekday would be missing.
     window_end, bundle_digest
-        The day after the window's last; the champion whose reference and decisions these are.
+        The day after the window's last; the champion of the reference and the decisions.
     previous
-        The verdict of the day before: its onset is kept while the alarm of the same bundle stands, as the window moves
-        on and would forget it.
+        The verdict of the day before: its onset is kept during an alarm of the same bundle, because the moving window
+        would lose it.
     """
     start = window_end - dt.timedelta(days=spec.window_days)
     dates = [start + dt.timedelta(days=offset) for offset in range(spec.window_days)]
     counts = {name: _by_day(daily, dates, name, len(binned.counts)) for name, binned in reference.columns.items()}
     rows_by_day = counts[SCORE].sum(axis=1)
-    why_none = _no_verdict(rows_by_day, spec)
-    table: dict[str, float] = {}
-    if why_none is None:
-        table = {name: psi(binned.counts, counts[name].sum(axis=0)) for name, binned in reference.columns.items()}
-    above = [name for name, value in table.items() if value > spec.maximum_psi]
-    alarmed = tuple(sorted(above, key=lambda name: (-table[name], name)))
+    no_verdict_reason = _no_verdict(rows_by_day, spec)
+    indices: dict[str, float] = {}
+    if no_verdict_reason is None:
+        indices = {name: psi(binned.counts, counts[name].sum(axis=0)) for name, binned in reference.columns.items()}
+    above = [name for name, value in indices.items() if value > spec.maximum_psi]
+    alarmed = tuple(sorted(above, key=lambda name: (-indices[name], name)))
     onsets = [estimate_onset(reference.columns[name].counts, counts[name], dates) for name in alarmed]
     if alarmed and previous is not None and previous.bundle_digest == bundle_digest and previous.onset is not None:
         onsets.append(dt.date.fromisoformat(previous.onset))
@@ -135,23 +119,23 @@ def judge_drift(
         window_start=start.isoformat(),
         window_end=window_end.isoformat(),
         rows=int(rows_by_day.sum()),
-        has_verdict=why_none is None,
+        has_verdict=no_verdict_reason is None,
         is_alarm=bool(alarmed),
-        psi=table,
+        psi=indices,
         alarmed=alarmed,
         threshold=spec.maximum_psi,
         onset=min(onsets).isoformat() if onsets else None,
-        reason=why_none or _drift_reason(table, alarmed, spec),
+        reason=no_verdict_reason or _drift_reason(indices, alarmed, spec),
     )
 
 
 def estimate_onset(reference: Sequence[int], by_day: FloatArray, dates: Sequence[dt.date]) -> dt.date:
     """First day of a change that lasts until the window's end.
 
-    The most likely day, if the days before it follow the reference and those from it on one other distribution: the
-    day with the highest log likelihood ratio ``sum(n * ln(share from that day on / share in the reference))`` (Hinkley,
-    Inference about the change-point in a sequence of random variables, 1970). Pooling the days from the candidate on
-    evens their weekdays out, which a day's own index would not.
+    The most likely day, if the days before it follow the reference and the days from it on follow one other
+    distribution: the day with the highest log likelihood ratio ``sum(n * ln(share from that day on / share in the
+    reference))`` (Hinkley, Inference about the change-point in a sequence of random variables, 1970). Pooling the days
+    after the change averages over weekdays; the index of a single day would not.
 
     Parameters
     ----------
@@ -174,49 +158,6 @@ def estimate_onset(reference: Sequence[int], by_day: FloatArray, dates: Sequence
     return dates[int(np.argmax(gain.sum(axis=1)))]
 
 
-def judge_performance(
-    caught: int,
-    frauds: int,
-    holdout_recall: Interval,
-    window: tuple[dt.date, dt.date],
-    minimum_frauds: int,
-    spec: DriftSpec,
-) -> PerformanceVerdict:
-    """Recall at capacity on matured outcomes against what the holdout promised.
-
-    Parameters
-    ----------
-    caught, frauds
-        Matured fraudulent transactions of the window whose card was among the day's capacity, and all of them.
-    holdout_recall
-        ``recall_at_capacity`` of the holdout's evaluation.
-    window
-        Days ``[start, end)`` of `occurred_at`, all mature.
-    minimum_frauds
-        A window with fewer gives no verdict.
-    """
-    required = max(holdout_recall.low - spec.recall_tolerance, 0.0)
-    has_verdict = frauds >= minimum_frauds
-    recall = caught / frauds if frauds else None
-    is_alarm = has_verdict and recall is not None and recall < required
-    if not has_verdict:
-        reason = f"{frauds} matured frauds, below {minimum_frauds}: no verdict"
-    else:
-        word = "below" if is_alarm else "not below"
-        reason = f"recall at capacity {recall:.3f} is {word} {required:.3f} (holdout {holdout_recall.value:.3f})"
-    return PerformanceVerdict(
-        window_start=window[0].isoformat(),
-        window_end=window[1].isoformat(),
-        frauds=frauds,
-        has_verdict=has_verdict,
-        is_alarm=is_alarm,
-        recall=recall,
-        promised=holdout_recall.value,
-        required=required,
-        reason=reason,
-    )
-
-
 def _by_day(
     daily: Mapping[dt.date, Mapping[str, Sequence[int]]], dates: Sequence[dt.date], name: str, bins: int
 ) -> FloatArray:
@@ -233,9 +174,9 @@ def _no_verdict(rows_by_day: FloatArray, spec: DriftSpec) -> str | None:
     return None
 
 
-def _drift_reason(table: dict[str, float], alarmed: tuple[str, ...], spec: DriftSpec) -> str:
+def _drift_reason(indices: dict[str, float], alarmed: tuple[str, ...], spec: DriftSpec) -> str:
     if not alarmed:
-        worst = max(table, key=lambda name: table[name])
-        return f"no column above {spec.maximum_psi}; the highest is {worst} with {table[worst]:.3f}"
-    listed = ", ".join(f"{'the score' if name == SCORE else name} {table[name]:.3f}" for name in alarmed)
+        worst = max(indices, key=indices.__getitem__)
+        return f"no column above {spec.maximum_psi}; the highest is {worst} with {indices[worst]:.3f}"
+    listed = ", ".join(f"{'the score' if name == SCORE else name} {indices[name]:.3f}" for name in alarmed)
     return f"PSI above {spec.maximum_psi}: {listed}"

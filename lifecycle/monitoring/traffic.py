@@ -1,4 +1,4 @@
-"""What live traffic of a window looks like to the champion: read here, judged in `lifecycle.monitoring.drift`."""
+"""Live traffic of a window in the bins of the champion's training traffic; `monitoring.drift` compares the two."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -8,108 +8,103 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from lifecycle.artefacts.candidates import REFERENCE_FILE, Candidate
-from lifecycle.modelling.evaluation import Interval, evaluate
+from lifecycle.modelling.evaluation import Interval
 from lifecycle.modelling.reference import SCORE, Reference, count
 from lifecycle.modelling.training import predict
-from lifecycle.monitoring.drift import DriftVerdict, PerformanceVerdict, judge_drift, judge_performance
-from lifecycle.monitoring.live_recall import feature_columns, outcomes_and_predictions
+from lifecycle.monitoring.drift import DriftVerdict, judge_drift
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import FloatArray
-from lifecycle.warehouse import Warehouse
-from lifecycle.warehouse.reading.decisions import read_decisions
-from serving.contract.documents import MODEL_FILE, SlotRelease
+from serving.contract.documents import Deciding
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-RECALL = "recall_at_capacity"
-
 
 @dataclass(frozen=True)
 class ChampionInForce:
-    """A champion and the candidate it was sealed from."""
+    """The champion of a date, with everything that live traffic is compared with.
 
-    champion: SlotRelease
-    candidate: Candidate
-
-    @property
-    def reference(self) -> Reference:
-        """The frozen picture of its training traffic."""
-        return msgspec.json.decode(self.candidate.read(REFERENCE_FILE), type=Reference)
-
-    @property
-    def promised_recall(self) -> Interval:
-        """Recall at capacity on its holdout."""
-        return msgspec.convert(self.candidate.evaluation["holdout"]["metrics"][RECALL], Interval)
-
-
-def live_performance_of(
-    spec: RiskModelSpec, warehouse: Warehouse, standing: ChampionInForce, as_of: dt.date
-) -> PerformanceVerdict:
-    """Recall at capacity over the last whole weeks whose outcomes are mature, of what the champion answered."""
-    end = as_of - dt.timedelta(days=spec.label.maturity_days)
-    start = end - dt.timedelta(days=spec.drift.window_days)
-    table, capacity = champion_rows_and_capacity(
-        read_decisions(warehouse, spec, start, end, as_of), spec.decision.review_cards_per_day
-    )
-    outcomes, predictions = outcomes_and_predictions(table)
-    frauds = int(outcomes.is_fraud.sum())
-    caught = 0
-    if 0 < frauds < len(outcomes):
-        evaluation = evaluate(outcomes, predictions, capacity, draws=0)
-        caught = round(evaluation.metrics[RECALL].value * frauds)
-    minimum_frauds = spec.gates.minimum_frauds
-    return judge_performance(caught, frauds, standing.promised_recall, (start, end), minimum_frauds, spec.drift)
-
-
-def champion_rows_and_capacity(answered: "pa.Table", capacity: int) -> tuple["pa.Table", int]:
-    """The rows that the champion answered, and the part of the daily capacity that falls to them.
-
-    A canary answers a random share of the entities. Its rows are another model's performance; without them the whole
-    capacity would look at fewer cards, and recall would be higher than on all of them.
+    `trained_until` is the end (exclusive) of the days it was fitted on, `promised_recall` its recall at capacity on the
+    holdout, `reference` its training traffic in bins.
     """
-    rows = answered.filter(np.equal(answered.column("slot").to_numpy(), "champion"))
-    return rows, max(1, round(capacity * rows.num_rows / max(answered.num_rows, 1)))
+
+    bundle_digest: str
+    trained_until: dt.date
+    promised_recall: Interval
+    reference: Reference
+    deciding: Deciding
+    model_text: bytes
 
 
-def traffic_of(
-    spec: RiskModelSpec, warehouse: Warehouse, standing: ChampionInForce, as_of: dt.date, previous: DriftVerdict | None
+def traffic_window(spec: RiskModelSpec, as_of: dt.date) -> tuple[dt.date, dt.date]:
+    """Days ``[start, end)`` of `occurred_at` that are compared as of a date: the last whole weeks."""
+    return as_of - dt.timedelta(days=spec.drift.window_days), as_of
+
+
+def traffic_verdict(
+    spec: RiskModelSpec,
+    decisions: "pa.Table",
+    champion: ChampionInForce,
+    as_of: dt.date,
+    previous: DriftVerdict | None,
 ) -> DriftVerdict:
-    """PSI of the last whole weeks of decisions, whoever answered, against the champion's own training set.
+    """PSI of the decisions of `traffic_window`, a canary's included, against the champion's training traffic.
 
-    `previous` is the verdict of the day before, if there is one.
+    Parameters
+    ----------
+    decisions
+        Columns occurred_at, bundle_digest, features, score.
+    previous
+        The verdict of the day before, if there is one.
     """
-    start = as_of - dt.timedelta(days=spec.drift.window_days)
-    table = read_decisions(warehouse, spec, start, as_of)
-    reference = standing.reference
-    daily = _daily_counts(spec, table, standing, reference)
-    digest = standing.champion.bundle_digest
-    return judge_drift(reference, daily, as_of, spec.drift, bundle_digest=digest, previous=previous)
+    daily = _daily_counts(spec, decisions, champion)
+    digest = champion.bundle_digest
+    return judge_drift(champion.reference, daily, as_of, spec.drift, bundle_digest=digest, previous=previous)
+
+
+def feature_columns(decisions: "pa.Table", spec: RiskModelSpec) -> dict[str, FloatArray]:
+    """The recorded feature rows by feature: float64, ``NaN`` for null, a category as its index.
+
+    Parameters
+    ----------
+    decisions
+        With the column `features`: each row's values in the schema's order, as a JSON list.
+    """
+    decoder = msgspec.json.Decoder(list[float | str | None])
+    rows = [decoder.decode(text) for text in decisions.column("features").to_pylist()]
+    columns = {}
+    for position, feature in enumerate(spec.features):
+        codes = {category: float(code) for code, category in enumerate(feature.categories or ())}
+        columns[feature.name] = np.array([_number(row[position], codes) for row in rows], dtype=np.float64)
+    return columns
+
+
+def _number(value: float | str | None, codes: Mapping[str, float]) -> float:
+    if value is None:
+        return float("nan")
+    return codes[value] if isinstance(value, str) else float(value)
 
 
 def _daily_counts(
-    spec: RiskModelSpec, table: "pa.Table", standing: ChampionInForce, reference: Reference
+    spec: RiskModelSpec, decisions: "pa.Table", champion: ChampionInForce
 ) -> dict[dt.date, Mapping[str, Sequence[int]]]:
     """Rows in each of the reference's bins by day."""
-    if not table.num_rows:
+    if not decisions.num_rows:
         return {}
-    columns = feature_columns(table, spec)
-    columns[SCORE] = _champion_scores(table, standing, columns)
-    dates = table.column("occurred_at").to_numpy().astype("datetime64[D]")
+    columns = feature_columns(decisions, spec)
+    columns[SCORE] = _champion_scores(decisions, champion, columns)
+    dates = decisions.column("occurred_at").to_numpy().astype("datetime64[D]")
     counts: dict[dt.date, Mapping[str, Sequence[int]]] = {}
     for date in np.unique(dates):
         rows = dates == date
-        counts[date.item()] = count(reference, {name: values[rows] for name, values in columns.items()})
+        counts[date.item()] = count(champion.reference, {name: values[rows] for name, values in columns.items()})
     return counts
 
 
-def _champion_scores(table: "pa.Table", standing: ChampionInForce, columns: Mapping[str, FloatArray]) -> FloatArray:
-    """Scores of the champion: as recorded, or computed from the recorded rows where another model decided."""
-    deciders = set(table.column("bundle_digest").to_pylist())
-    if deciders == {standing.champion.bundle_digest}:
-        recorded: FloatArray = table.column("score").to_numpy()
+def _champion_scores(decisions: "pa.Table", champion: ChampionInForce, columns: Mapping[str, FloatArray]) -> FloatArray:
+    """Scores of the champion: as recorded, or computed from the recorded rows if another model decided any of them."""
+    if set(decisions.column("bundle_digest").to_pylist()) == {champion.bundle_digest}:
+        recorded: FloatArray = decisions.column("score").to_numpy()
         return recorded
-    deciding = standing.candidate.deciding
-    rows = np.column_stack([columns[feature.name] for feature in deciding.features])
-    return predict(standing.candidate.read(MODEL_FILE), deciding.calibration, rows).scores
+    rows = np.column_stack([columns[feature.name] for feature in champion.deciding.features])
+    return predict(champion.model_text, champion.deciding.calibration, rows).scores

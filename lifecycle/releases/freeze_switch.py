@@ -1,4 +1,4 @@
-"""The switch that stops all promotion: signed, numbered turns of it, never changed and never removed."""
+"""The switch that stops all promotion: a signed, numbered, append-only record of its turns."""
 
 import datetime as dt
 from pathlib import Path
@@ -12,7 +12,7 @@ from serving.storage.durable import create_once
 
 
 class FreezeSwitch:
-    """The turns in ``freezes/000001.json`` and so on below `root`; the last one says how the switch stands."""
+    """The turns in ``freezes/000001.json`` and so on below `root`; the last one is the state."""
 
     def __init__(self, root: Path, keys: Keys) -> None:
         self._folder = root / "freezes"
@@ -24,7 +24,7 @@ class FreezeSwitch:
         Raises
         ------
         LifecycleError
-            If it cannot be read or its signature does not hold: a switch that cannot be read must not read as off.
+            If it cannot be read or its signature does not verify: an unreadable switch must not count as off.
         """
         numbers = sorted(int(path.stem) for path in self._folder.glob("[0-9]*.json"))
         if not numbers:
@@ -36,7 +36,7 @@ class FreezeSwitch:
             raise LifecycleError(str(error)) from error
 
     def turn(self, *, is_frozen: bool, by: str, reason: str) -> Freeze:
-        """Turn it; raises `LifecycleError` if it stands so already, or somebody else turns it at the same moment."""
+        """Turn it; raises `LifecycleError` if it is in that state already, or on a concurrent turn."""
         state = self.state()
         if (state is not None and state.is_frozen) == is_frozen:
             raise LifecycleError(
@@ -51,11 +51,13 @@ class FreezeSwitch:
             reason=reason,
         )
         if not create_once(self._folder / file_name(freeze.number), signed_envelope(freeze, self._keys), "freeze"):
-            raise LifecycleError("Expected to turn the switch alone, but somebody else turned it at the same moment")
+            raise LifecycleError(
+                "Expected to turn the switch alone, but it was turned concurrently; run the command again"
+            )
         return freeze
 
     def refuse_if_frozen(self, model: str) -> None:
-        """Raise `LifecycleError` if promotion is frozen; the message says who froze it, when and why."""
+        """Raise `LifecycleError` if promotion is frozen, with the person, the time and the reason."""
         state = self.state()
         if state is not None and state.is_frozen:
             raise LifecycleError(

@@ -1,4 +1,4 @@
-"""What a history of releases says, and what the next release may be: pure, on releases alone."""
+"""Pure rules on a history of releases: which slots are filled, and which release may come next."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from serving.contract.documents import Release, SlotRelease
 
 
 class FilledSlots(NamedTuple):
-    """What stands in the three slots of a release."""
+    """The three slots of a release."""
 
     champion: SlotRelease
     canary: SlotRelease | None = None
@@ -21,16 +21,15 @@ class FilledSlots(NamedTuple):
 
 
 def shadow_after_promotion(model: str, standing: FilledSlots | None, bundle_digest: str) -> SlotRelease | None:
-    """The shadow that goes on once a bundle is promoted; the canary ends with it.
+    """The shadow that continues after a promotion; the promotion ends the canary.
 
-    While a canary stands, no other bundle than its own is promoted: what is being tried would suddenly be compared
-    with another champion than the one it was tried against. A shadow decides nothing and goes on beside the new
-    champion, unless it is the new champion.
+    During a canary only its own bundle is promoted: any other would change the champion that the canary is compared
+    with. A shadow continues unless it is the new champion.
 
     Raises
     ------
     LifecycleError
-        If another bundle's canary stands.
+        If another bundle is the canary.
     """
     if standing is None:
         return None
@@ -44,17 +43,17 @@ def shadow_after_promotion(model: str, standing: FilledSlots | None, bundle_dige
 
 
 def canary_salt(standing: FilledSlots, bundle_digest: str, salt: str | None, fresh: str) -> str:
-    """The salt of a canary: the given one, else that of the same bundle's canary that stands, else a fresh one.
+    """The salt of a canary: `salt` if set, else that of the same bundle's canary in force, else `fresh`.
 
-    So raising the percent of a canary only adds entities, and another bundle is not tried on the same entities again.
+    Raising the percent of a canary therefore only adds entities, and another bundle is tried on other entities.
     """
-    before = standing.canary
-    kept = before.salt if before is not None and before.bundle_digest == bundle_digest else None
+    current = standing.canary
+    kept = current.salt if current is not None and current.bundle_digest == bundle_digest else None
     return salt or kept or fresh
 
 
-def beside_champion(model: str, standing: FilledSlots | None, bundle_digest: str, slot: str) -> FilledSlots:
-    """What stands, if a bundle may be put into a slot beside it.
+def slots_with_champion(model: str, standing: FilledSlots | None, bundle_digest: str, slot: str) -> FilledSlots:
+    """The filled slots, if a bundle may challenge their champion.
 
     Raises
     ------
@@ -63,28 +62,28 @@ def beside_champion(model: str, standing: FilledSlots | None, bundle_digest: str
     """
     if standing is None:
         raise LifecycleError(
-            f"Expected a champion of {model} to put a {slot} beside, found no release; promote one first with "
+            f"Expected a champion of {model} before a {slot}, found no release; promote one first with "
             f"`lifecycle promote {model} BUNDLE`"
         )
     if standing.champion.bundle_digest == bundle_digest:
-        raise LifecycleError(f"Expected another bundle than the champion's, got {bundle_digest} - at the {slot}")
+        raise LifecycleError(f"Expected a bundle other than the champion's, got {bundle_digest} - at the {slot}")
     return standing
 
 
 def is_more_exposed(standing: FilledSlots, canary: SlotRelease) -> bool:
-    """Whether a canary may answer an entity that the one that stands does not."""
-    before = standing.canary
-    if before is None or before.percent is None or canary.percent is None:
+    """Whether a canary may answer an entity that the canary in force does not."""
+    current = standing.canary
+    if current is None or current.percent is None or canary.percent is None:
         return True
-    is_same = (before.bundle_digest, before.salt) == (canary.bundle_digest, canary.salt)
-    return not is_same or canary.percent > before.percent
+    is_same = (current.bundle_digest, current.salt) == (canary.bundle_digest, canary.salt)
+    return not is_same or canary.percent > current.percent
 
 
-def standing_champions(history: Sequence[Release]) -> list[Release]:
-    """The releases a rollback can go back through, oldest first; the last one is the champion's own.
+def active_champions(history: Sequence[Release]) -> list[Release]:
+    """The stack of releases that rollbacks go back through, oldest first; the last is the champion's own.
 
-    A promotion goes on top; a release that only changes what stands beside the champion does not. A rollback takes
-    away everything above the release it restores.
+    A promotion pushes a release; a release that only changes the challengers does not. A rollback pops every release
+    above the one it restores.
     """
     champions: list[Release] = []
     for release in history:
@@ -98,10 +97,10 @@ def standing_champions(history: Sequence[Release]) -> list[Release]:
 
 
 def withdrawn_bundles(history: Sequence[Release]) -> frozenset[str]:
-    """Digests of the bundles that answered and were taken away, and do not answer again since.
+    """Digests of the bundles that were withdrawn after they had answered, and have not returned since.
 
     A champion that was rolled back; a canary that was ended, replaced or rolled back, and not promoted. A champion that
-    a promotion replaced was not taken away, and a shadow never answered.
+    a promotion replaced is not withdrawn, and a shadow never answered.
     """
     withdrawn: set[str] = set()
     for previous, release in zip((None, *history), history, strict=False):
@@ -115,14 +114,14 @@ def withdrawn_bundles(history: Sequence[Release]) -> frozenset[str]:
 
 
 def was_rolled_back(history: Sequence[Release], number: int) -> bool:
-    """Whether a release was rolled back by the one right after it, which stands."""
+    """Whether the release in force is the next one and rolled this release back."""
     return bool(history) and history[-1].number == number + 1 and history[-1].restores is not None
 
 
 def refuse_if_withdrawn(model: str, history: Sequence[Release], bundle_digest: str) -> None:
-    """Raise `LifecycleError` for a bundle that was taken away."""
+    """Raise `LifecycleError` for a withdrawn bundle."""
     if bundle_digest in withdrawn_bundles(history):
         raise LifecycleError(
-            f"Expected a bundle that was not rolled back or ended as canary, got {bundle_digest}; a person may bring "
+            f"Expected a bundle that was not rolled back or ended as canary, got {bundle_digest}; a person can bring "
             f"it back with `lifecycle promote {model} {bundle_digest}`"
         )

@@ -1,7 +1,7 @@
-"""MLflow as the registry that people look at; the serving truth is the release, not an alias."""
+"""MLflow as the registry for people; servers read the release, never an alias."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -32,26 +32,23 @@ class Registry:
         self._root = root
         self.tracking_uri = f"sqlite:///{root / 'mlflow.db'}"
 
-    def register(
-        self, model: str, candidate: Candidate, evidence: GateEvidence, metrics: dict[str, float]
-    ) -> RegisteredVersion:
-        """Register a candidate that passed its gates; the same candidate again gives the version there is.
+    def register(self, model: str, candidate: Candidate, evidence: GateEvidence) -> RegisteredVersion:
+        """Register a candidate that passed its gates; idempotent.
 
         Raises
         ------
         ValueError
-            If the verdicts are another candidate's, or do not all pass.
+            If the verdicts are another candidate's, or one of them failed.
         """
         if evidence.candidate_digest != candidate.digest or not evidence.is_passed:
             raise ValueError(
                 f"Expected passing verdicts for candidate {candidate.digest}, got "
                 f"{[verdict.gate for verdict in evidence.refusals]} refused for {evidence.candidate_digest}"
             )
-        known = self.find(model, candidate.digest)
-        return known or self._register(model, candidate, evidence, metrics)
+        return self.find(model, candidate.digest) or self._register(model, candidate, evidence)
 
     def find(self, model: str, candidate_digest: str) -> RegisteredVersion | None:
-        """The version that a candidate was registered as."""
+        """The version of a candidate; ``None`` if it is not registered."""
         client = self._client()
         for version in client.search_model_versions(f"name = '{model}'"):
             if version.tags.get(CANDIDATE_TAG) == candidate_digest:
@@ -59,14 +56,12 @@ class Registry:
         return None
 
     def mirror_champion(self, model: str, version: str, bundle_digest: str) -> None:
-        """Let the alias `champion` show people what the release says."""
+        """Point the alias `champion` at the version that was released; for information only."""
         client = self._client()
         client.set_model_version_tag(model, version, "bundle_digest", bundle_digest)
         client.set_registered_model_alias(model, CHAMPION_ALIAS, version)
 
-    def _register(
-        self, model: str, candidate: Candidate, evidence: GateEvidence, metrics: dict[str, float]
-    ) -> RegisteredVersion:
+    def _register(self, model: str, candidate: Candidate, evidence: GateEvidence) -> RegisteredVersion:
         import lightgbm
         import mlflow
         import mlflow.lightgbm
@@ -77,13 +72,14 @@ class Registry:
         with mlflow.start_run(experiment_id=experiment_id, run_name=f"{model} as of {lineage.as_of}") as run:
             mlflow.set_tags({CANDIDATE_TAG: candidate.digest, "training_set_digest": lineage.training_set_digest})
             mlflow.log_params(lineage.parameters | {"seed": lineage.seed, "as_of": lineage.as_of})
-            mlflow.log_metrics(metrics)
-            mlflow.log_dict(_plain(evidence), "verdicts.json")
+            holdout = candidate.evaluation.holdout
+            mlflow.log_metrics({name: interval.value for name, interval in holdout.metrics.items()})
+            mlflow.log_dict(msgspec.to_builtins(evidence), "verdicts.json")
             mlflow.log_artifact(str(candidate.folder / EVALUATION_FILE))
             info = mlflow.lightgbm.log_model(
                 lightgbm.Booster(model_str=candidate.read(MODEL_FILE).decode()),
                 name="model",
-                # Given by name, because MLflow otherwise starts a process that imports the model to find them out.
+                # Declared, because MLflow otherwise starts a process that imports the model to infer them.
                 pip_requirements=[f"{name}=={version}" for name, version in lineage.library_versions.items()],
             )
         _ensure_registered_model(client, model)
@@ -93,9 +89,9 @@ class Registry:
         return _registered(version)
 
     def _experiment(self, client: "MlflowClient", model: str) -> str:
-        known = client.get_experiment_by_name(model)
-        if known is not None:
-            return str(known.experiment_id)
+        experiment = client.get_experiment_by_name(model)
+        if experiment is not None:
+            return str(experiment.experiment_id)
         return str(client.create_experiment(model, artifact_location=(self._root / "artifacts" / model).as_uri()))
 
     def _client(self) -> "MlflowClient":
@@ -113,8 +109,3 @@ def _ensure_registered_model(client: "MlflowClient", model: str) -> None:
 
 def _registered(version: "ModelVersion") -> RegisteredVersion:
     return RegisteredVersion(version.name, str(version.version), version.run_id)
-
-
-def _plain(evidence: GateEvidence) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.to_builtins(evidence)
-    return plain

@@ -1,11 +1,11 @@
-"""Evidently's drift report: it renders, our own statistics decide."""
+"""Evidently's drift report, for information only; the verdict uses our own statistics."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lifecycle.monitoring.live_recall import feature_columns
+from lifecycle.monitoring.traffic import feature_columns
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.storage.durable import write_file
 
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 SAMPLE_ROWS = 5_000
 SEED = 20180401
 STABLE_VALUES = 2
-"""A whole-number feature with at most this many values is shown as categories."""
+"""A feature with at most this many distinct values is shown as categories."""
 
 
 def write_drift_report(spec: RiskModelSpec, reference: "pa.Table", current: "pa.Table", path: Path) -> int:
-    """Write the report of a window of decisions against the champion's training set; returns the rows it shows of each.
+    """Write the report of a window of decisions against the champion's training set; returns the sampled decisions.
 
-    Column types are declared, never guessed. Both windows are sampled, the same rows every time.
+    Column types are declared, not inferred. Both windows are sampled with a fixed seed.
     """
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
-    before = _sample({name: _floats(reference, name) for name in spec.feature_names})
-    after = _sample(feature_columns(current, spec))
-    flags = [name for name in spec.feature_names if before[name].nunique() <= STABLE_VALUES]
+    training = _sample({name: _floats(reference, name) for name in spec.feature_names})
+    live = _sample(feature_columns(current, spec))
+    flags = [name for name in spec.feature_names if training[name].nunique() <= STABLE_VALUES]
     definition = DataDefinition(
         numerical_columns=[name for name in spec.feature_names if name not in flags], categorical_columns=flags
     )
     report = Report([DataDriftPreset(method="psi")])
     # Evidently takes the current window first.
     snapshot = report.run(
-        Dataset.from_pandas(after, data_definition=definition), Dataset.from_pandas(before, data_definition=definition)
+        Dataset.from_pandas(live, data_definition=definition), Dataset.from_pandas(training, data_definition=definition)
     )
     write_file(path, snapshot.get_html_str(as_iframe=False).encode())
-    return len(after)
+    return len(live)
 
 
 def _floats(table: "pa.Table", name: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":

@@ -1,4 +1,4 @@
-"""Documents of the release store as they are written: signed as the very bytes of their payload."""
+"""The signed envelope of a document in the release store; the signature covers the bytes of its payload."""
 
 from lifecycle.signing.keys import Keys
 from serving.contract.documents import Freeze, Release, SignedRelease, encode

@@ -1,4 +1,4 @@
-"""The keys of an installation: made at its first start, readable by their owner alone, never overwritten."""
+"""The keys of an installation: created at its first start, readable only by their owner, never overwritten."""
 
 import base64
 import secrets
@@ -28,13 +28,13 @@ PSEUDONYM_KEY_FILE = "pseudonym.key"
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """An Ed25519 key and its id; its secret half appears in no representation."""
+    """An Ed25519 key and its id; `repr` shows only the id."""
 
     key_id: str
     _private: Ed25519PrivateKey
 
     def sign(self, content: bytes) -> Signed:
-        """Sign these very bytes; the same bytes always give the same signature."""
+        """Sign the bytes; deterministic."""
         return Signed(key_id=self.key_id, signature=base64.b64encode(self._private.sign(content)).decode())
 
     def __repr__(self) -> str:
@@ -43,7 +43,7 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of one installation: the signing key itself, and where the server finds the other two."""
+    """The keys of one installation: the signing key, and the paths of the two that the server reads."""
 
     signing_key: SigningKey
     public_keys: PublicKeys
@@ -57,16 +57,14 @@ class Keys:
 
 
 def ensure_keys(settings: Settings) -> Keys:
-    """The keys of this installation, made if this is its first start.
+    """The keys of this installation; creates the missing ones at its first start.
 
-    Safe to call from several processes at once, and after a death at any point in between: whoever comes first
-    makes a key, everybody else reads it.
+    Safe under concurrency and after a crash at any point: the first process creates a key, and the others read it.
 
     Raises
     ------
     LifecycleError
-        If a key is not what it should be, is readable by others than its owner, or the public key is not the signing
-        key's.
+        If a key is invalid, is readable by others than its owner, or the public key does not match the signing key.
     """
     folder = settings.keys_dir
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -74,8 +72,8 @@ def ensure_keys(settings: Settings) -> Keys:
     pseudonym_path = folder / PSEUDONYM_KEY_FILE
     if public_path.exists() and not signing_path.exists():
         raise LifecycleError(
-            f"Expected the signing key of {public_path}, found none; put it back from the backup, or remove the public "
-            f"key to begin with new keys (servers must then be given the new one) - at {signing_path}"
+            f"Expected the signing key of {public_path}, found no file; restore it from the backup, or remove the "
+            f"public key to start with new keys (then distribute the new public key to the servers) - at {signing_path}"
         )
     if not signing_path.exists():
         create_once(signing_path, _new_private_pem(), "keys.signing_key")
@@ -99,8 +97,8 @@ def _read_private(path: Path) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)
     except (ValueError, TypeError):
-        # Without the cause: a parser's message may quote what it could not read, and this is a secret.
-        raise LifecycleError(f"Expected an unencrypted PEM private key, got a file that is none - at {path}") from None
+        # Without the cause: a parser's message may quote the content, which is secret.
+        raise LifecycleError(f"Expected an unencrypted PEM private key, got another content - at {path}") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise LifecycleError(f"Expected an Ed25519 private key, got {type(key).__name__} - at {path}")
     return key
@@ -113,8 +111,8 @@ def _public_keys(path: Path, signing_key: SigningKey) -> PublicKeys:
         raise LifecycleError(str(error)) from error
     if signing_key.key_id not in keys.ids:
         raise LifecycleError(
-            f"Expected the public key {signing_key.key_id} of the signing key beside it, got {keys.ids}; remove the "
-            f"public key file, it is then written again - at {path}"
+            f"Expected the public key {signing_key.key_id} of the signing key, got {keys.ids}; remove the public key "
+            f"file, and the next start writes it again - at {path}"
         )
     return keys
 
@@ -124,8 +122,8 @@ def _check_pseudonym_key(path: Path) -> None:
     size = path.stat().st_size
     if size != PSEUDONYM_KEY_BYTES:
         raise LifecycleError(
-            f"Expected a pseudonym key of {PSEUDONYM_KEY_BYTES} bytes, got {size}; put it back from the backup, since "
-            f"another key gives every entity another pseudonym - at {path}"
+            f"Expected a pseudonym key of {PSEUDONYM_KEY_BYTES} bytes, got {size}; restore it from the backup, because "
+            f"another key changes the pseudonym of every entity - at {path}"
         )
 
 

@@ -1,4 +1,4 @@
-"""What columns a mart has, by its contract in the dbt project: a model is checked without a warehouse."""
+"""Columns of a mart, from its contract in the dbt project, so that a model is checked without a warehouse."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,12 +28,12 @@ def mart_columns(dbt_project_dir: Path, model: str) -> dict[str, str]:
 
 
 def check_columns(spec: RiskModelSpec, dbt_project_dir: Path, where: str) -> None:
-    """Raise if a model names a column that its mart or its outcomes lack.
+    """Check that the mart and the outcomes have every column that a model names.
 
     Raises
     ------
     LifecycleError
-        Naming the file, the key and the columns there are.
+        With the file, the key and the existing columns.
     """
     mart = mart_columns(dbt_project_dir, spec.mart)
     columns = spec.columns.model_dump()
@@ -53,5 +53,5 @@ def _expect(wanted: Mapping[str, str], columns: Mapping[str, str], relation: str
     missing = [f"{name!r} at `{key}`" for key, name in wanted.items() if name not in columns]
     if missing:
         raise LifecycleError(
-            f"Expected columns of {relation}, got {', '.join(missing)}; it has {sorted(columns)} - in {where}"
+            f"Expected columns of {relation}, missing {', '.join(missing)}; it has {sorted(columns)} - in {where}"
         )

@@ -1,6 +1,6 @@
-"""The schema of a model's `defs.yaml`: what a data scientist hands over, validated before anything runs.
+"""The schema of a model's `defs.yaml`, validated before anything runs.
 
-Plain Pydantic, no Dagster: the pure packages, the command line and the component read the same types.
+Plain Pydantic without Dagster: the pure packages, the command line and the component share these types.
 """
 
 import copy
@@ -17,7 +17,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class SpecModel(BaseModel):
-    """Immutable, and an unknown key is an error."""
+    """Immutable; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,15 +37,15 @@ class FeatureSpec(SpecModel):
 
 
 class ReasonTextsSpec(SpecModel):
-    """What a person who was declined or held up is told, by reason group, in words that somebody approved."""
+    """Approved reason texts for a customer whose payment was declined or reviewed, by reason group."""
 
     version: Annotated[str, Field(min_length=1)]
-    """Names this wording; a new one for every change of a text, since decisions are recorded with it."""
+    """Name of the wording. Change it with every change of a text: decisions are recorded with it."""
     texts: Annotated[dict[str, Annotated[str, Field(pattern=r"\S")]], Field(min_length=1)]
 
 
 class ColumnsSpec(SpecModel):
-    """Which columns of the mart say what happened, when, to whom and for how much."""
+    """Columns of the mart that identify the transaction, its entity, its time and its amount."""
 
     transaction: str = "transaction_id"
     entity: str = "customer_id"
@@ -54,30 +54,30 @@ class ColumnsSpec(SpecModel):
 
 
 class LabelSpec(SpecModel):
-    """Where outcomes stand and how long they take to be complete."""
+    """Source of the outcomes, and the time until they are complete."""
 
     relation: str
-    """dbt model with one row per transaction that was reported: the transaction's id and `reported_at`."""
+    """dbt model with one row per reported transaction: its id and `reported_at`."""
     reported_at: str = "reported_at"
     maturity_days: Days
     """Waiting time after which an example without a report counts as genuine."""
 
 
 class SearchSpec(SpecModel):
-    """Hyperparameter search; its budget is counted in trials, never in time, so that it is repeatable."""
+    """Hyperparameter search; its budget is a number of trials, never a time, so that it is reproducible."""
 
     trials: Annotated[int, Field(ge=1, le=1000)]
     seed: int = 20180401
     metric: Literal["average_precision", "roc_auc"] = "average_precision"
     num_threads: Annotated[int, Field(ge=1)] = 1
-    """Of one fit; the folds of a search grow side by side, each with as many."""
+    """Threads of one fit; the folds of a search are fitted in parallel with this many each."""
 
 
 class TrainingSpec(SpecModel):
-    """Windows, counted back from ``as_of - maturity_days``; between two windows lies a gap of `maturity_days`.
+    """Windows, counted back from ``as_of - maturity_days``, with a gap of `maturity_days` between two windows.
 
-    ``train | gap | validation | gap | holdout | maturity | as_of``. Further validation folds lie `fold_step_days`
-    earlier each.
+    ``train | gap | validation | gap | holdout | maturity | as_of``. Each further validation fold is `fold_step_days`
+    earlier.
     """
 
     train_days: Days
@@ -86,7 +86,7 @@ class TrainingSpec(SpecModel):
     fold_step_days: Days = 7
     holdout_days: Days = 7
     is_refitted: bool = True
-    """Fit the released model on the `train_days` that end with the last mature day, after the judgement."""
+    """After the judgement, fit the released model on the `train_days` up to the last mature day."""
     search: SearchSpec
 
     def span_days(self, maturity_days: int) -> int:
@@ -96,13 +96,13 @@ class TrainingSpec(SpecModel):
 
 
 class DecisionSpec(SpecModel):
-    """Alert capacity: how many cards a day people can look at, and how many may be declined unseen."""
+    """Alert capacity: cards a day that people can review, and cards that may be declined without review."""
 
     review_cards_per_day: Annotated[int, Field(ge=1)]
     decline_cards_per_day: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
-    def _decline_lies_within_review(self) -> Self:
+    def _decline_is_below_review(self) -> Self:
         if self.decline_cards_per_day is not None and self.decline_cards_per_day >= self.review_cards_per_day:
             raise ValueError(
                 f"Expected decline_cards_per_day below review_cards_per_day = {self.review_cards_per_day}, "
@@ -112,52 +112,52 @@ class DecisionSpec(SpecModel):
 
 
 class GatesSpec(SpecModel):
-    """What a candidate must show before it may be registered."""
+    """Thresholds that a candidate must meet before it is registered."""
 
     minimum_rows: Annotated[int, Field(ge=1)]
     minimum_frauds: Annotated[int, Field(ge=1)]
-    """In the training window, and in the holdout that the candidate is judged on."""
+    """In the training window, and in the holdout."""
     metric: Literal["average_precision", "roc_auc", "card_precision", "recall_at_capacity"] = "average_precision"
-    """The metric on which the candidate must beat the baseline and not fall behind the champion."""
+    """Metric on which the candidate must beat the baseline and not be worse than the champion."""
     confidence: Share = 0.95
 
 
 class InputSpec(SpecModel):
-    """Checks of the raw input, taken before a training set is frozen."""
+    """Checks of the raw input before a training set is frozen."""
 
     maximum_age_hours: Annotated[int, Field(ge=1)] = 30
-    """The newest transaction may be this much older than `as_of`."""
+    """Maximum age of the newest transaction at `as_of`."""
     minimum_volume_share: Share = 0.5
-    """Each of the training set's days must have this share of the median day's transactions."""
+    """Minimum share of the median day's transactions on each day of the training set."""
 
 
 class PromotionSpec(SpecModel):
-    """Who promotes a registered model: the platform by itself, or a person with `lifecycle promote`."""
+    """Whether the platform promotes a registered model, or a person with `lifecycle promote`."""
 
     mode: Literal["auto", "manual"] = "manual"
 
 
 class DriftSpec(SpecModel):
-    """When a change of the live traffic or of the live performance is an alarm."""
+    """Thresholds for alarms of live traffic and live performance."""
 
     window_days: Annotated[int, Field(ge=7, multiple_of=7)] = 7
-    """Whole weeks, so that weekdays do not alarm."""
+    """Whole weeks, so that the mix of weekdays raises no alarm."""
     maximum_psi: Annotated[float, Field(gt=0)] = 0.2
     """Siddiqi, Credit Risk Scorecards (2006): below 0.1 no change, 0.1 to 0.25 some, above 0.25 a shift."""
     minimum_rows: Annotated[int, Field(ge=1)] = 1000
     """A window with fewer decisions gives no verdict."""
     bins: Annotated[int, Field(ge=2, le=100)] = 10
     recall_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Live recall at capacity may fall this far below the lower end of the holdout's interval."""
+    """Tolerated distance of live recall at capacity below the lower end of the holdout's interval."""
 
 
 class RetrainingSpec(SpecModel):
-    """When an alarm starts a retraining by itself."""
+    """Conditions under which an alarm starts a retraining."""
 
     is_enabled: bool = True
     minimum_new_frauds: Annotated[int, Field(ge=1)] = 50
-    """Matured frauds since the onset of the drift that lie before the holdout of a training now: what the judged model
-    can learn from. With fewer, the gates would judge a procedure that has not seen the change."""
+    """Matured frauds between the onset of the drift and the holdout of a training now, which the judged model learns
+    from. With fewer, the gates would judge a procedure that has not seen the change."""
     cooldown_days: Annotated[int, Field(ge=0)] = 7
     """Days of `as_of` between two retrainings."""
     poll_seconds: Annotated[int, Field(ge=1)] = 60
@@ -172,10 +172,10 @@ class RiskModelSpec(SpecModel):
     """dbt model with one row per example: the columns below and the features."""
     columns: ColumnsSpec = ColumnsSpec()
     first_date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
-    """First day of `occurred_at` that partitions exist for."""
+    """First partition: the first day of `occurred_at`."""
     features: Annotated[tuple[FeatureSpec, ...], Field(min_length=1)]
     reason_texts: ReasonTextsSpec | None = None
-    """Without them the server gives no reasons; with them every feature has a group, and each group a text."""
+    """Without texts the server gives no reasons; with texts every feature has a group and each group a text."""
     label: LabelSpec
     training: TrainingSpec
     decision: DecisionSpec
@@ -185,9 +185,9 @@ class RiskModelSpec(SpecModel):
     drift: DriftSpec = DriftSpec()
     retraining: RetrainingSpec = RetrainingSpec()
     monitor_at: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "02:30"
-    """Time of day at which the daily monitoring of yesterday runs, UTC."""
+    """UTC time of the daily monitoring of yesterday."""
     profiles: dict[str, dict[str, Any]] = {}
-    """Overrides by profile name, for example short windows for a demonstration."""
+    """Overrides by profile, for example short windows for a demonstration."""
 
     @model_validator(mode="after")
     def _feature_names_are_unique(self) -> Self:
@@ -203,7 +203,7 @@ class RiskModelSpec(SpecModel):
             return self
         ungrouped = [feature.name for feature in self.features if not feature.reason_group]
         if ungrouped:
-            raise ValueError(f"Expected a reason_group for every feature, got none for {ungrouped} - at `features`")
+            raise ValueError(f"Expected a reason_group for every feature, missing for {ungrouped} - at `features`")
         groups, texts = {feature.reason_group for feature in self.features}, set(self.reason_texts.texts)
         if groups != texts:
             raise ValueError(
@@ -227,12 +227,12 @@ class RiskModelSpec(SpecModel):
         return tuple(feature.name for feature in self.features)
 
     def with_profile(self, profile: str | None) -> "RiskModelSpec":
-        """This specification with the overrides of one profile merged in; itself where `profile` is ``None``.
+        """This specification with the overrides of a profile; unchanged without a profile.
 
         Raises
         ------
         ValueError
-            If the file has no such profile, or the merged specification is not valid.
+            If there is no such profile, or the merged specification is invalid.
         """
         if profile is None:
             return self
@@ -245,7 +245,7 @@ class RiskModelSpec(SpecModel):
 
 
 def _merged(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `overrides` laid over it, dictionaries merged key by key."""
+    """`base` with `overrides`; dictionaries are merged key by key."""
     result = copy.copy(base)
     for key, value in overrides.items():
         if isinstance(value, dict) and isinstance(result.get(key), dict):
@@ -261,7 +261,7 @@ def read_spec(path: Path, profile: str | None = None) -> RiskModelSpec:
     Raises
     ------
     LifecycleError
-        If the file is missing or no valid specification; the message names the file, the key and what was expected.
+        If the file is missing or invalid; the message names the file, the key and the expectation.
     """
     try:
         document = yaml.safe_load(path.read_text())
@@ -279,7 +279,7 @@ def read_spec(path: Path, profile: str | None = None) -> RiskModelSpec:
 
 
 def describe(error: ValidationError) -> str:
-    """A validation error as one line a fault: the key and what was expected there."""
+    """A validation error as text: the message and the key of each fault."""
     lines = []
     for fault in error.errors(include_url=False, include_input=False):
         key = ".".join(str(part) for part in fault["loc"]) or "attributes"

@@ -1,5 +1,6 @@
 """From raw rows to live decisions and back, by real Dagster runs, dbt, MLflow, a server process and its log."""
 
+import dataclasses
 import datetime as dt
 import json
 
@@ -67,7 +68,7 @@ def test_a_run_takes_a_model_from_the_mart_to_a_signed_release(released: World) 
     assert release.champion.as_of == released.days.live_start.isoformat()
     keys = installation.key_ring().public_keys
     bundle = verified_bundle(released.settings.release_store, release.champion.bundle_digest, keys)
-    candidate = installation.candidates(MODEL).standing(release.champion.as_of)
+    candidate = installation.candidates(MODEL).current(release.champion.as_of)
     assert bundle.manifest.candidate_digest == candidate.digest
     assert all(verdict.is_passed for verdict in bundle.manifest.verdicts)
     assert b"model card" in bundle.files["card.html"]
@@ -79,12 +80,12 @@ def test_a_run_takes_a_model_from_the_mart_to_a_signed_release(released: World) 
 
 def test_the_same_date_again_gives_the_same_digests_and_nothing_new(released: World) -> None:
     installation, as_of = released.installation, released.days.live_start
-    before = installation.candidates(MODEL).standing(as_of.isoformat())
+    before = installation.candidates(MODEL).current(as_of.isoformat())
     snapshot = installation.training_sets(MODEL).describe(as_of.isoformat())
     result = released.run(f"{MODEL}_retrain", as_of)
     assert result.success, failure(result)
     assert installation.training_sets(MODEL).describe(as_of.isoformat()).digest == snapshot.digest
-    after = installation.candidates(MODEL).standing(as_of.isoformat())
+    after = installation.candidates(MODEL).current(as_of.isoformat())
     assert after.digest == before.digest
     assert after.read("model.txt") == before.read("model.txt")
     assert len(installation.releases().history(MODEL)) == 1
@@ -94,7 +95,7 @@ def test_a_past_date_is_judged_and_stops_at_the_gates(released: World) -> None:
     past = released.days.live_start - 3 * DAY
     result = released.run(f"{MODEL}_retrain", past)
     installation = released.installation
-    candidate = installation.candidates(MODEL).standing(past.isoformat())
+    candidate = installation.candidates(MODEL).current(past.isoformat())
     assert installation.evidence(MODEL).gates(candidate.digest).as_of == past.isoformat()
     assert result.success or refusals(result)
     assert installation.registry().find(MODEL, candidate.digest) is None
@@ -105,7 +106,7 @@ def test_half_a_day_never_becomes_a_training_set(released: World) -> None:
     beyond = released.days.end_day + 2 * DAY
     result = released.run(f"{MODEL}_retrain", beyond)
     assert not result.success
-    assert "No training set is frozen" in failure(result)
+    assert "No training set was frozen" in failure(result)
     assert "days below" in failure(result)
 
 
@@ -118,12 +119,11 @@ def test_live_requests_are_decided_logged_loaded_once_and_judged(watched: tuple[
     rows = warehouse.query(f"select count(*) as n, count(distinct decision_id) as ids from {DECISIONS}").to_pylist()[0]
     assert rows == {"n": sent.sent, "ids": sent.sent}
     assert load_decisions(open_warehouse(released.settings, Use("log")), released.settings.decision_log_dir).read == 0
-    verdict = released.installation.evidence(MODEL).monitoring("drift")[end.isoformat()]
-    assert verdict["traffic"]["has_verdict"]
-    assert not verdict["traffic"]["is_alarm"], verdict["reason"]
-    assert max(verdict["traffic"]["psi"].values()) < 0.1
-    performance = released.installation.evidence(MODEL).monitoring("live_performance")[end.isoformat()]
-    assert performance["has_verdict"]
+    verdict = released.installation.evidence(MODEL).drift()[end]
+    assert verdict.traffic.has_verdict
+    assert not verdict.traffic.is_alarm, verdict.reason
+    assert max(verdict.traffic.psi.values()) < 0.1
+    assert released.installation.evidence(MODEL).live_performance()[end].has_verdict
     report = released.settings.reports_dir / MODEL / f"drift-{end.isoformat()}.html"
     assert report.stat().st_size > 100_000
 
@@ -144,10 +144,13 @@ def test_a_retraining_is_ordered_once_for_a_date_and_not_while_one_is_in_flight(
     released, _ = watched
     installation, spec = released.installation, released.spec
     as_of = released.days.change_day + DAY
-    quiet = installation.evidence(MODEL).monitoring("drift")[released.days.change_day.isoformat()]
-    alarm = quiet | {"as_of": as_of.isoformat(), "is_alarm": True, "reason": "PSI", "new_frauds": 1000}
-    alarm["onset"] = released.days.change_day.isoformat()
-    installation.evidence(MODEL).write_monitoring("drift", as_of.isoformat(), alarm)
+    change_day = released.days.change_day
+    quiet = installation.evidence(MODEL).drift()[change_day]
+    onset = change_day.isoformat()
+    alarm = dataclasses.replace(
+        quiet, as_of=as_of.isoformat(), is_alarm=True, reason="PSI", new_frauds=1000, onset=onset
+    )
+    installation.evidence(MODEL).write_drift(alarm)
     sensor = retrain_sensor(spec, released.definitions.resolve_job_def(f"{MODEL}_retrain"))
 
     def evaluate(cursor: str | None) -> dg.SensorResult | dg.SkipReason:

@@ -1,9 +1,10 @@
 import pyarrow as pa
 import pytest
 
+from lifecycle.modelling.training import Trained, train
 from lifecycle.modelling.training_set import Examples, examples_from_table
 from lifecycle.spec.risk_model import RiskModelSpec
-from tests.harness.toy_model import card_table, spec_with
+from tests.harness.toy_model import AS_OF, card_table, spec_with
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +20,9 @@ def table() -> pa.Table:
 @pytest.fixture(scope="session")
 def examples(table: pa.Table, spec: RiskModelSpec) -> Examples:
     return examples_from_table(table, spec)
+
+
+@pytest.fixture(scope="session")
+def trained(spec: RiskModelSpec, examples: Examples) -> Trained:
+    """The toy model as of `AS_OF`."""
+    return train(spec, examples, AS_OF)

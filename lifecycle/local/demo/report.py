@@ -8,7 +8,7 @@ from rich.table import Table
 
 from lifecycle.local.demo.state import DemoState
 from lifecycle.local.demo.timeline import Timeline
-from lifecycle.monitoring.live_recall import outcomes_and_predictions
+from lifecycle.monitoring.live_performance import outcomes_and_predictions
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.reading.decisions import read_decisions

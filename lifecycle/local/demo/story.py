@@ -173,14 +173,14 @@ class Story:
         self.screen.note(self.dagster.run_url(run.run_id))
 
     def _is_retraining_due(self, as_of: dt.date) -> bool:
-        verdict = self.evidence.monitoring("drift").get(as_of.isoformat())
-        if verdict is None or not verdict["is_alarm"]:
+        verdict = self.evidence.drift().get(as_of)
+        if verdict is None or not verdict.is_alarm:
             return False
         if self.state.alarmed_as_of is None:
             self.state.alarmed_as_of = as_of
             self.file.keep(self.state)
-            self.screen.note(f"Drift as of {as_of}: {verdict['reason']}")
-        return bool(verdict["new_frauds"] >= self.spec.retraining.minimum_new_frauds)
+            self.screen.note(f"Drift as of {as_of}: {verdict.reason}")
+        return verdict.new_frauds >= self.spec.retraining.minimum_new_frauds
 
     def _sensor_run(self) -> Run | None:
         """The newest retraining that nobody launched by hand."""

@@ -1,15 +1,21 @@
 """Candidates and evidence: whole or not there, found by their names, believed only if they match."""
 
+import dataclasses
 import datetime as dt
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from lifecycle.artefacts.candidates import Candidate, CandidateStore
+from lifecycle.artefacts.alert_log import raise_alert
+from lifecycle.artefacts.candidates import Candidate, CandidateStore, training_files
 from lifecycle.artefacts.evidence import EvidenceStore, GateEvidence
 from lifecycle.errors import LifecycleError
-from lifecycle.monitoring.alerts import Alert, raise_alert
+from lifecycle.modelling.training import Trained
+from lifecycle.monitoring.alerts import Alert
+from lifecycle.monitoring.drift import DriftVerdict
+from lifecycle.monitoring.live_performance import PerformanceVerdict
+from lifecycle.monitoring.verdict import MonitoringVerdict
 from serving.contract.documents import Bands, Calibration, Deciding, GoldenRow, Lineage, Verdict
 from serving.storage.durable import write_file, write_folder
 
@@ -38,7 +44,7 @@ def written(store: CandidateStore, text: bytes = b"tree", evaluation: bytes = b"
 def test_a_candidate_is_found_by_its_date_and_by_its_digest(tmp_path: Path) -> None:
     store = CandidateStore(tmp_path, "card_fraud")
     candidate = written(store)
-    assert store.standing("2018-08-29").digest == candidate.digest
+    assert store.current("2018-08-29").digest == candidate.digest
     assert store.by_digest(candidate.digest).deciding == DECIDING
     assert store.by_digest(candidate.digest).lineage == LINEAGE
 
@@ -49,7 +55,23 @@ def test_the_same_candidate_again_changes_nothing_and_another_evaluation_is_kept
     assert written(store).folder == first.folder
     again = written(store, evaluation=b'{"windows":[]}')
     assert again.digest == first.digest
-    assert store.standing("2018-08-29").evaluation == {"windows": []}
+    assert store.current("2018-08-29").read("evaluation.json") == b'{"windows":[]}'
+
+
+def test_what_a_training_measured_is_read_back_with_its_types(tmp_path: Path, trained: Trained) -> None:
+    candidate = CandidateStore(tmp_path, "toy").write(b"tree", DECIDING, GOLDEN, LINEAGE, training_files(trained))
+    evaluation = candidate.evaluation
+    assert evaluation.holdout == trained.evaluation
+    assert evaluation.baseline_difference == trained.baseline_difference
+    assert (evaluation.windows, evaluation.trials) == (trained.windows, trained.trials)
+    assert (evaluation.curves, evaluation.judged_calibration) == (trained.curves, trained.judged_calibration)
+    assert candidate.reference == trained.reference
+
+
+def test_an_evaluation_of_another_shape_is_refused_with_its_path(tmp_path: Path) -> None:
+    candidate = written(CandidateStore(tmp_path, "card_fraud"))
+    with pytest.raises(LifecycleError, match=r"required field `holdout`; train the candidate again - in .*evaluation"):
+        _ = candidate.evaluation
 
 
 def test_a_candidate_whose_files_were_changed_is_not_believed(tmp_path: Path) -> None:
@@ -57,13 +79,13 @@ def test_a_candidate_whose_files_were_changed_is_not_believed(tmp_path: Path) ->
     candidate = written(store)
     (candidate.folder / "model.txt").write_bytes(b"another tree")
     with pytest.raises(LifecycleError, match=f"digest {candidate.digest}, got .*; train the candidate again"):
-        store.standing("2018-08-29")
+        store.current("2018-08-29")
 
 
 def test_a_missing_candidate_says_which_asset_makes_it(tmp_path: Path) -> None:
     store = CandidateStore(tmp_path, "card_fraud")
     with pytest.raises(LifecycleError, match="as of 2018-08-29, found none; materialise the asset card_fraud/cand"):
-        store.standing("2018-08-29")
+        store.current("2018-08-29")
     with pytest.raises(LifecycleError, match="with digest abc, found none"):
         store.by_digest("abc")
 
@@ -99,12 +121,54 @@ def test_evidence_of_another_candidate_is_not_found(tmp_path: Path) -> None:
         EvidenceStore(tmp_path, "card_fraud").gates("eee")
 
 
+TRAFFIC = DriftVerdict(
+    bundle_digest="b" * 64, window_start="2018-08-22", window_end="2018-08-29", rows=7000, has_verdict=True,
+    is_alarm=True, psi={"amount": 0.3, "score": 0.1}, alarmed=("amount",), threshold=0.2, onset="2018-08-24",
+    reason="PSI above 0.2: amount 0.300",
+)  # fmt: skip
+PERFORMANCE = PerformanceVerdict(
+    window_start="2018-08-15", window_end="2018-08-22", frauds=120, has_verdict=True, is_alarm=False, recall=0.5,
+    promised=0.52, required=0.4, reason="recall at capacity 0.500 is not below 0.400 (holdout 0.520)",
+)  # fmt: skip
+MONITORED = MonitoringVerdict(
+    as_of="2018-08-29", is_alarm=True, reason=TRAFFIC.reason, onset="2018-08-24", new_frauds=60, champion="b" * 64,
+    champion_trained_until="2018-08-01", traffic=TRAFFIC, performance=PERFORMANCE,
+)  # fmt: skip
+
+
 def test_monitoring_is_kept_by_date_and_replaced_by_the_same_date(tmp_path: Path) -> None:
     store = EvidenceStore(tmp_path, "card_fraud")
-    for as_of, alarm in (("2018-08-30", True), ("2018-08-29", False), ("2018-08-30", False)):
-        store.write_monitoring("drift", as_of, {"is_alarm": alarm})
-    assert store.monitoring("drift") == {"2018-08-29": {"is_alarm": False}, "2018-08-30": {"is_alarm": False}}
-    assert store.monitoring("live_performance") == {}
+    later = dataclasses.replace(MONITORED, as_of="2018-08-30", new_frauds=70)
+    for verdict in (dataclasses.replace(later, is_alarm=False), MONITORED, later):
+        store.write_drift(verdict)
+    assert list(store.drift().items()) == [(dt.date(2018, 8, 29), MONITORED), (dt.date(2018, 8, 30), later)]
+    assert store.live_performance() == {}
+    store.write_live_performance(dt.date(2018, 8, 29), PERFORMANCE)
+    assert store.live_performance() == {dt.date(2018, 8, 29): PERFORMANCE}
+
+
+def test_monitoring_evidence_is_the_json_of_its_fields_and_may_have_more(tmp_path: Path) -> None:
+    """Evidence keeps its keys across versions; a key of another version does not make it unreadable."""
+    store, path = EvidenceStore(tmp_path, "m"), tmp_path / "m" / "drift" / "2018-08-29.json"
+    store.write_drift(dataclasses.replace(MONITORED, performance=None))
+    document = msgspec.json.decode(path.read_bytes())
+    assert list(document) == [
+        "as_of", "is_alarm", "reason", "onset", "new_frauds", "champion", "champion_trained_until", "traffic",
+        "performance",
+    ]  # fmt: skip
+    assert list(document["traffic"]) == [
+        "bundle_digest", "window_start", "window_end", "rows", "has_verdict", "is_alarm", "psi", "alarmed", "threshold",
+        "onset", "reason",
+    ]  # fmt: skip
+    path.write_bytes(msgspec.json.encode(document | {"added_later": 1}))
+    assert store.drift()[dt.date(2018, 8, 29)].traffic == TRAFFIC
+
+
+def test_damaged_evidence_is_refused_with_its_path(tmp_path: Path) -> None:
+    store, path = EvidenceStore(tmp_path, "m"), tmp_path / "m" / "drift" / "2018-08-29.json"
+    write_file(path, b"{}")
+    with pytest.raises(LifecycleError, match=r"required field `as_of`.*materialise its asset again - in .*2018-08-29"):
+        store.drift()
 
 
 def test_a_file_is_replaced_whole_and_readable_by_its_owner_alone(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import sys
 import dagster as dg
 import pytest
 
-from lifecycle.defs.alerts import failure_alert
 from lifecycle.settings.platform import Settings
+from tests.harness.definitions_text import SNAPSHOT, definitions_text
 
 HEAVY = (
     "mlflow", "evidently", "lightgbm", "sklearn", "pandas", "matplotlib", "optuna", "dbt", "duckdb",
@@ -23,6 +23,11 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> dg.RepositoryDefinit
 
         built = defs() if callable(defs) else defs
         return built.get_repository_def()
+
+
+def test_the_definitions_are_those_of_the_snapshot(repository: dg.RepositoryDefinition) -> None:
+    # Rewritten by: python -m tests.harness.definitions_text
+    assert definitions_text(repository) == SNAPSHOT.read_text()
 
 
 def test_the_graph_holds_every_stage_of_the_model(repository: dg.RepositoryDefinition) -> None:
@@ -93,18 +98,3 @@ def test_loading_the_code_location_imports_nothing_heavy(settings: Settings) -> 
     # The manifest is made at the first load, by dbt in a process of its own.
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip().splitlines()[-1] == "[]"
-
-
-def run(job_name: str) -> dg.DagsterRun:
-    return dg.DagsterRun(job_name=job_name, run_id="r" * 8, tags={"dagster/partition": "2018-08-29"})
-
-
-def test_a_refused_candidate_and_a_broken_run_read_differently() -> None:
-    refused = failure_alert(run("card_fraud_retrain"), ["beats_baseline"], "checks failed")
-    broken = failure_alert(run("card_fraud_retrain"), [], "disk full")
-    assert refused.title == "Candidate refused: card_fraud as of 2018-08-29"
-    assert "beats_baseline" in refused.message
-    assert "nothing is broken" in refused.message
-    assert broken.title == "Run broken: card_fraud as of 2018-08-29"
-    assert "disk full" in broken.message
-    assert "re-execute" in broken.remedy

@@ -6,14 +6,13 @@ import pytest
 
 from lifecycle.gates.candidate_gates import (
     GATES,
-    ChampionComparison,
     Evidence,
     beats_baseline,
     enough_evidence,
     not_worse_than_champion,
     point_in_time,
-    unseen_days,
 )
+from lifecycle.gates.comparison import ChampionComparison, unseen_days
 from lifecycle.modelling.evaluation import Interval
 from lifecycle.modelling.training_set import Examples
 from lifecycle.spec.risk_model import GatesSpec, SearchSpec, TrainingSpec
@@ -122,7 +121,7 @@ def comparison(frauds: int, interval: dict[str, Interval] | None) -> ChampionCom
     ("champion", "compared", "is_passed", "summary"),
     [
         (None, None, True, "there is no champion to compare with"),
-        ("candidate", None, True, "the candidate is the champion, to the byte"),
+        ("candidate", None, True, "the candidate is the champion, byte for byte"),
         ("champion", None, False, "not enough evidence: the champion was fitted on all days of the holdout"),
         ("champion", comparison(49, difference(0.1, 0.05, 0.2)), False, "from as_of 2018-08-31 on"),
         ("champion", comparison(50, None), False, "not enough evidence"),

@@ -21,11 +21,6 @@ from serving.scoring.shap.tree_shap import TreeShap
 AS_OF = dt.date(2024, 2, 1)
 
 
-@pytest.fixture(scope="module")
-def trained(spec: RiskModelSpec, examples: Examples) -> Trained:
-    return train(spec, examples, AS_OF)
-
-
 def test_the_same_examples_give_the_same_bytes_in_any_order_of_rows(
     spec: RiskModelSpec, table: pa.Table, trained: Trained
 ) -> None:

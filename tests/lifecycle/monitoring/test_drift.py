@@ -11,14 +11,8 @@ from scipy.stats import entropy
 
 from lifecycle.modelling.evaluation import Interval
 from lifecycle.modelling.reference import SCORE, Reference, count, freeze
-from lifecycle.monitoring.drift import (
-    DriftVerdict,
-    PerformanceVerdict,
-    estimate_onset,
-    judge_drift,
-    judge_performance,
-    psi,
-)
+from lifecycle.monitoring.drift import DriftVerdict, estimate_onset, judge_drift, psi
+from lifecycle.monitoring.live_performance import PerformanceVerdict, judge_performance
 from lifecycle.spec.risk_model import DriftSpec
 from lifecycle.tables.arrays import FloatArray
 

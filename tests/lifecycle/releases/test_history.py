@@ -5,10 +5,10 @@ import pytest
 from lifecycle.errors import LifecycleError
 from lifecycle.releases.history import (
     FilledSlots,
+    active_champions,
     canary_salt,
     is_more_exposed,
     shadow_after_promotion,
-    standing_champions,
     was_rolled_back,
     withdrawn_bundles,
 )
@@ -69,7 +69,7 @@ def released(*steps: Step) -> tuple[Release, ...]:
 def test_what_a_rollback_can_go_back_through(
     history: tuple[Release, ...], standing: list[str], withdrawn: set[str]
 ) -> None:
-    assert [release.champion.bundle_digest for release in standing_champions(history)] == standing
+    assert [release.champion.bundle_digest for release in active_champions(history)] == standing
     assert withdrawn_bundles(history) == withdrawn
 
 

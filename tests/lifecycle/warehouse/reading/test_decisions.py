@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from lifecycle.monitoring.traffic import champion_rows_and_capacity
+from lifecycle.monitoring.live_performance import champion_rows_and_capacity
 from lifecycle.spec.risk_model import RiskModelSpec, read_model
 from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.interface import Definition

@@ -9,7 +9,6 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
 from lifecycle.local import snowflake as local_snowflake
 from lifecycle.local.snowflake import LocalSnowflake
@@ -18,6 +17,7 @@ from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.raw_tables import raw_definitions
 from lifecycle.warehouse.snowflake import SnowflakeWarehouse
 from lifecycle.warehouse.snowflake.session import INSERTED_BY_VALUES
+from tests.harness.dagster_resource import snowflake_resource
 
 COLUMNS = "id bigint, at_us timestamp_ntz(6), amount number(12, 2), share double, name varchar, day date, is_it boolean"
 
@@ -149,7 +149,7 @@ def test_transactions_of_a_kind_take_turns_and_each_sees_what_the_one_before_it_
 def test_the_resource_of_dagster_logs_in_as_the_platform_does(
     endpoint: LocalSnowflake, snowflake_settings: Settings
 ) -> None:
-    resource = Stores().snowflake("read")
+    resource = snowflake_resource(Settings().snowflake, Use("read"))
     with resource.get_connection() as connection, connection.cursor() as cursor:
         cursor.execute("select current_role(), ?", [7])
         assert cursor.fetchone() == ("LIFECYCLE_READ", 7)

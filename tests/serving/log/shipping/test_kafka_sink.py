@@ -175,7 +175,4 @@ def test_the_server_runs_without_the_client_of_kafka() -> None:
         "except ContractError as error: print(error)"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert run.stdout == (
-        "Expected confluent-kafka to be installed; run pip install 'risk-model-lifecycle[kafka]'
-"
-    )
+    assert run.stdout == ("Expected confluent-kafka to be installed; run pip install 'risk-model-lifecycle[kafka]'\n")

@@ -7,7 +7,8 @@ import pyarrow as pa
 
 from lifecycle.modelling.evaluation import evaluate
 from lifecycle.modelling.training_set import Examples
-from lifecycle.monitoring.live_recall import feature_columns, outcomes_and_predictions
+from lifecycle.monitoring.live_performance import outcomes_and_predictions
+from lifecycle.monitoring.traffic import feature_columns
 from lifecycle.spec.risk_model import RiskModelSpec
 
 FIRST = dt.datetime.fromisoformat("2024-01-01T10:00")

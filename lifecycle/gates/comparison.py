@@ -1,0 +1,106 @@
+"""Compares a candidate with the champion on days that neither model was fitted on."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+import numpy as np
+
+from lifecycle.errors import LifecycleError
+from lifecycle.modelling.evaluation import Interval, paired_difference
+from lifecycle.modelling.training import holdout, predict
+from lifecycle.modelling.training_set import Examples
+from lifecycle.spec.risk_model import RiskModelSpec
+from lifecycle.tables.arrays import FloatArray, instant
+from serving.contract.documents import Calibration
+
+
+@dataclass(frozen=True)
+class ChampionComparison:
+    """The candidate's judged model against the champion, on the holdout days that are unseen by both.
+
+    `difference` is candidate minus champion by metric, ``None`` if there are too few `frauds` to compute it.
+    `champion_trained_until` is the end (exclusive) of the days the champion was fitted on.
+    """
+
+    champion_digest: str
+    champion_trained_until: dt.date
+    unseen_start: dt.date
+    unseen_end: dt.date
+    rows: int
+    frauds: int
+    difference: dict[str, Interval] | None
+
+
+@dataclass(frozen=True)
+class JudgedModel:
+    """The model that the holdout judges; it reads the specification's features."""
+
+    text: bytes
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class ChampionModel:
+    """The champion's model, the features it reads in their order, and the end (exclusive) of its training days."""
+
+    bundle_digest: str
+    trained_until: dt.date
+    text: bytes
+    calibration: Calibration
+    feature_names: tuple[str, ...]
+
+
+def unseen_days(
+    holdout_start: dt.date, holdout_end: dt.date, champion_trained_until: dt.date
+) -> tuple[dt.date, dt.date] | None:
+    """The part ``[start, end)`` of the holdout that the champion was not fitted on; ``None`` if it saw all of it."""
+    start = max(holdout_start, champion_trained_until)
+    return (start, holdout_end) if start < holdout_end else None
+
+
+def compare_with_champion(
+    spec: RiskModelSpec, examples: Examples, as_of: dt.date, judged: JudgedModel, champion: ChampionModel
+) -> ChampionComparison | None:
+    """Both models on the unseen days of the holdout of `as_of`; ``None`` if there is no such day.
+
+    Raises
+    ------
+    LifecycleError
+        If the champion needs a feature that the specification no longer has.
+    """
+    outcomes, features = holdout(spec, examples, as_of)
+    end = as_of - dt.timedelta(days=spec.label.maturity_days)
+    start = end - dt.timedelta(days=spec.training.holdout_days)
+    unseen = unseen_days(start, end, champion.trained_until)
+    if unseen is None:
+        return None
+    rows = np.flatnonzero(outcomes.occurred_at >= instant(unseen[0]))
+    outcomes, features = outcomes.rows(rows), features[rows]
+    frauds = int(outcomes.is_fraud.sum())
+    difference = None
+    if 0 < frauds < len(outcomes):
+        ours = predict(judged.text, judged.calibration, features)
+        theirs = predict(champion.text, champion.calibration, _columns(spec, champion, features))
+        capacity, confidence = spec.decision.review_cards_per_day, spec.gates.confidence
+        difference = paired_difference(outcomes, ours, theirs, capacity, confidence=confidence)
+    return ChampionComparison(
+        champion_digest=champion.bundle_digest,
+        champion_trained_until=champion.trained_until,
+        unseen_start=unseen[0],
+        unseen_end=unseen[1],
+        rows=len(outcomes),
+        frauds=frauds,
+        difference=difference,
+    )
+
+
+def _columns(spec: RiskModelSpec, champion: ChampionModel, features: FloatArray) -> FloatArray:
+    """The features in the champion's order; it may read fewer of them."""
+    names = champion.feature_names
+    missing = [name for name in names if name not in spec.feature_names]
+    if missing:
+        raise LifecycleError(
+            f"Expected the champion's {len(names)} features to compare with it, missing {missing}; keep them in "
+            "`features` until a person has promoted a model without them"
+        )
+    return np.ascontiguousarray(features[:, [spec.feature_names.index(name) for name in names]])

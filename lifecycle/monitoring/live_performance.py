@@ -1,0 +1,138 @@
+"""Live performance: recall at capacity on the outcomes that have matured."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lifecycle.modelling.evaluation import Interval, Predictions, evaluate
+from lifecycle.modelling.ranking import Outcomes
+from lifecycle.spec.risk_model import DriftSpec, RiskModelSpec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+RECALL = "recall_at_capacity"
+
+
+@dataclass(frozen=True)
+class PerformanceVerdict:
+    """Verdict on the matured outcomes of a window; dates in ISO form, as the evidence stores it.
+
+    `recall` is ``None`` without frauds. `promised` is the holdout's recall, `required` the limit of the alarm.
+    """
+
+    window_start: str
+    window_end: str
+    frauds: int
+    has_verdict: bool
+    is_alarm: bool
+    recall: float | None
+    promised: float
+    required: float
+    reason: str
+
+
+def mature_window(spec: RiskModelSpec, as_of: dt.date) -> tuple[dt.date, dt.date]:
+    """Days ``[start, end)`` of `occurred_at`: the last whole weeks whose outcomes are mature as of a date."""
+    end = as_of - dt.timedelta(days=spec.label.maturity_days)
+    return end - dt.timedelta(days=spec.drift.window_days), end
+
+
+def performance_verdict(
+    spec: RiskModelSpec, decisions: "pa.Table", promised_recall: Interval, as_of: dt.date
+) -> PerformanceVerdict:
+    """Recall at capacity of the champion's answers in `mature_window`, against that of its holdout.
+
+    Parameters
+    ----------
+    decisions
+        Decisions of the window with the outcomes reported before `as_of`; columns as for `outcomes_and_predictions`,
+        and slot.
+    promised_recall
+        ``recall_at_capacity`` of the holdout's evaluation.
+    """
+    rows, capacity = champion_rows_and_capacity(decisions, spec.decision.review_cards_per_day)
+    outcomes, predictions = outcomes_and_predictions(rows)
+    frauds = int(outcomes.is_fraud.sum())
+    caught = 0
+    if 0 < frauds < len(outcomes):
+        evaluation = evaluate(outcomes, predictions, capacity, draws=0)
+        caught = round(evaluation.metrics[RECALL].value * frauds)
+    minimum_frauds, window = spec.gates.minimum_frauds, mature_window(spec, as_of)
+    return judge_performance(caught, frauds, promised_recall, window, minimum_frauds, spec.drift)
+
+
+def champion_rows_and_capacity(decisions: "pa.Table", capacity: int) -> tuple["pa.Table", int]:
+    """Rows that the champion answered, and its proportional part of the daily capacity.
+
+    A canary answers a random share of the entities, and its rows are another model's performance. Without them the
+    whole capacity would apply to fewer cards, and recall would be higher than on all of them.
+    """
+    rows = decisions.filter(np.equal(decisions.column("slot").to_numpy(), "champion"))
+    return rows, max(1, round(capacity * rows.num_rows / max(decisions.num_rows, 1)))
+
+
+def outcomes_and_predictions(decisions: "pa.Table") -> tuple[Outcomes, Predictions]:
+    """Outcomes of decisions, and the model's margins and scores.
+
+    Parameters
+    ----------
+    decisions
+        Columns occurred_at, entity, amount, reported_at (null without a report), margin, score.
+    """
+    outcomes = Outcomes(
+        occurred_at=decisions.column("occurred_at").to_numpy().astype("datetime64[us]"),
+        entity=decisions.column("entity").to_numpy(),
+        amount=np.asarray(decisions.column("amount").cast("float64").to_numpy(), dtype=np.float64),
+        is_fraud=decisions.column("reported_at").is_valid().to_numpy(),
+    )
+    predictions = Predictions(
+        margins=np.asarray(decisions.column("margin").to_numpy(), dtype=np.float64),
+        scores=np.asarray(decisions.column("score").to_numpy(), dtype=np.float64),
+    )
+    return outcomes, predictions
+
+
+def judge_performance(
+    caught: int,
+    frauds: int,
+    holdout_recall: Interval,
+    window: tuple[dt.date, dt.date],
+    minimum_frauds: int,
+    spec: DriftSpec,
+) -> PerformanceVerdict:
+    """Recall at capacity on matured outcomes, against that of the holdout.
+
+    Parameters
+    ----------
+    caught, frauds
+        Matured fraudulent transactions of the window whose card was among the day's capacity, and all of them.
+    holdout_recall
+        ``recall_at_capacity`` of the holdout's evaluation.
+    window
+        Days ``[start, end)`` of `occurred_at`, all mature.
+    minimum_frauds
+        A window with fewer gives no verdict.
+    """
+    required = max(holdout_recall.low - spec.recall_tolerance, 0.0)
+    has_verdict = frauds >= minimum_frauds
+    recall = caught / frauds if frauds else None
+    is_alarm = has_verdict and recall is not None and recall < required
+    if not has_verdict:
+        reason = f"{frauds} matured frauds, below {minimum_frauds}: no verdict"
+    else:
+        word = "below" if is_alarm else "not below"
+        reason = f"recall at capacity {recall:.3f} is {word} {required:.3f} (holdout {holdout_recall.value:.3f})"
+    return PerformanceVerdict(
+        window_start=window[0].isoformat(),
+        window_end=window[1].isoformat(),
+        frauds=frauds,
+        has_verdict=has_verdict,
+        is_alarm=is_alarm,
+        recall=recall,
+        promised=holdout_recall.value,
+        required=required,
+        reason=reason,
+    )

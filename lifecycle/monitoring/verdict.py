@@ -1,0 +1,76 @@
+"""The verdict of one day's monitoring: traffic and live performance together."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+from lifecycle.modelling.splits import judged_end
+from lifecycle.monitoring.drift import DriftVerdict
+from lifecycle.monitoring.live_performance import PerformanceVerdict
+from lifecycle.monitoring.traffic import ChampionInForce
+from lifecycle.spec.risk_model import RiskModelSpec
+
+
+@dataclass(frozen=True)
+class MonitoringVerdict:
+    """Conclusion of one day's monitoring; dates in ISO form, as the evidence stores it.
+
+    `onset` is the first day of the alarm. `new_frauds` counts the frauds since the onset that are new to the champion
+    and that the judged model of a training now would be fitted on. `champion` is the digest of its bundle.
+    """
+
+    as_of: str
+    is_alarm: bool
+    reason: str
+    onset: str | None
+    new_frauds: int
+    champion: str
+    champion_trained_until: str
+    traffic: DriftVerdict
+    performance: PerformanceVerdict | None
+
+
+def alarm_onset(traffic: DriftVerdict, performance: PerformanceVerdict | None) -> dt.date | None:
+    """First day of the earliest alarm: the drift's onset, or the start of the window with too low a recall."""
+    starts = [traffic.onset] if traffic.is_alarm else []
+    if performance is not None and performance.is_alarm:
+        starts.append(performance.window_start)
+    return min((dt.date.fromisoformat(start) for start in starts if start is not None), default=None)
+
+
+def first_new_fraud_day(onset: dt.date, champion_trained_until: dt.date) -> dt.date:
+    """First day whose frauds are new: from the onset on, and after the days that the champion was fitted on."""
+    return max(onset, champion_trained_until)
+
+
+def new_fraud_days(
+    spec: RiskModelSpec, onset: dt.date | None, champion_trained_until: dt.date, as_of: dt.date
+) -> tuple[dt.date, dt.date] | None:
+    """Days ``[start, end)`` with frauds that are new to the champion and precede the holdout of a training now."""
+    if onset is None:
+        return None
+    start = first_new_fraud_day(onset, champion_trained_until)
+    end = judged_end(as_of, spec.training, spec.label.maturity_days)
+    return (start, end) if start < end else None
+
+
+def monitoring_verdict(
+    champion: ChampionInForce,
+    as_of: dt.date,
+    traffic: DriftVerdict,
+    performance: PerformanceVerdict | None,
+    new_frauds: int,
+) -> MonitoringVerdict:
+    """Combine the verdicts of one `as_of`; `new_frauds` occurred on the `new_fraud_days`."""
+    alarms = [verdict for verdict in (traffic, performance) if verdict is not None and verdict.is_alarm]
+    onset = alarm_onset(traffic, performance)
+    return MonitoringVerdict(
+        as_of=as_of.isoformat(),
+        is_alarm=bool(alarms),
+        reason="; ".join(alarm.reason for alarm in alarms) or traffic.reason,
+        onset=onset.isoformat() if onset else None,
+        new_frauds=new_frauds,
+        champion=champion.bundle_digest,
+        champion_trained_until=champion.trained_until.isoformat(),
+        traffic=traffic,
+        performance=performance,
+    )

@@ -1,0 +1,182 @@
+"""The toy model in an installation: its warehouse, its stores, and runs of its assets."""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lifecycle.artefacts.candidates import Candidate, training_files
+from lifecycle.artefacts.evidence import GateEvidence
+from lifecycle.artefacts.training_sets import FrozenTrainingSet, Selection
+from lifecycle.assets.registry import seal
+from lifecycle.assets.resources import Stores
+from lifecycle.gates.candidate_gates import GATES
+from lifecycle.modelling.splits import training_window
+from lifecycle.modelling.training import Trained
+from lifecycle.releases.mlflow_registry import RegisteredVersion
+from lifecycle.spec.risk_model import RiskModelSpec
+from lifecycle.warehouse import Use, open_warehouse
+from lifecycle.warehouse.interface import Session
+from serving.contract.documents import DecisionRecord, Lineage, Release, Verdict
+from serving.log.segments import segment_name
+from tests.harness.toy_model import AS_OF
+
+PASSING = tuple(Verdict(gate=gate, is_passed=True, summary="") for gate in GATES)
+REFUSING = (Verdict(gate=GATES[0], is_passed=False, summary="too few frauds"), *PASSING[1:])
+
+
+def without_reasons(trained: Trained) -> Trained:
+    """A model that is not explained: a bundle with reasons compiles for seconds when it is verified."""
+    return dataclasses.replace(
+        trained,
+        deciding=msgspec.structs.replace(trained.deciding, reason_texts=None),
+        golden=tuple(msgspec.structs.replace(row, contributions=None) for row in trained.golden),
+    )
+
+
+def fill_warehouse(stores: Stores, spec: RiskModelSpec, raw: pa.Table, mart: pa.Table) -> None:
+    """Raw transactions, the toy mart and its outcomes."""
+    reported = mart.filter(pc.is_valid(mart["reported_at"]))
+    transactions = raw.select(["transaction_id", "occurred_at", "customer_id", "amount"])
+    with open_warehouse(stores.settings, Use("load")).session("the toy warehouse") as session:
+        session.append(
+            "raw.card_transactions",
+            transactions.append_column("terminal_id", pa.array([1] * raw.num_rows, pa.int64())),
+        )
+        session.execute("create schema marts")
+        _make(session, f"marts.{spec.mart}", mart.drop_columns(["reported_at"]))
+        _make(
+            session,
+            f"marts.{spec.label.relation}",
+            reported.select(["transaction_id", "occurred_at", "reported_at"]),
+        )
+
+
+def _make(session: Session, relation: str, rows: pa.Table) -> None:
+    types = {"int64": "bigint", "int32": "integer", "double": "double", "string": "varchar"}
+    types |= {"timestamp[us]": "timestamp", "decimal128(12, 2)": "decimal(12,2)"}
+    columns = ", ".join(f"{field.name} {types[str(field.type)]}" for field in rows.schema)
+    session.execute(f"create table {relation} ({columns})")
+    session.append(relation, rows)
+
+
+def freeze(stores: Stores, spec: RiskModelSpec, table: pa.Table) -> FrozenTrainingSet:
+    """The training set of `AS_OF`, without a warehouse."""
+    start, end = training_window(AS_OF, spec.training, spec.label.maturity_days)
+    days = table["occurred_at"].cast(pa.date32())
+    rows = table.filter(pc.and_(pc.greater_equal(days, start), pc.less(days, end))).sort_by("occurred_at")
+    names = ["transaction_id", "customer_id", "occurred_at", *spec.feature_names, "reported_at"]
+    return stores.training_sets(spec.name).write(
+        rows.select(names).to_batches(), spec, Selection(as_of=AS_OF, first_day=start, end_day=end)
+    )
+
+
+def keep(stores: Stores, trained: Trained, training_set: str = "d" * 64, as_of: dt.date = AS_OF) -> Candidate:
+    """The trained model as the current candidate of a date."""
+    lineage = Lineage(
+        as_of=as_of.isoformat(),
+        training_set_digest=training_set,
+        code_commit=None,
+        parameters=dict(trained.parameters),
+        seed=trained.seed,
+        library_versions={},
+    )
+    return stores.candidates("toy").write(
+        trained.model_text, trained.deciding, trained.golden, lineage, training_files(trained)
+    )
+
+
+def judge(stores: Stores, candidate: Candidate, verdicts: tuple[Verdict, ...] = PASSING) -> GateEvidence:
+    """Verdicts on a candidate."""
+    evidence = GateEvidence(
+        model="toy",
+        candidate_digest=candidate.digest,
+        training_set_digest=candidate.lineage.training_set_digest,
+        as_of=candidate.lineage.as_of,
+        verdicts=verdicts,
+    )
+    stores.evidence("toy").write_gates(evidence)
+    return evidence
+
+
+def promote(stores: Stores, spec: RiskModelSpec, candidate: Candidate) -> Release:
+    """The candidate as champion."""
+    bundle = seal(spec, stores, candidate, judge(stores, candidate))
+    return stores.releases().publish(spec.name, bundle, by="test", reason="test")
+
+
+def log_decisions(stores: Stores, spec: RiskModelSpec, rows: pa.Table, bundle: str | None) -> None:
+    """A segment of the decision log with a decision of the champion for each row."""
+    folder = stores.settings.decision_log_dir
+    folder.mkdir(parents=True)
+    records = [
+        DecisionRecord(
+            schema_version=1,
+            decision_id=f"d{row['transaction_id']}",
+            transaction_id=str(row["transaction_id"]),
+            entity_key="e" * 64,
+            occurred_at=row["occurred_at"].replace(tzinfo=dt.UTC),
+            decided_at=row["occurred_at"].replace(tzinfo=dt.UTC),
+            model=spec.name,
+            slot="champion",
+            bundle_digest=bundle,
+            release_number=1,
+            features=tuple(float(row[name]) if name == "amount" else row[name] for name in spec.feature_names),
+            margin=0.1,
+            score=0.2,
+            decision="approve",
+            elapsed_us=30,
+        )
+        for row in rows.to_pylist()
+    ]
+    lines = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
+    (folder / segment_name(1)).write_bytes(lines)
+
+
+class FakeRegistry:
+    """An MLflow registry in memory."""
+
+    def __init__(self) -> None:
+        self.versions: dict[str, RegisteredVersion] = {}
+        self.champion: tuple[str, str] | None = None
+
+    def register(self, model: str, candidate: Candidate, evidence: GateEvidence) -> RegisteredVersion:
+        assert evidence.is_passed
+        version = RegisteredVersion(model, str(len(self.versions) + 1), "run")
+        return self.versions.setdefault(candidate.digest, version)
+
+    def find(self, model: str, candidate_digest: str) -> RegisteredVersion | None:
+        return self.versions.get(candidate_digest)
+
+    def mirror_champion(self, model: str, version: str, bundle_digest: str) -> None:
+        self.champion = (version, bundle_digest)
+
+
+def materialize(
+    stores: Stores, assets: Sequence[Any], partition: dt.date, instance: dg.DagsterInstance | None = None
+) -> dg.ExecuteInProcessResult:
+    """Run assets and checks of one partition."""
+    return dg.materialize(
+        assets,
+        partition_key=partition.isoformat(),
+        resources={"stores": stores},
+        instance=instance,
+        raise_on_error=False,
+    )
+
+
+def metadata(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
+    """Plain metadata of the one materialisation of an asset."""
+    [event] = result.asset_materializations_for_node(f"toy__{name}")
+    return {key: value.value for key, value in event.metadata.items()}
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    """The errors of the failed steps."""
+    errors = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    return " ".join(error.to_string() for error in errors if error is not None)

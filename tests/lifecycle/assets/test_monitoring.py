@@ -1,0 +1,111 @@
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from lifecycle.assets.monitoring import monitoring_assets
+from lifecycle.assets.resources import Stores
+from lifecycle.modelling.training import Trained
+from lifecycle.monitoring.alerts import Alert
+from lifecycle.spec.risk_model import RiskModelSpec
+from tests.harness.toy_model import AS_OF
+from tests.harness.toy_platform import (
+    failure,
+    fill_warehouse,
+    freeze,
+    keep,
+    log_decisions,
+    materialize,
+    metadata,
+    promote,
+)
+
+DAY = dt.date(2024, 1, 31)
+"""Its monitoring is as of `AS_OF`, and compares the decisions of 25 to 31 January."""
+ASSETS = {"decisions": 0, "live_performance": 1, "drift": 2, "drift_report": 3}
+
+
+def monitored(stores: Stores, spec: RiskModelSpec, *names: str) -> dg.ExecuteInProcessResult:
+    assets = monitoring_assets(spec)
+    return materialize(stores, [assets[ASSETS[name]] for name in names], DAY)
+
+
+@pytest.fixture
+def live(stores: Stores, spec: RiskModelSpec, model: Trained, table: pa.Table) -> int:
+    """A champion of 31 January, and a warehouse and a log of its decisions since 20 January; their number."""
+    release = promote(stores, spec, keep(stores, model, as_of=DAY))
+    fill_warehouse(stores, spec, table, table)
+    start = pa.scalar(dt.datetime(2024, 1, 20), pa.timestamp("us"))  # noqa: DTZ001 - as the table has it
+    rows = table.filter(pc.greater_equal(table["occurred_at"], start))
+    log_decisions(stores, spec, rows, release.champion.bundle_digest)
+    return rows.num_rows
+
+
+def test_decisions_are_loaded_once_and_counted_by_day(stores: Stores, spec: RiskModelSpec, live: int) -> None:
+    shown = metadata(monitored(stores, spec, "decisions"), "decisions")
+    assert (shown["read"], shown["inserted"], shown["repeated"]) == (live, live, 0)
+    assert shown["by_day"] == {"2024-01-31": shown["dagster/row_count"]}
+    assert 0 < shown["dagster/row_count"] < live
+    assert metadata(monitored(stores, spec, "decisions"), "decisions")["read"] == 0
+
+
+def test_the_verdicts_go_to_the_evidence_and_an_alarm_to_the_alerts(
+    stores: Stores, spec: RiskModelSpec, live: int, model: Trained
+) -> None:
+    result = monitored(stores, spec, "decisions", "live_performance", "drift")
+    assert result.success, failure(result)
+    performance = stores.evidence("toy").live_performance()[AS_OF]
+    assert (performance.window_start, performance.window_end) == ("2024-01-23", "2024-01-30")
+    assert performance.promised == model.evaluation.metrics["recall_at_capacity"].value
+    shown = metadata(result, "live_performance")
+    assert (shown["promised"], shown["is_alarm"]) == (performance.promised, performance.is_alarm)
+    assert f"| 2024-02-01 | {performance.reason} |" in shown["verdicts"]
+    verdict = stores.evidence("toy").drift()[AS_OF]
+    # Every recorded score is 0.2, and the holdout's were spread.
+    assert "score" in verdict.traffic.alarmed
+    assert verdict.performance == performance
+    assert verdict.champion_trained_until == model.trained_until
+    shown = metadata(result, "drift")
+    assert (shown["as_of"], shown["is_alarm"], shown["reason"]) == ("2024-02-01", True, verdict.reason)
+    assert (shown["onset"], shown["new_frauds"], shown["rows"]) == (verdict.onset, 0, verdict.traffic.rows)
+    assert shown["report"].endswith("reports/toy/drift-2024-02-01.html")
+    assert monitored(stores, spec, "drift").success
+    lines = (stores.settings.root / "alerts.jsonl").read_bytes().splitlines()
+    [first, *_] = [msgspec.json.decode(line, type=Alert) for line in lines]
+    assert (first.kind, first.message) == ("drift", f"{verdict.reason}.")
+
+
+def test_the_report_compares_the_window_with_the_training_set_of_the_champion(
+    stores: Stores, spec: RiskModelSpec, table: pa.Table, model: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freeze(stores, spec, table)
+    release = promote(stores, spec, keep(stores, model))
+    fill_warehouse(stores, spec, table, table)
+    log_decisions(stores, spec, table.slice(table.num_rows - 500), release.champion.bundle_digest)
+    assert monitored(stores, spec, "decisions").success
+    written: list[Any] = []
+
+    def write(_: RiskModelSpec, reference: pa.Table, current: pa.Table, path: Path) -> int:
+        written.extend([reference, current, path])
+        return current.num_rows
+
+    monkeypatch.setattr("lifecycle.assets.monitoring.write_drift_report", write)
+    result = monitored(stores, spec, "drift_report")
+    reference, current, path = written
+    assert reference.equals(stores.training_sets("toy").read(AS_OF.isoformat()))
+    assert current.num_rows == 500
+    assert path == stores.settings.reports_dir / "toy" / "drift-2024-02-01.html"
+    assert metadata(result, "drift_report") == {"report": path.as_uri(), "sampled_rows": 500, "path": str(path)}
+
+
+@pytest.mark.parametrize("name", ["live_performance", "drift", "drift_report"])
+def test_without_a_champion_there_is_no_verdict_and_no_report(stores: Stores, spec: RiskModelSpec, name: str) -> None:
+    result = monitored(stores, spec, name)
+    assert result.success, failure(result)
+    assert not result.asset_materializations_for_node(f"toy__{name}")
+    assert stores.evidence("toy").drift() == {}

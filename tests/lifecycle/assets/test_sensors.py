@@ -1,0 +1,134 @@
+import dataclasses
+import datetime as dt
+
+import dagster as dg
+import msgspec
+import pytest
+
+from lifecycle.assets.resources import Stores
+from lifecycle.assets.retraining import IN_FLIGHT, is_in_flight, retrain_sensor
+from lifecycle.defs.alerts import run_failure_alerts
+from lifecycle.modelling.training import Trained
+from lifecycle.monitoring.alerts import Alert
+from lifecycle.monitoring.drift import DriftVerdict
+from lifecycle.monitoring.verdict import MonitoringVerdict
+from lifecycle.spec.risk_model import RiskModelSpec
+from tests.harness.toy_model import AS_OF
+from tests.harness.toy_platform import keep, promote
+
+TRAFFIC = DriftVerdict(
+    bundle_digest="b", window_start="2024-01-25", window_end="2024-02-01", rows=900, has_verdict=True, is_alarm=True,
+    psi={"amount": 0.3}, alarmed=("amount",), threshold=0.2, onset="2024-01-26", reason="PSI above 0.2: amount 0.300",
+)  # fmt: skip
+ALARM = MonitoringVerdict(
+    as_of=AS_OF.isoformat(), is_alarm=True, reason=TRAFFIC.reason, onset="2024-01-26", new_frauds=60, champion="b",
+    champion_trained_until="2024-01-20", traffic=TRAFFIC, performance=None,
+)  # fmt: skip
+
+
+@dg.job(name="toy_retrain")
+def retrain() -> None:
+    """Stands for the real job."""
+
+
+def evaluated(
+    stores: Stores, spec: RiskModelSpec, instance: dg.DagsterInstance, cursor: str | None = None
+) -> dg.SensorResult | dg.SkipReason:
+    context = dg.build_sensor_context(instance=instance, cursor=cursor, resources={"stores": stores})
+    return retrain_sensor(spec, retrain)(context)  # type: ignore[return-value]
+
+
+def test_the_retrain_sensor_waits_for_a_verdict_and_for_an_alarm(stores: Stores, spec: RiskModelSpec) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        skipped = evaluated(stores, spec, instance)
+        assert isinstance(skipped, dg.SkipReason)
+        assert skipped.skip_message == "There is no verdict on live traffic yet"
+        stores.evidence("toy").write_drift(dataclasses.replace(ALARM, is_alarm=False))
+        skipped = evaluated(stores, spec, instance)
+        assert isinstance(skipped, dg.SkipReason)
+        assert skipped.skip_message == "As of 2024-02-01: there is no alarm"
+
+
+def test_the_retrain_sensor_orders_the_newest_alarm_once(stores: Stores, spec: RiskModelSpec, model: Trained) -> None:
+    release = promote(stores, spec, keep(stores, model))
+    quiet = dataclasses.replace(ALARM, as_of="2024-01-31", is_alarm=False)
+    stores.evidence("toy").write_drift(quiet)
+    stores.evidence("toy").write_drift(dataclasses.replace(ALARM, champion=release.champion.bundle_digest))
+    with dg.DagsterInstance.ephemeral() as instance:
+        ordered = evaluated(stores, spec, instance)
+        assert isinstance(ordered, dg.SensorResult)
+        [request] = ordered.run_requests or []
+        assert (request.run_key, request.partition_key) == ("toy:2024-02-01", "2024-02-01")
+        assert request.tags["lifecycle/reason"].startswith(
+            "PSI above 0.2: amount 0.300; 60 new frauds since 2024-01-26"
+        )
+        repeated = evaluated(stores, spec, instance, ordered.cursor)
+        assert isinstance(repeated, dg.SkipReason)
+        assert "already ordered" in (repeated.skip_message or "")
+
+
+STATUSES = [*IN_FLIGHT, dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+
+
+# Dagster stores a queued run only with the code location that it came from.
+@pytest.mark.parametrize("status", [status for status in STATUSES if status != dg.DagsterRunStatus.QUEUED])
+def test_a_retraining_is_in_flight_until_it_has_ended(spec: RiskModelSpec, status: dg.DagsterRunStatus) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_run(dg.DagsterRun(job_name="toy_retrain", run_id="1" * 36, status=status))
+        assert is_in_flight(instance, spec) == (status in IN_FLIGHT)
+
+
+@dg.op
+def fails() -> None:
+    raise dg.Failure("disk full")
+
+
+@dg.job(name="toy_retrain")
+def broken() -> None:
+    fails()
+
+
+def test_a_failed_run_raises_an_alert(stores: Stores) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        tags = {"dagster/partition": AS_OF.isoformat()}
+        result = broken.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
+        context = dg.build_run_status_sensor_context(
+            sensor_name="run_failure_alerts",
+            dagster_event=result.get_run_failure_event(),
+            dagster_instance=instance,
+            dagster_run=result.dagster_run,
+        ).for_run_failure()
+        run_failure_alerts(context)
+    [line] = (stores.settings.root / "alerts.jsonl").read_bytes().splitlines()
+    alert = msgspec.json.decode(line, type=Alert)
+    assert (alert.title, alert.run_id) == ("Run broken: toy as of 2024-02-01", result.run_id)
+    assert alert.raised_at <= dt.datetime.now(dt.UTC)
+
+
+def test_the_alert_of_a_run_whose_blocking_check_failed_is_a_refusal(stores: Stores) -> None:
+    @dg.asset
+    def candidate() -> None:
+        """An asset with one gate that blocks and one that does not."""
+
+    @dg.asset_check(asset=candidate, blocking=True)
+    def blocking_gate() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=False)
+
+    @dg.asset_check(asset=candidate)
+    def other_check() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=False)
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        checked = [candidate, blocking_gate, other_check]
+        result = dg.materialize(checked, instance=instance, raise_on_error=False)
+        context = dg.build_run_status_sensor_context(
+            sensor_name="run_failure_alerts",
+            dagster_event=result.get_run_failure_event(),
+            dagster_instance=instance,
+            dagster_run=result.dagster_run,
+        ).for_run_failure()
+        run_failure_alerts(context)
+    [line] = (stores.settings.root / "alerts.jsonl").read_bytes().splitlines()
+    alert = msgspec.json.decode(line, type=Alert)
+    assert (alert.kind, "blocking_gate failed" in alert.message) == ("candidate_refused", True)
+    assert "other_check" not in alert.message
