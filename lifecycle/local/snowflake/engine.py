@@ -14,6 +14,7 @@ from fakesnow.transforms import stage
 from snowflake.connector.cursor import SnowflakeCursor
 
 from lifecycle.local.snowflake.answers import LOCKED
+from lifecycle.local.snowflake.grants import Objects
 
 TEMPORARY = "TEMPORARY"
 """Kind of what is dropped with its session; DuckDB's own temporary tables have no schema."""
@@ -97,10 +98,10 @@ class Engine(FakeSnow):
         with self._catalog.open("a") as file:
             file.write(json.dumps({"kind": kind, "name": name, "role": role}) + "\n")
 
-    def relations(self) -> list[tuple[str, str]]:
-        """Kind (TABLE, VIEW) and qualified name of every one that exists, in upper case."""
+    def objects(self) -> Objects:
+        """Tables and views that exist, names in upper case, and the role that created each table, view and stage."""
         with self.duck_conn.cursor() as cursor:
-            found = cursor.execute(
+            relations = cursor.execute(
                 """
                 select 'TABLE', upper(database_name || '.' || schema_name || '.' || table_name)
                 from duckdb_tables() where not temporary and not internal
@@ -109,7 +110,7 @@ class Engine(FakeSnow):
                 from duckdb_views() where not temporary and not internal
                 """
             ).fetchall()
-        return [(kind, name) for kind, name in found if "_FS_" not in name]
+        return Objects([(kind, name) for kind, name in relations if "_FS_" not in name], self.owners)
 
     def _restore(self) -> None:
         """Make the stages again, which fakesnow keeps in memory; drop the temporary tables of sessions before."""

@@ -8,12 +8,9 @@ from sqlglot.errors import SqlglotError
 
 from lifecycle.local.snowflake.answers import Failed
 from lifecycle.local.snowflake.engine import Engine
-from lifecycle.local.snowflake.grants import Account
+from lifecycle.local.snowflake.grants import Account, Right
 from lifecycle.local.snowflake.sessions import LocalSession
 from lifecycle.local.snowflake.statements import Kind, Statement
-
-Right = tuple[str, str, str]
-"""Privilege, kind and qualified name of what it is on."""
 
 _CHANGES: dict[type[exp.Expression], tuple[str, ...]] = {
     exp.Insert: ("INSERT",),
@@ -39,9 +36,9 @@ def expect_allowed(session: LocalSession, statement: Statement, account: Account
         parsed = sqlglot.parse_one(statement.sql, read="snowflake")
     except SqlglotError:
         return
-    relations = engine.relations()
-    held = account.rights(session.role, relations, engine.owners)
-    kinds = {name: kind for kind, name in relations}
+    objects = engine.objects()
+    held = account.rights(session.role, objects)
+    kinds = {name: kind for kind, name in objects.relations}
     seen = {name for _, _, name in held}
     for privilege, kind, name in _needed(parsed, session, kinds):
         if name in session.temporary_tables or {(privilege, kind, name), ("OWNERSHIP", kind, name)} & held:

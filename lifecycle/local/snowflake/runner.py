@@ -95,7 +95,7 @@ class Runner:
 
     def _grants(self, session: LocalSession, sql: str) -> Response:
         try:
-            return rows(*self._setup.account.shown(sql, session.user, self._engine.relations(), self._engine.owners))
+            return rows(*self._setup.account.shown(sql, session.user, self._engine.objects()))
         except LookupError as error:
             raise Failed("002003", "02000", f"Role '{error}' does not exist or not authorized.") from error
         except ValueError as error:
