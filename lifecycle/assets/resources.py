@@ -1,7 +1,6 @@
 """The stores of this installation, for assets and sensors."""
 
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -16,9 +15,6 @@ from lifecycle.settings.snowflake import Step
 from lifecycle.signing.keys import Keys, ensure_keys
 from lifecycle.warehouse import Use, Warehouse, open_warehouse
 from serving.contract.documents import SlotRelease
-
-if TYPE_CHECKING:
-    from dagster_snowflake import SnowflakeResource
 
 
 class Stores(dg.ConfigurableResource[None]):
@@ -38,21 +34,6 @@ class Stores(dg.ConfigurableResource[None]):
             return open_warehouse(self.settings, Use(step))
         model, asset = context.asset_key.path[0], context.asset_key.path[-1]
         return open_warehouse(self.settings, Use(step, model, asset, context.run_id))
-
-    def snowflake(self, step: Step = "read") -> "SnowflakeResource":
-        """dagster-snowflake's resource with this installation's login, for assets of one's own.
-
-        It keeps a password as a plain field: never print or log it. Importing it takes 7 s and 200 MB (it brings
-        Snowpark): the platform itself connects by the connector.
-
-        Raises
-        ------
-        LifecycleError
-            If Snowflake's settings are missing or wrong.
-        """
-        from tests.harness.dagster_resource import snowflake_resource
-
-        return snowflake_resource(self.settings.snowflake, Use(step))
 
     def training_sets(self, model: str) -> TrainingSetStore:
         """Frozen training sets of a model."""

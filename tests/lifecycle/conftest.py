@@ -1,8 +1,12 @@
+from collections.abc import Iterator
+
 import pyarrow as pa
 import pytest
 
+from lifecycle.local.snowflake import LocalSnowflake, running
 from lifecycle.modelling.training_set import Examples, examples_from_table
 from lifecycle.spec.risk_model import RiskModelSpec
+from tests.harness.snowflake_endpoint import ABANDONED
 from tests.harness.toy_model import card_table, spec_with
 
 
@@ -19,3 +23,13 @@ def table() -> pa.Table:
 @pytest.fixture(scope="session")
 def examples(table: pa.Table, spec: RiskModelSpec) -> Examples:
     return examples_from_table(table, spec)
+
+
+@pytest.fixture(scope="session")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSnowflake]:
+    """The local Snowflake endpoint of this test process; `tests.harness.snowflake_endpoint` has databases for tests.
+
+    It soon rolls back a transaction that its client left open and that others wait for.
+    """
+    with running(tmp_path_factory.mktemp("endpoint"), arguments=ABANDONED) as local:
+        yield local
