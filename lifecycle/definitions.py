@@ -11,7 +11,7 @@ from lifecycle.settings.platform import PROJECT_ROOT
 
 SLOW_PLUGIN = "dagster_snowflake"
 """Loading the folder imports every installed plugin for the UI's list of components; this one brings Snowpark, 7 s and
-200 MB in each process of the code location. The platform imports it where an asset asks for its resource."""
+200 MB in each process of the code location."""
 
 
 @dg.definitions

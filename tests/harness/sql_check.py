@@ -5,19 +5,15 @@ here or in ``docs/snowflake_functions.md`` is a problem, known or not.
 """
 
 import re
-import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
+import sqlglot
+from sqlglot import exp
+
 from lifecycle.settings.platform import PROJECT_ROOT
 from tests.harness.sql_words import functions, word_problems
-
-with warnings.catch_warnings():
-    # sqlglotrs, which sqlglot imports where it is installed, announces its end.
-    warnings.filterwarnings("ignore", "sqlglotrs is deprecated", DeprecationWarning)
-    import sqlglot
-    from sqlglot import exp
 
 FUNCTIONS_FILE = PROJECT_ROOT / "docs" / "snowflake_functions.md"
 FUNCTION_ROW = re.compile(r"^\| `(?P<name>\w+)` \| <(?P<link>https://docs\.snowflake\.com/\S+)> \|", re.MULTILINE)

@@ -1,14 +1,10 @@
 """SQL as it is written, word by word: sqlglot's tree no longer says which of several names a function was called by."""
 
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 
-with warnings.catch_warnings():
-    # sqlglotrs, which sqlglot imports where it is installed, announces its end.
-    warnings.filterwarnings("ignore", "sqlglotrs is deprecated", DeprecationWarning)
-    import sqlglot
-    from sqlglot.tokens import Token, TokenType
+import sqlglot
+from sqlglot.tokens import Token, TokenType
 
 WORD = re.compile(r"[A-Za-z_][\w ]*$")
 """A word, or several that sqlglot takes as one (``group by``)."""

@@ -1,9 +1,13 @@
+from collections.abc import Iterator
+
 import pyarrow as pa
 import pytest
 
+from lifecycle.local.snowflake import LocalSnowflake, running
 from lifecycle.modelling.training import Trained, train
 from lifecycle.modelling.training_set import Examples, examples_from_table
 from lifecycle.spec.risk_model import RiskModelSpec
+from tests.harness.snowflake_endpoint import ABANDONED
 from tests.harness.toy_model import AS_OF, card_table, spec_with
 
 
@@ -26,3 +30,13 @@ def examples(table: pa.Table, spec: RiskModelSpec) -> Examples:
 def trained(spec: RiskModelSpec, examples: Examples) -> Trained:
     """The toy model as of `AS_OF`."""
     return train(spec, examples, AS_OF)
+
+
+@pytest.fixture(scope="session")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSnowflake]:
+    """The local Snowflake endpoint of this test process; `tests.harness.snowflake_endpoint` has databases for tests.
+
+    It soon rolls back a transaction that its client left open and that others wait for.
+    """
+    with running(tmp_path_factory.mktemp("endpoint"), arguments=ABANDONED) as local:
+        yield local

@@ -1,23 +1,24 @@
-"""A local endpoint for development that the real connector and the real dbt adapter connect to.
+"""A local Snowflake endpoint for development, which the real connector and the real dbt adapter connect to.
 
-fakesnow's server (one DuckDB behind Snowflake's protocol) with what an account has and it lacks:
+It runs fakesnow's server (one DuckDB behind Snowflake's protocol) and adds behaviour of an account that fakesnow lacks:
 
-- tables, stages and who made them survive the endpoint's end, also a crash; below `home`;
-- logins: the user, its password or key, the role and the virtual warehouse are looked at;
-- SHOW GRANTS and SHOW FUTURE GRANTS answer what the setup script grants; CURRENT_ROLE(), CURRENT_WAREHOUSE(),
-  CURRENT_USER(), USE ROLE, USE WAREHOUSE, ALTER SESSION and SHOW PARAMETERS LIKE answer what the session has;
-- a definition (CREATE, ALTER, DROP, ...) commits an open transaction first, a second BEGIN is ignored;
-- UPDATE, DELETE, MERGE and TRUNCATE wait for the table as long as LOCK_TIMEOUT says, then fail with 000625, and the
-  idle transaction of a client that went away is rolled back when others wait for it; what DuckDB calls a conflict fails
-  with 000625 as well; STATEMENT_TIMEOUT_IN_SECONDS cancels with 000630;
+- tables, stages and their owners are stored below `home` and survive a restart or a crash;
+- logins check the user, its password or key, the role and the virtual warehouse;
+- SHOW GRANTS and SHOW FUTURE GRANTS return the setup script's grants; CURRENT_ROLE(), CURRENT_WAREHOUSE(),
+  CURRENT_USER(), USE ROLE, USE WAREHOUSE, ALTER SESSION and SHOW PARAMETERS LIKE read and set the session's state;
+- a definition (CREATE, ALTER, DROP, ...) commits an open transaction first; a second BEGIN is ignored;
+- UPDATE, DELETE, MERGE and TRUNCATE wait for the table's lock up to LOCK_TIMEOUT, then fail with 000625, as DuckDB's
+  conflicts do; the idle transaction of a lost client is rolled back when others wait for it;
+  STATEMENT_TIMEOUT_IN_SECONDS cancels with 000630;
 - a request that the connector repeats under the same request id runs once;
-- errors of DuckDB are answered as a statement's errors, where fakesnow's HTTP 500 would be tried again and again;
-- with ``--enforce``, statements are refused that the script does not grant the session's role: reading, changing and
-  making tables, views and stages (not files, rows of the information schema, and what sqlglot does not parse);
+- DuckDB's errors are returned as the statement's errors; fakesnow's HTTP 500 would make the connector retry;
+- with ``--enforce``, the endpoint rejects statements that the script does not grant to the session's role: reading,
+  changing and creating tables, views and stages (not files, rows of the information schema, or statements that sqlglot
+  does not parse);
 - for tests: a log of all statements, and faults on request.
 
-What stays different from an account: privileges are shown and, without ``--enforce``, not enforced; a failed statement
-ends DuckDB's transaction (an account keeps it open); DuckDB's isolation is of the whole transaction, an account's of
+Differences from an account that remain: without ``--enforce``, privileges are shown but not enforced; a failed
+statement ends DuckDB's transaction (an account keeps it open); DuckDB isolates whole transactions, an account isolates
 each statement; sums of decimals are doubles; functions that only DuckDB has are accepted. See docs/snowflake.md.
 """
 
@@ -65,7 +66,7 @@ def environment(port: int) -> dict[str, str]:
 
 
 class LocalSnowflake:
-    """An endpoint in a process of its own."""
+    """An endpoint in its own process."""
 
     def __init__(self, home: Path, port: int, arguments: tuple[str, ...] = ()) -> None:
         self.home = home
@@ -76,16 +77,16 @@ class LocalSnowflake:
 
     @property
     def pid(self) -> int:
-        """Of the endpoint that runs now."""
+        """Process id of the running endpoint."""
         assert self._process is not None  # noqa: S101 - asked only between start and stop
         return self._process.pid
 
     def environment(self) -> dict[str, str]:
-        """The ``LIFECYCLE_*`` variables that connect to it."""
+        """The ``LIFECYCLE_*`` variables that connect to this endpoint."""
         return environment(self.port)
 
     def settings(self, home: Path) -> Settings:
-        """An installation in `home` whose warehouse is this endpoint, whatever the environment says."""
+        """Settings of an installation in `home` that uses this endpoint; the environment is ignored."""
         from lifecycle.settings.snowflake import SnowflakeSettings
 
         own = {name.removeprefix(PREFIX).lower(): value for name, value in self.environment().items()}
@@ -93,12 +94,12 @@ class LocalSnowflake:
         return Settings(home=home, target=target, snowflake=SnowflakeSettings(**own))  # type: ignore[arg-type]
 
     def start(self) -> None:
-        """Start it and wait until it answers.
+        """Start the process and wait until it responds.
 
         Raises
         ------
         LifecycleError
-            If it ends before it answers, or does not answer in time.
+            If the process exits before it responds, or does not respond in time.
         """
         self.home.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "lifecycle.local.snowflake", "--port", str(self.port),
@@ -110,47 +111,49 @@ class LocalSnowflake:
         end = time.monotonic() + START_SECONDS
         while not is_answering(self.port):
             if self._process.poll() is not None or time.monotonic() >= end:
-                said = output.read_text(errors="replace").strip()[-2000:]
+                logged = output.read_text(errors="replace").strip()[-2000:]
                 self.stop()
-                raise LifecycleError(f"Expected a local endpoint on port {self.port}, got none: {said} - at {output}")
+                raise LifecycleError(
+                    f"Expected a local endpoint on port {self.port}, got no response: {logged} - at {output}"
+                )
             time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
-        """End it in good order."""
+        """Shut the endpoint down (SIGTERM)."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it as a crash does (SIGKILL); its files stay."""
+        """Kill the endpoint as a crash would (SIGKILL); its files remain."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """Start it again on the same files and the same port, after `kill` or `stop`, or when it died by itself."""
+        """Start it again on the same files and port; kills it first if it still runs."""
         self._end(signal.SIGKILL)
         self.start()
 
     def wait_until_dead(self, timeout_seconds: float = 30.0) -> None:
-        """Wait for an endpoint that kills itself, by a fault."""
+        """Wait for an endpoint that a fault kills."""
         if self._process is not None:
             self._process.wait(timeout_seconds)
 
     def fault(
         self, match: str, effect: str, *, nth: int = 1, times: int = 1, after: bool = False, seconds: float = 0.0
     ) -> None:
-        """Let something go wrong at statements with `match` in them; effects are those of `faults.Effect`."""
+        """Inject a fault into statements that contain `match`; `faults.Effect` lists the effects."""
         asked = {"match": match, "effect": effect, "nth": nth, "times": times, "after": after, "seconds": seconds}
         self._ask("POST", "/local/faults", asked)
 
     def clear_faults(self) -> None:
-        """Let everything go well again."""
+        """Remove all faults."""
         self._ask("DELETE", "/local/faults", {})
 
     def expire_sessions(self, *, is_ended: bool = False) -> int:
-        """Let the tokens of all sessions expire, with `is_ended` those that renew them as well; returns how many."""
+        """Expire the tokens of all sessions, with `is_ended` their master tokens as well; returns the session count."""
         sessions: int = self._ask("POST", "/local/sessions/expire", {"is_ended": is_ended})["sessions"]
         return sessions
 
     def statements(self) -> list[dict[str, Any]]:
-        """The statement log; see `statement_log.StatementLog` for the keys."""
+        """Lines of the statement log; `statement_log.StatementLog` describes the keys."""
         return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
 
     def _ask(self, method: str, path: str, document: dict[str, object]) -> dict[str, Any]:
@@ -161,11 +164,11 @@ class LocalSnowflake:
             answer: dict[str, Any] = json.load(response)
         return answer
 
-    def _end(self, how: signal.Signals) -> None:
+    def _end(self, signal_number: signal.Signals) -> None:
         if self._process is None:
             return
         if self._process.poll() is None:
-            os.kill(self._process.pid, how)
+            os.kill(self._process.pid, signal_number)
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
@@ -177,21 +180,21 @@ class LocalSnowflake:
 def running(
     home: Path, port: int | None = None, setup: Path = SETUP, arguments: tuple[str, ...] = ()
 ) -> Iterator[LocalSnowflake]:
-    """An endpoint for tests with its files below `home`, a statement log and faults; stopped at the end.
+    """A running endpoint for tests, with a statement log and faults; stopped at the end.
 
     Parameters
     ----------
     home
-        Folder of its files; made if missing.
+        Folder of its files; created if missing.
     port
-        Where it listens on this machine; a free one if not given.
+        Local port that it listens on; a free one by default.
     setup
         Script whose GRANT statements it shows.
     arguments
-        More of the command line, for example ``("--abandoned-seconds", "1")``.
+        Further command-line arguments, for example ``("--abandoned-seconds", "1")``.
     """
-    with free_port() if port is None else nullcontext(port) as taken:
-        endpoint = LocalSnowflake(home, taken, ("--setup", str(setup), *arguments))
+    with free_port() if port is None else nullcontext(port) as reserved_port:
+        endpoint = LocalSnowflake(home, reserved_port, ("--setup", str(setup), *arguments))
         endpoint.start()
         try:
             yield endpoint
@@ -200,7 +203,7 @@ def running(
 
 
 def is_answering(port: int) -> bool:
-    """Whether an endpoint on `port` is ready."""
+    """Whether an endpoint on `port` responds."""
     try:
         with urllib.request.urlopen(f"http://{ADDRESS}:{port}/healthz", timeout=1) as response:
             return bool(response.status == 200)

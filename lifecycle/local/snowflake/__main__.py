@@ -1,4 +1,4 @@
-"""``python -m lifecycle.local.snowflake``: start the endpoint and say how to connect to it."""
+"""``python -m lifecycle.local.snowflake``: start the endpoint and print the variables that connect to it."""
 
 import argparse
 import contextlib
@@ -19,7 +19,7 @@ def serve(options: Options, *, is_quiet: bool = False) -> None:
     Raises
     ------
     LifecycleError
-        If fakesnow is not installed, or the port is taken.
+        If fakesnow is not installed, or the port is in use.
     """
     listening = _listening(options.port)
     options.home.mkdir(parents=True, exist_ok=True)
@@ -30,7 +30,7 @@ def serve(options: Options, *, is_quiet: bool = False) -> None:
     except ModuleNotFoundError as error:
         listening.close()
         raise LifecycleError(
-            f"Expected fakesnow, got no module {(error.name or '').partition('.')[0]} - it comes with the extra `dev`. "
+            f"Expected fakesnow, got no module {(error.name or '').partition('.')[0]} - the extra `dev` installs it. "
             "Run `make setup`, or `pip install 'risk-model-lifecycle[lifecycle,snowflake,dev]'`."
         ) from error
     if not is_quiet:
@@ -56,7 +56,7 @@ def _listening(port: int) -> socket.socket:
             raise
         raise LifecycleError(
             f"Expected a free port, got {os.strerror(error.errno).lower()} - at {ADDRESS}:{port}. "
-            "Name another one with --port."
+            "Choose another one with --port."
         ) from error
     return listening
 
@@ -65,8 +65,8 @@ def _how_to_connect(options: Options) -> str:
     lines = [f"export {name}={value}" for name, value in environment(options.port).items()]
     return "\n".join(
         [
-            f"# Local endpoint on {ADDRESS}:{options.port}, files in {options.home.resolve()}; Ctrl-C stops it.",
-            "# In another shell:",
+            f"# Local endpoint on {ADDRESS}:{options.port}, files in {options.home.resolve()}. Stop it with Ctrl-C.",
+            "# Run in another shell:",
             *lines,
             "",
         ]
@@ -79,16 +79,16 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
     parser.add_argument("--home", type=Path, default=DEFAULT_HOME)
     parser.add_argument("--setup", type=Path, default=SETUP, help="script whose GRANT statements are shown")
-    parser.add_argument("--log", type=Path, help="file that gets a JSON line per statement")
-    parser.add_argument("--faults", action="store_true", help="let tests ask for faults")
-    parser.add_argument("--enforce", action="store_true", help="refuse what the script does not grant")
+    parser.add_argument("--log", type=Path, help="file for a JSON line per statement")
+    parser.add_argument("--faults", action="store_true", help="let tests inject faults")
+    parser.add_argument("--enforce", action="store_true", help="reject statements that the script does not grant")
     parser.add_argument("--public-key", type=Path, help="PEM of the key that the local user may log in with")
     parser.add_argument("--abandoned-seconds", type=float, default=300.0)
     parser.add_argument("--quiet", action="store_true", help="print nothing")
-    asked = vars(parser.parse_args())
-    is_quiet = asked.pop("quiet")
+    arguments = vars(parser.parse_args())
+    is_quiet = arguments.pop("quiet")
     try:
-        serve(Options(**asked), is_quiet=is_quiet)
+        serve(Options(**arguments), is_quiet=is_quiet)
     except LifecycleError as error:
         sys.exit(f"Error: {error}")
 

@@ -1,8 +1,9 @@
-"""Answers in the words of Snowflake's protocol, as the connector reads them."""
+"""Responses of Snowflake's protocol, as the connector reads them."""
 
 import uuid
 from collections.abc import Sequence
 
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -21,8 +22,8 @@ TIMED_OUT = (
 )
 
 
-class Refused(Exception):  # noqa: N818 - an answer, raised to leave
-    """The session or the login is not accepted; `code` and `message` as an account words them."""
+class Refused(Exception):  # noqa: N818 - a response, raised to leave
+    """The session or the login is rejected, with an account's `code` and `message`."""
 
     def __init__(self, code: str, message: str, status: int = 200) -> None:
         super().__init__(message)
@@ -31,8 +32,8 @@ class Refused(Exception):  # noqa: N818 - an answer, raised to leave
         self.status = status
 
 
-class Failed(Exception):  # noqa: N818 - an answer, raised to leave
-    """A statement's own error."""
+class Failed(Exception):  # noqa: N818 - a response, raised to leave
+    """A statement failed."""
 
     def __init__(self, code: str, sqlstate: str, message: str) -> None:
         super().__init__(message)
@@ -42,15 +43,16 @@ class Failed(Exception):  # noqa: N818 - an answer, raised to leave
 
 
 class Truncated(Response):
-    """An answer of which only the headers arrive: the server then closes the connection."""
+    """A response of which only the headers arrive: the server then closes the connection."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """Begin, and end before anything was said."""
+        """Send the headers and no body."""
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000")]})
 
 
-def refusal(refused: Refused) -> Response:
-    """The answer to a request whose session or login is not accepted."""
+async def refusal(_request: Request, refused: Exception) -> Response:
+    """The response to a request whose session or login is rejected; Starlette's handler of `Refused`."""
+    assert isinstance(refused, Refused)  # noqa: S101 - registered for this class
     return JSONResponse(
         {"data": None, "code": refused.code, "message": refused.message, "success": False, "headers": None},
         status_code=refused.status,
@@ -58,7 +60,7 @@ def refusal(refused: Refused) -> Response:
 
 
 def failure(failed: Failed) -> Response:
-    """The answer to a statement that failed."""
+    """The response to a statement that failed."""
     return JSONResponse(
         {
             "data": {"errorCode": failed.code, "sqlState": failed.sqlstate, "queryId": str(uuid.uuid4())},
@@ -70,7 +72,7 @@ def failure(failed: Failed) -> Response:
 
 
 def rows(columns: Sequence[str], values: Sequence[Sequence[str | None]], **more: object) -> Response:
-    """A small result of texts, in JSON as accounts answer SHOW; `more` goes beside it."""
+    """A small result of text columns, in JSON as an account answers SHOW; `more` is added to the response's data."""
     rowtype = [
         {"name": column, "type": "text", "nullable": True, "length": 16777216, "byteLength": 16777216,
          "precision": None, "scale": None, "database": "", "schema": "", "table": "", "collation": None}
@@ -95,5 +97,5 @@ def rows(columns: Sequence[str], values: Sequence[Sequence[str | None]], **more:
 
 
 def done(**more: object) -> Response:
-    """The answer to a statement without rows."""
+    """The response to a statement without rows."""
     return rows(["status"], [["Statement executed successfully."]], **more)

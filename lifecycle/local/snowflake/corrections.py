@@ -1,4 +1,4 @@
-"""Where fakesnow answers wrongly."""
+"""Corrections of fakesnow's errors (as of version 0.12)."""
 
 import datetime as dt
 from decimal import Decimal
@@ -9,20 +9,20 @@ import fakesnow.arrow
 import pyarrow as pa
 
 _without_nulls = fakesnow.arrow.timestamp_to_sf_struct
-_server = import_module("fakesnow.server")  # its package has a function of that name
+_server = import_module("fakesnow.server")  # the package has a function of that name
 _bound = _server.from_binding
-_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - a moment without a zone
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - a timestamp without a zone
 
 
 def timestamps_with_nulls(timestamps: "pa.Array | pa.ChunkedArray") -> pa.Array:
-    """The connector's form of timestamps, with those missing that are missing: fakesnow sends 1970 instead."""
+    """Timestamps in the connector's form, nulls kept: fakesnow sends 1970 instead."""
     column = timestamps.combine_chunks() if isinstance(timestamps, pa.ChunkedArray) else timestamps
     filled = _without_nulls(column.fill_null(pa.scalar(0, pa.int64()).cast(column.type)))
     return pa.StructArray.from_arrays(filled.flatten(), fields=list(filled.type), mask=column.is_null())
 
 
 def bound_value(binding: dict[str, str]) -> Any:
-    """A bound value as Python's: fakesnow refuses decimals and nulls, and reads moments by way of doubles."""
+    """A bound value in Python: fakesnow rejects decimals and nulls, and reads timestamps as doubles."""
     value = binding["value"]
     match binding["type"]:
         case _ if value is None:
@@ -35,6 +35,6 @@ def bound_value(binding: dict[str, str]) -> Any:
 
 
 def correct() -> None:
-    """Let fakesnow answer rightly."""
+    """Install the corrections."""
     fakesnow.arrow.timestamp_to_sf_struct = timestamps_with_nulls  # type: ignore[assignment]
     _server.from_binding = bound_value  # type: ignore[attr-defined]

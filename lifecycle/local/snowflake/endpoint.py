@@ -1,4 +1,4 @@
-"""fakesnow's HTTP application with what an account has and it lacks; see the package's docstring for the list."""
+"""fakesnow's HTTP application with the additions that the package's docstring lists."""
 
 import asyncio
 import gzip
@@ -30,7 +30,7 @@ TRANSPORT = "local.transport"
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's, which tells the application what carries the connection, so that a fault can end it."""
+    """uvicorn's protocol, which passes the transport to the application, so that a fault can close the connection."""
 
     def on_message_begin(self) -> None:
         """Add the transport to the request's scope."""
@@ -39,11 +39,11 @@ class Protocol(HttpToolsProtocol):
 
 
 class Endpoint:
-    """The routes that are ours; every other goes to fakesnow as it is."""
+    """The endpoint's own routes; all others go to fakesnow unchanged."""
 
     def __init__(self, options: Options) -> None:
         corrections.correct()
-        # They say of each failed statement, and of each that they read in part, what the answer says.
+        # They log each failed statement and each one that sqlglot cannot parse; the response reports both.
         for logger in ("fakesnow.server", "sqlglot"):
             logging.getLogger(logger).setLevel(logging.ERROR)
         warnings.filterwarnings("ignore", "Arrow output on a DB-API result", UserWarning)  # fakesnow's
@@ -56,13 +56,13 @@ class Endpoint:
         self._locks = Locks(options.abandoned_seconds, _roll_back)
         self._runner = Runner(engine, self._setup, self._locks, self._sessions, enforce=options.enforce)
         if options.enforce:
-            # As the script would have made them; nobody but their owner may.
+            # Only the schemas' owner may create them, as the script does.
             for qualified in self._setup.account.schemas():
                 database, _, schema = qualified.partition(".")
                 engine.connect(database, schema).close()
 
     def application(self) -> Starlette:
-        """What the server serves."""
+        """The ASGI application."""
         routes: list[Route | Mount] = [
             Route("/healthz", _healthy),
             Route("/session/v1/login-request", self._login, methods=["POST"]),
@@ -74,23 +74,20 @@ class Endpoint:
         ]
         if self._options.faults:
             routes += [
-                Route("/local/faults", self._ask_fault, methods=["POST"]),
+                Route("/local/faults", self._add_fault, methods=["POST"]),
                 Route("/local/faults", self._clear_faults, methods=["DELETE"]),
                 Route("/local/sessions/expire", self._expire, methods=["POST"]),
             ]
-        return Starlette(routes=[*routes, Mount("/", fakesnow_app)])
+        return Starlette(routes=[*routes, Mount("/", fakesnow_app)], exception_handlers={Refused: refusal})
 
     async def _login(self, request: Request) -> Response:
         data = (await _document(request))["data"]
-        asked = request.query_params
-        try:
-            role = login.admit(data, asked.get("roleName"), self._setup.account, self._options.public_key)
-        except Refused as refused:
-            return refusal(refused)
+        query = request.query_params
+        role = login.admit(data, query.get("roleName"), self._setup.account, self._options.public_key)
         response = await login_request(request)
         answer = json.loads(bytes(response.body))
         parameters = {name.upper(): value for name, value in data["SESSION_PARAMETERS"].items()}
-        warehouse = login.known_warehouse(asked.get("warehouse"), self._setup.account)
+        warehouse = login.known_warehouse(query.get("warehouse"), self._setup.account)
         user = str(data.get("LOGIN_NAME", "")).upper()
         session = self._sessions.open(answer["data"]["token"], user, role, warehouse, parameters)
         answer["data"] |= {"masterToken": session.master, "masterValidityInSeconds": 14400, "sessionId": session.number}
@@ -98,65 +95,50 @@ class Endpoint:
         return JSONResponse(answer)
 
     async def _renew(self, request: Request) -> Response:
-        try:
-            session = self._sessions.renew(request, (await _document(request))["oldSessionToken"])
-        except Refused as refused:
-            return refusal(refused)
+        session = self._sessions.renew(request, (await _document(request))["oldSessionToken"])
         tokens = {"sessionToken": session.token, "masterToken": session.master, "validityInSecondsST": 3600,
                   "masterValidityInSeconds": 14400, "sessionId": session.number}  # fmt: skip
         return JSONResponse({"data": tokens, "code": None, "message": None, "success": True})
 
     async def _heartbeat(self, request: Request) -> Response:
-        try:
-            self._sessions.of(request)
-        except Refused as refused:
-            return refusal(refused)
+        self._sessions.of(request)
         return JSONResponse({"data": None, "code": None, "message": None, "success": True})
 
     async def _close(self, request: Request) -> Response:
-        try:
-            session = self._sessions.of(request)
-        except Refused as refused:
-            return refusal(refused)
+        session = self._sessions.of(request)
         if request.query_params.get("delete"):
             self._locks.release(session)
             self._sessions.close(session)
         return JSONResponse({"data": None, "code": None, "message": None, "success": True})
 
     async def _abort(self, request: Request) -> Response:
-        try:
-            self._sessions.of(request).connection.interrupt()
-        except Refused as refused:
-            return refusal(refused)
+        self._sessions.of(request).connection.interrupt()
         return JSONResponse({"data": None, "success": True})
 
     async def _query(self, request: Request) -> Response:
         document = await _document(request)
         request_id = request.query_params.get("requestId", "")
         sql = document["sqlText"]
-        try:
-            session = self._sessions.of(request)
-            answer = session.answers.get(request_id)
-            faults = self._faults.of(sql) if answer is None else []
-            if answer is None:
-                self._log.write(session, request_id, sql)
-                early = await _befall([fault for fault in faults if not fault.after], session, request)
-                if early is not None:
-                    return early
-                self._sessions.of(request)  # a fault may have ended it
-                # A task of its own: a client that goes away does not stop what it began, as in an account.
-                seconds = sum(fault.seconds for fault in faults if fault.effect is Effect.DELAY and not fault.after)
-                answer = asyncio.create_task(self._runner.run(session, request, document, seconds))
-                session.remember(request_id, answer)
-        except Refused as refused:
-            return refusal(refused)
+        session = self._sessions.of(request)
+        answer = session.answers.get(request_id)
+        faults = self._faults.of(sql) if answer is None else []
+        if answer is None:
+            self._log.write(session, request_id, sql)
+            early = await _inject([fault for fault in faults if not fault.after], session, request)
+            if early is not None:
+                return early
+            self._sessions.of(request)  # a fault may have ended the session
+            # In its own task the statement continues when the client disconnects, as in an account.
+            seconds = sum(fault.seconds for fault in faults if fault.effect is Effect.DELAY and not fault.after)
+            answer = asyncio.create_task(self._runner.run(session, request, document, seconds))
+            session.remember(request_id, answer)
         response = await asyncio.shield(answer)
-        late = await _befall([fault for fault in faults if fault.after], session, request)
+        late = await _inject([fault for fault in faults if fault.after], session, request)
         return response if late is None else late
 
-    async def _ask_fault(self, request: Request) -> Response:
-        asked = await request.json()
-        self._faults.add(Fault(**{**asked, "effect": Effect(asked["effect"])}))
+    async def _add_fault(self, request: Request) -> Response:
+        fault = await request.json()
+        self._faults.add(Fault(**{**fault, "effect": Effect(fault["effect"])}))
         return JSONResponse({"success": True})
 
     async def _clear_faults(self, request: Request) -> Response:  # noqa: ARG002 - the route's signature
@@ -168,14 +150,14 @@ class Endpoint:
         return JSONResponse({"success": True, "sessions": self._sessions.expire_all(is_ended=is_ended)})
 
 
-async def _befall(faults: list[Fault], session: LocalSession, request: Request) -> Response | None:
+async def _inject(faults: list[Fault], session: LocalSession, request: Request) -> Response | None:
     for fault in faults:
         match fault.effect:
             case Effect.KILL:
                 die()
             case Effect.DROP:
                 request.scope[TRANSPORT].abort()
-                return Response()  # to nobody
+                return Response()  # not delivered: the connection is closed
             case Effect.TRUNCATE:
                 return Truncated()
             case Effect.UNAVAILABLE:
@@ -183,13 +165,13 @@ async def _befall(faults: list[Fault], session: LocalSession, request: Request) 
             case Effect.EXPIRE | Effect.END:
                 session.expire(is_ended=fault.effect is Effect.END)
             case Effect.DELAY:
-                # Before the statement the delay is part of it, and counts for its timeout.
+                # A delay before the statement is part of it and counts towards its timeout.
                 await asyncio.sleep(fault.seconds if fault.after else 0)
     return None
 
 
 def _roll_back(holder: object) -> None:
-    assert isinstance(holder, LocalSession)  # noqa: S101 - nothing else takes locks
+    assert isinstance(holder, LocalSession)  # noqa: S101 - only sessions acquire locks
     holder.connection.run("ROLLBACK")
     holder.in_transaction = False
 

@@ -1,4 +1,4 @@
-"""fakesnow's connections over files of ours, with DuckDB's errors answered as Snowflake's."""
+"""fakesnow's connections over the endpoint's files; translates DuckDB's errors into Snowflake's."""
 
 import json
 from importlib import import_module
@@ -14,13 +14,14 @@ from fakesnow.transforms import stage
 from snowflake.connector.cursor import SnowflakeCursor
 
 from lifecycle.local.snowflake.answers import LOCKED
+from lifecycle.local.snowflake.grants import Objects
 
 TEMPORARY = "TEMPORARY"
-"""Kind of what is dropped with its session; DuckDB's own temporary tables have no schema."""
+"""Kind of tables that are dropped with their session; DuckDB's own temporary tables have no schema."""
 
 
 class Cursor(FakeSnowflakeCursor):
-    """fakesnow's cursor; what it lets through of DuckDB's errors would be answered with HTTP 500, and retried."""
+    """fakesnow's cursor; fakesnow answers other DuckDB errors with HTTP 500, which the connector would retry."""
 
     def _execute(self, transformed: Any, params: Any = None) -> None:
         try:
@@ -35,23 +36,23 @@ class Cursor(FakeSnowflakeCursor):
 
 
 class Connection(FakeSnowflakeConnection):
-    """fakesnow's connection with our cursors."""
+    """fakesnow's connection with cursors that translate errors."""
 
     def cursor(self, cursor_class: type[SnowflakeCursor] = SnowflakeCursor) -> Cursor:  # noqa: ARG002 - fakesnow's
-        """One that answers as an account does."""
+        """Open a cursor."""
         return Cursor(conn=self, duck_conn=self._duck_conn, use_dict_result=False)
 
     def run(self, sql: str) -> None:
-        """A statement of the endpoint's own, for example the commit before a definition."""
+        """Run a statement of the endpoint itself, for example the commit before a definition."""
         self.cursor().execute(sql)
 
     def interrupt(self) -> None:
-        """Stop the statement that runs, if one does."""
+        """Cancel the running statement, if any."""
         self._duck_conn.interrupt()
 
 
 class Engine(FakeSnow):
-    """The account: databases are files below `home`, and stages stay there as well."""
+    """The account: databases and stages are stored below `home`."""
 
     def __init__(self, home: Path) -> None:
         super().__init__(db_path=home)
@@ -62,9 +63,9 @@ class Engine(FakeSnow):
         temporary = str(home / "tmp").replace("'", "''")
         self.duck_conn.execute(f"set global temp_directory = '{temporary}'")
         self.owners: dict[tuple[str, str], str] = {}
-        """Role that made a TABLE, VIEW or STAGE, by kind and qualified name."""
+        """Role that created a TABLE, VIEW or STAGE, by kind and qualified name."""
         for line in self._catalog.read_text().splitlines() if self._catalog.exists() else []:
-            # The last line may be half a line after a kill; what it named is then nobody's.
+            # After a kill the last line may be incomplete; its object then has no owner.
             if line.endswith("}"):
                 made = json.loads(line)
                 self.owners[made["kind"], made["name"]] = made["role"]
@@ -75,7 +76,7 @@ class Engine(FakeSnow):
     def connect(
         self, database: str | None = None, schema: str | None = None, nop_regexes: list[str] | None = None, **more: Any
     ) -> Connection:
-        """A connection of its own; makes database and schema that are missing."""
+        """Open a connection; creates the database and schema if they are missing."""
         return Connection(
             self.duck_conn.cursor(),
             self.results_cache,
@@ -89,18 +90,18 @@ class Engine(FakeSnow):
         )
 
     def made(self, kind: str, name: str, role: str, *, keep: bool) -> None:
-        """Remember, also after the endpoint's end, who made something; with `keep` who made it first."""
-        known = self.owners.get((kind, name))
-        if known == role or (keep and known):
+        """Store the owner of a new object on disk; with `keep` an existing owner stays."""
+        owner = self.owners.get((kind, name))
+        if owner == role or (keep and owner):
             return
         self.owners[kind, name] = role
         with self._catalog.open("a") as file:
             file.write(json.dumps({"kind": kind, "name": name, "role": role}) + "\n")
 
-    def relations(self) -> list[tuple[str, str]]:
-        """Kind (TABLE, VIEW) and qualified name of every one that exists, in upper case."""
+    def objects(self) -> Objects:
+        """Tables and views that exist, names in upper case, and the role that created each table, view and stage."""
         with self.duck_conn.cursor() as cursor:
-            found = cursor.execute(
+            relations = cursor.execute(
                 """
                 select 'TABLE', upper(database_name || '.' || schema_name || '.' || table_name)
                 from duckdb_tables() where not temporary and not internal
@@ -109,10 +110,10 @@ class Engine(FakeSnow):
                 from duckdb_views() where not temporary and not internal
                 """
             ).fetchall()
-        return [(kind, name) for kind, name in found if "_FS_" not in name]
+        return Objects([(kind, name) for kind, name in relations if "_FS_" not in name], self.owners)
 
     def _restore(self) -> None:
-        """Make the stages again, which fakesnow keeps in memory; drop the temporary tables of sessions before."""
+        """Recreate the stages, which fakesnow keeps in memory; drop temporary tables of earlier sessions."""
         for kind, name in list(self.owners):
             database, schema, _ = name.split(".")
             connection = self.connect(database, schema)

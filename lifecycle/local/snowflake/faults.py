@@ -1,4 +1,4 @@
-"""Faults that tests ask for."""
+"""Faults that tests inject."""
 
 import os
 import signal
@@ -7,66 +7,66 @@ from enum import StrEnum
 
 
 class Effect(StrEnum):
-    """What goes wrong."""
+    """Effect of a fault."""
 
     DROP = "drop"
-    """The connection ends without an answer; the connector then asks again."""
+    """The connection closes without a response; the connector then retries."""
     TRUNCATE = "truncate"
-    """The connection ends in the middle of the answer, which the connector lets through as an error of `requests`."""
+    """The connection closes in the middle of the response; the connector raises the error of `requests`."""
     UNAVAILABLE = "unavailable"
-    """HTTP 503; the connector asks again."""
+    """HTTP 503; the connector retries."""
     DELAY = "delay"
     """The statement takes longer."""
     EXPIRE = "expire"
-    """The session's token has expired; renewing it helps."""
+    """The session's token has expired and can be renewed."""
     END = "end"
-    """The session's token and the one that renews it have expired: only a new login helps."""
+    """The session's token and its master token have expired: the client has to log in again."""
     KILL = "kill"
-    """The endpoint dies (SIGKILL)."""
+    """The endpoint kills itself (SIGKILL)."""
 
 
 @dataclass
 class Fault:
-    """Goes wrong from the `nth` statement on that has `match` in it, `times` times; ``times=0`` for always."""
+    """Affects `times` statements that contain `match`, beginning with the `nth`; ``times=0`` affects all of them."""
 
     match: str
     effect: Effect
     nth: int = 1
     times: int = 1
     after: bool = False
-    """Whether the statement takes effect first."""
+    """Whether the statement runs first."""
     seconds: float = 0.0
-    seen: int = 0
-    happened: int = 0
+    match_count: int = 0
+    effect_count: int = 0
 
 
 class Faults:
-    """What was asked for, and how often it came to pass."""
+    """The faults that are active, with their counts."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
 
     def add(self, fault: Fault) -> None:
-        """Ask for one more."""
+        """Add a fault."""
         self._faults.append(fault)
 
     def clear(self) -> None:
-        """Let everything go well again."""
+        """Remove all faults."""
         self._faults = []
 
     def of(self, sql: str) -> list[Fault]:
-        """What befalls this statement; counts it. Asked once a request."""
+        """The faults that affect this statement; counts the statement, so call it once per request."""
         due = []
         for fault in self._faults:
             if fault.match.lower() not in sql.lower():
                 continue
-            fault.seen += 1
-            if fault.seen >= fault.nth and (not fault.times or fault.happened < fault.times):
-                fault.happened += 1
+            fault.match_count += 1
+            if fault.match_count >= fault.nth and (not fault.times or fault.effect_count < fault.times):
+                fault.effect_count += 1
                 due.append(fault)
         return due
 
 
 def die() -> None:
-    """End this process as a crash does."""
+    """Kill this process as a crash would."""
     os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Refuses what a session's role was not granted, where the endpoint is asked to (``--enforce``)."""
+"""Rejects statements that need privileges which the session's role lacks (``--enforce``)."""
 
 from collections.abc import Iterator
 
@@ -8,12 +8,9 @@ from sqlglot.errors import SqlglotError
 
 from lifecycle.local.snowflake.answers import Failed
 from lifecycle.local.snowflake.engine import Engine
-from lifecycle.local.snowflake.grants import Account
+from lifecycle.local.snowflake.grants import Account, Right
 from lifecycle.local.snowflake.sessions import LocalSession
 from lifecycle.local.snowflake.statements import Kind, Statement
-
-Right = tuple[str, str, str]
-"""Privilege, kind and qualified name of what it is on."""
 
 _CHANGES: dict[type[exp.Expression], tuple[str, ...]] = {
     exp.Insert: ("INSERT",),
@@ -26,12 +23,12 @@ _CHANGES: dict[type[exp.Expression], tuple[str, ...]] = {
 
 
 def expect_allowed(session: LocalSession, statement: Statement, account: Account, engine: Engine) -> None:
-    """Look at the tables, views and schemas that a statement names; what is not parsed is let through.
+    """Check the tables, views and schemas that a statement names; statements that do not parse are allowed.
 
     Raises
     ------
     Failed
-        As an account refuses: 002003 where the role sees nothing of the object, 003001 where it lacks the privilege.
+        With an account's number: 002003 if the role has no privilege on the object, 003001 if it lacks this one.
     """
     if statement.kind not in {Kind.DEFINITION, Kind.LOCKING, Kind.OTHER}:
         return
@@ -39,16 +36,16 @@ def expect_allowed(session: LocalSession, statement: Statement, account: Account
         parsed = sqlglot.parse_one(statement.sql, read="snowflake")
     except SqlglotError:
         return
-    relations = engine.relations()
-    held = account.rights(session.role, relations, engine.owners)
-    kinds = {name: kind for kind, name in relations}
-    seen = {name for _, _, name in held}
+    objects = engine.objects()
+    held = account.rights(session.role, objects)
+    kinds = {name: kind for kind, name in objects.relations}
+    visible = {name for _, _, name in held}
     for privilege, kind, name in _needed(parsed, session, kinds):
         if name in session.temporary_tables or {(privilege, kind, name), ("OWNERSHIP", kind, name)} & held:
             continue
-        if name in seen and privilege == "USAGE":
-            continue  # any privilege on a schema or database lets a role use it
-        if name not in seen:
+        if name in visible and privilege == "USAGE":
+            continue  # with any privilege on a schema or database, a role may use it
+        if name not in visible:
             raise Failed("002003", "42S02", f"Object '{name}' does not exist or not authorized.")
         raise Failed("003001", "42501", f"Insufficient privileges to operate on {kind.lower()} '{name}' ({privilege}).")
 

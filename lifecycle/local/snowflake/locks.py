@@ -1,31 +1,31 @@
-"""Table locks of UPDATE, DELETE, MERGE and TRUNCATE, which wait in Snowflake and conflict in DuckDB.
+"""Table locks of UPDATE, DELETE, MERGE and TRUNCATE: Snowflake waits for them, DuckDB raises a conflict.
 
-Taken before DuckDB's transaction sees its snapshot of the database (at its first statement), a lock lets the second of
-two such transactions wait for the first and then go on, as in an account.
+A lock is acquired before DuckDB's transaction takes its snapshot of the database (at its first statement). The second
+of two such transactions therefore waits for the first and then continues, as in an account.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol
 
 POLL_SECONDS = 0.02
 
 
 class Holder(Protocol):
-    """A session, as far as locks are concerned."""
+    """A session that holds locks."""
 
     @property
     def idle_seconds(self) -> float:
-        """How long no statement of it has run."""
+        """Seconds since its last statement ended; 0 while one runs."""
 
 
-class LockTimeout(Exception):  # noqa: N818 - an answer, raised to leave
-    """Another session kept the table longer than this one may wait."""
+class LockTimeout(Exception):  # noqa: N818 - a response, raised to leave
+    """Another session held the table longer than this one may wait."""
 
 
 class Locks:
-    """Who holds which table."""
+    """Locked tables and their holders."""
 
     def __init__(self, abandoned_seconds: float, roll_back: Callable[[Holder], None]) -> None:
         self._held: dict[str, Holder] = {}
@@ -38,7 +38,7 @@ class Locks:
         Raises
         ------
         LockTimeout
-            If it is not free after `timeout_seconds`.
+            If the table is still locked after `timeout_seconds`.
         """
         end = time.monotonic() + timeout_seconds
         while (other := self._held.get(table)) is not None and other is not holder:
@@ -52,10 +52,6 @@ class Locks:
         self._held[table] = holder
 
     def release(self, holder: Holder) -> None:
-        """Give back everything of a session, at its transaction's end."""
+        """Release all locks of a session, at the end of its transaction."""
         for table in [table for table, other in self._held.items() if other is holder]:
             del self._held[table]
-
-    def tables(self) -> Iterable[str]:
-        """Tables that are held now."""
-        return tuple(self._held)

@@ -1,4 +1,4 @@
-"""Who may log in: the local user, or the script's, with the password or with the key that the endpoint was given."""
+"""Checks logins: the local user or the script's user, with the password or with the endpoint's key."""
 
 import base64
 import hashlib
@@ -11,15 +11,15 @@ from lifecycle.local.snowflake.options import ACCOUNT, PASSWORD, USER, WAREHOUSE
 
 
 def admit(data: dict[str, Any], role: str | None, account: Account, public_key: Path | None) -> str:
-    """The role of a login that is accepted; `data` is the request's, as the connector sends it.
+    """The role of an accepted login; `data` is the login request as the connector sends it.
 
     Raises
     ------
     Refused
-        As an account refuses an unknown account, user, password, key or role.
+        With an account's error, if the account, user, password, key or role is unknown.
     """
     if str(data.get("ACCOUNT_NAME", "")).lower() != ACCOUNT:
-        # The name is part of the host's name in the cloud, where nothing answers under a wrong one but the proxy.
+        # In the cloud the account name is part of the host name; under a wrong one only the proxy responds.
         raise Refused("390404", "Not Found", status=404)
     user = str(data.get("LOGIN_NAME", "")).upper()
     is_known = user in {USER.upper(), account.user}
@@ -38,7 +38,7 @@ def admit(data: dict[str, Any], role: str | None, account: Account, public_key: 
 
 
 def known_warehouse(name: str | None, account: Account) -> str | None:
-    """The virtual warehouse, or none where there is no such one: a login goes on without, as in an account."""
+    """The virtual warehouse; ``None`` if it does not exist, since an account accepts such a login without one."""
     upper = name.strip('"').upper() if name else None
     return upper if upper in account.warehouses | {WAREHOUSE} else None
 

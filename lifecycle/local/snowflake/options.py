@@ -1,4 +1,4 @@
-"""What a local endpoint is started with."""
+"""Options of a local endpoint."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,24 +20,24 @@ WAREHOUSES: dict[Step, str] = {
     "fairness": "LIFECYCLE_READ_WH",
     "read": "LIFECYCLE_READ_WH",
 }
-"""Virtual warehouses as the setup script makes them."""
+"""Virtual warehouses that the setup script creates."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """One endpoint: where it listens, where its files lie, and what it does beside answering."""
+    """Port, files and behaviour of one endpoint."""
 
     port: int
     home: Path
     setup: Path = SETUP
-    """Script whose GRANT statements are shown as the account's."""
+    """Script whose GRANT statements SHOW GRANTS returns."""
     log: Path | None = None
-    """File that gets one JSON line per statement."""
+    """File for one JSON line per statement."""
     faults: bool = False
-    """Whether faults may be asked for over HTTP; for tests."""
+    """Whether tests may inject faults over HTTP."""
     enforce: bool = False
-    """Whether a statement is refused where the session's role was not granted what it needs."""
+    """Whether statements that the session's role lacks privileges for are rejected."""
     public_key: Path | None = None
-    """PEM of the key that `USER` may log in with beside the password."""
+    """PEM of a key that `USER` may log in with, in addition to the password."""
     abandoned_seconds: float = 300.0
-    """After how long an idle transaction that others wait for is rolled back; five minutes in an account."""
+    """Idle time after which a transaction that others wait for is rolled back; five minutes in an account."""

@@ -1,4 +1,4 @@
-"""Runs one statement: what the endpoint knows of it first, then fakesnow."""
+"""Runs statements: the endpoint answers some itself and passes the others to fakesnow."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ INTERRUPT_EVERY_SECONDS = 0.1
 
 
 class Runner:
-    """Statements of all sessions."""
+    """Runs the statements of all sessions."""
 
     def __init__(self, engine: Engine, setup: Setup, locks: Locks, sessions: Sessions, *, enforce: bool) -> None:
         self._sessions = sessions
@@ -39,7 +39,7 @@ class Runner:
         self._locks = locks
 
     async def run(self, session: LocalSession, request: Request, document: dict[str, Any], delay: float) -> Response:
-        """The answer to one statement, which takes `delay` seconds more than it needs."""
+        """The response to one statement, delayed by `delay` seconds."""
         statement = statements.read(document["sqlText"])
         session.running += 1
         try:
@@ -47,8 +47,8 @@ class Runner:
                 raise Failed("002003", "42S02", f"Object '{hidden}' does not exist or not authorized.")
             if self._enforce:
                 expect_allowed(session, statement, self._setup.account, self._engine)
-            own = None if document.get("describeOnly") else self._own(session, statement)
-            return own or await self._passed_on(session, request, document, statement, delay)
+            own = None if document.get("describeOnly") else self._own_response(session, statement)
+            return own or await self._fakesnow_response(session, request, document, statement, delay)
         except Failed as failed:
             return failure(failed)
         finally:
@@ -57,8 +57,8 @@ class Runner:
             if not session.in_transaction:
                 self._locks.release(session)
 
-    def _own(self, session: LocalSession, statement: Statement) -> Response | None:
-        """The answer to what concerns the session alone, or ``None``."""
+    def _own_response(self, session: LocalSession, statement: Statement) -> Response | None:
+        """The response to a statement that concerns only the session; ``None`` for all others."""
         if statement.ends_transaction and session.in_transaction:
             session.connection.run("COMMIT")
             session.in_transaction = False
@@ -81,13 +81,13 @@ class Runner:
                 return done()
         return None
 
-    def _use(self, session: LocalSession, what: str, name: str) -> Response:
-        if what == "warehouse":
+    def _use(self, session: LocalSession, kind: str, name: str) -> Response:
+        if kind == "warehouse":
             known = known_warehouse(name, self._setup.account)
             if known is None:
                 raise Failed("002043", "02000", "Object does not exist, or operation cannot be performed.")
             session.warehouse = known
-        elif what == "role":
+        elif kind == "role":
             if not self._setup.account.allows(name):
                 raise Failed("003013", "42501", f"Requested role '{name}' is not assigned to the executing user.")
             session.role = name
@@ -95,13 +95,13 @@ class Runner:
 
     def _grants(self, session: LocalSession, sql: str) -> Response:
         try:
-            return rows(*self._setup.account.shown(sql, session.user, self._engine.relations(), self._engine.owners))
+            return rows(*self._setup.account.shown(sql, session.user, self._engine.objects()))
         except LookupError as error:
             raise Failed("002003", "02000", f"Role '{error}' does not exist or not authorized.") from error
         except ValueError as error:
-            raise Failed("001003", "42000", "The local endpoint does not know this form of SHOW GRANTS.") from error
+            raise Failed("001003", "42000", "The local endpoint does not support this form of SHOW GRANTS.") from error
 
-    async def _passed_on(
+    async def _fakesnow_response(
         self, session: LocalSession, request: Request, document: dict[str, Any], statement: Statement, delay: float
     ) -> Response:
         if table := statement.locked_table():
@@ -122,11 +122,11 @@ class Runner:
         sent = {**document, "sqlText": statements.in_context(sql, context)}
         response = await self._timed(session, _request(request, sent), delay)
         if bytes(response.body).endswith(_SUCCEEDED) and not document.get("describeOnly"):
-            self._note(session, statement)
+            self._update_state(session, statement)
         elif response.status_code == 500:
-            # The connector would ask again until its network timeout.
-            said = json.loads(bytes(response.body))["message"]
-            raise Failed(*INTERNAL, f"The local endpoint cannot run this statement: {said}")
+            # The connector would retry until its network timeout.
+            message = json.loads(bytes(response.body))["message"]
+            raise Failed(*INTERNAL, f"The local endpoint cannot run this statement: {message}")
         return response
 
     async def _timed(self, session: LocalSession, request: Request, delay: float) -> Response:
@@ -138,13 +138,13 @@ class Runner:
             if running.done():
                 return running.result()
             while not running.done():
-                # One that comes before DuckDB has begun stops nothing.
+                # An interrupt before DuckDB starts the statement has no effect.
                 session.connection.interrupt()
                 await asyncio.wait({running}, timeout=INTERRUPT_EVERY_SECONDS)
         code, sqlstate, message = TIMED_OUT
         raise Failed(code, sqlstate, message.format(seconds=int(limit)))
 
-    def _note(self, session: LocalSession, statement: Statement) -> None:
+    def _update_state(self, session: LocalSession, statement: Statement) -> None:
         if statement.kind is Kind.BEGIN:
             session.in_transaction = True
         elif statement.kind in {Kind.COMMIT, Kind.ROLLBACK}:
@@ -154,8 +154,8 @@ class Runner:
             session.temporary_tables.append(name)
             self._engine.made(TEMPORARY, name, session.role, keep=False)
         elif made := statement.created():
-            kind, name, is_older = made
-            self._engine.made(kind, _qualified(session, name), session.role, keep=is_older)
+            kind, name, may_exist = made
+            self._engine.made(kind, _qualified(session, name), session.role, keep=may_exist)
 
 
 def _qualified(session: LocalSession, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Sessions: what was said at login, what was set since, and whether their tokens still hold."""
+"""Sessions: values from the login, parameters set since, and whether their tokens are valid."""
 
 import asyncio
 import itertools
@@ -38,11 +38,11 @@ class LocalSession:
     used_at: float = field(default_factory=time.monotonic)
     temporary_tables: list[str] = field(default_factory=list)
     answers: "OrderedDict[str, asyncio.Task[Response]]" = field(default_factory=OrderedDict)
-    """By request; the connector asks again under the same request id when it lost an answer, and gets the same one."""
+    """Responses by request id: the connector retries under the same id, and gets the same response."""
 
     @property
     def idle_seconds(self) -> float:
-        """How long no statement has run."""
+        """Seconds since the last statement ended; 0 while one runs."""
         return 0.0 if self.running else time.monotonic() - self.used_at
 
     @property
@@ -52,17 +52,17 @@ class LocalSession:
 
     @property
     def statement_timeout_seconds(self) -> float | None:
-        """STATEMENT_TIMEOUT_IN_SECONDS, where the session has set one."""
+        """STATEMENT_TIMEOUT_IN_SECONDS; ``None`` if the session has not set it."""
         return float(str(self.parameters.get("STATEMENT_TIMEOUT_IN_SECONDS", 0))) or None
 
     def remember(self, request_id: str, answer: "asyncio.Task[Response]") -> None:
-        """Keep an answer for a request that is repeated."""
+        """Keep the response for a retry."""
         self.answers[request_id] = answer
         while len(self.answers) > REMEMBERED_ANSWERS:
             self.answers.popitem(last=False)
 
     def expire(self, *, is_ended: bool) -> None:
-        """Let the token expire, and the one that renews it as well if `is_ended`."""
+        """Expire the token, with `is_ended` the master token as well."""
         self.is_expired = True
         self.is_ended = self.is_ended or is_ended
 
@@ -79,7 +79,7 @@ class Sessions:
     ) -> LocalSession:
         """The session of a login that fakesnow has accepted under `token`."""
         connection = connections[token]
-        assert isinstance(connection, Connection)  # noqa: S101 - the engine makes no others
+        assert isinstance(connection, Connection)  # noqa: S101 - the engine creates no others
         session = LocalSession(
             next(self._numbers), connection, token, secrets.token_urlsafe(32), user, role, warehouse, parameters
         )
@@ -87,12 +87,12 @@ class Sessions:
         return session
 
     def of(self, request: Request) -> LocalSession:
-        """The session that a request's token names.
+        """The session of a request's token.
 
         Raises
         ------
         Refused
-            If there is none, or its token has expired.
+            If the token is unknown or has expired.
         """
         session = self._by_token.get(_token(request))
         if session is None:
@@ -102,12 +102,12 @@ class Sessions:
         return session
 
     def renew(self, request: Request, old_token: str) -> LocalSession:
-        """Give the session of `old_token` a new token; the request's own token is the master token.
+        """Replace the session's `old_token`; the request is authorised by the master token.
 
         Raises
         ------
         Refused
-            If the master token has expired too, or is another session's.
+            If the master token has expired, too, or belongs to another session.
         """
         session = self._by_token.get(old_token)
         if session is None or session.is_ended or session.master != _token(request):
@@ -119,7 +119,7 @@ class Sessions:
         return session
 
     def close(self, session: LocalSession) -> None:
-        """End a session; what it has not committed is undone."""
+        """End a session and roll back its open transaction."""
         self._by_token.pop(session.token, None)
         connections.pop(session.token, None)
         if session.in_transaction:
@@ -128,15 +128,15 @@ class Sessions:
             session.connection.run(f"DROP TABLE IF EXISTS {table}")
         session.connection.close()
 
-    def hides(self, sql: str, asking: LocalSession) -> str | None:
-        """The temporary table of another session that a statement names, by its last name."""
+    def hides(self, sql: str, current: LocalSession) -> str | None:
+        """The temporary table of another session that a statement names, compared by the table's unqualified name."""
         text = sql.upper()
-        others = [session for session in self._by_token.values() if session is not asking]
+        others = [session for session in self._by_token.values() if session is not current]
         names = (table for session in others for table in session.temporary_tables)
         return next((table for table in names if table.rpartition(".")[2] in text), None)
 
     def expire_all(self, *, is_ended: bool) -> int:
-        """Let every session's token expire; returns how many there are."""
+        """Expire the tokens of all sessions; returns the session count."""
         for session in self._by_token.values():
             session.expire(is_ended=is_ended)
         return len(self._by_token)

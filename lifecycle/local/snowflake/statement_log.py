@@ -1,4 +1,4 @@
-"""One JSON line per statement, for tests that read what was really sent."""
+"""One JSON line per statement, for tests that check which statements were sent."""
 
 import datetime as dt
 import json
@@ -8,10 +8,10 @@ from lifecycle.local.snowflake.sessions import LocalSession
 
 
 class StatementLog:
-    """Appends before a statement runs: what a crash interrupts is in it.
+    """Writes a line before the statement runs, so that the log contains statements that a crash interrupts.
 
-    Keys of a line: at, session (number), request (id; repeated where the connector asked again), user, role, warehouse,
-    tag (QUERY_TAG), parameters (of the session), in_transaction, sql (as sent: bound values are not part of it).
+    Keys of a line: at, session (number), request (id; a retry repeats it), user, role, warehouse, tag (QUERY_TAG),
+    parameters (of the session), in_transaction, sql (as sent, without bound values).
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -20,7 +20,7 @@ class StatementLog:
             path.parent.mkdir(parents=True, exist_ok=True)
 
     def write(self, session: LocalSession, request_id: str, sql: str) -> None:
-        """Add one line, where a log was asked for."""
+        """Append one line if the log is enabled."""
         if self._path is None:
             return
         line = {

@@ -1,4 +1,4 @@
-"""What the endpoint has to know of a statement before it runs; read from its first words, not parsed."""
+"""Classifies a statement before it runs, by its first words: parsing each one would cost more than running it."""
 
 import re
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _CONTEXT = re.compile(
 
 
 class Kind(Enum):
-    """Statements that the endpoint itself has a part in."""
+    """Kinds of statements that the endpoint treats itself."""
 
     BEGIN = auto()
     COMMIT = auto()
@@ -48,53 +48,53 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement's text without the comments before and after it, and its kind."""
+    """A statement without leading and trailing comments, and its kind."""
 
     sql: str
     kind: Kind
 
     @property
     def ends_transaction(self) -> bool:
-        """Whether an open transaction is committed before it runs, as Snowflake does before every definition."""
+        """Whether it commits an open transaction before it runs, as every definition does in Snowflake."""
         return self.kind is Kind.DEFINITION or (self.kind is Kind.SESSION and "AUTOCOMMIT" in self.parameters())
 
     def locked_table(self) -> str | None:
         """Table that UPDATE, DELETE, MERGE or TRUNCATE locks, as written."""
-        found = _LOCKING.match(self.sql)
-        return found[1] if found else None
+        match = _LOCKING.match(self.sql)
+        return match[1] if match else None
 
     def used(self) -> tuple[str, str]:
-        """What USE sets (``role``, ``warehouse``) and to which name."""
-        found = _USE.match(self.sql)
-        assert found  # noqa: S101 - its kind says so
-        return found[1].lower(), normal(found[2])
+        """Kind (``role``, ``warehouse``) and name of the object that USE selects."""
+        match = _USE.match(self.sql)
+        assert match  # noqa: S101 - true for this kind
+        return match[1].lower(), normal(match[2])
 
     def created(self) -> tuple[str, str, bool] | None:
-        """Kind (TABLE, VIEW, STAGE) and name, as written, of what outlives the session; whether it may be older."""
-        found = _CREATED.match(self.sql)
-        return (found[1].upper(), found[3], bool(found[2])) if found and not _TEMPORARY.match(self.sql) else None
+        """Kind (TABLE, VIEW, STAGE), name as written, and IF NOT EXISTS, of a permanent object that it creates."""
+        match = _CREATED.match(self.sql)
+        return (match[1].upper(), match[3], bool(match[2])) if match and not _TEMPORARY.match(self.sql) else None
 
     def temporary_table(self) -> tuple[str, str] | None:
-        """Name, as written, of a temporary table that is made with its schema, and the text without TEMPORARY."""
-        found = _CREATED.match(self.sql)
-        if not found or not _TEMPORARY.match(self.sql) or found[1].lower() != "table" or "." not in found[3]:
+        """Name, as written, of a temporary table that is created with its schema, and the SQL without TEMPORARY."""
+        match = _CREATED.match(self.sql)
+        if not match or not _TEMPORARY.match(self.sql) or match[1].lower() != "table" or "." not in match[3]:
             return None
-        return found[3], _TEMPORARY.sub(r"\1transient", self.sql, count=1)
+        return match[3], _TEMPORARY.sub(r"\1transient", self.sql, count=1)
 
     def parameters(self) -> dict[str, str | None]:
-        """Session parameters that ALTER SESSION sets; ``None`` where it unsets one."""
-        found = _ALTER_SESSION.match(self.sql)
-        if not found:
+        """Session parameters that ALTER SESSION sets; ``None`` for those that it unsets."""
+        match = _ALTER_SESSION.match(self.sql)
+        if not match:
             return {}
-        if found[1].lower() == "unset":
-            return {name.strip().upper(): None for name in found[2].split(",")}
-        return {name.upper(): unquoted(value) for name, value in _PARAMETER.findall(found[2])}
+        if match[1].lower() == "unset":
+            return {name.strip().upper(): None for name in match[2].split(",")}
+        return {name.upper(): unquoted(value) for name, value in _PARAMETER.findall(match[2])}
 
     def shown_parameter(self) -> str:
         """Name after SHOW PARAMETERS LIKE."""
-        found = _SHOW_PARAMETERS.match(self.sql)
-        assert found  # noqa: S101 - its kind says so
-        return found[1].upper()
+        match = _SHOW_PARAMETERS.match(self.sql)
+        assert match  # noqa: S101 - true for this kind
+        return match[1].upper()
 
 
 _KINDS = (
@@ -118,7 +118,7 @@ def read(text: str) -> Statement:
 
 
 def _without_end(text: str) -> str:
-    """The text without the white space, semicolons and bracketed comments at its end, as dbt appends one to each."""
+    """The text without trailing white space, semicolons and block comments; dbt appends one to each statement."""
     text = text.rstrip("; \t\r\n")
     while text.endswith("*/") and "/*" in text:
         text = text[: text.rindex("/*")].rstrip("; \t\r\n")
@@ -126,12 +126,12 @@ def _without_end(text: str) -> str:
 
 
 def in_context(sql: str, values: dict[str, str | None]) -> str:
-    """The text with CURRENT_ROLE() and its like replaced by `values`, by lower-case name without the brackets."""
+    """The SQL with context functions such as CURRENT_ROLE() replaced; `values` are keyed by lower-case name."""
 
-    def replaced(found: re.Match[str]) -> str:
-        if found[1]:
-            return found[1]
-        value = values.get(found[2].lower())
+    def replaced(match: re.Match[str]) -> str:
+        if match[1]:
+            return match[1]
+        value = values.get(match[2].lower())
         return "cast(null as varchar)" if value is None else "'" + value.replace("'", "''") + "'"
 
     return _CONTEXT.sub(replaced, sql) if "current_" in sql.lower() else sql
@@ -140,11 +140,11 @@ def in_context(sql: str, values: dict[str, str | None]) -> str:
 def unquoted(value: str) -> str:
     """A literal's value."""
     if value.startswith("'") and value.endswith("'"):
-        return re.sub(r"''|\\(.)", lambda found: found[1] or "'", value[1:-1])
+        return re.sub(r"''|\\(.)", lambda match: match[1] or "'", value[1:-1])
     return value
 
 
 def normal(name: str) -> str:
-    """An identifier as Snowflake stores it: upper case unless quoted; parts of a qualified name likewise."""
+    """An identifier as Snowflake stores it: upper case unless quoted; applies to each part of a qualified name."""
     parts = re.findall(r'"[^"]+"|[^."\s]+', name)
     return ".".join(part[1:-1] if part.startswith('"') else part.upper() for part in parts)

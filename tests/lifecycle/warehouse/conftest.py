@@ -2,7 +2,6 @@
 
 import datetime as dt
 import os
-import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,17 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lifecycle.local import snowflake as local_snowflake
-from lifecycle.local.snowflake import LocalSnowflake
+from lifecycle.local.snowflake import LocalSnowflake, is_answering, running
 from lifecycle.settings.platform import Settings
 from lifecycle.settings.snowflake import PREFIX
 from lifecycle.warehouse import Use, Warehouse, open_warehouse
 from lifecycle.warehouse.raw_tables import raw_definitions
 from lifecycle.warehouse.snowflake import SnowflakeWarehouse
 from serving.storage.crash_points import CRASH_AT_VARIABLE, TRACE_VARIABLE
+from tests.harness.snowflake_endpoint import ABANDONED, SHORT_TIMEOUTS, own_database
 
-ABANDONED = ("--abandoned-seconds", "0.5")
-"""How long the endpoint waits before it rolls back the idle transaction of a lost session that others wait for."""
 COMMAND = "from lifecycle.cli.warehouse import app; app()"
 """Without the root command: its other groups would be imported in each of these processes."""
 
@@ -37,23 +34,30 @@ Columns = Mapping[str, Sequence[Any] | pa.Array]
 WriteParquet = Callable[..., Path]
 
 
-@pytest.fixture(scope="session")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSnowflake]:
-    """A local Snowflake endpoint of this test process."""
-    with local_snowflake.running(tmp_path_factory.mktemp("endpoint"), arguments=ABANDONED) as running:
-        yield running
-
-
 @pytest.fixture
 def snowflake_settings(endpoint: LocalSnowflake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """An installation with an empty database at the local endpoint, also for everything that reads the environment."""
-    database = f"test_{secrets.token_hex(4)}".upper()
-    short = {"NETWORK_TIMEOUT_SECONDS": "8", "LOGIN_TIMEOUT_SECONDS": "5", "DATABASE": database}
-    variables = endpoint.environment() | {PREFIX + name: value for name, value in short.items()}
-    for name, value in {**variables, "LIFECYCLE_HOME": str(tmp_path / "home")}.items():
+    own = own_database(endpoint, tmp_path / "home").snowflake
+    changed = {PREFIX + name.upper(): str(getattr(own, name)) for name in ("database", *SHORT_TIMEOUTS)}
+    for name, value in {**endpoint.environment(), **changed, "LIFECYCLE_HOME": str(tmp_path / "home")}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("LIFECYCLE_PROFILE", raising=False)
     return Settings()
+
+
+@pytest.fixture(scope="session")
+def _restarted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSnowflake]:
+    with running(tmp_path_factory.mktemp("mortal"), arguments=ABANDONED) as local:
+        yield local
+
+
+@pytest.fixture
+def mortal(_restarted: LocalSnowflake) -> LocalSnowflake:
+    """An endpoint that the test may kill and has to restart."""
+    if not is_answering(_restarted.port):
+        _restarted.restart()
+    _restarted.clear_faults()
+    return _restarted
 
 
 @pytest.fixture
@@ -86,7 +90,7 @@ def transactions() -> dict[str, list[Any]]:
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def handbook() -> dict[str, pa.Array]:
     """Columns as in the Fraud Detection Handbook's file, with its types; transactions 11 and 13 are frauds."""
     moments = ["2018-04-01 00:00:31", "2018-04-01 09:05:00", "2018-04-02 23:59:59", "2018-04-03 12:00:00"]

@@ -16,13 +16,6 @@ Rows = list[tuple[Any, ...]]
 Connect = Callable[..., Any]
 
 
-@pytest.fixture(scope="session")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSnowflake]:
-    """One endpoint for all tests that leave it as it was."""
-    with running(tmp_path_factory.mktemp("endpoint")) as local:
-        yield local
-
-
 @pytest.fixture
 def connect_to() -> Iterator[Connect]:
     """Opens cursors, see `connecting`; closed after the test."""
@@ -82,12 +75,12 @@ def _no_fault_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
         request.getfixturevalue("endpoint").clear_faults()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("setup") / "setup.sql"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """PEM files: the registered key with a passphrase, another key, and the public half of the first."""
     folder = tmp_path_factory.mktemp("keys")
@@ -100,9 +93,9 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / f"{name}.pem" for name in ("own", "other", "public")}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def account(tmp_path_factory: pytest.TempPathFactory, script: Path, keys: dict[str, Path]) -> Iterator[LocalSnowflake]:
-    """An endpoint whose script each test writes."""
+    """An endpoint whose script each test writes, where a key logs in, and which keeps idle transactions open."""
     script.write_text(SETUP.read_text())
     home = tmp_path_factory.mktemp("account")
     with running(home, setup=script, arguments=("--public-key", str(keys["public"]))) as local:

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from lifecycle.errors import LifecycleError
 from lifecycle.local.ports import free_port
-from lifecycle.local.snowflake import START_SECONDS, LocalSnowflake, environment, is_answering, running
+from lifecycle.local.snowflake import START_SECONDS, LocalSnowflake, environment, is_answering
 from lifecycle.local.snowflake.__main__ import serve
 from lifecycle.local.snowflake.options import Options
 from lifecycle.warehouse.interface import Use
@@ -116,18 +115,16 @@ def test_anything_else_leaves_the_transaction_open(cursor: Any, statement: str) 
     assert rows(cursor, f"select a from {name}") == []
 
 
-def test_a_second_update_waits_for_the_first_and_then_goes_on(
-    endpoint: LocalSnowflake, connect_to: Connect, cursor: Any
-) -> None:
+def test_a_second_update_waits_for_the_first_and_then_goes_on(account: LocalSnowflake, connect_to: Connect) -> None:
+    cursor, other = connect_to(account), connect_to(account)
     name = table(cursor)
     cursor.execute(f"insert into {name} values (1)")
-    other = connect_to(endpoint)
     cursor.execute("begin")
     cursor.execute(f"update {name} set a = a + 1")
     other.execute("begin")
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(other.execute, f"update {name} set a = a + 1")
-        while endpoint.log.read_text().count(f"update {name}") < 2:
+        while account.log.read_text().count(f"update {name}") < 2:
             time.sleep(0.02)
         time.sleep(0.3)
         assert not waiting.done()
@@ -137,13 +134,11 @@ def test_a_second_update_waits_for_the_first_and_then_goes_on(
     assert rows(cursor, f"select a from {name}") == [3]
 
 
-def test_a_lock_that_is_not_given_back_in_time_is_a_lock_timeout(
-    endpoint: LocalSnowflake, connect_to: Connect, cursor: Any
-) -> None:
+def test_a_lock_that_is_not_given_back_in_time_is_a_lock_timeout(account: LocalSnowflake, connect_to: Connect) -> None:
     from snowflake.connector.errors import ProgrammingError
 
+    cursor, other = connect_to(account), connect_to(account, LOCK_TIMEOUT=0)
     name = table(cursor)
-    other = connect_to(endpoint, LOCK_TIMEOUT=0)
     cursor.execute("begin")
     cursor.execute(f"delete from {name}")
     with pytest.raises(ProgrammingError) as refused:
@@ -167,17 +162,16 @@ def test_what_duckdb_calls_a_conflict_is_a_lock_timeout_as_well(
     assert refused.value.errno == 625
 
 
-def test_the_idle_transaction_of_a_client_that_went_away_is_rolled_back_for_who_waits(
-    tmp_path: Path, connect_to: Connect
+def test_the_idle_transaction_of_a_client_that_went_away_is_rolled_back_for_one_that_waits(
+    endpoint: LocalSnowflake, connect_to: Connect, cursor: Any
 ) -> None:
-    with running(tmp_path, arguments=("--abandoned-seconds", "0.5")) as local:
-        cursor, gone = connect_to(local), connect_to(local)
-        name = table(cursor)
-        cursor.execute(f"insert into {name} values (1)")
-        gone.execute("begin")
-        gone.execute(f"update {name} set a = 100")
-        cursor.execute(f"update {name} set a = a + 1")
-        assert rows(cursor, f"select a from {name}") == [2]
+    gone = connect_to(endpoint)
+    name = table(cursor)
+    cursor.execute(f"insert into {name} values (1)")
+    gone.execute("begin")
+    gone.execute(f"update {name} set a = 100")
+    cursor.execute(f"update {name} set a = a + 1")
+    assert rows(cursor, f"select a from {name}") == [2]
 
 
 def test_a_statement_that_takes_too_long_is_cancelled(endpoint: LocalSnowflake, connect_to: Connect) -> None:
@@ -311,17 +305,20 @@ def test_a_session_with_an_unknown_warehouse_has_none(endpoint: LocalSnowflake, 
     assert rows(connect_to(endpoint, warehouse="NO_SUCH_WH"), "select current_warehouse()") == [None]
 
 
-def test_a_key_logs_in_and_another_does_not(tmp_path: Path, connect_to: Connect) -> None:
+def test_a_key_logs_in_and_another_does_not(
+    account: LocalSnowflake, keys: dict[str, Path], connect_to: Connect
+) -> None:
     from snowflake.connector.errors import DatabaseError
 
-    keys = [rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2)]
-    public = tmp_path / "public.pem"
-    public.write_bytes(keys[0].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    der = [key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()) for key in keys]
-    with running(tmp_path / "home", arguments=("--public-key", str(public))) as local:
-        assert rows(connect_to(local, private_key=der[0], password=None), "select 1") == [1]
-        with pytest.raises(DatabaseError) as refused:
-            connect_to(local, private_key=der[1], password=None)
+    own, other = (
+        load_pem_private_key(keys[name].read_bytes(), b"planted-passphrase").private_bytes(
+            Encoding.DER, PrivateFormat.PKCS8, NoEncryption()
+        )
+        for name in ("own", "other")
+    )
+    assert rows(connect_to(account, private_key=own, password=None), "select 1") == [1]
+    with pytest.raises(DatabaseError) as refused:
+        connect_to(account, private_key=other, password=None)
     assert refused.value.errno == 390144
 
 
@@ -349,7 +346,7 @@ def test_without_fakesnow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest
     for name in [name for name in sys.modules if name.partition(".")[0] == "fakesnow"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "fakesnow", None)
-    with free_port() as port, pytest.raises(LifecycleError, match="no module fakesnow - it comes with the extra `dev`"):
+    with free_port() as port, pytest.raises(LifecycleError, match="no module fakesnow - the extra `dev` installs it"):
         serve(Options(port, tmp_path))
 
 

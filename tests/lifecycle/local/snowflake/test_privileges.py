@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from lifecycle.errors import LifecycleError
 from lifecycle.local.snowflake import LocalSnowflake
-from lifecycle.local.snowflake.grants import Account, read_account, statements
+from lifecycle.local.snowflake.grants import Account, Objects, read_account, statements
 from lifecycle.local.snowflake.options import SETUP
 from lifecycle.settings.platform import Settings
 from lifecycle.settings.snowflake import STEPS, SnowflakeSettings, Step
@@ -35,7 +35,7 @@ def show_of(account: Account, relations: list[Relation] | None = None, owners: A
     """SHOW GRANTS of a script, without an endpoint."""
 
     def show(sql: str) -> list[dict[str, str]]:
-        columns, rows = account.shown(sql, "U", relations or [], owners or {})
+        columns, rows = account.shown(sql, "U", Objects(relations or [], owners or {}))
         return [dict(zip(columns, map(str, row), strict=True)) for row in rows]
 
     return show
@@ -142,8 +142,6 @@ def test_a_role_that_could_read_protected_attributes_is_reported(
     step: Step, statement: str, remedy: str, tmp_path: Path
 ) -> None:
     role = f"lifecycle_{step}"
-    if "on account" in statement:
-        statement = statement.replace("on account", "on account local")
     held = held_by(role.upper(), show_of(account_of([*SCRIPT, statement.format(role)], tmp_path)))
     found = excess(SETTINGS, step, role.upper(), held, PRIVILEGED)
     assert found

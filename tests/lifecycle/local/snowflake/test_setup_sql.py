@@ -1,9 +1,10 @@
 import logging
 import re
-import warnings
 from collections import Counter
 
 import pytest
+import sqlglot
+from sqlglot import exp
 
 from lifecycle.local.snowflake import environment
 from lifecycle.local.snowflake.grants import read_account, statements
@@ -12,12 +13,6 @@ from lifecycle.settings.snowflake import PREFIX, STEPS, SnowflakeSettings
 from lifecycle.warehouse.interface import Definition
 from lifecycle.warehouse.raw_tables import raw_definitions
 from lifecycle.warehouse.snowflake.warehouse import DIALECT
-
-with warnings.catch_warnings():
-    # sqlglotrs, which sqlglot imports where it is installed, announces its end.
-    warnings.filterwarnings("ignore", "sqlglotrs is deprecated", DeprecationWarning)
-    import sqlglot
-    from sqlglot import exp
 
 ONLY_AS_COMMANDS = (
     r"create role if not exists \w+ comment = '.*'",

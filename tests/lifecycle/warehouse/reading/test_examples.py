@@ -1,6 +1,7 @@
 """Training sets leave either warehouse by days, as the same rows, also over a connection that is lost on the way."""
 
 import datetime as dt
+import itertools
 from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
@@ -13,7 +14,6 @@ import pytest
 
 from lifecycle.artefacts.training_sets import FrozenTrainingSet, Selection, TrainingSetStore
 from lifecycle.errors import LifecycleError
-from lifecycle.local import snowflake as local_snowflake
 from lifecycle.local.snowflake import LocalSnowflake
 from lifecycle.modelling.training_set import examples_from_table
 from lifecycle.settings.platform import Settings
@@ -24,12 +24,17 @@ from lifecycle.warehouse.raw_tables import raw_definitions
 from lifecycle.warehouse.reading.examples import training_batches, training_examples
 from lifecycle.warehouse.snowflake import SnowflakeWarehouse
 from lifecycle.warehouse.snowflake.failures import ConnectionLostError
+from tests.harness.snowflake_endpoint import IMPATIENT, own_database
 
 START, END, AS_OF = dt.date(2024, 2, 27), dt.date(2024, 3, 3), dt.date(2024, 3, 5)
 DAYS = (END - START).days
 EMPTY_DAY = dt.date(2024, 3, 1)
 QUERY = "left join marts.card_fraud_outcomes"
-IMPATIENT = {"network_timeout_seconds": 1, "login_timeout_seconds": 1, "attempts": 1}
+QUICK = {("end", False), ("truncate", True), ("drop", False)}
+FAULTS = [
+    pytest.param(*fault, marks=() if fault in QUICK else pytest.mark.long)
+    for fault in itertools.product(("drop", "truncate", "unavailable", "expire", "end"), (False, True))
+]
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +104,24 @@ def expected(tmp_path_factory: pytest.TempPathFactory, spec: RiskModelSpec) -> F
     return frozen(warehouse, spec, home / "training_sets")
 
 
-@pytest.fixture
-def filled(warehouse: Warehouse, spec: RiskModelSpec) -> Warehouse:
+@pytest.fixture(scope="module")
+def remote(
+    endpoint: LocalSnowflake, tmp_path_factory: pytest.TempPathFactory, spec: RiskModelSpec
+) -> Iterator[SnowflakeWarehouse]:
+    """Filled marts in Snowflake, for tests that leave them as they are."""
+    opened = SnowflakeWarehouse(own_database(endpoint, tmp_path_factory.mktemp("remote")), Use("load"))
+    fill(opened, spec)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(params=["duckdb", "snowflake"])
+def filled(request: pytest.FixtureRequest, spec: RiskModelSpec) -> Warehouse:
+    """Filled marts in each warehouse, for tests that leave them as they are."""
+    if request.param == "snowflake":
+        opened: Warehouse = request.getfixturevalue("remote")
+        return opened
+    warehouse = open_warehouse(request.getfixturevalue("settings"))
     fill(warehouse, spec)
     return warehouse
 
@@ -153,14 +174,7 @@ def lock_of(warehouse: Warehouse) -> Any:
     return warehouse._lock  # type: ignore[attr-defined]
 
 
-@pytest.fixture
-def remote(snowflake: SnowflakeWarehouse, spec: RiskModelSpec) -> SnowflakeWarehouse:
-    fill(snowflake, spec)
-    return snowflake
-
-
-@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("effect", ["drop", "truncate", "unavailable", "expire", "end"])
+@pytest.mark.parametrize(("effect", "is_after"), FAULTS)
 def test_a_day_that_is_lost_is_asked_for_again_and_no_row_is_there_twice(
     remote: SnowflakeWarehouse,
     endpoint: LocalSnowflake,
@@ -181,20 +195,11 @@ def test_a_day_that_is_lost_is_asked_for_again_and_no_row_is_there_twice(
     assert len(sessions) == (2 if effect in {"truncate", "end"} else 1)
 
 
-@pytest.fixture
-def mortal(tmp_path: Path) -> Iterator[LocalSnowflake]:
-    """An endpoint that may die."""
-    with local_snowflake.running(tmp_path / "mortal") as running:
-        yield running
-
-
 @pytest.mark.usefixtures("uncancelled")
 def test_an_extraction_whose_endpoint_dies_leaves_nothing_and_is_run_again(
     mortal: LocalSnowflake, spec: RiskModelSpec, expected: FrozenTrainingSet, tmp_path: Path
 ) -> None:
-    settings = mortal.settings(tmp_path / "home")
-    own = settings.snowflake.model_copy(update=IMPATIENT)
-    warehouse = SnowflakeWarehouse(settings.model_copy(update={"snowflake": own}), Use("train"))
+    warehouse = SnowflakeWarehouse(own_database(mortal, tmp_path / "home", **IMPATIENT), Use("train"))
     warehouse.ensure(raw_definitions(warehouse.dialect))
     fill(warehouse, spec)
     mortal.fault(QUERY, "kill", nth=3)
@@ -208,12 +213,13 @@ def test_an_extraction_whose_endpoint_dies_leaves_nothing_and_is_run_again(
 
 
 def test_a_transaction_that_the_warehouse_holds_twice_is_refused(
-    filled: Warehouse, spec: RiskModelSpec, tmp_path: Path
+    warehouse: Warehouse, spec: RiskModelSpec, tmp_path: Path
 ) -> None:
-    """Of two days, so that no order of rows shows it."""
+    """The copies are of different days, so that the order of rows does not show them."""
+    fill(warehouse, spec)
     names = features(spec).column_names
     copied = ", ".join({"transaction_id": "1000000", "occurred_at": "?"}.get(name, name) for name in names)
-    with filled.session("spoiling the marts") as session:
+    with warehouse.session("spoiling the marts") as session:
         for day in (START, END - dt.timedelta(days=1)):
             session.execute(
                 f"insert into marts.card_transaction_features ({', '.join(names)}) "
@@ -221,7 +227,7 @@ def test_a_transaction_that_the_warehouse_holds_twice_is_refused(
                 [dt.datetime.combine(day, dt.time(12)), features(spec)["transaction_id"][0].as_py()],
             )
     with pytest.raises(LifecycleError, match="Expected each transaction_id once"):
-        frozen(filled, spec, tmp_path / "sets")
+        frozen(warehouse, spec, tmp_path / "sets")
 
 
 def test_what_was_frozen_can_be_trained_on(expected: FrozenTrainingSet, spec: RiskModelSpec) -> None:

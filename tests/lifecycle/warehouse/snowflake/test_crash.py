@@ -25,6 +25,7 @@ POINTS = [
     "snowflake.before_commit",
     "load.committed",
 ]
+QUICK = {"snowflake.before_commit", "load.committed"}
 
 
 @pytest.fixture
@@ -46,7 +47,9 @@ def test_every_crash_point_of_a_load_is_in_the_list(
     assert list(dict.fromkeys(passed)) == POINTS
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(
+    "point", [pytest.param(point, marks=() if point in QUICK else pytest.mark.long) for point in POINTS]
+)
 def test_a_load_killed_between_two_writes_and_run_again_ends_in_the_same_state(
     snowflake_settings: Settings,
     killable: Callable[[], Any],

@@ -1,13 +1,14 @@
 """An endpoint that goes away, a session that expires: the load is tried again, or run again, and ends the same."""
 
-from collections.abc import Iterator
+import itertools
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lifecycle.errors import LifecycleError
-from lifecycle.local import snowflake as local_snowflake
 from lifecycle.local.snowflake import LocalSnowflake
 from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import Use
@@ -17,19 +18,31 @@ from lifecycle.warehouse.loading.load import load
 from lifecycle.warehouse.raw_tables import raw_definitions
 from lifecycle.warehouse.snowflake import SnowflakeWarehouse
 from lifecycle.warehouse.snowflake.failures import ConnectionLostError
+from tests.harness.snowflake_endpoint import IMPATIENT, own_database
 from tests.harness.warehouse_state import end_state
-from tests.lifecycle.warehouse.conftest import ABANDONED
 
+LONG = pytest.mark.long
 DEATHS = [
-    ("create temporary table", "after"),
-    ("put 'file", "before"),
+    pytest.param("create temporary table", "after", marks=LONG),
+    pytest.param("put 'file", "before", marks=LONG),
     ("copy into", "before"),
-    ("copy into", "after"),
-    ("update raw.loads_lock", "after"),
-    ("insert into raw.card_transactions", "after"),
-    ("insert into raw.loads ", "after"),
-    ("commit", "before"),
+    pytest.param("copy into", "after", marks=LONG),
+    pytest.param("update raw.loads_lock", "after", marks=LONG),
+    pytest.param("insert into raw.card_transactions", "after", marks=LONG),
+    pytest.param("insert into raw.loads ", "after", marks=LONG),
+    pytest.param("commit", "before", marks=LONG),
     ("commit", "after"),
+]
+EFFECTS = ("drop", "truncate", "unavailable", "expire", "end")
+QUICK = {
+    ("copy into", "end", False),
+    ("insert into raw.card_transactions", "expire", False),
+    ("commit", "truncate", True),
+}
+"""One fault of each step, and one of each way to go on: the connector's repeat, its renewal, and a new session."""
+FAULTS = [
+    pytest.param(*fault, marks=() if fault in QUICK else LONG)
+    for fault in itertools.product(("copy into", "insert into raw.card_transactions", "commit"), EFFECTS, (False, True))
 ]
 
 
@@ -38,16 +51,17 @@ def scratch_tables(warehouse: SnowflakeWarehouse) -> list[str]:
     return [name for name in found.column("name").to_pylist() if name.startswith("SCRATCH")]
 
 
-@pytest.fixture
-def file(write_parquet: Any, handbook: Any) -> Path:
-    return Path(write_parquet(handbook))
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory, handbook: Any) -> Path:
+    path = tmp_path_factory.mktemp("files") / "rows.parquet"
+    pq.write_table(pa.table(handbook), path)
+    return path
 
 
-@pytest.fixture
-def expected(snowflake_settings: Settings, file: Path) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def expected(endpoint: LocalSnowflake, tmp_path_factory: pytest.TempPathFactory, file: Path) -> dict[str, Any]:
     """What a load that nothing disturbs leaves, in a database of its own."""
-    own = snowflake_settings.snowflake.model_copy(update={"database": f"{snowflake_settings.snowflake.database}_OWN"})
-    warehouse = SnowflakeWarehouse(snowflake_settings.model_copy(update={"snowflake": own}), Use("load"))
+    warehouse = SnowflakeWarehouse(own_database(endpoint, tmp_path_factory.mktemp("undisturbed")), Use("load"))
     load(warehouse, "card_transactions", file)
     state = end_state(warehouse)
     warehouse.close()
@@ -55,9 +69,7 @@ def expected(snowflake_settings: Settings, file: Path) -> dict[str, Any]:
     return state
 
 
-@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("effect", ["drop", "truncate", "unavailable", "expire", "end"])
-@pytest.mark.parametrize("step", ["copy into", "insert into raw.card_transactions", "commit"])
+@pytest.mark.parametrize(("step", "effect", "is_after"), FAULTS)
 def test_a_load_goes_on_by_itself_over_a_fault(
     snowflake: SnowflakeWarehouse,
     endpoint: LocalSnowflake,
@@ -78,22 +90,12 @@ def test_a_load_goes_on_by_itself_over_a_fault(
     assert [days.start_date.isoformat() for days in answer.touched] == ["2018-04-01"]
 
 
-@pytest.fixture
-def mortal(tmp_path: Path) -> Iterator[LocalSnowflake]:
-    """An endpoint that may die."""
-    with local_snowflake.running(tmp_path / "mortal", arguments=ABANDONED) as running:
-        yield running
-
-
 @pytest.mark.usefixtures("uncancelled")
 @pytest.mark.parametrize(("step", "when"), DEATHS)
 def test_a_load_whose_endpoint_dies_is_run_again_and_ends_the_same(
     mortal: LocalSnowflake, tmp_path: Path, file: Path, expected: dict[str, Any], step: str, when: str
 ) -> None:
-    settings = mortal.settings(tmp_path / "home")
-    impatient = {"network_timeout_seconds": 1, "login_timeout_seconds": 1, "attempts": 1}
-    own = settings.snowflake.model_copy(update=impatient)
-    warehouse = SnowflakeWarehouse(settings.model_copy(update={"snowflake": own}), Use("load"))
+    warehouse = SnowflakeWarehouse(own_database(mortal, tmp_path / "home", **IMPATIENT), Use("load"))
     warehouse.ensure(raw_definitions(warehouse.dialect))
     mortal.fault(step, "kill", after=when == "after")
     with pytest.raises(ConnectionLostError, match="run it again: nothing is done twice"):

@@ -16,8 +16,9 @@ from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.raw_tables import raw_definitions
 from lifecycle.warehouse.snowflake import SnowflakeWarehouse
+from lifecycle.warehouse.snowflake.connection import connection_arguments
+from lifecycle.warehouse.snowflake.converters import start_converters
 from lifecycle.warehouse.snowflake.session import INSERTED_BY_VALUES
-from tests.harness.dagster_resource import snowflake_resource
 
 COLUMNS = "id bigint, at_us timestamp_ntz(6), amount number(12, 2), share double, name varchar, day date, is_it boolean"
 
@@ -149,13 +150,17 @@ def test_transactions_of_a_kind_take_turns_and_each_sees_what_the_one_before_it_
 def test_the_resource_of_dagster_logs_in_as_the_platform_does(
     endpoint: LocalSnowflake, snowflake_settings: Settings
 ) -> None:
-    resource = snowflake_resource(Settings().snowflake, Use("read"))
+    from dagster_snowflake import SnowflakeResource
+
+    arguments = connection_arguments(snowflake_settings.snowflake, Use("read"))
+    start_converters()
+    fields = {name: arguments.pop(name) for name in SnowflakeResource.model_fields if name in arguments}
+    resource = SnowflakeResource(**fields, additional_snowflake_connection_args=arguments)
     with resource.get_connection() as connection, connection.cursor() as cursor:
         cursor.execute("select current_role(), ?", [7])
         assert cursor.fetchone() == ("LIFECYCLE_READ", 7)
     last = endpoint.statements()[-1]
     assert '"step": "read"' in last["tag"]
-    assert snowflake_settings.snowflake.user is not None
 
 
 def test_settings_that_are_not_there_are_named_before_anything_is_sent(

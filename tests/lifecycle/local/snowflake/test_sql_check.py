@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from lifecycle.local.snowflake import running
+from lifecycle.local.snowflake import LocalSnowflake
 from lifecycle.warehouse import Use
-from lifecycle.warehouse.snowflake.connection import close, connect
-from tests.harness.sql_check import problems
+from lifecycle.warehouse.snowflake.connection import connection
+from tests.harness.snowflake_endpoint import own_database
+from tests.harness.sql_check import allowed_functions, problems
 from tests.harness.sql_words import functions
 
 ONLY_LOCAL = {
@@ -60,15 +61,13 @@ SNOWFLAKE = (
 
 
 @pytest.fixture(scope="module")
-def cursor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with running(tmp_path_factory.mktemp("endpoint")) as endpoint:
-        connection = connect(endpoint.settings(tmp_path_factory.mktemp("home")).snowflake, Use())
-        opened = connection.cursor()
-        opened.execute("create schema if not exists raw")
-        opened.execute("create table raw.moments (n bigint, moment timestamp_ntz(6))")
-        opened.execute("insert into raw.moments values (1, '2018-04-01 00:00:00'), (2, '2018-04-02 00:00:00')")
-        yield opened
-        close(connection)
+def cursor(endpoint: LocalSnowflake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with connection(own_database(endpoint, tmp_path_factory.mktemp("home")), Use()) as opened:
+        cursor = opened.cursor()
+        cursor.execute("create schema if not exists raw")
+        cursor.execute("create table raw.moments (n bigint, moment timestamp_ntz(6))")
+        cursor.execute("insert into raw.moments values (1, '2018-04-01 00:00:00'), (2, '2018-04-02 00:00:00')")
+        yield cursor
 
 
 @pytest.mark.parametrize(("sql", "problem"), ONLY_LOCAL.items())
@@ -122,8 +121,6 @@ def test_functions_are_named_as_they_are_written() -> None:
 
 
 def test_the_list_is_read_from_the_documentation(tmp_path: Path) -> None:
-    from tests.harness.sql_check import allowed_functions
-
     page = tmp_path / "functions.md"
     page.write_text(
         "| `nvl` | <https://docs.snowflake.com/en/sql-reference/functions/nvl> | dbt |\n| `x` | no link | dbt |\n"
