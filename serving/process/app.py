@@ -7,10 +7,8 @@ import logging
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 
 from serving.access.key_file import Scope
 from serving.errors import RequestError
@@ -18,17 +16,18 @@ from serving.http.admission import read_body
 from serving.http.answers import respond
 from serving.http.errors import error_answer, form_of, http_error, internal_error, unexpected_error
 from serving.http.fast_path.turns import TurnBatcher
-from serving.http.openapi.document import openapi_document
-from serving.http.openapi.page import docs_routes
-from serving.http.routes.health import health_routes, not_ready
-from serving.http.routes.metrics import metrics_routes
-from serving.http.routes.models import model_routes
-from serving.http.routes.operations import operation_routes
+from serving.http.routes.docs import docs_router
+from serving.http.routes.health import health_router, not_ready
+from serving.http.routes.metrics import metrics_router
+from serving.http.routes.models import models_router
+from serving.http.routes.operations import operations_router
 from serving.http.routes.scores import ScoreRoutes, score_routes
 from serving.http.targets import target
+from serving.openapi import contract, served_document
 from serving.process.server import Server
-from serving.protocols.mlflow.routes import mlflow_routes
-from serving.protocols.open_inference.routes import open_inference_routes
+from serving.protocols.guard import refusal_handler
+from serving.protocols.mlflow.routes import mlflow_router
+from serving.protocols.open_inference.routes import open_inference_router
 from serving.settings import ServingSettings
 from serving.wire.request_context import RequestContext
 
@@ -67,6 +66,9 @@ class ServingApp(FastAPI):
         # The routes of foreign protocols that decide admit by themselves: their requests are recorded and counted.
         is_counted = needed == "score"
         self.parts.metrics.in_flight += is_counted
+        if scope["method"] == "HEAD":
+            # FastAPI's routes know no HEAD; the server sends the head of the answer alone.
+            scope = {**scope, "method": "GET"}
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -113,6 +115,12 @@ def create_app(settings: ServingSettings, worker: int | None = None) -> ServingA
         finally:
             await parts.stop()
 
+    async def framework_error(request: Request, error: Exception) -> Response:
+        response = await http_error(request, error)
+        if response.headers.get("Allow") == "GET":
+            response.headers["Allow"] = "GET, HEAD"
+        return response
+
     async def fault(request: Request, error: Exception) -> Response:
         context = getattr(request.state, "context", None)
         parts.refused(internal_error(), request.path_params.get("model"), context)
@@ -135,12 +143,13 @@ def create_app(settings: ServingSettings, worker: int | None = None) -> ServingA
     if settings.log_durability == "written":
         # Where a decision waits for the disk, each has to have a task to wait in.
         app.lane = TurnBatcher(parts, max_body_bytes=settings.max_body_bytes)
-    app.openapi = lambda: openapi_document(  # type: ignore[method-assign]
-        parts.slots, settings.max_batch, has_keys=settings.api_keys is not None
+    general = functools.cache(lambda: contract(app.routes))
+    app.openapi = lambda: served_document(  # type: ignore[method-assign]
+        general(), parts.slots, settings.max_batch, has_keys=settings.api_keys is not None
     )
     _add_routes(app, parts, settings)
     app.state.start = start
-    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(HTTPException, framework_error)
     app.add_exception_handler(Exception, fault)
     return app
 
@@ -160,15 +169,16 @@ def _add_routes(app: ServingApp, parts: Server, settings: ServingSettings) -> No
     def violations() -> list[str]:
         return not_ready(settings.required_models, parts.slots.models, parts.log.refusal)
 
-    protocol: dict[str, Any] = {
-        "read_body": body_of, "violations": violations, "max_batch": settings.max_batch, "refused": refused,
-    }  # fmt: skip
-    routes = app.router.routes
-    routes.extend(score_routes(app.scores))
-    routes.extend(model_routes(parts.slots))
-    routes.extend(health_routes(parts.slots, parts.log, parts.api_keys, settings.required_models))
-    routes.extend(metrics_routes(parts.metrics))
-    routes.extend(docs_routes(app.openapi))
-    routes.extend(operation_routes(parts.slots, parts.look))
-    routes.extend(open_inference_routes(parts.scoring, parts.slots, begin, **protocol))
-    routes.extend(mlflow_routes(parts.scoring, parts.slots, begin, mlflow_model=settings.mlflow_model, **protocol))
+    protocol: dict[str, Any] = {"read_body": body_of, "violations": violations, "max_batch": settings.max_batch}
+    app.add_exception_handler(RequestError, refusal_handler(refused))
+    app.router.routes.extend(score_routes(app.scores))
+    for router in (
+        models_router(parts.slots),
+        health_router(parts.slots, parts.log, parts.api_keys, settings.required_models),
+        metrics_router(parts.metrics),
+        docs_router(app.openapi),
+        operations_router(parts.slots, parts.look),
+        open_inference_router(parts.scoring, parts.slots, begin, **protocol),
+        mlflow_router(parts.scoring, parts.slots, begin, mlflow_model=settings.mlflow_model, **protocol),
+    ):
+        app.include_router(router)

@@ -2,18 +2,25 @@
 
 import asyncio
 
+from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
+from serving.http.descriptions import errors
 from serving.telemetry.metrics import Metrics
 
 
-def metrics_routes(metrics: Metrics) -> list[Route]:
+def metrics_router(metrics: Metrics) -> APIRouter:
     """The route that monitoring scrapes."""
+    router = APIRouter(tags=["operations"], responses=errors(401, 403))
 
-    async def scrape(_request: Request) -> Response:
+    @router.get(
+        "/metrics",
+        operation_id="metrics",
+        summary="Metrics in Prometheus's text format",
+        response_class=PlainTextResponse,
+    )
+    async def scrape() -> Response:
         return Response(await asyncio.to_thread(metrics.exposition), media_type=CONTENT_TYPE_LATEST)
 
-    return [Route("/metrics", scrape, methods=["GET"])]
+    return router
