@@ -9,7 +9,7 @@ export UV_DEFAULT_INDEX ?= $(shell $(PYTHON) -m pip config get global.index-url 
 export DO_NOT_TRACK := 1
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q
 
-.PHONY: help setup demo up snowflake-local test test-services lint format types lock clients-check benchmarks clean
+.PHONY: help setup demo up snowflake-local test test-services lint format types lock contract clients-check benchmarks clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -54,6 +54,9 @@ lock: ## Resolve the dependencies anew and write requirements/*.txt
 	$(LOCK) --extra lifecycle --extra snowflake pyproject.toml -c requirements/dev.txt -o requirements/lifecycle.txt
 	$(LOCK) --extra kafka --extra otel pyproject.toml -c requirements/dev.txt -o requirements/serving.txt
 	$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
+
+contract: setup ## Write clients/openapi.json from the server's routes
+	@$(BIN)/python -m tests.harness.openapi_contract
 
 clients-check: ## Compile the TypeScript client against clients/openapi.json; needs Node.js
 	@clients/typescript/check

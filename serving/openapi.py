@@ -77,16 +77,9 @@ _SCHEMAS: Final = {
 def _score_router() -> APIRouter:
     """Both scoring routes for the document alone: requests reach them in front of the router."""
     router = APIRouter(tags=["score"])
-    for path, name, summary, request, response in (
-        (_SCORE, "score", "Decide one request", "ScoreRequest", "ScoreResponse"),
-        (
-            f"{_SCORE}/batch",
-            "score_batch",
-            "Decide all requests of a batch, or none",
-            "ScoreBatch",
-            "ScoreBatchResponse",
-        ),
-    ):
+    one = ("score", "Decide one request", "ScoreRequest", "ScoreResponse")
+    batch = ("score_batch", "Decide all requests of a batch, or none", "ScoreBatch", "ScoreBatchResponse")
+    for path, (name, summary, request, response) in ((_SCORE, one), (f"{_SCORE}/batch", batch)):
         router.add_api_route(
             path,
             lambda: None,

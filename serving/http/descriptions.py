@@ -80,6 +80,14 @@ def content(schema: dict[str, Any], kind: str = JSON) -> dict[str, Any]:
     return {kind: {"schema": schema}}
 
 
+def text(kind: str) -> dict[int | str, dict[str, Any]]:
+    """FastAPI's ``responses`` of a route that answers with text; its errors are JSON nevertheless.
+
+    FastAPI would document them as text, too, if the route had a text response class.
+    """
+    return {200: {"content": content({"type": "string"}, kind)}}
+
+
 def reference(name: str) -> dict[str, str]:
     """The schema of a component."""
     return {"$ref": REFERENCE.format(name=name)}

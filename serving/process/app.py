@@ -1,4 +1,4 @@
-"""The application: the parts put together, started and stopped with the server."""
+"""The FastAPI application of one server process."""
 
 import asyncio
 import contextlib
@@ -32,20 +32,20 @@ from serving.settings import ServingSettings
 from serving.wire.request_context import RequestContext
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/ping", "/health", "/v2/health/live", "/v2/health/ready"})
-"""What a load balancer asks needs no key and is never turned away."""
+"""Health routes for load balancers: they need no key and are never refused."""
 
 logger = logging.getLogger(__name__)
 
 
 class ServingApp(FastAPI):
-    """FastAPI with the score routes before its router, and closed to whoever has no key for a path."""
+    """FastAPI with the scoring routes in front of its router; every other path needs a key of its scope."""
 
     parts: Server
     scores: ScoreRoutes
     lane: TurnBatcher | None = None
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:  # type: ignore[override]
-        """Answer a score request straight; let everything else through to its route, if its caller may."""
+        """Answer a scoring request directly; check the key of every other request and route it."""
         hot = target(scope)
         if hot is not None:
             return self.scores.answer(hot[0], scope, receive, send, is_batch=hot[1])
@@ -63,11 +63,11 @@ class ServingApp(FastAPI):
                 self.parts.metrics.failed(error.kind)
                 await respond(send, *error_answer(error, form_of(scope["path"])))
                 return
-        # The routes of foreign protocols that decide admit by themselves: their requests are recorded and counted.
+        # The deciding routes of foreign protocols admit their requests themselves, which records and counts refusals.
         is_counted = needed == "score"
         self.parts.metrics.in_flight += is_counted
         if scope["method"] == "HEAD":
-            # FastAPI's routes know no HEAD; the server sends the head of the answer alone.
+            # FastAPI's GET routes do not answer HEAD; uvicorn leaves out the body.
             scope = {**scope, "method": "GET"}
         try:
             await super().__call__(scope, receive, send)
@@ -76,7 +76,7 @@ class ServingApp(FastAPI):
 
 
 def needed_scope(method: str, path: str) -> Scope | None:
-    """What a caller must be allowed to do for a path; ``None`` for what is open to all.
+    """Scope that a caller's key needs for a path; ``None`` for a path that needs no key.
 
     Examples
     --------
@@ -95,8 +95,8 @@ def needed_scope(method: str, path: str) -> Scope | None:
 def create_app(settings: ServingSettings, worker: int | None = None) -> ServingApp:
     """The server's application; models are loaded when it starts, before it takes a request.
 
-    `worker` is this process's number where several answer at one address. ``app.state.start()`` loads ahead of time,
-    once, for whoever wants its errors without a web server around them.
+    `worker` is the number of this process where several answer at one address. ``app.state.start()`` loads the models
+    earlier, once, so that its errors reach the caller without a web server around them.
 
     Raises
     ------
@@ -126,8 +126,8 @@ def create_app(settings: ServingSettings, worker: int | None = None) -> ServingA
         parts.refused(internal_error(), request.path_params.get("model"), context)
         return await unexpected_error(request, error)
 
-    # FastAPI's own telemetry would send an exception's text, and so maybe a customer's value, to whatever the
-    # environment names; `/metrics` is what this server tells. Its documentation pages load scripts from elsewhere.
+    # FastAPI's own telemetry would send the text of an exception, which may hold a customer's value, to the endpoint
+    # that the environment names. Its documentation pages load scripts from another host.
     telemetry = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
     app = ServingApp(
         title="Risk model server",
@@ -135,13 +135,13 @@ def create_app(settings: ServingSettings, worker: int | None = None) -> ServingA
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        redirect_slashes=False,  # the address would be made of what the caller sent as the host
+        redirect_slashes=False,  # a redirect would hold the Host header that the caller sent
         telemetry=telemetry,  # type: ignore[arg-type]  # a plain dictionary: older versions have no type for it
     )
     app.parts = parts
     app.scores = ScoreRoutes(parts, max_body_bytes=settings.max_body_bytes, max_batch_bytes=settings.max_batch_bytes)
     if settings.log_durability == "written":
-        # Where a decision waits for the disk, each has to have a task to wait in.
+        # A decision that waits for the disk needs a task of its own.
         app.lane = TurnBatcher(parts, max_body_bytes=settings.max_body_bytes)
     general = functools.cache(lambda: contract(app.routes))
     app.openapi = lambda: served_document(  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""Requests of the foreign protocols, and an application that holds their routes around a scorer that tests control."""
+"""Requests of the foreign protocols, and an application with their routes around a scripted scorer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,7 +50,7 @@ def deployed(number: int, schema: Sequence[Feature] = SCHEMA) -> Any:
 
 @dataclass
 class Scripted:
-    """Slots, a scorer and a door that do what a test says, and keep what they were asked."""
+    """Slots, scorer and admission that a test scripts; they keep the requests."""
 
     models: dict[str, Any] = field(
         default_factory=lambda: {MODEL: SimpleNamespace(champion=deployed(3), canary=None, shadow=None)}

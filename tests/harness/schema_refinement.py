@@ -70,7 +70,7 @@ def _in_body(body: Document, contract: Document, narrow: Document, wide: Documen
 
 
 def refines(schema: Document, wider: Document, document: Document, wide: Document) -> bool:
-    """Whether every value of `schema` (its references in `document`) is a value of `wider` (its references in `wide`)."""
+    """Whether `wider` allows every value of `schema`; `document` and `wide` hold what they refer to."""
     schema, wider = resolved(schema, document), resolved(wider, wide)
     if "anyOf" in schema:
         return all(refines(option, wider, document, wide) for option in schema["anyOf"])
@@ -81,13 +81,13 @@ def refines(schema: Document, wider: Document, document: Document, wide: Documen
     if "enum" in wider and not ("enum" in schema and set(schema["enum"]) <= set(wider["enum"])):
         return False
     kinds, allowed = _types(schema), _types(wider)
-    if allowed and not (
-        kinds and all(kind in allowed or (kind == "integer" and "number" in allowed) for kind in kinds)
-    ):
+    if "number" in allowed:
+        allowed.add("integer")
+    if allowed and not (kinds and kinds <= allowed):
         return False
     return (
         all(schema.get(key) == wider[key] for key in ("pattern", "format") if key in wider)
-        and all(schema.get(key, -1) >= wider[key] for key in _LOWER if key in wider)
+        and all(schema.get(key, float("-inf")) >= wider[key] for key in _LOWER if key in wider)
         and all(schema.get(key, float("inf")) <= wider[key] for key in _UPPER if key in wider)
         and ("items" not in wider or refines(schema.get("items", {}), wider["items"], document, wide))
         and ("object" not in kinds or _refines_object(schema, wider, document, wide))
@@ -115,6 +115,5 @@ def _refines_object(schema: Document, wider: Document, document: Document, wide:
         return True
     open_schema = {} if others is True else others
     # A property that only the wider schema names falls under the narrower one's other properties.
-    return fits(open_schema, allowed) and all(
-        fits(open_schema, known[name]) for name in known.keys() - properties.keys()
-    )
+    unnamed = [known[name] for name in known.keys() - properties.keys()]
+    return all(fits(open_schema, by) for by in (allowed, *unnamed))

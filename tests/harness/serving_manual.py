@@ -1,4 +1,4 @@
-"""docs/serving.md: its table of settings is made here, from the settings themselves."""
+"""The table of settings in docs/serving.md, generated from the settings."""
 
 from typing import Final
 
@@ -26,7 +26,7 @@ def written_table() -> str:
 
 
 def main() -> None:
-    """Write the table anew."""
+    """Write the table."""
     before, _, rest = MANUAL.read_text().partition(_BEGIN)
     MANUAL.write_text(before + _BEGIN + settings_table() + _END + rest.partition(_END)[2])
 

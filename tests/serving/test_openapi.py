@@ -1,6 +1,7 @@
 """The OpenAPI document: it is valid, complete, and what it says is what the server does."""
 
 import copy
+import datetime as dt
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from fastapi.routing import iter_route_contexts
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # would need a package of stubs
 
+from serving.access.commands import add
 from serving.errors import RequestError
 from serving.http.descriptions import ERROR_KINDS
 from serving.process.app import create_app, needed_scope
@@ -83,9 +85,10 @@ def test_the_document_is_well_formed(document: dict[str, Any]) -> None:
         Draft202012Validator.check_schema(schema)
 
 
+SCORE = "/v1/models/{model}/score"
 DECIDING = (
-    "/v1/models/{model}/score",
-    "/v1/models/{model}/score/batch",
+    SCORE,
+    f"{SCORE}/batch",
     "/v2/models/{model}/infer",
     "/v2/models/{model}/versions/{version}/infer",
     "/invocations",
@@ -181,9 +184,7 @@ def test_errors_are_as_they_are_documented(
     client.post(URL, json=score_request("d1"))
     answer = client.post(URL, content=body if isinstance(body, bytes) else json.dumps(body))
     assert answer.status_code == int(status)
-    validator(document, schema_of(document["paths"]["/v1/models/{model}/score"]["post"], status)).validate(
-        answer.json()
-    )
+    validator(document, schema_of(document["paths"][SCORE]["post"], status)).validate(answer.json())
 
 
 @pytest.mark.parametrize("path", ["/v2/models/{model}/infer", "/invocations"])
@@ -212,6 +213,7 @@ def test_the_document_follows_the_release(client: InProcessClient, store: SmallS
 
 def test_keys_are_asked_for_where_there_are_some(store: SmallStore, document: dict[str, Any], tmp_path: Path) -> None:
     assert "security" not in document
+    add(tmp_path / "keys", "reader", ["read"], dt.datetime.now(dt.UTC))
     secured = create_app(settings_of(store, api_keys=tmp_path / "keys")).openapi()
     assert set(secured["components"]["securitySchemes"]) == {"key", "bearer"}
     assert secured["security"] == [{"key": []}, {"bearer": []}]
@@ -223,7 +225,7 @@ def test_keys_are_asked_for_where_there_are_some(store: SmallStore, document: di
 
 
 def test_the_contract_is_current() -> None:
-    assert CONTRACT.read_text() == contract_text(), "run make clients"
+    assert CONTRACT.read_text() == contract_text(), "run make contract"
 
 
 def test_the_contract_names_every_kind_of_error() -> None:
@@ -240,9 +242,6 @@ def test_the_served_document_refines_the_contract(document: dict[str, Any]) -> N
     for name, schema in contract["components"]["schemas"].items():
         if name not in {"ScoreRequest", "ScoreBatch"}:
             assert document["components"]["schemas"][name] == schema, "every enum and every body but the features"
-
-
-SCORE = "/v1/models/{model}/score"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
-from serving.http.descriptions import errors
+from serving.http.descriptions import errors, text
 
 _PAGE: Final = files("serving.http") / "static"
 _SWAGGER_UI: Final = files("fastapi_swagger") / "resources"
@@ -52,7 +52,13 @@ def docs_router(openapi: Callable[[], dict[str, Any]]) -> APIRouter:
     def document() -> JSONResponse:
         return JSONResponse(openapi(), headers=SECURITY_HEADERS)
 
-    @router.get("/docs", operation_id="docs", summary="This document in Swagger UI", response_class=HTMLResponse)
+    @router.get(
+        "/docs",
+        operation_id="docs",
+        summary="This document in Swagger UI",
+        response_class=Response,
+        responses=text("text/html"),
+    )
     def page() -> HTMLResponse:
         return HTMLResponse(_file(_PAGE, "docs.html"), headers=PAGE_HEADERS)
 

@@ -3,10 +3,9 @@
 import asyncio
 
 from fastapi import APIRouter, Response
-from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from serving.http.descriptions import errors
+from serving.http.descriptions import errors, text
 from serving.telemetry.metrics import Metrics
 
 
@@ -18,7 +17,8 @@ def metrics_router(metrics: Metrics) -> APIRouter:
         "/metrics",
         operation_id="metrics",
         summary="Metrics in Prometheus's text format",
-        response_class=PlainTextResponse,
+        response_class=Response,
+        responses=text("text/plain"),
     )
     async def scrape() -> Response:
         return Response(await asyncio.to_thread(metrics.exposition), media_type=CONTENT_TYPE_LATEST)

@@ -18,6 +18,7 @@ from serving.http.descriptions import (
     errors,
     extra,
     reference,
+    text,
 )
 from serving.http.errors import JsonResponse
 from serving.protocols.guard import Begin, Decides, ReadBody, check_ready, refuse_encoded
@@ -69,15 +70,17 @@ def mlflow_router(
             path,
             mlflow.ping,
             operation_id=f"mlflow{path.replace('/', '_')}",
-            responses=refusals(503),
+            response_class=Response,
+            # MLflow's own server answers with an empty line and calls it JSON.
+            responses={200: {"content": {JSON: {}}}} | refusals(503),
             openapi_extra=extra(is_open=True),
         )
     router.add_api_route(
         "/version",
         mlflow.version,
         operation_id="mlflow_version",
-        response_class=PlainTextResponse,
-        responses=refusals(401, 403),
+        response_class=Response,
+        responses=text("text/plain") | refusals(401, 403),
     )
     router.add_api_route(
         "/invocations",
@@ -140,11 +143,11 @@ class Mlflow:
         Raises
         ------
         InvalidRequestError
-            If it names none, the settings neither, and not exactly one is served.
+            If neither the request nor the settings name one, and not exactly one is served.
         """
-        named = params.model or self.mlflow_model
-        if named is not None:
-            return named
+        name = params.model or self.mlflow_model
+        if name is not None:
+            return name
         served = list(self.slots.models)
         if len(served) != 1:
             raise InvalidRequestError(

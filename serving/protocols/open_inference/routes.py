@@ -1,7 +1,7 @@
 """``/v2``: the Open Inference Protocol, version 2, as KServe and Triton speak it, with binary tensor data.
 
-A model's version is the number of its release. The one in force answers; a path that names another one is refused,
-so that nobody is answered by a release they did not ask for.
+A model's version is the number of its release. The release in force answers; a path with another number is refused, so
+that no caller gets an answer from a release other than the one it asked for.
 """
 
 import functools
@@ -245,7 +245,7 @@ class OpenInference:
         refuse_encoded(request)
         self._served(request)
         body = await self.read_body(request, context)
-        # Looked up again, since a release may have come in with the body.
+        # Looked up again, since a release may have arrived while the body was read.
         model, serving, pinned = self._served(request)
         asked = read_infer_request(body, request.headers.get(HEADER_LENGTH["name"]), self.max_batch)
         check_wanted(asked.wanted)
@@ -259,7 +259,7 @@ class OpenInference:
         if pinned is not None and {answer.release_number for answer in answers} != {pinned}:
             raise DecisionConflictError(
                 f"Expected decisions by release {pinned}, but another one had decided on a decision_id before; its "
-                "decisions stand, and a path without a version answers with them"
+                "decisions stay, and a path without a version answers with them"
             )
         return infer_response(model, asked, answers)
 
@@ -276,7 +276,7 @@ class OpenInference:
 
 
 def features_of(serving: ServedModel) -> dict[str, Feature]:
-    """The features that any slot of a release knows, by name."""
+    """The features of all slots of a release, by name."""
     deployed = (serving.champion, serving.canary, serving.shadow)
     return known_features(each.model.bundle.deciding.features for each in deployed if each is not None)
 
@@ -299,7 +299,7 @@ def _tensors(datatypes: Mapping[str, str]) -> list[MetadataTensor]:
 
 
 def infer_response(model: str, asked: InferRequest, answers: list[ScoreResponse]) -> Response:
-    """The answers as the outputs that were asked for."""
+    """The answers as the requested outputs."""
     if asked.wanted:
         names = tuple(each.name for each in asked.wanted)
         binary = frozenset(each.name for each in asked.wanted if each.is_binary)
@@ -309,7 +309,7 @@ def infer_response(model: str, asked: InferRequest, answers: list[ScoreResponse]
     head: dict[str, Any] = {"model_name": model}
     numbers = {answer.release_number for answer in answers}
     if len(numbers) == 1:
-        # Repeats are answered as they were decided, maybe by an earlier release: then `release_number` tells of each.
+        # A repeat gets its first answer, maybe of an earlier release; the output `release_number` has each row's.
         head["model_version"] = str(numbers.pop())
     if asked.id is not None:
         head["id"] = asked.id
