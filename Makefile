@@ -9,7 +9,8 @@ export UV_DEFAULT_INDEX ?= $(shell $(PYTHON) -m pip config get global.index-url 
 export DO_NOT_TRACK := 1
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q
 
-.PHONY: help setup demo up snowflake-local test test-all test-services wheel-check lowest-check lint format lock benchmarks clean
+.PHONY: help setup demo up snowflake-local test test-all test-services wheel-check lowest-check lint format lock contract clients-check \
+  benchmarks clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -70,6 +71,12 @@ benchmarks: setup ## Run the benchmarks that take minutes; results go to .benchm
 	  name=$${command%% *}; echo "$$name: .benchmarks/$$name.txt"; \
 	  $(BIN)/python -m benchmarks.$$command >.benchmarks/$$name.txt || exit 1; \
 	done
+
+contract: setup ## Write clients/openapi.json from the server's routes
+	@$(BIN)/python -m tests.harness.openapi_contract
+
+clients-check: ## Compile the TypeScript client against clients/openapi.json; needs Node.js
+	@clients/typescript/check
 
 clean: ## Remove the state of the embedded installation (.lifecycle)
 	rm -rf .lifecycle

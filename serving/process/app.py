@@ -1,4 +1,4 @@
-"""The application: the parts put together, started and stopped with the server."""
+"""The FastAPI application of one server process."""
 
 import asyncio
 import contextlib
@@ -7,10 +7,8 @@ import logging
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 
 from serving.access.key_file import Scope
 from serving.errors import RequestError
@@ -18,35 +16,36 @@ from serving.http.admission import read_body
 from serving.http.answers import respond
 from serving.http.errors import error_answer, form_of, http_error, internal_error, unexpected_error
 from serving.http.fast_path.turns import TurnBatcher
-from serving.http.openapi.document import openapi_document
-from serving.http.openapi.page import docs_routes
-from serving.http.routes.health import health_routes, not_ready
-from serving.http.routes.metrics import metrics_routes
-from serving.http.routes.models import model_routes
-from serving.http.routes.operations import operation_routes
+from serving.http.routes.docs import docs_router
+from serving.http.routes.health import health_router, not_ready
+from serving.http.routes.metrics import metrics_router
+from serving.http.routes.models import models_router
+from serving.http.routes.operations import operations_router
 from serving.http.routes.scores import ScoreRoutes, score_routes
 from serving.http.targets import target
+from serving.openapi import contract, served_document
 from serving.process.server import Server
-from serving.protocols.mlflow.routes import mlflow_routes
-from serving.protocols.open_inference.routes import open_inference_routes
+from serving.protocols.guard import refusal_handler
+from serving.protocols.mlflow.routes import mlflow_router
+from serving.protocols.open_inference.routes import open_inference_router
 from serving.settings import ServingSettings
 from serving.wire.request_context import RequestContext
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/ping", "/health", "/v2/health/live", "/v2/health/ready"})
-"""What a load balancer asks needs no key and is never turned away."""
+"""Health routes for load balancers: they need no key and are never refused."""
 
 logger = logging.getLogger(__name__)
 
 
 class ServingApp(FastAPI):
-    """FastAPI with the score routes before its router, and closed to whoever has no key for a path."""
+    """FastAPI with the scoring routes in front of its router; every other path needs a key of its scope."""
 
     parts: Server
     scores: ScoreRoutes
     batcher: TurnBatcher | None = None
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:  # type: ignore[override]
-        """Answer a score request straight; let everything else through to its route, if its caller may."""
+        """Answer a scoring request directly; check the key of every other request and route it."""
         hot = target(scope)
         if hot is not None:
             return self.scores.answer(hot[0], scope, receive, send, is_batch=hot[1])
@@ -64,9 +63,12 @@ class ServingApp(FastAPI):
                 self.parts.metrics.failed(error.kind)
                 await respond(scope, send, error_answer(error, form_of(scope["path"])))
                 return
-        # The routes of foreign protocols that decide admit by themselves: their requests are recorded and counted.
+        # The deciding routes of foreign protocols admit their requests themselves, which records and counts refusals.
         is_counted = needed == "score"
         self.parts.metrics.in_flight += is_counted
+        if scope["method"] == "HEAD":
+            # FastAPI's GET routes do not answer HEAD; uvicorn leaves out the body.
+            scope = {**scope, "method": "GET"}
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -74,7 +76,7 @@ class ServingApp(FastAPI):
 
 
 def needed_scope(method: str, path: str) -> Scope | None:
-    """What a caller must be allowed to do for a path; ``None`` for what is open to all.
+    """Scope that a caller's key needs for a path; ``None`` for a path that needs no key.
 
     Examples
     --------
@@ -93,8 +95,8 @@ def needed_scope(method: str, path: str) -> Scope | None:
 def create_app(settings: ServingSettings, worker: int | None = None) -> ServingApp:
     """The server's application; models are loaded when it starts, before it takes a request.
 
-    `worker` is this process's number where several answer at one address. ``app.state.start()`` loads ahead of time,
-    once, for whoever wants its errors without a web server around them.
+    `worker` is the number of this process where several answer at one address. ``app.state.start()`` loads the models
+    earlier, once, so that its errors reach the caller without a web server around them.
 
     Raises
     ------
@@ -113,13 +115,19 @@ def create_app(settings: ServingSettings, worker: int | None = None) -> ServingA
         finally:
             await parts.stop()
 
+    async def framework_error(request: Request, error: Exception) -> Response:
+        response = await http_error(request, error)
+        if response.headers.get("Allow") == "GET":
+            response.headers["Allow"] = "GET, HEAD"
+        return response
+
     async def fault(request: Request, error: Exception) -> Response:
         context = getattr(request.state, "context", None)
         parts.refusals.record(internal_error(), request.path_params.get("model"), context)
         return await unexpected_error(request, error)
 
-    # FastAPI's own telemetry would send an exception's text, and so maybe a customer's value, to whatever the
-    # environment names; `/metrics` is what this server tells. Its documentation pages load scripts from elsewhere.
+    # FastAPI's own telemetry would send the text of an exception, which may hold a customer's value, to the endpoint
+    # that the environment names. Its documentation pages load scripts from another host.
     telemetry = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
     app = ServingApp(
         title="Risk model server",
@@ -127,7 +135,7 @@ def create_app(settings: ServingSettings, worker: int | None = None) -> ServingA
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        redirect_slashes=False,  # the address would be made of what the caller sent as the host
+        redirect_slashes=False,  # a redirect would hold the Host header that the caller sent
         telemetry=telemetry,  # type: ignore[arg-type]  # a plain dictionary: older versions have no type for it
     )
     app.parts = parts
@@ -135,14 +143,15 @@ def create_app(settings: ServingSettings, worker: int | None = None) -> ServingA
     limit = settings.max_body_bytes
     app.scores = ScoreRoutes(*deciding, max_body_bytes=limit, max_batch_bytes=settings.max_batch_bytes)
     if settings.log_durability == "written":
-        # Where a decision waits for the disk, each has to have a task to wait in.
+        # A decision that waits for the disk needs a task of its own.
         app.batcher = TurnBatcher(*deciding, max_body_bytes=limit)
-    app.openapi = lambda: openapi_document(  # type: ignore[method-assign]
-        parts.slots, settings.max_batch, has_keys=settings.api_keys is not None
+    general = functools.cache(lambda: contract(app.routes))
+    app.openapi = lambda: served_document(  # type: ignore[method-assign]
+        general(), parts.slots, settings.max_batch, has_keys=settings.api_keys is not None
     )
     _add_routes(app, parts, settings)
     app.state.start = start
-    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(HTTPException, framework_error)
     app.add_exception_handler(Exception, fault)
     return app
 
@@ -162,15 +171,16 @@ def _add_routes(app: ServingApp, parts: Server, settings: ServingSettings) -> No
     def violations() -> list[str]:
         return not_ready(settings.required_models, parts.slots.models, parts.log.refusal)
 
-    protocol: dict[str, Any] = {
-        "read_body": body_of, "violations": violations, "max_batch": settings.max_batch, "refused": refused,
-    }  # fmt: skip
-    routes = app.router.routes
-    routes.extend(score_routes(app.scores))
-    routes.extend(model_routes(parts.slots))
-    routes.extend(health_routes(parts.slots, parts.log, parts.api_keys, settings.required_models))
-    routes.extend(metrics_routes(parts.metrics))
-    routes.extend(docs_routes(app.openapi))
-    routes.extend(operation_routes(parts.slots, parts.look))
-    routes.extend(open_inference_routes(parts.scoring, parts.slots, begin, **protocol))
-    routes.extend(mlflow_routes(parts.scoring, parts.slots, begin, mlflow_model=settings.mlflow_model, **protocol))
+    protocol: dict[str, Any] = {"read_body": body_of, "violations": violations, "max_batch": settings.max_batch}
+    app.add_exception_handler(RequestError, refusal_handler(refused))
+    app.router.routes.extend(score_routes(app.scores))
+    for router in (
+        models_router(parts.slots),
+        health_router(parts.slots, parts.log, parts.api_keys, settings.required_models),
+        metrics_router(parts.metrics),
+        docs_router(app.openapi),
+        operations_router(parts.slots, parts.look),
+        open_inference_router(parts.scoring, parts.slots, begin, **protocol),
+        mlflow_router(parts.scoring, parts.slots, begin, mlflow_model=settings.mlflow_model, **protocol),
+    ):
+        app.include_router(router)

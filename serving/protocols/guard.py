@@ -1,52 +1,21 @@
-"""What the routes of foreign protocols are given, and how they refuse; each keeps its own form of an error."""
+"""What the routes of both foreign protocols share: their dependencies, and the answer to a refused request."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
-from starlette.requests import Request
-from starlette.responses import Response
+from fastapi import Request, Response
 
-from serving.errors import RequestError, UnsupportedMediaTypeError
+from serving.errors import ModelNotReadyError, RequestError, UnsupportedMediaTypeError
 from serving.http.errors import error_response, form_of
-from serving.scoring.model import LoadedModel
 from serving.wire.request_context import RequestContext
 from serving.wire.score_response import ScoreResponse
 
 Begin = Callable[[Request], RequestContext]
-"""Admits and authenticates a request for decisions."""
+"""Authenticates and admits a request for decisions."""
 ReadBody = Callable[[Request, RequestContext], Awaitable[bytes]]
 """Reads a body up to the longest one and to the deadline."""
 Refused = Callable[[Request, RequestError], None]
-"""Counts and records a request that gets no answer."""
-Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-class Servable(Protocol):
-    """One model in one slot of a release."""
-
-    @property
-    def model(self) -> LoadedModel: ...  # noqa: D102
-    @property
-    def release_number(self) -> int: ...  # noqa: D102
-
-
-class ServedModel(Protocol):
-    """What one model serves with."""
-
-    @property
-    def champion(self) -> Servable: ...  # noqa: D102
-    @property
-    def canary(self) -> Servable | None: ...  # noqa: D102
-    @property
-    def shadow(self) -> Servable | None: ...  # noqa: D102
-
-
-class Served(Protocol):
-    """The models of this server; `serving` raises `UnknownModelError` and `ModelNotReadyError`."""
-
-    @property
-    def models(self) -> Mapping[str, ServedModel]: ...  # noqa: D102
-    def serving(self, model: str) -> ServedModel: ...  # noqa: D102
+"""Counts and records a refused request."""
 
 
 class Decides(Protocol):
@@ -61,21 +30,21 @@ class Decides(Protocol):
     ) -> list[ScoreResponse]: ...
 
 
-def refuse_silently(_request: Request, _error: RequestError) -> None:
-    """Count and record nothing."""
+def refusal_handler(refused: Refused) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """FastAPI's handler of a `RequestError`: the status of the one table, and a body in the form of the path."""
 
-
-def guarded(endpoint: Endpoint, refused: Refused) -> Endpoint:
-    """`endpoint`, its domain errors answered with the status of the one table and a body of its path's form."""
-
-    async def answer(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except RequestError as error:
-            refused(request, error)
-            return error_response(error, form_of(request.scope["path"]))
+    async def answer(request: Request, error: Exception) -> Response:
+        refusal = cast("RequestError", error)
+        refused(request, refusal)
+        return error_response(refusal, form_of(request.scope["path"]))
 
     return answer
+
+
+def check_ready(violations: Sequence[str]) -> None:
+    """Raise `ModelNotReadyError` if there is a reason why this server should get no traffic."""
+    if violations:
+        raise ModelNotReadyError(f"Expected a server that is ready, but {'; '.join(violations)}")
 
 
 def refuse_encoded(request: Request) -> None:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from starlette.routing import Route
+from fastapi.routing import iter_route_contexts
 
 from serving.process.app import create_app, needed_scope
 from tests.harness.api import settings_of
@@ -54,10 +54,9 @@ def test_every_link_leads_somewhere() -> None:
 def test_the_routes_have_the_scopes_that_are_told(store: SmallStore) -> None:
     app = create_app(settings_of(store))
     routes = {
-        (method, route.path)
-        for route in app.router.routes
-        if isinstance(route, Route)
-        for method in (route.methods or set()) - {"HEAD"}
+        (method, context.path or "")
+        for context in iter_route_contexts(app.routes)
+        for method in (context.methods or set()) - {"HEAD"}
     }
     section = TEXT.partition("## Starting it")[2].partition("\n## ")[0]
     told = {

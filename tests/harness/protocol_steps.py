@@ -1,4 +1,4 @@
-"""Requests of the foreign protocols, and an application that holds their routes around a scorer that tests control."""
+"""Requests of the foreign protocols, and an application with their routes around a scripted scorer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,8 +10,9 @@ from starlette.requests import Request
 
 from serving.contract.documents import Feature
 from serving.errors import ModelNotReadyError, RequestError, UnknownModelError
-from serving.protocols.mlflow.routes import mlflow_routes
-from serving.protocols.open_inference.routes import open_inference_routes
+from serving.protocols.guard import refusal_handler
+from serving.protocols.mlflow.routes import mlflow_router
+from serving.protocols.open_inference.routes import open_inference_router
 from serving.wire.request_context import RequestContext
 from serving.wire.score_response import ScoreResponse
 from tests.harness.small_models import EXAMPLE, MODEL, SCHEMA, score_request
@@ -49,7 +50,7 @@ def deployed(number: int, schema: Sequence[Feature] = SCHEMA) -> Any:
 
 @dataclass
 class Scripted:
-    """Slots, a scorer and a door that do what a test says, and keep what they were asked."""
+    """Slots, scorer and admission that a test scripts; they keep the requests."""
 
     models: dict[str, Any] = field(
         default_factory=lambda: {MODEL: SimpleNamespace(champion=deployed(3), canary=None, shadow=None)}
@@ -109,13 +110,14 @@ class Scripted:
         def refused(_request: Request, error: RequestError) -> None:
             self.refused.append(error.kind)
 
-        gate: dict[str, Any] = {
+        protocol: dict[str, Any] = {
             "read_body": self.read_body,
             "violations": lambda: self.violations,
             "max_batch": max_batch,
-            "refused": refused,
         }
+        slots: Any = self
         app = FastAPI(openapi_url=None)
-        app.router.routes.extend(open_inference_routes(self, self, self.begin, **gate))
-        app.router.routes.extend(mlflow_routes(self, self, self.begin, mlflow_model=mlflow_model, **gate))
+        app.add_exception_handler(RequestError, refusal_handler(refused))
+        app.include_router(open_inference_router(self, slots, self.begin, **protocol))
+        app.include_router(mlflow_router(self, slots, self.begin, mlflow_model=mlflow_model, **protocol))
         return app

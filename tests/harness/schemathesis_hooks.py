@@ -1,4 +1,4 @@
-"""What schemathesis must know of this server; loaded by its command line, not by the tests themselves."""
+"""Hooks of schemathesis, which its command line loads."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ _UNKNOWN_HEADER = "x-schemathesis-unknown-property"
 
 @schemathesis.hook
 def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
-    """Say what JSON Schema cannot: integers have no fraction, not even .0, and no two requests of a batch one id."""
+    """Apply rules that JSON Schema cannot express: no integer with a fraction of .0, no id twice in a batch."""
     if isinstance(case.body, dict):
         case.body = _distinct(_whole(case.body))
 
 
 @schemathesis.hook
 def filter_case(_context: Any, case: Any) -> bool:
-    """Leave out requests whose only fault is a header that the server does not read: HTTP allows those."""
+    """Leave out requests whose only fault is an unknown header: HTTP allows those."""
     return _UNKNOWN_HEADER not in (case.headers or {})
 
 

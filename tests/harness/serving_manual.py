@@ -1,4 +1,4 @@
-"""Generates the table of settings in docs/serving.md."""
+"""The table of settings in docs/serving.md, generated from the settings."""
 
 from typing import Final
 
@@ -26,9 +26,9 @@ def written_table() -> str:
 
 
 def main() -> None:
-    """Rewrite the table."""
-    head, _, rest = MANUAL.read_text().partition(_BEGIN)
-    MANUAL.write_text(head + _BEGIN + settings_table() + _END + rest.partition(_END)[2])
+    """Write the table."""
+    before, _, rest = MANUAL.read_text().partition(_BEGIN)
+    MANUAL.write_text(before + _BEGIN + settings_table() + _END + rest.partition(_END)[2])
 
 
 if __name__ == "__main__":

@@ -1,42 +1,98 @@
 """``/healthz`` and ``/readyz``: whether the process lives, and whether it should get traffic."""
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Container, Sequence
+from typing import Literal
 
-import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from fastapi import APIRouter, Response
 
 from serving.access.api_keys import ApiKeys
-from serving.http.errors import RETRY_AFTER_SECONDS, JsonResponse
-from serving.http.routes.models import state_of
+from serving.http.descriptions import Body, extra
+from serving.http.errors import RETRY_AFTER_SECONDS
+from serving.http.routes.models import ModelState, state_of
 from serving.log.writer import DecisionLog
 from serving.slots.slots import Slots
 
 
-def health_routes(slots: Slots, log: DecisionLog, keys: ApiKeys, required_models: Sequence[str]) -> list[Route]:
-    """The routes that a load balancer asks."""
+class Health(Body):
+    """The process answers."""
 
-    async def healthz(_request: Request) -> Response:
-        return JsonResponse(b'{"status":"ok"}')
-
-    async def readyz(_request: Request) -> Response:
-        violations = not_ready(required_models, slots.models.keys(), log.refusal)
-        body = {"ready": not violations, "violations": violations} | details(slots, log, keys)
-        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if violations else None
-        return JsonResponse(msgspec.json.encode(body), 503 if violations else 200, headers)
-
-    return [Route("/healthz", healthz, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]
+    status: Literal["ok"] = "ok"
 
 
-def not_ready(required_models: Sequence[str], loaded: "set[str] | Any", log_refusal: str | None) -> list[str]:
+class ModelReadiness(Body):
+    """State of a model, and the bundles in its slots."""
+
+    state: ModelState
+    release_number: int | None
+    aspired_release_number: int | None
+    error: str | None
+    slots: dict[str, str]
+
+
+class StoreReadiness(Body):
+    """Result of the last poll of the release store."""
+
+    error: str | None
+    seconds_since_read: float | None
+
+
+class LogReadiness(Body):
+    """State of the decision log."""
+
+    error: str | None
+    lag_seconds: float
+
+
+class KeysReadiness(Body):
+    """Result of the last reading of the API keys."""
+
+    error: str | None
+
+
+class Readiness(Body):
+    """Whether the server should get traffic; `violations` says why not, the rest is for information."""
+
+    ready: bool
+    violations: list[str]
+    models: dict[str, ModelReadiness]
+    store: StoreReadiness
+    decision_log: LogReadiness
+    api_keys: KeysReadiness
+
+
+def health_router(slots: Slots, log: DecisionLog, keys: ApiKeys, required_models: Sequence[str]) -> APIRouter:
+    """The routes for load balancers."""
+    router = APIRouter(tags=["health"])
+    is_open = extra(is_open=True)
+
+    @router.get("/healthz", operation_id="healthz", summary="Whether the process lives", openapi_extra=is_open)
+    async def healthz() -> Health:
+        return Health()
+
+    @router.get(
+        "/readyz",
+        operation_id="readyz",
+        summary="Whether the server should get traffic, and why not",
+        responses={503: {"model": Readiness, "description": "Not ready; the body says why."}},
+        openapi_extra=is_open,
+    )
+    async def readyz(response: Response) -> Readiness:
+        readiness = _readiness(slots, log, keys, not_ready(required_models, slots.models.keys(), log.refusal))
+        if not readiness.ready:
+            response.status_code = 503
+            response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        return readiness
+
+    return router
+
+
+def not_ready(required_models: Sequence[str], loaded: Container[str], log_refusal: str | None) -> list[str]:
     """Why the server should get no traffic; empty if it should.
 
-    Without required models one loaded model is enough: a second one that cannot be loaded must not take the first one
-    down. A refused newer release is no reason either, since the last good one answers, nor is a log that cannot be
-    written where decisions are given all the same.
+    Without required models one loaded model is enough: a model that cannot be loaded must not take another one down.
+    A refused release does not count, since the last good release answers, nor does a log that cannot be written where
+    `SERVING_LOG_FAILURE` lets the server answer without it.
     """
     violations = [] if log_refusal is None else [f"the decision log cannot be written: {log_refusal}"]
     missing = [model for model in required_models if model not in loaded]
@@ -47,25 +103,24 @@ def not_ready(required_models: Sequence[str], loaded: "set[str] | Any", log_refu
     return violations
 
 
-def details(slots: Slots, log: DecisionLog, keys: ApiKeys) -> dict[str, Any]:
-    """How the parts stand, also those that do not decide about readiness."""
-    return {
-        "models": {model: _model_details(slots, model) for model in sorted(slots.statuses)},
-        "store": {
-            "error": slots.poll_failure,
-            "seconds_since_read": None if slots.polled_at is None else round(time.monotonic() - slots.polled_at, 1),
-        },
-        "decision_log": {"error": log.failure, "lag_seconds": round(log.lag_seconds, 3)},
-        "api_keys": {"error": keys.failure},
-    }
+def _readiness(slots: Slots, log: DecisionLog, keys: ApiKeys, violations: list[str]) -> Readiness:
+    age = None if slots.polled_at is None else round(time.monotonic() - slots.polled_at, 1)
+    return Readiness(
+        ready=not violations,
+        violations=violations,
+        models={model: _model_readiness(slots, model) for model in sorted(slots.statuses)},
+        store=StoreReadiness(error=slots.poll_failure, seconds_since_read=age),
+        decision_log=LogReadiness(error=log.failure, lag_seconds=round(log.lag_seconds, 3)),
+        api_keys=KeysReadiness(error=keys.failure),
+    )
 
 
-def _model_details(slots: Slots, model: str) -> dict[str, Any]:
+def _model_readiness(slots: Slots, model: str) -> ModelReadiness:
     status, serving = slots.statuses[model], slots.models.get(model)
-    return {
-        "state": state_of(serving, status.error),
-        "release_number": serving.release_number if serving else None,
-        "aspired_release_number": status.aspired_number,
-        "error": status.error,
-        "slots": {each.slot: each.bundle_digest for each in serving.deployed} if serving else {},
-    }
+    return ModelReadiness(
+        state=state_of(serving, status.error),
+        release_number=serving.release_number if serving else None,
+        aspired_release_number=status.aspired_number,
+        error=status.error,
+        slots={servable.slot: servable.bundle_digest for servable in serving.deployed} if serving else {},
+    )

@@ -2,17 +2,24 @@
 
 import asyncio
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from fastapi import APIRouter, Response
 
+from serving.http.descriptions import errors, text
 from serving.telemetry.metrics import CONTENT_TYPE, Metrics
 
 
-def metrics_routes(metrics: Metrics) -> list[Route]:
+def metrics_router(metrics: Metrics) -> APIRouter:
     """The route that monitoring scrapes."""
+    router = APIRouter(tags=["operations"], responses=errors(401, 403))
 
-    async def scrape(_request: Request) -> Response:
+    @router.get(
+        "/metrics",
+        operation_id="metrics",
+        summary="Metrics in Prometheus's text format",
+        response_class=Response,
+        responses=text("text/plain"),
+    )
+    async def scrape() -> Response:
         return Response(await asyncio.to_thread(metrics.exposition), media_type=CONTENT_TYPE)
 
-    return [Route("/metrics", scrape, methods=["GET"])]
+    return router

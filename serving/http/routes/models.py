@@ -1,45 +1,114 @@
-"""``/v1/models`` and ``/v1/models/{model}``: what answers, in which slot, and how to ask it."""
+"""``/v1/models`` and ``/v1/models/{model}``: the models, the bundles in their slots, and how to call each model."""
 
-from typing import Any, Final
+import datetime as dt
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from fastapi import APIRouter, Request, Response
 
-from serving.contract.documents import Release, SlotRelease
+from serving.contract.documents import Bands, Feature, Release, SlotName, SlotRelease
 from serving.errors import RequestError
-from serving.http.errors import JsonResponse, error_response
+from serving.http.descriptions import MODEL, Body, as_schema, errors, extra
+from serving.http.errors import error_response
 from serving.slots.slots import Servable, ServedModel, Slots
-from serving.slots.states import Transition
+from serving.slots.states import State, Transition
 from serving.wire.score_request import example_request
 
 RECENT_TRANSITIONS: Final = 20
 
+ModelState = Literal["new", "serving", "failed"]
+_Features = list[Annotated[dict[str, Any], as_schema(Feature)]]
 
-def model_routes(slots: Slots) -> list[Route]:
+
+class SlotTransition(Body):
+    """A bundle entered a state in a slot."""
+
+    slot: SlotName
+    state: State
+    at: dt.datetime
+    release_number: int
+    bundle_digest: str
+    error: str | None
+
+
+class SlotState(SlotTransition):
+    """A bundle in a slot. The canary's salt is left out: it would tell which entities the canary decides."""
+
+    as_of: str | None
+    percent: float | None
+
+
+class ModelSummary(Body):
+    """One model: what answers, what its slots hold, and why a newer release does not answer."""
+
+    model: str
+    state: ModelState
+    changed_at: dt.datetime
+    release_number: int | None
+    bundle_digest: str | None
+    as_of: str | None
+    aspired_release_number: int | None
+    error: str | None
+    slots: list[SlotState]
+    transitions: list[SlotTransition]
+
+
+class ModelList(Body):
+    """Every model that a release names."""
+
+    models: list[ModelSummary]
+
+
+class ModelDescription(ModelSummary):
+    """How to call a model: the champion's input schema, and a request that it answers.
+
+    `other_schemas` holds the features of the slots that take others than the champion.
+    """
+
+    candidate_digest: str
+    bands: Annotated[dict[str, Any], as_schema(Bands)]
+    features: _Features
+    other_schemas: dict[str, _Features]
+    request_schema: dict[str, Any]
+    example: dict[str, Any]
+    score_path: str
+
+
+def models_router(slots: Slots) -> APIRouter:
     """The routes that describe models."""
+    router = APIRouter(tags=["models"], responses=errors(401, 403))
 
-    async def list_models(_request: Request) -> Response:
-        models = [summary(slots, model) for model in sorted(slots.statuses)]
-        return JsonResponse(msgspec.json.encode({"models": models}))
+    @router.get("/v1/models", operation_id="list_models", summary="Every model with its slots and their states")
+    async def list_models() -> ModelList:
+        return ModelList(models=[ModelSummary(**_summary(slots, model)) for model in sorted(slots.statuses)])
 
-    async def describe_model(request: Request) -> Response:
+    @router.get(
+        "/v1/models/{model}",
+        operation_id="describe_model",
+        summary="One model with its features and an example request",
+        response_model=ModelDescription,
+        responses=errors(404, 503),
+        openapi_extra=extra(MODEL),
+    )
+    async def describe_model(request: Request) -> ModelDescription | Response:
         model = request.path_params["model"]
         try:
             serving = slots.serving(model)
         except RequestError as error:
             return error_response(error)
-        return JsonResponse(msgspec.json.encode(summary(slots, model) | description(model, serving)))
+        return _description(slots, model, serving)
 
-    return [
-        Route("/v1/models", list_models, methods=["GET"]),
-        Route("/v1/models/{model}", describe_model, methods=["GET"]),
-    ]
+    return router
 
 
-def summary(slots: Slots, model: str) -> dict[str, Any]:
-    """One model: what answers, what stands in its slots, and why a newer release does not answer."""
+def state_of(serving: ServedModel | None, error: str | None) -> ModelState:
+    """State of a model: ``failed`` if its newest release was refused, also where the previous one still answers."""
+    if error is not None:
+        return "failed"
+    return "new" if serving is None else "serving"
+
+
+def _summary(slots: Slots, model: str) -> dict[str, Any]:
     status, serving = slots.statuses[model], slots.models.get(model)
     releases = [serving.held.release] if serving else []
     releases += [status.aspired] if status.aspired else []
@@ -52,62 +121,44 @@ def summary(slots: Slots, model: str) -> dict[str, Any]:
         "as_of": serving.held.release.champion.as_of if serving else None,
         "aspired_release_number": status.aspired_number,
         "error": status.error,
-        "slots": [slot_entry(last, releases) for last in slots.journal.of_model(model)],
-        "transitions": [event_entry(event) for event in slots.events.get(model, ())[-RECENT_TRANSITIONS:]],
+        "slots": [_slot_state(last, releases) for last in slots.journal.of_model(model)],
+        "transitions": [SlotTransition(**_event(event)) for event in slots.events.get(model, ())[-RECENT_TRANSITIONS:]],
     }
 
 
-def state_of(serving: ServedModel | None, error: str | None) -> str:
-    """One word for a model: ``failed`` if its newest release was refused, also where the one before serves on."""
-    if error is not None:
-        return "failed"
-    return "new" if serving is None else "serving"
+def _slot_state(last: Transition, releases: list[Release]) -> SlotState:
+    number = last.release_number
+    bundle = next((_bundle_in(release, last.slot) for release in releases if release.number == number), None)
+    return SlotState(**_event(last), as_of=bundle.as_of if bundle else None, percent=bundle.percent if bundle else None)
 
 
-def slot_entry(last: Transition, releases: list[Release]) -> dict[str, Any]:
-    """A bundle in a slot and the state it is in; the salt stays inside, since it would say who is routed where."""
-    stands = next((_stands(release, last) for release in releases if release.number == last.release_number), None)
-    return event_entry(last) | {
-        "as_of": stands.as_of if stands else None,
-        "percent": stands.percent if stands else None,
-    }
+def _event(event: Transition) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in SlotTransition.model_fields}
 
 
-def event_entry(event: Transition) -> dict[str, Any]:
-    """A transition."""
-    return {
-        "slot": event.slot,
-        "state": event.state,
-        "at": event.at,
-        "release_number": event.release_number,
-        "bundle_digest": event.bundle_digest,
-        "error": event.error,
-    }
-
-
-def description(model: str, serving: ServedModel) -> dict[str, Any]:
-    """How to ask a model: the champion's input schema, and a request that it answers.
-
-    `other_schemas` holds the features of the slots beside the champion that take others than it does.
-    """
+def _description(slots: Slots, model: str, serving: ServedModel) -> ModelDescription:
     champion = serving.champion
     bundle = champion.model.bundle
-    features = bundle.deciding.features
-    return {
-        "candidate_digest": bundle.manifest.candidate_digest,
-        "bands": bundle.deciding.bands,
-        "features": features,
-        "other_schemas": {each.slot: _features(each) for each in serving.deployed[1:] if _features(each) != features},
-        "request_schema": champion.reader.json_schema(),
-        "example": example_request(features),
-        "score_path": f"/v1/models/{model}/score",
-    }
+    features = _features(champion)
+    return ModelDescription(
+        **_summary(slots, model),
+        candidate_digest=bundle.manifest.candidate_digest,
+        bands=msgspec.to_builtins(bundle.deciding.bands),
+        features=features,
+        other_schemas={
+            servable.slot: _features(servable) for servable in serving.deployed[1:] if _features(servable) != features
+        },
+        request_schema=champion.reader.json_schema(),
+        example=example_request(bundle.deciding.features),
+        score_path=f"/v1/models/{model}/score",
+    )
 
 
-def _features(deployed: Servable) -> Any:
-    return deployed.model.bundle.deciding.features
+def _features(servable: Servable) -> list[dict[str, Any]]:
+    features: list[dict[str, Any]] = msgspec.to_builtins(servable.model.bundle.deciding.features)
+    return features
 
 
-def _stands(release: Release, last: Transition) -> SlotRelease | None:
-    stands: SlotRelease | None = getattr(release, last.slot)
-    return stands
+def _bundle_in(release: Release, slot: SlotName) -> SlotRelease | None:
+    bundle: SlotRelease | None = getattr(release, slot)
+    return bundle

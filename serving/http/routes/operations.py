@@ -3,24 +3,30 @@
 import asyncio
 from collections.abc import Callable
 
-import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from fastapi import APIRouter
 
-from serving.http.errors import JsonResponse
+from serving.http.descriptions import Body, errors
 from serving.slots.slots import Slots
 
 
-def operation_routes(slots: Slots, look: Callable[[], None]) -> list[Route]:
-    """The route; `look` reads the release store and the API keys now, on the thread that calls it."""
+class Poll(Body):
+    """The releases in force after a poll, by model; `error` says why the release store could not be read."""
+
+    releases: dict[str, int]
+    error: str | None
+
+
+def operations_router(slots: Slots, look: Callable[[], None]) -> APIRouter:
+    """The route; `look` reads the release store and the API keys on the calling thread."""
+    router = APIRouter(tags=["operations"], responses=errors(401, 403))
     turn = asyncio.Lock()
 
-    async def poll(_request: Request) -> Response:
-        # One at a time: with a store that hangs they would take all the threads, of which `/metrics` needs one.
+    @router.post("/v1/poll", operation_id="poll", summary="Read the release store and the API keys now")
+    async def poll() -> Poll:
+        # One at a time: polls of a store that hangs would occupy every thread, and `/metrics` needs one.
         async with turn:
             await asyncio.to_thread(look)
         releases = {model: serving.held.release.number for model, serving in sorted(slots.models.items())}
-        return JsonResponse(msgspec.json.encode({"releases": releases, "error": slots.poll_failure}))
+        return Poll(releases=releases, error=slots.poll_failure)
 
-    return [Route("/v1/poll", poll, methods=["POST"])]
+    return router

@@ -1,7 +1,7 @@
-"""CSV as a table of score requests: read by the model's schema, nothing guessed.
+"""CSV as a table of score requests, read by the model's schema; no type is guessed.
 
-The first line names the columns. Fields are quoted as RFC 4180 says. A number is written as in JSON, a missing value is
-an empty field, and a text is what stands there, spaces included.
+The first line names the columns. Fields are quoted as in RFC 4180. A number is written as in JSON, a missing value is
+an empty field, and a text keeps its spaces.
 """
 
 import csv
@@ -27,8 +27,8 @@ def read_csv(body: bytes, features: Mapping[str, Feature], max_batch: int) -> Fr
     Raises
     ------
     InvalidRequestError
-        If it is no CSV in UTF-8, names a column twice or an unknown one, has a line of another length, no row or more
-        than `max_batch`, or a field is not what its feature's type asks for; names the line and the column.
+        If it is not CSV in UTF-8, names a column twice or an unknown one, has a line of another length, no row or more
+        than `max_batch`, or a field does not have its feature's type; the error names the line and the column.
     """
     try:
         text = body.decode()
@@ -37,29 +37,29 @@ def read_csv(body: bytes, features: Mapping[str, Feature], max_batch: int) -> Fr
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     columns: list[str] = []
     records: list[Record] = []
-    begins: list[int] = []
-    before = 1
+    first_lines: list[int] = []
+    next_line = 1
     try:
         for fields in lines:
-            begin, before = before, lines.line_num + 1
+            line, next_line = next_line, lines.line_num + 1
             if not columns:
                 columns = _header(fields, features)
                 continue
             if len(records) == max_batch:
-                check_batch(max_batch + 1, max_batch, f"line {begin}")
+                check_batch(max_batch + 1, max_batch, f"line {line}")
             if len(fields) != len(columns):
-                raise InvalidRequestError("Expected as many fields as columns", f"line {begin}")
+                raise InvalidRequestError("Expected as many fields as columns", f"line {line}")
             records.append(
                 {
-                    name: _cell(field, features.get(name), name, begin)
+                    name: _cell(field, features.get(name), name, line)
                     for name, field in zip(columns, fields, strict=True)
                 }
             )
-            begins.append(begin)
+            first_lines.append(line)
     except csv.Error:
         raise InvalidRequestError("Expected CSV as in RFC 4180", f"line {lines.line_num}") from None
     check_batch(len(records), max_batch, "line 1")
-    return Frame(records, lambda row, column: _place(begins[row], column))
+    return Frame(records, lambda row, column: _place(first_lines[row], column))
 
 
 def _header(columns: list[str], features: Mapping[str, Feature]) -> list[str]:

@@ -2,56 +2,57 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 
-from serving.errors import (
-    InvalidRequestError,
-    ModelNotReadyError,
-    UnsupportedMediaTypeError,
+from serving.errors import InvalidRequestError, UnsupportedMediaTypeError
+from serving.http.descriptions import (
+    DECISION_ERRORS,
+    DECISION_HEADERS,
+    JSON,
+    InvocationError,
+    content,
+    errors,
+    extra,
+    reference,
+    text,
 )
 from serving.http.errors import JsonResponse
-from serving.protocols.guard import (
-    Begin,
-    Decides,
-    Endpoint,
-    ReadBody,
-    Refused,
-    Served,
-    guarded,
-    refuse_encoded,
-    refuse_silently,
-)
+from serving.protocols.guard import Begin, Decides, ReadBody, check_ready, refuse_encoded
 from serving.protocols.mlflow.csv_tables import read_csv
 from serving.protocols.mlflow.tables import Invocation, Params, in_frame_terms, read_invocation, requests_of
 from serving.protocols.open_inference.routes import features_of, server_version
+from serving.slots.slots import Slots
 
-JSON: Final = "application/json"
 CSV: Final = "text/csv"
+_PREDICTIONS: Final = {
+    "type": "object",
+    "required": ["predictions"],
+    "properties": {"predictions": {"type": "array", "items": reference("ScoreResponse")}},
+    "additionalProperties": False,
+}
 
 
-def mlflow_routes(
+def mlflow_router(
     scoring: Decides,
-    slots: Served,
+    slots: Slots,
     begin: Begin,
     *,
     read_body: ReadBody,
     violations: Callable[[], list[str]],
     max_batch: int,
     mlflow_model: str | None,
-    refused: Refused = refuse_silently,
-) -> list[Route]:
-    """The routes of the protocol.
+) -> APIRouter:
+    """The routes of the protocol; they raise `RequestError`, for `refusal_handler` to answer.
 
     Parameters
     ----------
     begin
-        Admits and authenticates whoever invokes; health and the version are open here.
-    complaints
+        Authenticates and admits invocations; the other routes are not admitted here.
+    violations
         Why this server should get no traffic; empty if it should.
     max_batch
         Most rows of a request.
@@ -59,40 +60,63 @@ def mlflow_routes(
         The model that answers where a request names none; ``None`` for the only one served.
     """
     mlflow = Mlflow(scoring, slots, begin, read_body, violations, max_batch, mlflow_model)
+    router = APIRouter(tags=["mlflow"])
 
-    def route(path: str, endpoint: Endpoint, method: str = "GET") -> Route:
-        return Route(path, guarded(endpoint, refused), methods=[method])
+    def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+        return errors(*statuses, body=InvocationError)
 
-    return [
-        route("/ping", mlflow.ping),
-        route("/health", mlflow.ping),
-        route("/version", mlflow.version),
-        route("/invocations", mlflow.invoke, "POST"),
-    ]
+    for path in ("/ping", "/health"):
+        router.add_api_route(
+            path,
+            mlflow.ping,
+            operation_id=f"mlflow{path.replace('/', '_')}",
+            response_class=Response,
+            # MLflow's own server answers with an empty line and calls it JSON.
+            responses={200: {"content": {JSON: {}}}} | refusals(503),
+            openapi_extra=extra(is_open=True),
+        )
+    router.add_api_route(
+        "/version",
+        mlflow.version,
+        operation_id="mlflow_version",
+        response_class=Response,
+        responses=text("text/plain") | refusals(401, 403),
+    )
+    router.add_api_route(
+        "/invocations",
+        mlflow.invoke,
+        methods=["POST"],
+        operation_id="invocations",
+        response_description="The decisions, recorded, in the order of the rows.",
+        responses={200: {"content": content(_PREDICTIONS)}} | refusals(*DECISION_ERRORS),
+        openapi_extra=extra(
+            *DECISION_HEADERS,
+            body=content(reference("InvocationRequest")) | content({"type": "string"}, CSV),
+        ),
+    )
+    return router
 
 
 @dataclass(frozen=True, slots=True)
 class Mlflow:
-    """The endpoints; they raise `RequestError`, which the routes turn into MLflow's form of an error."""
+    """The endpoints."""
 
     scoring: Decides
-    slots: Served
+    slots: Slots
     begin: Begin
     read_body: ReadBody
     violations: Callable[[], list[str]]
     max_batch: int
     mlflow_model: str | None
 
-    async def ping(self, _request: Request) -> Response:
-        """Whether the server should get traffic; says in the error why not."""
-        violations = self.violations()
-        if violations:
-            raise ModelNotReadyError(f"Expected a server that is ready, but {'; '.join(violations)}")
+    async def ping(self) -> Response:
+        """Whether the server should get traffic; the error says why not."""
+        check_ready(self.violations())
         return JsonResponse(b"\n")
 
-    async def version(self, _request: Request) -> Response:
+    async def version(self) -> Response:
         """The version of this server, as plain text: MLflow itself is not part of it."""
-        return Response(server_version(), media_type="text/plain")
+        return PlainTextResponse(server_version())
 
     async def invoke(self, request: Request) -> Response:
         """Decide each row of a table."""
@@ -119,11 +143,11 @@ class Mlflow:
         Raises
         ------
         InvalidRequestError
-            If it names none, the settings neither, and not exactly one is served.
+            If neither the request nor the settings name one, and not exactly one is served.
         """
-        named = params.model or self.mlflow_model
-        if named is not None:
-            return named
+        name = params.model or self.mlflow_model
+        if name is not None:
+            return name
         served = list(self.slots.models)
         if len(served) != 1:
             raise InvalidRequestError(

@@ -1,7 +1,7 @@
 """Tables as MLflow's scoring protocol sends them: four layouts of JSON, and CSV; each row is a score request.
 
-The columns are the keys of the envelope and the features. JSON's null is a missing value, and so is an empty field of
-CSV; NaN is no JSON. Values are checked later, with the native route's strictness; here they only find their places.
+The columns are the keys of the envelope and the features. A missing value is JSON's null or an empty field of CSV; NaN
+is not JSON. This module only arranges the values; they are checked later, as strictly as on the native route.
 """
 
 import re
@@ -16,8 +16,8 @@ from serving.protocols.open_inference.rows import ENVELOPE
 from serving.wire.strict_json import Scalar, decoded
 
 Record = dict[str, Scalar]
-SlotKey = Callable[[int, str | None], str]
-"""Where the caller wrote a cell: row and column; ``None`` for the row as a whole."""
+CellPlace = Callable[[int, str | None], str]
+"""Names a cell's place in the request, from row and column; without a column, that of the whole row."""
 
 LAYOUTS: Final = ("dataframe_split", "dataframe_records", "inputs", "instances")
 
@@ -37,14 +37,14 @@ class SplitTable(_Strict, frozen=True):
 
 
 class Params(_Strict, frozen=True):
-    """What a request may ask for beside its rows: a model by name, and reasons for every decision."""
+    """Options of a request: a model by name, and reasons for every decision."""
 
     model: str | None = None
     explain: bool = False
 
 
 class InvocationRequest(_Strict, frozen=True):
-    """A request as its JSON has it: exactly one of the four layouts."""
+    """The JSON of a request: exactly one of the four layouts."""
 
     dataframe_split: SplitTable | None = None
     dataframe_records: list[Record] | None = None
@@ -57,14 +57,14 @@ _decoder: Final = msgspec.json.Decoder(InvocationRequest)
 
 
 class Frame(NamedTuple):
-    """The rows of a request, and where the caller wrote them."""
+    """The rows of a request, and their places in it."""
 
     records: list[Record]
-    place: SlotKey
+    place: CellPlace
 
 
 class Invocation(NamedTuple):
-    """A request of MLflow's protocol, its table read."""
+    """A request of MLflow's protocol: its table and its options."""
 
     frame: Frame
     params: Params
@@ -80,10 +80,10 @@ def read_invocation(body: bytes, max_batch: int) -> Invocation:
         or more than `max_batch`.
     """
     document = decoded(_decoder, body)
-    given = [layout for layout in LAYOUTS if getattr(document, layout) is not None]
-    if len(given) != 1:
-        raise InvalidRequestError(f"Expected exactly one of the keys {list(LAYOUTS)}, got {len(given)}", "$")
-    layout = given[0]
+    layouts = [layout for layout in LAYOUTS if getattr(document, layout) is not None]
+    if len(layouts) != 1:
+        raise InvalidRequestError(f"Expected exactly one of the keys {list(LAYOUTS)}, got {len(layouts)}", "$")
+    layout = layouts[0]
     table = getattr(document, layout)
     if isinstance(table, SplitTable):
         frame = _from_split(table, max_batch)
@@ -96,19 +96,20 @@ def read_invocation(body: bytes, max_batch: int) -> Invocation:
 
 
 def requests_of(frame: Frame) -> list[dict[str, Any]]:
-    """The score requests of the rows: the envelope's columns as they are, every other one a feature.
+    """The score requests of the rows: every column that is not of the envelope is a feature.
 
     Raises
     ------
     InvalidRequestError
-        If a row lacks a column of the envelope; names all that it lacks.
+        If a row lacks columns of the envelope; the error names them.
     """
     requests = []
     for row, record in enumerate(frame.records):
         missing = [name for name in ENVELOPE if name not in record]
         if missing:
             raise InvalidRequestError(
-                f"Expected the columns {list(ENVELOPE)} beside the features, missing {missing}", frame.place(row, None)
+                f"Expected the columns {list(ENVELOPE)} in addition to the features, missing {missing}",
+                frame.place(row, None),
             )
         request: dict[str, Any] = {name: record[name] for name in ENVELOPE}
         request["features"] = {name: value for name, value in record.items() if name not in ENVELOPE}
@@ -117,7 +118,7 @@ def requests_of(frame: Frame) -> list[dict[str, Any]]:
 
 
 def in_frame_terms(error: InvalidRequestError, frame: Frame, features: Mapping[str, Feature]) -> InvalidRequestError:
-    """`error` with the place where the caller wrote the cell instead of the row's key."""
+    """`error` with the place of the cell in the caller's table instead of the row's key."""
     place = _IN_ROWS.fullmatch(error.path or "")
     if place is None:
         return error
@@ -125,7 +126,7 @@ def in_frame_terms(error: InvalidRequestError, frame: Frame, features: Mapping[s
     return InvalidRequestError(error.message, frame.place(int(place[1]), column))
 
 
-def record_place(layout: str) -> SlotKey:
+def record_place(layout: str) -> CellPlace:
     """Places in a list of records."""
     return lambda row, column: f"$.{layout}[{row}]" + ("" if column is None else f".{column}")
 
@@ -153,8 +154,8 @@ def _from_split(split: SplitTable, max_batch: int) -> Frame:
     numbers = {column: number for number, column in enumerate(split.columns)}
 
     def place(row: int, column: str | None) -> str:
-        found = numbers.get(column) if column is not None else None
-        return f"$.dataframe_split.data[{row}]" + ("" if found is None else f"[{found}]")
+        number = numbers.get(column) if column is not None else None
+        return f"$.dataframe_split.data[{row}]" + ("" if number is None else f"[{number}]")
 
     return Frame([dict(zip(split.columns, values, strict=True)) for values in split.data], place)
 

@@ -1,41 +1,41 @@
 """``/v2``: the Open Inference Protocol, version 2, as KServe and Triton speak it, with binary tensor data.
 
-A model's version is the number of its release. The one in force answers; a path that names another one is refused,
-so that nobody is answered by a release they did not ask for.
+A model's version is the number of its release. The release in force answers; a path with another number is refused, so
+that no caller gets an answer from a release other than the one it asked for.
 """
 
 import functools
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
 
 from serving.contract.documents import Feature
 from serving.errors import (
     DecisionConflictError,
     InvalidRequestError,
-    ModelNotReadyError,
     ReleaseNotInForceError,
     UnknownModelError,
 )
-from serving.http.errors import JsonResponse
-from serving.protocols.guard import (
-    Begin,
-    Decides,
-    Endpoint,
-    ReadBody,
-    Refused,
-    Served,
-    ServedModel,
-    guarded,
-    refuse_encoded,
-    refuse_silently,
+from serving.http.descriptions import (
+    DECISION_ERRORS,
+    DECISION_HEADERS,
+    HEADER_LENGTH,
+    MODEL,
+    VERSION,
+    Body,
+    InferenceError,
+    content,
+    errors,
+    extra,
+    reference,
 )
+from serving.http.errors import JsonResponse
+from serving.protocols.guard import Begin, Decides, ReadBody, check_ready, refuse_encoded
 from serving.protocols.open_inference.rows import (
     ENVELOPE,
     OUTPUTS,
@@ -46,96 +46,198 @@ from serving.protocols.open_inference.rows import (
     known_features,
     rows_of,
 )
-from serving.protocols.open_inference.tensors import BYTES, InferRequest, read_infer_request, write_infer_response
+from serving.protocols.open_inference.tensors import (
+    BYTES,
+    DATATYPES,
+    InferRequest,
+    read_infer_request,
+    write_infer_response,
+)
+from serving.slots.slots import ServedModel, Slots
 from serving.wire.score_response import ScoreResponse
 
-EXTENSIONS: Final = ("binary_tensor_data",)
 SERVER_NAME: Final = "risk-model-server"
-HEADER_LENGTH: Final = "Inference-Header-Content-Length"
+BINARY: Final = "application/octet-stream"
+_BYTES: Final = {"type": "string", "format": "binary"}
 
-_MODEL: Final = "/v2/models/{model}"
-_VERSION: Final = "/v2/models/{model}/versions/{version}"
+_Datatype = Annotated[str, Field(json_schema_extra={"enum": list(DATATYPES)})]
 
 
-def open_inference_routes(
+class ServerMetadata(Body):
+    """The server's name, version and extensions of the protocol."""
+
+    name: str
+    version: str
+    extensions: list[Literal["binary_tensor_data"]]
+
+
+class ServerLive(Body):
+    """Whether the process lives."""
+
+    live: bool
+
+
+class ServerReady(Body):
+    """Whether the server should get traffic."""
+
+    ready: bool
+
+
+class ModelReady(Body):
+    """Whether a model answers."""
+
+    name: str
+    ready: bool
+
+
+class MetadataTensor(Body):
+    """A tensor of a model's metadata."""
+
+    name: str
+    datatype: _Datatype
+    shape: list[Annotated[int, Field(ge=-1)]]
+
+
+class ModelMetadata(Body):
+    """A tensor for each key of the envelope and for each feature, and one for each output."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[MetadataTensor]
+    outputs: list[MetadataTensor]
+
+
+class BinarySize(Body):
+    """Length of an output's binary data."""
+
+    binary_data_size: Annotated[int, Field(ge=0)]
+
+
+class ResponseOutput(Body):
+    """An output, an element a row; `data` is missing where the output is binary."""
+
+    name: str
+    datatype: _Datatype
+    shape: list[int]
+    data: Annotated[list[Any], Field(default_factory=list)]
+    parameters: Annotated[BinarySize, Field(default_factory=lambda: BinarySize(binary_data_size=0))]
+
+
+class InferenceResponse(Body):
+    """The decisions; `model_version` is the release that decided, missing where several did."""
+
+    model_name: str
+    outputs: list[ResponseOutput]
+    model_version: Annotated[str, Field(default_factory=str)]
+    id: Annotated[str, Field(default_factory=str)]
+
+
+def open_inference_router(
     scoring: Decides,
-    slots: Served,
+    slots: Slots,
     begin: Begin,
     *,
     read_body: ReadBody,
     violations: Callable[[], list[str]],
     max_batch: int,
-    refused: Refused = refuse_silently,
-) -> list[Route]:
-    """The routes of the protocol.
+) -> APIRouter:
+    """The routes of the protocol; they raise `RequestError`, for `refusal_handler` to answer.
 
     Parameters
     ----------
     begin
-        Admits and authenticates whoever infers; metadata and health are open here.
-    complaints
+        Authenticates and admits requests to infer; the other routes are not admitted here.
+    violations
         Why this server should get no traffic; empty if it should.
     max_batch
         Most rows of a request.
     """
     v2 = OpenInference(scoring, slots, begin, read_body, violations, max_batch)
+    router = APIRouter(tags=["open inference protocol"])
+    is_open = extra(is_open=True)
 
-    def route(path: str, endpoint: Endpoint, method: str = "GET") -> Route:
-        return Route(path, guarded(endpoint, refused), methods=[method])
+    def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+        return errors(*statuses, body=InferenceError)
 
-    routes = [
-        route("/v2", v2.describe_server),
-        route("/v2/health/live", v2.is_live),
-        route("/v2/health/ready", v2.is_ready),
-    ]
-    for model in (_MODEL, _VERSION):
-        routes += [
-            route(model, v2.describe_model),
-            route(f"{model}/ready", v2.is_model_ready),
-            route(f"{model}/infer", v2.infer, "POST"),
-        ]
-    return routes
+    router.add_api_route("/v2", v2.describe_server, operation_id="server_metadata", responses=refusals(401, 403))
+    router.add_api_route("/v2/health/live", v2.is_live, operation_id="server_live", openapi_extra=is_open)
+    router.add_api_route(
+        "/v2/health/ready", v2.is_ready, operation_id="server_ready", responses=refusals(503), openapi_extra=is_open
+    )
+    for path, prefix, parameters in (
+        ("/v2/models/{model}", "model", (MODEL,)),
+        ("/v2/models/{model}/versions/{version}", "model_version", (MODEL, VERSION)),
+    ):
+        router.add_api_route(
+            path,
+            v2.describe_model,
+            operation_id=f"{prefix}_metadata",
+            responses=refusals(401, 403, 404, 503),
+            openapi_extra=extra(*parameters),
+        )
+        router.add_api_route(
+            f"{path}/ready",
+            v2.is_model_ready,
+            operation_id=f"{prefix}_ready",
+            responses=refusals(404, 503),
+            openapi_extra=extra(*parameters, is_open=True),
+        )
+        router.add_api_route(
+            f"{path}/infer",
+            v2.infer,
+            methods=["POST"],
+            operation_id=f"{prefix}_infer",
+            response_model=InferenceResponse,
+            response_description="The decisions, recorded, a tensor for each output.",
+            responses={200: {"content": content(_BYTES, BINARY)}} | refusals(*DECISION_ERRORS),
+            openapi_extra=extra(
+                *parameters,
+                *DECISION_HEADERS,
+                HEADER_LENGTH,
+                body=content(reference("InferenceRequest")) | content(_BYTES, BINARY),
+            ),
+        )
+    return router
 
 
 @dataclass(frozen=True, slots=True)
 class OpenInference:
-    """The endpoints; they raise `RequestError`, which the routes turn into the protocol's error."""
+    """The endpoints."""
 
     scoring: Decides
-    slots: Served
+    slots: Slots
     begin: Begin
     read_body: ReadBody
     violations: Callable[[], list[str]]
     max_batch: int
 
-    async def describe_server(self, _request: Request) -> Response:
+    async def describe_server(self) -> ServerMetadata:
         """Server metadata."""
-        return _json({"name": SERVER_NAME, "version": server_version(), "extensions": EXTENSIONS})
+        return ServerMetadata(name=SERVER_NAME, version=server_version(), extensions=["binary_tensor_data"])
 
-    async def is_live(self, _request: Request) -> Response:
+    async def is_live(self) -> ServerLive:
         """Whether the process lives."""
-        return _json({"live": True})
+        return ServerLive(live=True)
 
-    async def is_ready(self, _request: Request) -> Response:
-        """Whether the server should get traffic; says in the error why not."""
-        violations = self.violations()
-        if violations:
-            raise ModelNotReadyError(f"Expected a server that is ready, but {'; '.join(violations)}")
-        return _json({"ready": True})
+    async def is_ready(self) -> ServerReady:
+        """Whether the server should get traffic; the error says why not."""
+        check_ready(self.violations())
+        return ServerReady(ready=True)
 
-    async def is_model_ready(self, request: Request) -> Response:
+    async def is_model_ready(self, request: Request) -> ModelReady:
         """Whether a model answers, and in that version if the path has one."""
         try:
             model, _, _ = self._served(request)
         except UnknownModelError:
-            # Asked without a key, and so the models are not listed.
+            # This route needs no key, and so the error does not list the models.
             raise UnknownModelError("Expected a model of this server, got another one") from None
-        return _json({"name": model, "ready": True})
+        return ModelReady(name=model, ready=True)
 
-    async def describe_model(self, request: Request) -> Response:
+    async def describe_model(self, request: Request) -> ModelMetadata:
         """Model metadata."""
         model, serving, _ = self._served(request)
-        return _json(model_metadata(model, serving))
+        return model_metadata(model, serving)
 
     async def infer(self, request: Request) -> Response:
         """Decide each row of the tensors."""
@@ -143,9 +245,9 @@ class OpenInference:
         refuse_encoded(request)
         self._served(request)
         body = await self.read_body(request, context)
-        # Looked up again, since a release may have come in with the body.
+        # Looked up again, since a release may have arrived while the body was read.
         model, serving, pinned = self._served(request)
-        asked = read_infer_request(body, request.headers.get(HEADER_LENGTH), self.max_batch)
+        asked = read_infer_request(body, request.headers.get(HEADER_LENGTH["name"]), self.max_batch)
         check_wanted(asked.wanted)
         rows = rows_of(asked, features_of(serving))
         if asked.is_explained:
@@ -157,7 +259,7 @@ class OpenInference:
         if pinned is not None and {answer.release_number for answer in answers} != {pinned}:
             raise DecisionConflictError(
                 f"Expected decisions by release {pinned}, but another one had decided on a decision_id before; its "
-                "decisions stand, and a path without a version answers with them"
+                "decisions stay, and a path without a version answers with them"
             )
         return infer_response(model, asked, answers)
 
@@ -174,26 +276,30 @@ class OpenInference:
 
 
 def features_of(serving: ServedModel) -> dict[str, Feature]:
-    """The features that any slot of a release knows, by name."""
+    """The features of all slots of a release, by name."""
     deployed = (serving.champion, serving.canary, serving.shadow)
     return known_features(each.model.bundle.deciding.features for each in deployed if each is not None)
 
 
-def model_metadata(model: str, serving: ServedModel) -> dict[str, Any]:
-    """Metadata of a model as the protocol has it: a tensor for each key of the envelope and for each feature."""
-    inputs = [(name, BYTES) for name in ENVELOPE]
-    inputs += [(name, USUAL_DATATYPE[feature.dtype]) for name, feature in features_of(serving).items()]
-    return {
-        "name": model,
-        "versions": [str(serving.champion.release_number)],
-        "platform": "lightgbm",
-        "inputs": [{"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in inputs],
-        "outputs": [{"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in OUTPUTS.items()],
-    }
+def model_metadata(model: str, serving: ServedModel) -> ModelMetadata:
+    """Metadata of a model: a tensor for each key of the envelope and for each feature."""
+    inputs = dict.fromkeys(ENVELOPE, BYTES)
+    inputs |= {name: USUAL_DATATYPE[feature.dtype] for name, feature in features_of(serving).items()}
+    return ModelMetadata(
+        name=model,
+        versions=[str(serving.champion.release_number)],
+        platform="lightgbm",
+        inputs=_tensors(inputs),
+        outputs=_tensors(OUTPUTS),
+    )
+
+
+def _tensors(datatypes: Mapping[str, str]) -> list[MetadataTensor]:
+    return [MetadataTensor(name=name, datatype=datatype, shape=[-1]) for name, datatype in datatypes.items()]
 
 
 def infer_response(model: str, asked: InferRequest, answers: list[ScoreResponse]) -> Response:
-    """The answers as the outputs that were asked for."""
+    """The answers as the requested outputs."""
     if asked.wanted:
         names = tuple(each.name for each in asked.wanted)
         binary = frozenset(each.name for each in asked.wanted if each.is_binary)
@@ -203,21 +309,17 @@ def infer_response(model: str, asked: InferRequest, answers: list[ScoreResponse]
     head: dict[str, Any] = {"model_name": model}
     numbers = {answer.release_number for answer in answers}
     if len(numbers) == 1:
-        # Repeats are answered as they were decided, maybe by an earlier release: then `release_number` tells of each.
+        # A repeat gets its first answer, maybe of an earlier release; the output `release_number` has each row's.
         head["model_version"] = str(numbers.pop())
     if asked.id is not None:
         head["id"] = asked.id
     body, header_length = write_infer_response(head, columns_of(answers, names), binary)
     if header_length is None:
         return JsonResponse(body)
-    return Response(body, headers={HEADER_LENGTH: str(header_length)}, media_type="application/octet-stream")
+    return Response(body, headers={HEADER_LENGTH["name"]: str(header_length)}, media_type=BINARY)
 
 
 @functools.cache
 def server_version() -> str:
     """The version of this installation."""
     return importlib.metadata.version("risk-model-lifecycle")
-
-
-def _json(body: dict[str, Any]) -> Response:
-    return JsonResponse(msgspec.json.encode(body))

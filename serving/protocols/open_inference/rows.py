@@ -1,4 +1,4 @@
-"""What tensors mean to a model: one tensor a feature and one a key of the envelope; answers as tensors."""
+"""Tensors as score requests, one tensor for each feature and each key of the envelope; answers as tensors."""
 
 import itertools
 import math
@@ -16,17 +16,17 @@ from serving.wire.score_response import ScoreResponse
 from serving.wire.strict_json import Scalar
 
 ENVELOPE: Final = ("decision_id", "transaction_id", "entity_key", "occurred_at")
-"""What a request says besides its features; nothing of it is made up for a caller, since an auditor needs it."""
+"""Keys of a request besides its features. None has a default: an auditor needs the caller's own values."""
 
 DATATYPES_FOR: Final[dict[FeatureDtype, tuple[str, ...]]] = {
     "float": (*FLOATS, *INTEGERS),
     "int": (BOOL, *INTEGERS, *FLOATS),
     "category": (BYTES,),
 }
-"""Which tensors a feature takes: a float what a double holds exactly, an int also whole numbers in FP tensors."""
+"""Datatypes that a feature accepts; an int takes whole numbers in FP tensors, too."""
 
 USUAL_DATATYPE: Final[dict[FeatureDtype, str]] = {"float": "FP64", "int": "INT64", "category": BYTES}
-"""What the model's metadata asks for."""
+"""Datatypes in the model's metadata."""
 
 OUTPUTS: Final = {
     "score": "FP64",
@@ -44,9 +44,9 @@ _IN_ROWS: Final = re.compile(r"\$\.requests\[([0-9]+)\](?:\.(?:features\.)?([^.\
 
 
 def known_features(schemas: Iterable[Sequence[Feature]]) -> dict[str, Feature]:
-    """The features that a release's models know, by name; where two differ, the first model's, nullable if one's is.
+    """The features of a release's models by name: where two differ, the first model's, nullable if any of them is.
 
-    Which model answers depends on the entity, and each checks its own features again: this only says how to read.
+    This only says how to read a tensor. The entity determines which model answers, and that model checks its features.
     """
     known: dict[str, Feature] = {}
     for feature in (feature for schema in schemas for feature in schema):
@@ -57,7 +57,7 @@ def known_features(schemas: Iterable[Sequence[Feature]]) -> dict[str, Feature]:
 
 
 def rows_of(request: InferRequest, features: Mapping[str, Feature]) -> list[dict[str, Any]]:
-    """The score requests that the tensors hold, one a row.
+    """The score requests in the tensors, one a row.
 
     Raises
     ------
@@ -69,13 +69,13 @@ def rows_of(request: InferRequest, features: Mapping[str, Feature]) -> list[dict
     missing = sorted(set(ENVELOPE) - {tensor.name for tensor in request.tensors})
     if missing:
         raise InvalidRequestError(
-            f"Expected the tensors {list(ENVELOPE)} beside the features', missing {missing}", "$.inputs"
+            f"Expected the tensors {list(ENVELOPE)} in addition to the features', missing {missing}", "$.inputs"
         )
     columns = {
         tensor.name: _checked(tensor, features, f"$.inputs[{index}]") for index, tensor in enumerate(request.tensors)
     }
     envelopes = zip(*(columns.pop(name) for name in ENVELOPE), strict=True)
-    # Without a feature zip would end at once: as many empty ones as there are rows.
+    # Without features, `zip` would yield no rows: repeat empty ones instead.
     features_of_rows = zip(*columns.values(), strict=True) if columns else itertools.repeat(())
     return [
         dict(zip(ENVELOPE, envelope, strict=True)) | {"features": dict(zip(columns, values, strict=True))}
@@ -84,13 +84,13 @@ def rows_of(request: InferRequest, features: Mapping[str, Feature]) -> list[dict
 
 
 def in_tensor_terms(error: InvalidRequestError, tensors: Sequence[Tensor]) -> InvalidRequestError:
-    """`error` with the path of the tensor's element instead of the row's key, or of all if a row is wrong."""
+    """`error` with the path of the tensor's element instead of the row's key, or of all inputs."""
     place = _IN_ROWS.match(error.path or "")
     if place is None:
         return error
     names = [tensor.name for tensor in tensors]
-    is_found = place[2] in names
-    path = f"$.inputs[{names.index(place[2])}].data[{place[1]}]" if is_found else "$.inputs"
+    is_tensor = place[2] in names
+    path = f"$.inputs[{names.index(place[2])}].data[{place[1]}]" if is_tensor else "$.inputs"
     return InvalidRequestError(error.message, path)
 
 
@@ -130,7 +130,7 @@ def _checked(tensor: Tensor, features: Mapping[str, Feature], path: str) -> list
 
 
 def _is_plain(values: list[Any], dtype: FeatureDtype) -> bool:
-    """Whether values are what a feature takes without a second look: the way of nearly all columns."""
+    """Whether no value needs a conversion or a closer check; true for nearly all columns."""
     kinds = set(map(type, values))
     if kinds == {str}:
         return True

@@ -1,8 +1,8 @@
 """Tensors as the Open Inference Protocol (version 2) sends them: from a request's bytes to columns, and back.
 
 JSON data is read flat or nested, binary data as the extension ``binary_tensor_data`` lays it out: after the JSON, in
-the order of the tensors, little endian, each element of BYTES after its length in four bytes. Numbers in JSON become
-what their datatype can hold, as they would be in binary: 0.1 in an FP32 tensor is the FP32 next to 0.1.
+the order of the tensors, little endian, each element of BYTES after its length in four bytes. Numbers in JSON are
+rounded to their datatype, as in binary: 0.1 in an FP32 tensor is the FP32 closest to 0.1.
 """
 
 import math
@@ -34,7 +34,7 @@ _LENGTH: Final = struct.Struct("<I")
 _LONGEST_HEADER_DIGITS: Final = 10
 
 
-# For the schema alone: `_row_count` says more of what is wrong.
+# For the schema alone: the errors of `_row_count` say more.
 _Shape = Annotated[list[int], msgspec.Meta(extra_json_schema={"minItems": 1, "maxItems": 2})]
 _Datatype = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(DATATYPES)})]
 
@@ -44,13 +44,13 @@ class _Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class InputParameters(_Strict, frozen=True):
-    """Says how many bytes of binary data are this tensor's; without it the data stands in the JSON."""
+    """Bytes of binary data of this tensor; without it the data is in the JSON."""
 
     binary_data_size: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 class RequestInput(_Strict, frozen=True):
-    """A tensor with an element a row: of a feature, or of a key of the envelope."""
+    """A tensor of a feature or of a key of the envelope, an element a row."""
 
     name: str
     shape: _Shape
@@ -60,27 +60,27 @@ class RequestInput(_Strict, frozen=True):
 
 
 class OutputParameters(_Strict, frozen=True):
-    """Says whether an output comes as binary data."""
+    """Whether an output is binary."""
 
     binary_data: bool | None = None
 
 
 class RequestOutput(_Strict, frozen=True):
-    """An output that is asked for."""
+    """A requested output."""
 
     name: str
     parameters: OutputParameters = OutputParameters()
 
 
 class RequestParameters(_Strict, frozen=True):
-    """Says whether outputs come as binary data, and asks for reasons whatever the decisions are."""
+    """Whether outputs are binary, and whether every decision needs reasons."""
 
     binary_data_output: bool = False
     explain: bool = False
 
 
 class InferenceRequest(_Strict, frozen=True):
-    """An inference request as its JSON has it; without outputs it asks for all."""
+    """The JSON of an inference request; without outputs it asks for all."""
 
     inputs: list[RequestInput]
     id: str | None = None
@@ -92,7 +92,7 @@ _decoder: Final = msgspec.json.Decoder(InferenceRequest)
 
 
 class Tensor(NamedTuple):
-    """One input, an element a row: numbers as they are (NaN too), text decoded, ``None`` for JSON's null."""
+    """One input, an element a row: numbers unchanged (NaN too), text decoded, ``None`` for JSON's null."""
 
     name: str
     datatype: str
@@ -100,7 +100,7 @@ class Tensor(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """An output that the caller asks for."""
+    """A requested output, and whether it is binary."""
 
     name: str
     is_binary: bool
@@ -109,7 +109,7 @@ class Wanted(NamedTuple):
 class InferRequest(NamedTuple):
     """An inference request: all tensors have the same number of rows, at least one.
 
-    `wanted` is empty where the caller names no outputs and so gets all, binary if `is_binary`.
+    `wanted` is empty if the caller names no outputs: it then gets all of them, binary if `is_binary`.
     """
 
     id: str | None
@@ -128,7 +128,7 @@ class Column(NamedTuple):
 
 
 def read_infer_request(body: bytes, header_length: str | None, max_batch: int) -> InferRequest:
-    """Read a request; nothing is allocated for a shape that `max_batch` or the body does not bear out.
+    """Read a request; no memory is allocated for a shape before `max_batch` and the body confirm it.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def read_infer_request(body: bytes, header_length: str | None, max_batch: int) -
     Raises
     ------
     InvalidRequestError
-        Whatever else is in the body or the header; names the place, never a value.
+        If the body or the header is anything else; the error names the place, never a value.
     """
     document, binary = _parts(body, header_length)
     request = decoded(_decoder, document)
@@ -160,7 +160,7 @@ def read_infer_request(body: bytes, header_length: str | None, max_batch: int) -
 def write_infer_response(
     head: dict[str, Any], columns: Sequence[Column], binary: frozenset[str]
 ) -> tuple[bytes, int | None]:
-    """The response's body, and the length of its JSON if tensors (those named in `binary`) follow it."""
+    """The response's body, and the length of its JSON if binary tensors (those named in `binary`) follow it."""
     outputs, chunks = [], []
     for column in columns:
         output: dict[str, Any] = {"name": column.name, "datatype": column.datatype, "shape": [len(column.values)]}
@@ -175,7 +175,7 @@ def write_infer_response(
 
 
 def to_binary(column: Column) -> bytes:
-    """A column as the extension for binary data lays it out."""
+    """A column in the layout of the extension for binary data."""
     if column.datatype == BYTES:
         encoded = [str(value).encode() for value in column.values]
         return b"".join(part for each in encoded for part in (_LENGTH.pack(len(each)), each))
@@ -252,7 +252,7 @@ def _flat(tensor: RequestInput, rows: int, path: str) -> list[Scalar]:
 
 def _from_json(datatype: str, values: list[Scalar], path: str) -> list[Scalar]:
     if not _fits(datatype, values):
-        # At least one of them does not, or is missing: look at each.
+        # At least one value does not fit, or is missing.
         for index, value in enumerate(values):
             if value is not None and not _fits(datatype, [value]):
                 raise InvalidRequestError(f"Expected elements of {datatype}", f"{path}.data[{index}]")
@@ -260,7 +260,7 @@ def _from_json(datatype: str, values: list[Scalar], path: str) -> list[Scalar]:
 
 
 def _fits(datatype: str, values: list[Any]) -> bool:
-    """Whether all values, of which there is one, are of the JSON type and within the bounds of a datatype."""
+    """Whether all values, at least one, have the JSON type of a datatype and lie within its bounds."""
     kinds = set(map(type, values))
     if datatype in FLOATS:
         return _NUMBERS.issuperset(kinds)
@@ -298,7 +298,7 @@ def _from_binary(datatype: str, content: bytes, rows: int, path: str) -> list[Sc
         )
     array = np.frombuffer(content, layout)
     if datatype in FLOATS:
-        # Widening is exact; a signalling NaN only turns quiet, which NumPy would warn of.
+        # Widening is exact; NumPy would warn that a signalling NaN becomes a quiet one.
         with np.errstate(invalid="ignore"):
             array = array.astype(np.float64)
     values: list[Scalar] = array.tolist()

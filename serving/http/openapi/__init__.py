@@ -1,1 +1,0 @@
-"""The parts of the OpenAPI document that FastAPI does not generate."""
