@@ -84,8 +84,8 @@ def test_row_groups_gather_small_days_and_no_batch_is_held_longer(store: Trainin
 @pytest.mark.parametrize(
     ("batches", "message"),
     [
-        ([], "Expected examples from 2018-08-01 to 2018-08-22, got none"),
-        ([rows(0)], "Expected examples from 2018-08-01 to 2018-08-22, got none"),
+        ([], "Expected examples from 2018-08-01 to 2018-08-22, got no rows"),
+        ([rows(0)], "Expected examples from 2018-08-01 to 2018-08-22, got no rows"),
         ([rows(2, first=3), rows(2)], r"do not come after the row before, first at rows \[2\]"),
         ([rows(2), rows(2, first=1)], r"do not come after the row before, first at rows \[2\]"),
     ],

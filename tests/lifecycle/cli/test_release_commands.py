@@ -195,6 +195,6 @@ def test_a_record_that_cannot_be_replayed_says_why(
 
 
 def test_an_unknown_decision_is_not_found(app: typer.Typer, decided: Path) -> None:
-    with pytest.raises(LifecycleError, match="Expected decision d2, found none"):
+    with pytest.raises(LifecycleError, match="Expected decision d2 in the decision log, found no record"):
         said(app, "replay", "d2")
     assert decided.is_file()
