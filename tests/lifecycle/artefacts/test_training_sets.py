@@ -102,7 +102,7 @@ def test_rows_that_are_not_a_training_set_leave_nothing(
 def test_a_transaction_of_two_days_is_refused(store: TrainingSetStore, spec: RiskModelSpec, tmp_path: Path) -> None:
     later = rows(3, first=7)
     again = later.set_column(0, "transaction_id", pa.array([7, 1, 9]))
-    with pytest.raises(LifecycleError, match=r"Expected each transaction_id once, .* first those of the rows \[1\]"):
+    with pytest.raises(LifecycleError, match=r"Expected each transaction_id once, .* first in the rows \[1\]"):
         store.write([rows(3), again], spec, SELECTION)
     assert contents(tmp_path) == {}
 
