@@ -36,7 +36,11 @@ def definitions_text(repository: dg.RepositoryDefinition) -> str:
 def _assets(graph: AssetGraph) -> Iterator[str]:
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
-        partitions = f" by day from {node.partitions_def.start:%Y-%m-%d}" if node.partitions_def else ""
+        partitions = (
+            f" by day from {node.partitions_def.start:%Y-%m-%d}"
+            if isinstance(node.partitions_def, dg.DailyPartitionsDefinition)
+            else ""
+        )
         parents = ", ".join(sorted(parent.to_user_string() for parent in node.parent_keys))
         yield f"{key.to_user_string()}{partitions}{f' <- {parents}' if parents else ''}"
 

@@ -83,5 +83,5 @@ def test_a_bundle_verifies_only_as_it_was_sealed(store: SmallStore) -> None:
     (bundle_folder(root, name) / "card.html").write_text("tampered")
     with pytest.raises(LifecycleError, match=f"{name}/card.html"):
         verified_bundle(root, name, keys)
-    with pytest.raises(LifecycleError, match="found none"):
+    with pytest.raises(LifecycleError, match="found no folder"):
         verified_bundle(root, "0" * 64, keys)

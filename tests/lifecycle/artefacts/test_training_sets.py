@@ -84,8 +84,8 @@ def test_row_groups_gather_small_days_and_no_batch_is_held_longer(store: Trainin
 @pytest.mark.parametrize(
     ("batches", "message"),
     [
-        ([], "Expected examples from 2018-08-01 to 2018-08-22, got none"),
-        ([rows(0)], "Expected examples from 2018-08-01 to 2018-08-22, got none"),
+        ([], "Expected examples from 2018-08-01 to 2018-08-22, got no rows"),
+        ([rows(0)], "Expected examples from 2018-08-01 to 2018-08-22, got no rows"),
         ([rows(2, first=3), rows(2)], r"do not come after the row before, first at rows \[2\]"),
         ([rows(2), rows(2, first=1)], r"do not come after the row before, first at rows \[2\]"),
     ],
@@ -102,7 +102,7 @@ def test_rows_that_are_not_a_training_set_leave_nothing(
 def test_a_transaction_of_two_days_is_refused(store: TrainingSetStore, spec: RiskModelSpec, tmp_path: Path) -> None:
     later = rows(3, first=7)
     again = later.set_column(0, "transaction_id", pa.array([7, 1, 9]))
-    with pytest.raises(LifecycleError, match=r"Expected each transaction_id once, .* first those of the rows \[1\]"):
+    with pytest.raises(LifecycleError, match=r"Expected each transaction_id once, .* first in the rows \[1\]"):
         store.write([rows(3), again], spec, SELECTION)
     assert contents(tmp_path) == {}
 

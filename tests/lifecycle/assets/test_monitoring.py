@@ -43,7 +43,7 @@ def live(stores: Stores, spec: RiskModelSpec, model: Trained, table: pa.Table) -
     start = pa.scalar(dt.datetime(2024, 1, 20), pa.timestamp("us"))  # noqa: DTZ001 - as the table has it
     rows = table.filter(pc.greater_equal(table["occurred_at"], start))
     log_decisions(stores, spec, rows, release.champion.bundle_digest)
-    return rows.num_rows
+    return int(rows.num_rows)
 
 
 def test_decisions_are_loaded_once_and_counted_by_day(stores: Stores, spec: RiskModelSpec, live: int) -> None:
@@ -92,7 +92,7 @@ def test_the_report_compares_the_window_with_the_training_set_of_the_champion(
 
     def write(_: RiskModelSpec, reference: pa.Table, current: pa.Table, path: Path) -> int:
         written.extend([reference, current, path])
-        return current.num_rows
+        return int(current.num_rows)
 
     monkeypatch.setattr("lifecycle.assets.monitoring.write_drift_report", write)
     result = monitored(stores, spec, "drift_report")

@@ -181,7 +181,7 @@ def test_recorded_reasons_are_replayed_and_a_changed_one_is_told(app: typer.Type
         ({"features": (1.0, 1)}, "Expected 4 features, got 2"),
         ({"features": ("x", 1, "shop", None)}, "Expected `float`, got `str`"),
         ({"bundle_digest": "0" * 64}, "missing"),
-        ({"bundle_digest": None}, "got none - at decision d1"),
+        ({"bundle_digest": None}, "missing at least one - at decision d1"),
         ({"model": "credit"}, "Expected a bundle of credit, got one of card_fraud"),
         ({"error": "ScoringError"}, "only failed attempts"),
     ],
@@ -195,6 +195,6 @@ def test_a_record_that_cannot_be_replayed_says_why(
 
 
 def test_an_unknown_decision_is_not_found(app: typer.Typer, decided: Path) -> None:
-    with pytest.raises(LifecycleError, match="Expected decision d2, found none"):
+    with pytest.raises(LifecycleError, match="Expected decision d2 in the decision log, found no record"):
         said(app, "replay", "d2")
     assert decided.is_file()

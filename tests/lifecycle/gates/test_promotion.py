@@ -28,11 +28,11 @@ OLDER, SAME, NEWER = (Champion("old", AS_OF + dt.timedelta(days=days)) for days 
         ({}, OLDER, True, "promotion is frozen"),
         ({}, None, True, "promotion is frozen"),
         ({"verdicts": FAILED}, OLDER, False, "second failed"),
-        ({"verdicts": PASSED[:1]}, OLDER, False, "no verdict of second"),
-        ({"verdicts": ()}, None, False, "no verdict of first, second"),
-        ({"verdicts_for": "another"}, OLDER, False, "the verdicts are of candidate another, not of candidate"),
-        ({}, Champion("new", AS_OF), False, "it is the champion already"),
-        ({}, Champion("new", AS_OF), True, "it is the champion already"),
+        ({"verdicts": PASSED[:1]}, OLDER, False, "there is no verdict of second"),
+        ({"verdicts": ()}, None, False, "there is no verdict of first, second"),
+        ({"verdicts_for": "another"}, OLDER, False, "the verdicts are on candidate another, not on candidate"),
+        ({}, Champion("new", AS_OF), False, "it already is the champion"),
+        ({}, Champion("new", AS_OF), True, "it already is the champion"),
     ],
 )
 def test_promotion(
@@ -46,7 +46,7 @@ def test_promotion(
     state = PromotionState(dataclasses.replace(VERSION, **version), champion, is_frozen, is_requested)
     decision = decide_promotion(state, PromotionSpec(mode=mode), GATES)
     if reason is None and mode == "manual" and not is_requested:
-        assert decision == Refusal("promotion is manual: a person promotes it with `lifecycle promote`")
+        assert decision == Refusal("promotion is manual: a person must run `lifecycle promote`")
     elif reason is None:
         how = "promoted by a person" if is_requested else "promoted automatically"
         assert decision == PromotionOrder("new", AS_OF, f"{how}: 2 gates passed")
@@ -65,4 +65,4 @@ def test_while_a_canary_is_tried_only_a_person_promotes_and_only_its_bundle(
     decision = decide_promotion(state, PromotionSpec(mode="auto"), GATES)
     assert isinstance(decision, PromotionOrder) is is_promoted
     if isinstance(decision, Refusal):
-        assert "a canary is being tried" in decision.reason
+        assert "a canary is in progress" in decision.reason

@@ -81,14 +81,14 @@ def test_of_two_promotions_at_the_same_time_one_wins_and_the_other_is_told(
     assert [release.number for release in won] == [2]
     assert store.releases.latest(MODEL) == won[0]
     [message] = told
-    assert "another promotion won it: release 2 stands" in message
+    assert "Expected to write release 2 of card_fraud, but another promotion wrote it first" in message
     assert list(path_of(store, 1).parent.glob(".*")) == []
 
 
 def test_a_promotion_decided_upon_another_release_is_refused(store: SmallStore) -> None:
     store.publish(1)
     store.publish(2)
-    with pytest.raises(LifecycleError, match="Expected release 1 of card_fraud to stand, but release 2 does"):
+    with pytest.raises(LifecycleError, match="Expected release 1 of card_fraud to be in force, got release 2"):
         store.releases.publish(MODEL, store.seal(3), after=1, **BY)
     assert store.releases.publish(MODEL, store.seal(3), after=2, **BY).number == 3
 
@@ -97,13 +97,13 @@ def test_only_a_bundle_of_this_model_that_verifies_is_promoted(store: SmallStore
     bundle = store.seal(1)
     with pytest.raises(LifecycleError, match="Expected a bundle of credit, got one of card_fraud"):
         store.releases.publish("credit", bundle, **BY)
-    with pytest.raises(LifecycleError, match="found none"):
+    with pytest.raises(LifecycleError, match="found no folder"):
         store.releases.publish(MODEL, "0" * 64, **BY)
     golden = store.settings.release_store / "bundles" / bundle / "golden.jsonl"
     golden.write_bytes(golden.read_bytes() + b"\n")
     with pytest.raises(LifecycleError, match=r"golden\.jsonl"):
         store.releases.publish(MODEL, bundle, **BY)
-    with pytest.raises(LifecycleError, match="Expected a model's name"):
+    with pytest.raises(LifecycleError, match="Expected the name of a model"):
         store.releases.publish("../x", bundle, **BY)
     assert store.releases.history(MODEL) == ()
 
@@ -113,7 +113,7 @@ def test_rolling_back_twice_goes_back_twice_and_then_there_is_nothing_before(sto
     assert store.releases.rollback(MODEL, **BY).restores == 2
     assert store.releases.rollback(MODEL, **BY).restores == 1
     assert champions(store) == [a, b, c, b, a]
-    with pytest.raises(LifecycleError, match="found none among 5 releases"):
+    with pytest.raises(LifecycleError, match="found no other among 5 releases"):
         store.releases.rollback(MODEL, **BY)
 
 
@@ -126,10 +126,10 @@ def test_a_promotion_after_a_rollback_goes_back_to_what_stood_then(store: SmallS
 
 
 def test_there_is_no_rollback_without_a_release_before(store: SmallStore) -> None:
-    with pytest.raises(LifecycleError, match="found none among 0 releases"):
+    with pytest.raises(LifecycleError, match="found no other among 0 releases"):
         store.releases.rollback(MODEL, **BY)
     store.publish(1)
-    with pytest.raises(LifecycleError, match="found none among 1 releases"):
+    with pytest.raises(LifecycleError, match="found no other among 1 releases"):
         store.releases.rollback(MODEL, **BY)
 
 
@@ -140,7 +140,7 @@ def test_a_repeated_rollback_of_one_release_happens_once(store: SmallStore) -> N
     assert store.releases.rollback(MODEL, standing=3, **BY) == first
     assert len(store.releases.history(MODEL)) == 4
     store.publish(4)
-    with pytest.raises(LifecycleError, match="Expected release 3 of card_fraud to stand, but release 5 does"):
+    with pytest.raises(LifecycleError, match="Expected release 3 of card_fraud to be in force, got release 5"):
         store.releases.rollback(MODEL, standing=3, **BY)
 
 

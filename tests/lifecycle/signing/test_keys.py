@@ -49,7 +49,7 @@ def test_the_secret_is_in_no_representation(tmp_path: Path) -> None:
 def test_a_lost_signing_key_is_not_replaced_in_silence(tmp_path: Path) -> None:
     keys_of(tmp_path)
     (tmp_path / "keys" / "signing_key.pem").unlink()
-    with pytest.raises(LifecycleError, match="put it back from the backup"):
+    with pytest.raises(LifecycleError, match="restore it from the backup"):
         keys_of(tmp_path)
 
 
@@ -78,7 +78,7 @@ def test_a_secret_that_others_can_read_is_refused(tmp_path: Path, name: str) -> 
 @pytest.mark.parametrize(
     ("name", "content", "violation"),
     [
-        ("signing_key.pem", b"-----BEGIN secret", "got a file that is none"),
+        ("signing_key.pem", b"-----BEGIN secret", "got another content"),
         ("pseudonym.key", b"short", "Expected a pseudonym key of 32 bytes, got 5"),
         ("public_key.pem", b"nope", "Expected at least one PEM public key"),
     ],

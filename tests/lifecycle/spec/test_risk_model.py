@@ -104,7 +104,7 @@ def test_reason_texts_may_be_left_out_and_then_groups_too(tmp_path: Path) -> Non
 def test_with_reason_texts_every_feature_has_a_group(tmp_path: Path) -> None:
     document = shipped()
     del document["attributes"]["features"][1]["reason_group"]
-    with pytest.raises(LifecycleError, match=r"a reason_group for every feature, got none for \['is_weekend'\]"):
+    with pytest.raises(LifecycleError, match=r"a reason_group for every feature, missing for \['is_weekend'\]"):
         read_spec(written(tmp_path, document))
 
 
