@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-# Started as a script, this file's folder comes first and its name hides the package it measures.
+# As a script, this file's folder is first on the path, and its name hides the package that it measures.
 sys.path[:] = [str(ROOT), *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT / "benchmarks")]
 
 from benchmarks import serving_claims as claims_of  # noqa: E402
@@ -60,7 +60,7 @@ SOURCES_APART = 10**9
 
 
 def expect_right_answers(server: Server, trained: Trained, requests: RowRequests) -> list[bytes]:
-    """The bodies of a few answers, after their margins were found to be the booster's, bit for bit.
+    """Bodies of a few answers, after checking that their margins equal the booster's bit for bit.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def expect_right_answers(server: Server, trained: Trained, requests: RowRequests
 
 
 def has_reasons(server: Server, requests: RowRequests) -> bool:
-    """Whether the server gives reasons to whom asks for them."""
+    """Whether the server returns reasons on request."""
     answers = on_uvloop(answers_of(server.port, [requests.take() for _ in range(5)]))
     return all(json.loads(answer.body).get("reasons") is not None for answer in answers)
 
@@ -105,7 +105,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Contest:
-    """Who takes part in the closed and in the open loop, and what to know of it."""
+    """The contestants of the closed and of the open loop, with facts about the run."""
 
     trained: Trained
     closed: list[Contestant]
@@ -115,7 +115,7 @@ class Contest:
 
 
 def contest(stage: Stage) -> Contest:
-    """Train and release the models, start the servers, and see that they answer what they should."""
+    """Train and release the models, start the servers, and check their answers."""
     trained, card_fraud = train_benchmark(), train_card_fraud()
     home = Home.under(stage.folder / "home")
     for each in (trained, card_fraud):
@@ -157,12 +157,12 @@ def contest(stage: Stage) -> Contest:
 
 
 def _trace(row: int) -> str:
-    """Ids of its own for each row."""
+    """A trace parent and a request id for each row."""
     return f"traceparent: 00-{'a1' * 14}{row:04x}-{'b2' * 6}{row:04x}-01\r\nX-Request-Id: {row}\r\n"
 
 
 def _number(row: int) -> str:
-    """A header that is not known to change: whoever sends one has each head parsed."""
+    """A header that changes with each request."""
     return f"X-Number: {row}\r\n"
 
 
@@ -211,7 +211,7 @@ def measure(rounds: int, seconds: float, peers_folder: Path | None) -> dict[str,
             throughput = summary(held.closed, in_rounds(held.closed, rounds, seconds))
             latency = summary(held.opened, in_rounds(held.opened, rounds, 1.5 * seconds, RATE))
         if peers_folder is not None:
-            # Started only now: what runs beside the others takes from them, if only a little.
+            # Started only now: every further process takes some CPU time from the others.
             contestants, document["peers_missing"] = with_peers(stage, held, peers_folder)
             with pinned(cores.load):
                 document["peers"] = summary(contestants, in_rounds(contestants, rounds, seconds))
