@@ -169,7 +169,7 @@ def read_examples(
 
 
 def document(rows: list[Row], against: dict[str, dict[str, Interval]], folds: list[BookFold], frauds: BoolArray) -> Any:
-    """What ``--json`` prints; `mean` is the last of our rows, with every feature that card_fraud ships with."""
+    """The document of ``--json``; `mean` is the last of our rows, with every feature that card_fraud ships with."""
     shipped = rows[-1]
     return {
         "mean": shipped.mean._asdict(),

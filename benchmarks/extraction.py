@@ -1,4 +1,4 @@
-"""What freezing a training set costs: rows a second and the client's peak memory, streamed by day and all at once.
+"""Cost of freezing a training set: rows a second and the client's peak memory, streamed by day and all at once.
 
 python benchmarks/extraction.py --target duckdb
 python benchmarks/extraction.py --target snowflake    # against the local endpoint, see docs/snowflake.md
@@ -67,7 +67,7 @@ def fill(file: Path, rows: int, days: int, is_snowflake: bool) -> None:
 
 
 def extract(step: str, out: Path, days: int) -> dict[str, Any]:
-    """Freeze the training set one way, in this process, and say what it took."""
+    """Freeze the training set one way in this process and return the cost."""
     import pyarrow.parquet as pq
 
     from lifecycle.artefacts.training_sets import Selection, TrainingSetStore
@@ -100,12 +100,12 @@ def extract(step: str, out: Path, days: int) -> dict[str, Any]:
 
 
 def peak_mb() -> float:
-    """The most memory that this process ever held."""
+    """Peak memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def in_child(step: str, out: Path, chosen: argparse.Namespace, environment: Mapping[str, str]) -> dict[str, Any]:
-    """One step in a process of its own; this one stays small, since a child's peak begins with its parent's."""
+    """Run one step in a child process. This process stays small, since a child's peak starts at its parent's."""
     # Without this folder on the path, where `serving.py` would hide the package of that name.
     command = [sys.executable, "-P", __file__, "--step", step, "--out", str(out), "--target", chosen.target]
     command += ["--rows", str(chosen.rows), "--days", str(chosen.days)]
@@ -138,7 +138,7 @@ def measure(folder: Path, chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 def print_table(result: dict[str, Any]) -> None:
-    """The figures for people."""
+    """Print the figures as a table."""
     print(f"{'':<10}{'rows':>12}{'seconds':>9}{'rows/s':>10}{'imported MB':>13}{'peak MB':>9}{'file MB':>9}")
     ways = {step: result[step] for step in STEPS if step in result}
     for step, figure in ways.items():

@@ -1,4 +1,4 @@
-"""What building features costs: against bare window SQL, over three sizes, and for one more day on top of a year.
+"""Cost of building features: against bare window SQL, over three sizes, and for one more day after a year.
 
     python benchmarks/features.py [--transactions FILE] [--sizes 150000,1500000,15000000] [--repeats 3] [--json]
 
@@ -180,12 +180,12 @@ def load_days(folder: Path, settings: Settings, size: int, first: int, last: int
 
 
 def tell(text: str) -> None:
-    """Progress for whoever waits."""
+    """Print progress to standard error."""
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 def print_table(result: dict[str, Any]) -> None:
-    """The figures for people."""
+    """Print the figures as a table."""
     header = f"{'build':<28}{'rows':>12}{'models s':>10}{'us/row':>8}{'tests s':>9}{'dbt s':>7}{'peak GB':>9}"
     print(header)
     rows = [result["handbook"]["build"]] if result["handbook"] else []

@@ -71,7 +71,7 @@ def cut(start: dt.date, occurred_at: TimeArray, card: AnyArray, is_fraud: BoolAr
 
 
 def require_earlier(searched: list[BookFold], tested: list[BookFold]) -> None:
-    """Refuse folds to search on whose outcomes were not all known when the first tested week began.
+    """Reject search folds whose outcomes were not all known when the first tested week began.
 
     Raises
     ------

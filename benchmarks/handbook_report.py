@@ -1,4 +1,4 @@
-"""The comparison with the handbook as tables for people, and the figures it publishes."""
+"""Tables of the comparison with the handbook, and the handbook's published figures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -23,11 +23,11 @@ HEADINGS = ("AUC", "avg. precision", "card p.@100")
 
 
 class ReportedRow(Protocol):
-    """What a table shows of a model."""
+    """A model's row in the table."""
 
     @property
     def name(self) -> str:
-        """Which model."""
+        """The model's name."""
 
     @property
     def mean(self) -> Metrics:

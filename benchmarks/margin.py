@@ -1,4 +1,4 @@
-"""What a margin costs compiled, as a share of what LightGBM's single-row fast path takes in the same run.
+"""Cost of a compiled margin, as a share of the time of LightGBM's single-row fast path in the same run.
 
 Run as ``python -m benchmarks.margin [--json]``. Both evaluators take turns on the same rows, Python's call included;
 each figure is the least of many short rounds. *Varying* are 1,000 different rows one after the other, as a server has

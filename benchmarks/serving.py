@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-# Started as a script, this file's folder comes first and its name hides the package it measures.
+# As a script, this file's folder is first on the path, and its name hides the package that it measures.
 sys.path[:] = [str(ROOT), *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT / "benchmarks")]
 
 from benchmarks import serving_claims as claims_of  # noqa: E402
@@ -59,7 +59,7 @@ SOURCES_APART = 10**9
 
 
 def expect_right_answers(server: Server, trained: Trained, requests: RowRequests) -> list[bytes]:
-    """The bodies of a few answers, whose margins equal the booster's bit for bit.
+    """Bodies of a few answers, after checking that their margins equal the booster's bit for bit.
 
     Raises
     ------
@@ -104,7 +104,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Contest:
-    """The contestants of the closed and of the open loop."""
+    """The contestants of the closed and of the open loop, with facts about the run."""
 
     trained: Trained
     closed: list[Contestant]
@@ -155,7 +155,7 @@ def contest(stage: Stage) -> Contest:
 
 
 def _trace(row: int) -> str:
-    """Ids of its own for each row."""
+    """A trace parent and a request id for each row."""
     return f"traceparent: 00-{'a1' * 14}{row:04x}-{'b2' * 6}{row:04x}-01\r\nX-Request-Id: {row}\r\n"
 
 
@@ -204,7 +204,7 @@ def measure(rounds: int, seconds: float, peers_folder: Path | None) -> dict[str,
             throughput = summary(held.closed, in_rounds(held.closed, rounds, seconds))
             latency = summary(held.opened, in_rounds(held.opened, rounds, 1.5 * seconds, RATE))
         if peers_folder is not None:
-            # Started only now: what runs beside the others takes from them, if only a little.
+            # Started only now: every further process takes some CPU time from the others.
             contestants, document["peers_missing"] = with_peers(stage, held, peers_folder)
             with pinned(cores.load):
                 document["peers"] = summary(contestants, in_rounds(contestants, rounds, seconds))

@@ -1,4 +1,4 @@
-"""What the serving benchmarks claim, held against what they measured; tables for people, one document for machines."""
+"""Claims of the serving benchmarks, checked against the measurements; output as tables or as one JSON document."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from benchmarks.serving_servers import Cores
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim: what was observed, within which limit it must lie, and whether it does."""
+    """One claim: the observed value, its limit, and whether the claim holds."""
 
     claim: str
     observed: float
@@ -45,7 +45,7 @@ def at_least(claim: str, observed: float, limit: float) -> Claim:
 
 
 def machine(cores: Cores) -> dict[str, Any]:
-    """Where this was measured."""
+    """The machine of the measurement."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -57,12 +57,12 @@ def machine(cores: Cores) -> dict[str, Any]:
 
 
 def note(text: str) -> None:
-    """Say something beside the figures: on stderr, since stdout holds one document or the tables."""
+    """Print a note to stderr; stdout holds one document or the tables."""
     print(text, file=sys.stderr, flush=True)
 
 
 def note_cores(cores: Cores) -> None:
-    """Say so where servers and load cannot be kept apart."""
+    """Note that servers and load share cores, where they do."""
     if not cores.are_apart:
         note("note: one core for the servers and the load, which take from each other; only ratios mean anything")
 
@@ -94,7 +94,7 @@ def print_claims(claims: Sequence[Claim]) -> None:
 
 
 def as_documents(claims: Sequence[Claim]) -> list[dict[str, Any]]:
-    """The claims for machines."""
+    """The claims as JSON-ready documents."""
     return [asdict(claim) for claim in claims]
 
 

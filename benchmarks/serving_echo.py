@@ -1,4 +1,4 @@
-"""The least an ASGI application can do with a request: read its body, answer as many bytes as a score has."""
+"""Minimal ASGI application: reads the body and answers as many bytes as a score response has."""
 
 import json
 import os
@@ -14,7 +14,7 @@ _HEADERS = {
 
 
 async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Answer once the body is here."""
+    """Answer once the body is complete."""
     if scope["type"] != "http":
         return
     while (await receive()).get("more_body"):

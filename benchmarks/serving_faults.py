@@ -1,4 +1,4 @@
-"""Serving when things go wrong: swaps, kills, overload and a long time, each with what must hold.
+"""Serving under faults: swaps, kills, overload and a long run, each with its claims.
 
     python benchmarks/serving_faults.py all
     python benchmarks/serving_faults.py swaps [--count 100] [--steady-seconds 1.5]
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-# Started as a script, this file's folder comes first and `serving.py` in it hides the package of that name.
+# As a script, this file's folder is first on the path, and its `serving.py` hides the package of that name.
 sys.path[:] = [str(ROOT), *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT / "benchmarks")]
 
 from benchmarks import serving_claims as claims_of  # noqa: E402
@@ -44,7 +44,7 @@ def tried(trial: str, chosen: argparse.Namespace, cores: Cores) -> Outcome:
 
 
 def as_document(outcomes: Sequence[Outcome], cores: Cores) -> dict[str, Any]:
-    """Everything for machines."""
+    """The whole result as a JSON-ready document."""
     trials = {
         each.trial: {**each.notes, "rows": each.rows, "claims": claims_of.as_documents(each.claims)}
         for each in outcomes
@@ -66,7 +66,7 @@ def report(outcome: Outcome) -> None:
 
 
 def main() -> int:
-    """Run what was asked for and print it."""
+    """Run the requested trials and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("trial", choices=(*TRIALS, "all"))
     parser.add_argument("--count", type=int, help="how many swaps (100) or kills (20)")

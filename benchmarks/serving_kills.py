@@ -19,12 +19,12 @@ from benchmarks.serving_trial import Answered, Ground, Outcome, decisions, groun
 
 CONNECTIONS = 8
 LOAD_SECONDS = (0.3, 1.2)
-"""A server lives this long under load, drawn at random each time."""
+"""Seconds that a server runs under load, drawn for each kill."""
 EXPLAINED_EVERY = 50
 
 
 class Acknowledged:
-    """The margins that callers were told, by request, and the requests that got no answer."""
+    """Margins of the answers by request, and the requests without an answer."""
 
     def __init__(self) -> None:
         self.margins: dict[int, float] = {}
@@ -43,7 +43,7 @@ class Acknowledged:
 
 
 def kills_trial(cores: Cores, count: int, durability: str) -> Outcome:
-    """Kill a server `count` times under load and start it on the same log again.
+    """Kill a server `count` times under load and restart it on the same log.
 
     What was sent and not answered is sent again after the restart with the same decision id, as a caller would: it must
     be answered, and still be in the log once, whether the server that died had recorded it or not.
@@ -83,7 +83,7 @@ def kills_trial(cores: Cores, count: int, durability: str) -> Outcome:
 async def _retry_and_load(
     server: Server, requests: RowRequests, told: Acknowledged, lost: list[int], seconds: float | None
 ) -> None:
-    """Send again what was lost, then load the server and kill it after `seconds`; with ``None`` it lives on."""
+    """Repeat lost requests, then load the server and kill it after `seconds`; ``None`` leaves it running."""
     if lost:
         for answer in await answers_of(server.port, [(number, requests.encoded(number)) for number in lost]):
             told(answer)

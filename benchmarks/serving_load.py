@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 LOST = 0
-"""Status of a request whose connection went before its answer was whole."""
+"""Status of a request whose connection closed before its answer was complete."""
 GRACE_SECONDS = 15.0
 """How long an open loop waits for answers after its last request."""
 _RECONNECT_SECONDS = 0.01
@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 
 
 class Answer(NamedTuple):
-    """What came of a request; times are `time.perf_counter`'s, and a closed loop's is due when it is sent."""
+    """Outcome of a request. Times are `time.perf_counter`'s; in a closed loop a request is due when it is sent."""
 
     number: int
     status: int
@@ -42,7 +42,7 @@ Keep = Callable[[Answer], None]
 
 
 class Requests(Protocol):
-    """Where requests come from."""
+    """Source of requests."""
 
     def take(self) -> tuple[int, bytes]:
         """The next request: its number, and its bytes on the wire."""
@@ -78,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._due_at = self._sent_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Offer itself."""
+        """Register as free."""
         self._transport = transport
         self._load.free(self)
 
@@ -90,7 +90,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        """Hand an answer on once it is whole."""
+        """Pass an answer on once it is complete."""
         received = self._received + data if self._received else data
         start = body_start(received)
         if start < 0:
@@ -111,7 +111,7 @@ class Connection(asyncio.Protocol):
         self._load.gone()
 
     def close(self) -> None:
-        """Close; `connection_lost` informs the waiting caller."""
+        """Close the connection and report it as lost."""
         self._transport.close()
 
 
@@ -216,7 +216,7 @@ class ClosedLoop:
 
 
 class OpenLoop:
-    """Requests that are due at a fixed rate, whatever has become of the ones before.
+    """Requests that are due at a fixed rate, independent of earlier ones.
 
     A request goes out over a connection that is free; while none is, it waits, and its latency counts from when it was
     due all the same.
@@ -271,7 +271,7 @@ class OpenLoop:
         await asyncio.sleep(0)
 
     def keep(self, answer: Answer) -> None:
-        """Hand an answer on."""
+        """Pass an answer on."""
         self._unanswered -= 1
         self._keep(answer)
 

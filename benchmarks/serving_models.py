@@ -1,4 +1,4 @@
-"""The models that the serving benchmarks ask, their bundles and releases, and the requests to ask with."""
+"""Models of the serving benchmarks, their bundles and releases, and the requests."""
 
 import datetime as dt
 import itertools
@@ -58,7 +58,7 @@ class Trained:
     parameters: dict[str, Any]
 
     def margins(self, rows: Matrix) -> list[float]:
-        """What the server must answer for these rows, bit for bit."""
+        """Expected margins for these rows, bit for bit."""
         margins: list[float] = self.booster.predict(rows, raw_score=True, num_threads=1).tolist()
         return margins
 

@@ -1,4 +1,4 @@
-"""Three times more load than a server can take: what it accepts stays quick, the rest is turned away at once."""
+"""Three times the load that a server can take: accepted requests stay fast, the others are rejected at once."""
 
 import asyncio
 from collections import Counter
@@ -26,13 +26,13 @@ SETTLING_SECONDS = 1.0
 RECENT_DECISIONS = 1000
 """Remembered answers are memory that grows by design: few of them, so that a leak is not hidden behind their growth."""
 UNANSWERED_PERCENT = 0.5
-"""More than usual that may be turned away afterwards: a pause of the machine of 5 ms is enough for a cap of four."""
+"""Rejections allowed afterwards in addition to the usual share: with a cap of four, a pause of 5 ms causes some."""
 SHED = (429, 503)
 _SAMPLE_SECONDS = 0.5
 
 
 class Offered(NamedTuple):
-    """What came of one phase's requests."""
+    """Outcomes of one phase's requests."""
 
     phase: str
     rate: float
@@ -104,7 +104,7 @@ def accepted_ms(offered: Offered, after_seconds: float = 0.0) -> NDArray[np.floa
 
 
 def shed_ms(offered: Offered) -> NDArray[np.float64]:
-    """Latencies of what was turned away, from when it was sent."""
+    """Latencies of rejected requests, from when they were sent."""
     kept = [answer for answer in offered.answers if answer.status in SHED]
     return np.array([answer.answered_at - answer.sent_at for answer in kept]) * 1e3
 
@@ -153,7 +153,7 @@ def growth_mb(samples: list[float]) -> float:
 
 
 def allowed_growth_mb(samples: list[float]) -> float:
-    """What counts as flat: 2 % or 4 MB, since an allocator keeps what it was asked for once."""
+    """Growth that counts as flat: 2 % or 4 MB, since an allocator keeps freed memory."""
     return max(4.0, 0.02 * float(np.median(samples)))
 
 

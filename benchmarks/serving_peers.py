@@ -1,4 +1,4 @@
-"""Other servers with the same booster, each in an environment of its own outside the repository."""
+"""Other servers with the same booster, each in its own environment outside the repository."""
 
 import json
 import os
@@ -17,9 +17,9 @@ from benchmarks.serving_servers import Server, kept_port, start
 INSTALL_SECONDS = 1200
 START_SECONDS = 120.0
 PEERS = ("mlserver", "mlserver, no pool", "mlflow")
-"""MLServer as it comes, with its pool of one process, and with the model in the server's own."""
+"""MLServer with its default pool of one process, and with the model in the server's process."""
 _REQUIREMENTS = {
-    # Its pool asks for an event loop in a way that uvloop 0.22 refuses.
+    # Its pool asks for an event loop in a way that uvloop 0.22 rejects.
     "mlserver": ["mlserver==1.7.1", "mlserver-lightgbm==1.7.1", "uvloop<0.22"],
     "mlflow": ["mlflow>=3,<4"],
 }
@@ -31,12 +31,12 @@ mlflow.lightgbm.save_model(lightgbm.Booster(model_file=sys.argv[1]), sys.argv[2]
 
 
 class PeerError(RuntimeError):
-    """A peer that could not be installed or started; says why."""
+    """A peer that could not be installed or started, with the reason."""
 
 
 @dataclass(frozen=True)
 class PeerRequests:
-    """The same rows as one peer's protocol has them; they carry no id."""
+    """The same rows in one peer's protocol, without ids."""
 
     encoded: tuple[bytes, ...]
     counter: list[int]
@@ -55,12 +55,12 @@ def default_folder() -> Path:
 
 
 def installed(peer: str, folder: Path) -> Path:
-    """The Python of a peer's environment, made and filled if it is not there.
+    """The Python of a peer's environment; installs a missing one.
 
     Raises
     ------
     PeerError
-        If it cannot be installed; with the installer's last line.
+        If it cannot be installed, with the installer's last line.
     """
     requirements = [*_REQUIREMENTS[peer], f"lightgbm=={version('lightgbm')}"]
     home = folder / peer
@@ -78,14 +78,14 @@ def installed(peer: str, folder: Path) -> Path:
 def start_peer(
     peer: str, environments: Path, trained: Trained, rows: Matrix, *, cores: frozenset[int], logs: Path
 ) -> tuple[Server, PeerRequests]:
-    """Start a peer with the booster, as its documentation says for one worker, and give requests for it.
+    """Start a peer with the booster and one worker, as its documentation says, and return requests for it.
 
     Parameters
     ----------
     environments
-        Folder of the peers' environments; what is missing is installed.
+        Folder of the peers' environments; missing ones are installed.
     logs
-        Folder for what the peer reads and writes in this run.
+        Folder for the files that the peer reads and writes in this run.
 
     Raises
     ------
@@ -123,9 +123,16 @@ def start_peer(
 def _mlserver(
     python: Path, own: Path, model: Path, port: int, trained: Trained, rows: Matrix, pool: int
 ) -> tuple[list[str], str, list[Any]]:
-    """MLServer with a pool of processes, or with none."""
-    settings = {"http_port": port, "grpc_port": kept_port(), "metrics_port": kept_port(), "parallel_workers": pool}
-    (own / "settings.json").write_text(json.dumps({**settings, "host": "127.0.0.1", "debug": False}))
+    """Start command, path and bodies for MLServer, with or without a pool of processes."""
+    settings: dict[str, Any] = {
+        "http_port": port,
+        "grpc_port": kept_port(),
+        "metrics_port": kept_port(),
+        "parallel_workers": pool,
+    }
+    # By default its metrics go to .metrics in the working folder.
+    settings |= {"host": "127.0.0.1", "debug": False, "metrics_dir": str(own / "metrics")}
+    (own / "settings.json").write_text(json.dumps(settings))
     described = {"name": BENCHMARK, "implementation": "mlserver_lightgbm.LightGBMModel"}
     (own / "model-settings.json").write_text(json.dumps({**described, "parameters": {"uri": str(model)}}))
     shape = [1, len(trained.features)]
@@ -157,5 +164,5 @@ def _run(peer: str, command: Sequence[str]) -> None:
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=INSTALL_SECONDS)
     except (OSError, subprocess.SubprocessError) as error:
-        said = (getattr(error, "stderr", None) or f"{error}").strip().splitlines()
-        raise PeerError(f"{peer}: {said[-1] if said else error}") from error
+        lines = (getattr(error, "stderr", None) or f"{error}").strip().splitlines()
+        raise PeerError(f"{peer}: {lines[-1] if lines else error}") from error

@@ -24,14 +24,14 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 class Cores(NamedTuple):
-    """Where servers run and where the load does."""
+    """Cores of the servers and of the load."""
 
     servers: frozenset[int]
     load: frozenset[int]
 
     @property
     def are_apart(self) -> bool:
-        """Whether the load takes nothing from the servers."""
+        """Whether the load and the servers use different cores."""
         return not self.servers & self.load
 
 
@@ -62,7 +62,7 @@ def pinned(cores: frozenset[int]) -> Iterator[None]:
 
 
 class Footprint(NamedTuple):
-    """What a server holds, its child processes included."""
+    """Resources of a server and its child processes."""
 
     resident_mb: float
     descriptors: int
@@ -71,7 +71,7 @@ class Footprint(NamedTuple):
 
 @dataclass(frozen=True)
 class Server:
-    """A server that runs; it leads a process group, and all its figures are the group's."""
+    """A running server. It leads a process group; all its figures are the group's."""
 
     name: str
     port: int
@@ -79,7 +79,7 @@ class Server:
     output: Path
 
     def cpu_seconds(self) -> float:
-        """What it has taken of the processors so far."""
+        """CPU time so far."""
         fields = [_stat(pid) for pid in self.members()]
         return sum(int(each[11]) + int(each[12]) for each in fields if each) / _TICKS
 
@@ -100,13 +100,13 @@ class Server:
             return json.load(response)
 
     def kill(self) -> None:
-        """End it at once, as a crash would: kill -9 for every process of its group."""
+        """Kill every process of its group with SIGKILL, like a crash."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def stop(self) -> None:
-        """Ask it to stop, and end it if it does not."""
+        """Stop it with SIGTERM, and kill it if it does not end."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -214,7 +214,7 @@ def start_echo(answer_bytes: Mapping[str, int], *, cores: frozenset[int], folder
 
 
 def kept_port() -> int:
-    """A free port that no other call in this process returns."""
+    """A free port that no other caller gets while this process runs."""
     return _ports.enter_context(free_port())
 
 

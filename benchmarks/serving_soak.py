@@ -29,14 +29,14 @@ SAMPLES = 120
 
 @dataclass(frozen=True)
 class Sample:
-    """What the server held, so many seconds into the run."""
+    """Resources of the server at a number of seconds into the run."""
 
     seconds: float
     held: Footprint
 
 
 class MixedRequests:
-    """Score requests, each hundredth of them cut short so that it is refused."""
+    """Score requests; every hundredth is truncated, so that the server rejects it."""
 
     def __init__(self, requests: RowRequests) -> None:
         self._requests = requests
@@ -49,12 +49,12 @@ class MixedRequests:
 
 
 def is_invalid(number: int) -> bool:
-    """Whether the request of this number is cut short."""
+    """Whether the request of this number is truncated."""
     return number % INVALID_EVERY == INVALID_EVERY - 1
 
 
 def soak_trial(cores: Cores, minutes: float) -> Outcome:
-    """Load a server with all it does, swaps and refusals included, and watch what it holds.
+    """Load a server, with swaps and rejected requests, and sample its resources.
 
     Segments are small and few answers remembered, so that what is bounded by design reaches its bound early.
     """
@@ -76,7 +76,7 @@ async def _soak(
         is_expected = answer.status == (422 if is_invalid(answer.number) else 200)
         statuses["expected" if is_expected else f"{answer.status}"] += 1
 
-    # Its timers are good enough here: latency is not measured, and an hour of spinning is an hour of a core.
+    # asyncio's timers are precise enough here: latency is not measured, and spinning would take a core for an hour.
     opened = OpenLoop(server.port, MixedRequests(requests), keep, rate=RATE, connections=CONNECTIONS, is_spinning=False)
     swapping = asyncio.create_task(
         _swap_now_and_then(place, (other, place.bundle_digest), min(SWAP_SECONDS, seconds / LEAST_SWAPS))

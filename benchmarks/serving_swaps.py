@@ -36,7 +36,7 @@ class Swap(NamedTuple):
 
 
 class Witness:
-    """Every answer, held against what the bundle that it names must say of the row that was sent.
+    """Checks every answer against the margin of the bundle that it names.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ async def _shown(server: Server, number: int) -> None:
 
 
 def out_of_force(sent_at: Times, answered_at: Times, releases: NDArray[np.int64], swaps: list[Swap]) -> tuple[int, int]:
-    """How many answers came from a release that was over, and from one that did not stand yet.
+    """Numbers of answers from a release that had ended, and from one that had not started.
 
     Parameters
     ----------

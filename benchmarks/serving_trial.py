@@ -1,4 +1,4 @@
-"""What the trials of serving under faults share: a released model, a server for it, and how a result looks."""
+"""Shared by the trials of serving under faults: a released model, a server for it, and the form of a result."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ from serving.log.segments import read_records
 
 
 class Answered(msgspec.Struct, frozen=True, gc=False):
-    """What a score answer says that can be checked."""
+    """Fields of a score answer that the trials check."""
 
     bundle_digest: str
     release_number: int
@@ -74,7 +74,7 @@ def decisions(log_dir: Path) -> Iterator[DecisionRecord]:
 
 
 def verified(log_dir: Path) -> tuple[bool, str]:
-    """Whether the log is whole, and what the verifier says of it."""
+    """Whether the log is complete, and the verifier's output."""
     if find_spec("serving.log.verify") is None:
         return True, f"{sum(1 for _ in read_records(log_dir))} records decoded; this server has no verifier"
     command = [sys.executable, "-m", "serving.log.verify", str(log_dir)]

@@ -1,4 +1,4 @@
-"""What simulating and loading card transactions costs: rows a second and peak memory, each step in its own process.
+"""Cost of simulating and loading card transactions: rows a second and peak memory, each step in its own process.
 
 python benchmarks/simulator.py --rows 15000000 --out /tmp/simulated
 """
@@ -25,7 +25,7 @@ STEPS = ("simulate", "load_card_transactions", "load_fraud_reports", "load_card_
 
 
 def rows_of(step: str, out: Path, rows: int) -> int:
-    """Run one step and say how many rows it went through."""
+    """Run one step and return its number of rows."""
     if step == "simulate":
         customers = max(1, round(rows / DAYS / TRANSACTIONS_PER_CUSTOMER))
         config = SimulationConfig(customers, 2 * customers, dt.date(2025, 1, 1), DAYS, seed=1)

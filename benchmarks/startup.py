@@ -1,4 +1,4 @@
-"""How long the code location takes to load and the server's application to import, each in a fresh process.
+"""Time to load the code location and to import the server's application, each in a new process.
 
 python benchmarks/startup.py
 """

@@ -22,7 +22,7 @@ import typer
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parents[1]
-# Started as a script, this file's folder comes first, and a file beside it hides the package that is measured.
+# As a script, this file's folder is first on the path, and another file there hides the package that is measured.
 sys.path[:] = [str(ROOT), *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT / "benchmarks")]
 
 from benchmarks.serving_claims import print_table  # noqa: E402
