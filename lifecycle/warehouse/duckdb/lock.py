@@ -1,4 +1,4 @@
-"""One user of the warehouse file at a time, across processes and threads, and a word to those who wait."""
+"""Serialises access to the warehouse file across processes and threads; a waiting process logs the holder."""
 
 import datetime as dt
 import json
@@ -22,14 +22,14 @@ _locks_guard = threading.Lock()
 
 
 class WarehouseLock:
-    """Exclusive use of one warehouse file; a thread that holds it may take it again.
+    """Re-entrant exclusive lock of one warehouse file.
 
-    DuckDB's writer shuts out every other process, readers too, and answers them with an error at once; this lock
-    makes them wait instead. Obtain it through `lock_of`: two objects for one file would not know of each other.
+    While a process writes, DuckDB rejects every other process with an error, readers included; this lock makes them
+    wait instead. Obtain it through `lock_of`: two objects for one file would not exclude each other.
     """
 
     def __init__(self, warehouse: Path) -> None:
-        from filelock import FileLock  # 0.1 s that only who opens the warehouse pays
+        from filelock import FileLock  # takes 0.1 s
 
         self.warehouse = warehouse
         self.open_connections = 0
@@ -40,9 +40,9 @@ class WarehouseLock:
 
     @contextmanager
     def hold(self, purpose: str) -> Iterator[None]:
-        """Wait for the warehouse, however long it takes, and keep it for the block.
+        """Wait without a time limit for the warehouse and hold it for the block.
 
-        After a second of waiting, and every ten from then on, a warning names the holder's process and purpose.
+        After one second, and then every ten seconds, a warning names the holder's process and purpose.
         """
         self._wait_for_threads(purpose)
         try:
@@ -61,8 +61,8 @@ class WarehouseLock:
 
     @property
     def descriptor(self) -> int | None:
-        """The lock's open file, ``None`` while it is free; a child that inherits it keeps the lock if we are killed."""
-        # filelock has no public name for it.
+        """The lock's open file, ``None`` while unlocked; a child that inherits it keeps the lock if its parent dies."""
+        # filelock has no public name for the descriptor.
         descriptor: int | None = self._processes._context.lock_file_fd
         return descriptor
 
@@ -93,13 +93,13 @@ class WarehouseLock:
 
     def _write_holder(self, purpose: str) -> None:
         since = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        written = self._holder.with_name(f"{self._holder.name}.{os.getpid()}")
-        written.write_text(json.dumps({"pid": os.getpid(), "purpose": purpose, "since": since}))
-        written.replace(self._holder)
+        temporary = self._holder.with_name(f"{self._holder.name}.{os.getpid()}")
+        temporary.write_text(json.dumps({"pid": os.getpid(), "purpose": purpose, "since": since}))
+        temporary.replace(self._holder)
 
     def _notice(self, purpose: str, waited_seconds: float) -> None:
         logger.warning(
-            "waiting for the warehouse since %.0f s to go on with %r: held by %s - at %s",
+            "waiting for the warehouse for %.0f s to continue with %r: held by %s - at %s",
             waited_seconds,
             purpose,
             self._describe_holder(),
@@ -111,11 +111,11 @@ class WarehouseLock:
             holder = json.loads(self._holder.read_text())
             return f"process {holder['pid']} for {holder['purpose']!r} since {holder['since']}"
         except (OSError, ValueError, KeyError):
-            return "a process that has not said which"
+            return "an unknown process"
 
 
 def lock_of(warehouse: Path) -> WarehouseLock:
-    """The one lock of this file in this process."""
+    """This process's lock of the file."""
     with _locks_guard:
         if warehouse not in _locks:
             _locks[warehouse] = WarehouseLock(warehouse)
