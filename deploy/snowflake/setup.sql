@@ -1,10 +1,10 @@
--- What an empty Snowflake account needs: run it once in a worksheet, or with `snow sql -f setup.sql`, as a user who may
--- use the roles below. Running it again changes nothing that is there already, except that it grants what is missing.
+-- Sets up an empty Snowflake account. Run it once in a worksheet, or with `snow sql -f setup.sql`, as a user with access
+-- to the roles below. It is idempotent: a second run only adds missing objects and grants.
 --
--- Before you run it: put the service user's public key in the place of <PUBLIC KEY> (see docs/snowflake.md), and read
--- the sizes and the quota. Other names than these: replace them here and in LIFECYCLE_SNOWFLAKE_*.
+-- Before you run it, replace <PUBLIC KEY> by the service user's public key (see docs/snowflake.md), and review the sizes
+-- and the quota. To use other names, replace them here and in LIFECYCLE_SNOWFLAKE_*.
 --
--- Roles hold no more than their step needs; `lifecycle warehouse check` compares what an account grants with that.
+-- Each role has only the privileges of its step; `lifecycle warehouse check` compares an account's grants with them.
 
 -- Roles and the user --------------------------------------------------------------------------------------------------
 
@@ -17,8 +17,8 @@ create role if not exists lifecycle_log comment = 'Loads the server''s decision 
 create role if not exists lifecycle_read comment = 'Reads everything but protected attributes';
 create role if not exists lifecycle_fairness comment = 'The fairness gate: protected attributes and marts';
 
--- One user may hold all six roles, and each connection uses one: without secondary roles, or every session could read
--- what any of the roles may. To keep the fairness gate's key apart as well, make a second user that holds its role alone.
+-- One user holds all six roles, and each connection uses one. With secondary roles, every session would have the
+-- privileges of all roles. To separate the fairness gate's key as well, create a second user with only its role.
 create user if not exists lifecycle
     type = service
     default_role = lifecycle_read
@@ -29,7 +29,7 @@ create user if not exists lifecycle
     timestamp_type_mapping = 'TIMESTAMP_NTZ'
     comment = 'Orchestration of the model lifecycle';
 
--- Also where the user was there before.
+-- Also applies to a user that existed before.
 alter user lifecycle set default_secondary_roles = ();
 
 grant role lifecycle_load to user lifecycle;
@@ -39,7 +39,7 @@ grant role lifecycle_log to user lifecycle;
 grant role lifecycle_read to user lifecycle;
 grant role lifecycle_fairness to user lifecycle;
 
--- Administrators look after what these roles own. Those that see protected attributes are left out on purpose.
+-- Administrators inherit these roles. The roles that see protected attributes are excluded on purpose.
 grant role lifecycle_transform to role sysadmin;
 grant role lifecycle_train to role sysadmin;
 grant role lifecycle_log to role sysadmin;
@@ -49,8 +49,8 @@ grant role lifecycle_read to role sysadmin;
 
 use role sysadmin;
 
--- Each start is billed for at least 60 seconds, and idle time until it suspends; so steps that run side by side and
--- need little share one. A warehouse's statement timeout and a session's hold both: the shorter one counts.
+-- Each start is billed for at least 60 seconds, plus idle time until suspension; small concurrent steps therefore share
+-- a warehouse. Of a warehouse's and a session's statement timeout, the shorter one applies.
 create warehouse if not exists lifecycle_load_wh
     warehouse_size = xsmall generation = '1' auto_suspend = 60 auto_resume = true initially_suspended = true
     statement_timeout_in_seconds = 3600 statement_queued_timeout_in_seconds = 600
@@ -79,7 +79,7 @@ grant usage on warehouse lifecycle_read_wh to role lifecycle_fairness;
 
 create database if not exists lifecycle comment = 'Raw rows, features and decisions of risk models';
 
--- Managed access: who makes a table cannot grant it to others, only the schema's owner can.
+-- Managed access: only the schema's owner can grant privileges on its tables, not their owners.
 create schema if not exists lifecycle.raw with managed access comment = 'As loaded';
 create schema if not exists lifecycle.protected with managed access comment = 'Protected attributes';
 create schema if not exists lifecycle.staging with managed access comment = 'dbt: one view a raw table';
@@ -93,11 +93,11 @@ grant usage on database lifecycle to role lifecycle_log;
 grant usage on database lifecycle to role lifecycle_read;
 grant usage on database lifecycle to role lifecycle_fairness;
 
--- Load: makes its tables and owns them; scratch tables and temporary stages are made in `raw`.
+-- Load: creates and owns its tables; scratch tables and temporary stages are created in `raw`.
 grant usage, create table, create stage on schema lifecycle.raw to role lifecycle_load;
 grant usage, create table on schema lifecycle.protected to role lifecycle_load;
 
--- Decision log: likewise, and sees nothing that it has not made.
+-- Decision log: creates and owns its tables, and sees no others.
 grant usage, create table, create stage on schema lifecycle.raw to role lifecycle_log;
 
 -- dbt.
@@ -121,13 +121,13 @@ grant select on future views in schema lifecycle.staging to role lifecycle_read;
 grant select on future tables in schema lifecycle.intermediate to role lifecycle_read;
 grant select on future tables in schema lifecycle.marts to role lifecycle_read;
 
--- The fairness gate: nobody else is granted anything in `protected` but the role that loads it.
+-- The fairness gate: besides it, only the role that loads `protected` has privileges there.
 grant usage on schema lifecycle.protected to role lifecycle_fairness;
 grant usage on schema lifecycle.marts to role lifecycle_fairness;
 grant select on future tables in schema lifecycle.protected to role lifecycle_fairness;
 grant select on future tables in schema lifecycle.marts to role lifecycle_fairness;
 
--- The same for tables that are there already, when this script is run on a database that has been in use.
+-- The same for existing tables, if this script is run on a database that is in use.
 grant select on all tables in schema lifecycle.raw to role lifecycle_transform;
 grant select on all tables in schema lifecycle.marts to role lifecycle_train;
 grant select on all tables in schema lifecycle.raw to role lifecycle_read;
@@ -137,7 +137,7 @@ grant select on all tables in schema lifecycle.marts to role lifecycle_read;
 grant select on all tables in schema lifecycle.protected to role lifecycle_fairness;
 grant select on all tables in schema lifecycle.marts to role lifecycle_fairness;
 
--- A bound on what the virtual warehouses may cost; automatic clustering and storage are billed apart ------------------
+-- A limit on the cost of the virtual warehouses; automatic clustering and storage are billed separately ---------------
 
 use role accountadmin;
 

@@ -9,14 +9,14 @@ __all__ = ["Location", "Session", "Use", "Warehouse", "open_warehouse"]
 
 
 def open_warehouse(settings: Settings, use: Use = Use()) -> Warehouse:  # noqa: B008 - frozen
-    """The installation's warehouse; made with its raw tables at first use where it is a file.
+    """The installation's warehouse; a DuckDB file is created with its raw tables at first use.
 
     Parameters
     ----------
     settings
         The installation.
     use
-        What it is opened for; decides role, virtual warehouse and query tag in Snowflake.
+        Purpose of the connection; selects role, virtual warehouse and query tag in Snowflake.
 
     Raises
     ------
@@ -24,7 +24,7 @@ def open_warehouse(settings: Settings, use: Use = Use()) -> Warehouse:  # noqa: 
         If the folder or the file cannot be read or written, or a setting of the account is missing or wrong.
     """
     if settings.target == "snowflake":
-        from lifecycle.warehouse.snowflake import SnowflakeWarehouse  # 1 s that only who uses it pays
+        from lifecycle.warehouse.snowflake import SnowflakeWarehouse  # takes 1 s
 
         return SnowflakeWarehouse(settings, use)
     path = settings.warehouse_path

@@ -1,4 +1,4 @@
-"""Whether the warehouse's file can be opened and written."""
+"""Checks that the warehouse file can be opened and written."""
 
 import os
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from lifecycle.warehouse import open_warehouse
 
 @dataclass(frozen=True)
 class FileCheck:
-    """Where the file is; `size_bytes` is ``None`` where it is made at first use."""
+    """Path and size of the file; `size_bytes` is ``None`` if it does not exist yet."""
 
     path: str
     size_bytes: int | None
@@ -22,25 +22,25 @@ class FileCheck:
 
 
 def check_file(settings: Settings) -> FileCheck:
-    """Open the file for writing and write into it, in a transaction that is rolled back; makes no file.
+    """Write to the file in a transaction that is rolled back; does not create the file.
 
     Raises
     ------
     LifecycleError
-        If the file, or the folder that it will be made in, cannot be opened or written.
+        If the file, or the folder of a missing file, cannot be written.
     """
     path = settings.warehouse_path
     if not path.exists():
         folder = next(parent for parent in path.parents if parent.exists())
         if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
             raise LifecycleError(
-                f"Expected a folder that can be written, got one that cannot - at {folder}. "
-                "Give it to the user that runs this, or set LIFECYCLE_HOME to another place."
+                f"Expected a writable folder, got one without write permission - at {folder}. "
+                "Grant this user write access, or set LIFECYCLE_HOME to another folder."
             )
         return FileCheck(str(path), None)
     if not os.access(path, os.W_OK):
         raise LifecycleError(
-            f"Expected a file that can be written, got one that cannot - at {path}. Give it to the user that runs this."
+            f"Expected a writable file, got one without write permission - at {path}. Grant this user write access."
         )
     with open_warehouse(settings).session("checking the warehouse") as session:
         session.execute("begin transaction")

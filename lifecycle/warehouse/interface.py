@@ -1,4 +1,4 @@
-"""What the platform asks of a warehouse, whichever it is."""
+"""The interface of a warehouse."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Use:
-    """What a warehouse is opened for: which role, virtual warehouse and query tag its connections get."""
+    """Purpose of a connection; selects role, virtual warehouse and query tag."""
 
     step: Step = "read"
     model: str | None = None
@@ -25,7 +25,7 @@ class Use:
 
 @dataclass(frozen=True)
 class Location:
-    """Where a warehouse lies, for people; `size_bytes` is what it stores, ``None`` where that is not known."""
+    """Where a warehouse is stored, for display; `size_bytes` is ``None`` if unknown."""
 
     name: str
     size_bytes: int | None
@@ -33,25 +33,25 @@ class Location:
 
 @dataclass(frozen=True)
 class Dialect:
-    """Words of table definitions that differ."""
+    """Parts of table definitions that differ between warehouses."""
 
     timestamp: str
-    """Type of a moment in UTC to the microsecond, without a time zone."""
+    """Type of a UTC timestamp in microseconds, without a time zone."""
 
 
 @dataclass(frozen=True)
 class Definition:
-    """A statement that makes one thing where it is missing; `name` is ``schema`` or ``schema.table``."""
+    """A statement that creates a schema or table if it is missing; `name` is ``schema`` or ``schema.table``."""
 
     name: str
     sql: str
 
 
 class Queries(Protocol):
-    """Statements of one connection; each sees the effects of those before it."""
+    """Statements of one connection; each sees the effects of earlier ones."""
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> None:
-        """Run a statement whose result nobody reads."""
+        """Run a statement and discard its result."""
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> "pa.Table":
         """All rows of a query, in memory; column names in lower case."""
@@ -60,41 +60,41 @@ class Queries(Protocol):
 class Session(Queries, Protocol):
     """One connection that may write.
 
-    Tables are made only outside of `transaction`: Snowflake commits an open transaction at every definition.
+    Tables are created only outside of `transaction`: in Snowflake every definition commits the open transaction.
     """
 
     @property
     def files(self) -> Queries:
-        """Where local files are read, in DuckDB's SQL whichever the warehouse is."""
+        """The DuckDB connection that reads local files, for every warehouse."""
 
     def share(self, table: str) -> str:
-        """Make a temporary table of `files` readable by this session's statements; returns the name it has there."""
+        """Make a temporary table of `files` available to this session; returns its name in the session."""
 
     def scratch(self, name: str, columns: str) -> str:
-        """Make an empty table that lives no longer than the session; returns the name it has in statements."""
+        """Create an empty table that is dropped with the session; returns its name."""
 
     def batches(self, sql: str, parameters: Sequence[object] = ()) -> Iterator["pa.RecordBatch"]:
-        """Rows of a query in batches, all of one schema; memory is bounded by a few of them."""
+        """Rows of a query in batches of one schema; only a few batches are in memory at a time."""
 
     def append(self, relation: str, rows: "pa.Table") -> None:
         """Insert `rows` into an existing relation, columns matched by name."""
 
     def transaction(self, serial: str | None = None) -> AbstractContextManager[None]:
-        """Statements that take effect all together, or none if the block raises.
+        """An atomic transaction; rolled back if the block raises.
 
-        Of several transactions of the same `serial` one goes on and the others wait, wherever their processes run.
+        Transactions with the same `serial` run one after the other, also those of processes on other machines.
         """
 
 
 class Warehouse(Protocol):
-    """Tables under one name; every call takes the warehouse for itself for as short as it can."""
+    """A warehouse; each call holds it only as long as necessary."""
 
     @property
     def dialect(self) -> Dialect:
-        """Words of this warehouse's table definitions."""
+        """SQL of this warehouse's table definitions."""
 
     def ensure(self, definitions: Sequence[Definition]) -> None:
-        """Make what is missing of these, in order."""
+        """Create the missing schemas and tables, in order."""
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> "pa.Table":
         """All rows of a query, in memory; column names in lower case."""
@@ -104,17 +104,17 @@ class Warehouse(Protocol):
     ) -> Iterator["pa.RecordBatch"]:
         """Rows of a query in batches; the warehouse is held until the iterator is exhausted or closed.
 
-        To be read in the thread that began it.
+        Read it in the thread that created it.
         """
 
     def session(self, purpose: str) -> AbstractContextManager[Session]:
-        """A connection that may write; `purpose` is shown to who waits for it."""
+        """A connection that may write; waiting processes log its `purpose`."""
 
     def transaction(self, purpose: str) -> AbstractContextManager[Session]:
-        """A session whose statements take effect all together, or none if the block raises."""
+        """A session with an atomic transaction; rolled back if the block raises."""
 
     def retrying(self, operation: Callable[[], Result]) -> Result:
-        """The result of `operation`, which may be repeated whole, after a connection that was lost as well."""
+        """The result of an idempotent `operation`, retried from its start after a lost connection."""
 
     def columns(self, relation: str) -> dict[str, str]:
         """Column names and SQL types of ``schema.table``, in order.
@@ -122,11 +122,11 @@ class Warehouse(Protocol):
         Raises
         ------
         LifecycleError
-            If there is no such relation.
+            If the relation does not exist.
         """
 
     def exclusive(self, purpose: str) -> AbstractContextManager[None]:
-        """Keep every other process of this machine out while a child process of ours (dbt) uses the warehouse."""
+        """Lock out all other processes of this machine while a child process (dbt) uses the warehouse."""
 
     def location(self) -> Location:
-        """Where it lies and how much it stores."""
+        """Where the warehouse is stored, and its size."""

@@ -1,4 +1,4 @@
-"""The raw relations: what is loaded from outside, before dbt."""
+"""The raw relations, which are loaded from files and read by dbt."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -9,7 +9,7 @@ RelationName = Literal["card_transactions", "fraud_reports", "customers", "termi
 RELATIONS: tuple[RelationName, ...] = get_args(RelationName)
 SCHEMA = "raw"
 PROTECTED = "protected"
-"""Schema of what only the fairness gate may read."""
+"""Schema of the attributes that only the fairness gate may read."""
 TIMESTAMP = "TIMESTAMP"
 
 
@@ -23,7 +23,7 @@ class Column:
 
 @dataclass(frozen=True)
 class RawRelation:
-    """A raw table: `key` names a row, `event_at` is the column whose day a load is reported by."""
+    """A raw table: `key` identifies a row, and loads are reported by the day of `event_at`."""
 
     name: RelationName
     grain: str
@@ -102,18 +102,18 @@ _LOADS_COLUMNS = """
 
 
 def raw_definitions(dialect: Dialect) -> tuple[Definition, ...]:
-    """What makes the schemas and the raw tables.
+    """Definitions of the schemas and raw tables.
 
-    No primary keys: DuckDB would keep an index of every id in memory, Snowflake would not hold to them; a load checks
-    the ids instead.
+    They have no primary keys: DuckDB would keep an index of every id in memory, and Snowflake does not enforce keys.
+    Loads check the ids instead.
     """
-    found = [Definition(schema, f"create schema if not exists {schema}") for schema in (SCHEMA, PROTECTED)]
+    definitions = [Definition(schema, f"create schema if not exists {schema}") for schema in (SCHEMA, PROTECTED)]
     for relation in RAW.values():
         columns = ", ".join(
             f"{column.name} {dialect.timestamp if column.type == TIMESTAMP else column.type} not null"
             for column in relation.columns
         )
-        found.append(Definition(relation.table, f"create table if not exists {relation.table} ({columns})"))
+        definitions.append(Definition(relation.table, f"create table if not exists {relation.table} ({columns})"))
     loads = _LOADS_COLUMNS.format(timestamp=dialect.timestamp)
-    found.append(Definition(LOADS_TABLE, f"create table if not exists {LOADS_TABLE} ({loads})"))
-    return tuple(found)
+    definitions.append(Definition(LOADS_TABLE, f"create table if not exists {LOADS_TABLE} ({loads})"))
+    return tuple(definitions)

@@ -1,7 +1,7 @@
-"""Whether SQL is Snowflake's: functions against a list with links, constructs against what its documentation allows.
+"""Checks that SQL is Snowflake's: functions by a list with links, constructs by the documentation's grammar.
 
-A local endpoint over DuckDB runs much that an account refuses, or that means something else there. What is not listed
-here or in ``docs/snowflake_functions.md`` is a problem, known or not.
+A local endpoint over DuckDB accepts SQL that an account rejects or interprets differently. Everything that is not
+listed here or in ``docs/snowflake_functions.md`` is reported.
 """
 
 import re
@@ -24,7 +24,7 @@ STATEMENTS = (
     exp.Put, exp.Copy, exp.ListStage, exp.Show,
 )  # fmt: skip
 COMMANDS = frozenset({"SHOW", "REMOVE", "LIST"})
-"""Statements that sqlglot does not take apart; they hold no expressions."""
+"""Statements that sqlglot does not parse; they contain no expressions."""
 
 CONSTRUCTS = (
     *STATEMENTS,
@@ -46,7 +46,7 @@ RANGE_FUNCTIONS = (
     exp.Count, exp.Sum, exp.Min, exp.Max, exp.Avg, exp.Stddev, exp.StddevPop, exp.StddevSamp, exp.Variance,
     exp.VariancePop, exp.CountIf, exp.FirstValue, exp.LastValue, exp.ArrayAgg,
 )  # fmt: skip
-"""Take a range frame with offsets; https://docs.snowflake.com/en/sql-reference/functions-window-syntax."""
+"""Functions that accept a range frame with offsets; https://docs.snowflake.com/en/sql-reference/functions-window-syntax."""
 
 TYPES = frozenset({
     "BIGINT", "BINARY", "BOOLEAN", "CHAR", "DATE", "DATETIME", "DECIMAL", "DOUBLE", "FLOAT", "INT", "SMALLINT", "TEXT",
@@ -62,7 +62,7 @@ def allowed_functions(path: Path = FUNCTIONS_FILE) -> dict[str, str]:
 
 
 def problems(sql: str) -> list[str]:
-    """Why Snowflake would refuse these statements, or read them otherwise than a local endpoint; empty if neither.
+    """Reasons why Snowflake would reject these statements, or interpret them differently from a local endpoint.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def _window(window: exp.Window) -> Iterator[str]:
         return
     ends = {str(spec.args.get(end)).upper() for end in ("start", "end")}
     if ends == {"UNBOUNDED"} and function.find(exp.FirstValue, exp.LastValue, exp.NthValue) is not None:
-        # sqlglot writes out the frame that Snowflake takes where none is given; elsewhere it ends at the current row.
+        # sqlglot adds Snowflake's default frame; in other databases the default frame ends at the current row.
         yield f"the whole window as the frame, or none: {_text(window)}"
     kind = str(spec.args["kind"]).upper()
     if spec.args.get("exclude") is not None or kind not in {"ROWS", "RANGE"}:
@@ -150,7 +150,7 @@ def _division(division: exp.Div) -> Iterator[str]:
 
 
 def _is_float(node: exp.Expression) -> bool:
-    """Whether this is a double for all that its text says."""
+    """Whether the expression's text shows that it is a double."""
     if isinstance(node, exp.Cast):
         return bool(node.to.this in {exp.DataType.Type.DOUBLE, exp.DataType.Type.FLOAT})
     if isinstance(node, (exp.Div, exp.Mul, exp.Add, exp.Sub)):
@@ -206,6 +206,6 @@ def _is_lower_case(identifier: exp.Expression, named: set[str]) -> bool:
 
 
 def _text(node: exp.Expression) -> str:
-    """The SQL of a node, short enough to be read."""
+    """The SQL of a node, at most 100 characters."""
     text = " ".join(node.sql(dialect="snowflake").split())
     return text if len(text) <= 100 else f"{text[:97]}..."

@@ -1,4 +1,4 @@
-"""SQL as it is written, word by word: sqlglot's tree no longer says which of several names a function was called by."""
+"""SQL checked by its tokens: sqlglot's tree does not keep the name by which a function was called."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -15,10 +15,10 @@ BEFORE_A_PARENTHESIS = frozenset({
     "over", "qualify", "select", "set", "some", "table", "then", "union", "unique", "using", "values", "when",
     "where", "with",
 })  # fmt: skip
-"""Words of the grammar that a parenthesis may follow and that are no functions."""
+"""Keywords that may precede a parenthesis and are not functions."""
 
 STAR_WORDS = frozenset({"exclude", "rename", "replace"})
-"""What may follow the star of a query and begins a list there."""
+"""Keywords that begin a list after the star of a query."""
 
 WITHOUT_PARENTHESES = frozenset({
     "current_date", "current_role", "current_time", "current_timestamp", "current_user", "localtime",
@@ -67,7 +67,7 @@ def functions(sql: str) -> set[str]:
 
 
 def word_problems(sql: str) -> list[str]:
-    """What the text has that Snowflake's grammar has not, where sqlglot's tree would not show it."""
+    """Constructs outside of Snowflake's grammar that sqlglot's tree does not show."""
     try:
         tokens = sqlglot.tokenize(sql, read="snowflake")
     except sqlglot.errors.TokenError as error:
@@ -80,7 +80,7 @@ def word_problems(sql: str) -> list[str]:
 
 
 def _called_at(tokens: Sequence[Token], position: int) -> str | None:
-    """The function whose name ends at this position, if one does."""
+    """The called function whose name ends at this position, if any."""
     word = tokens[position].text.lower()
     if not WORD.match(word) or tokens[position].token_type is TokenType.STRING:
         return None
@@ -126,7 +126,7 @@ def _ends_cast(before: Token, after: Token | None) -> bool:
 
 
 def _parts(tokens: Sequence[Token]) -> Iterator[str]:
-    """Parts of a moment that are asked for."""
+    """Unknown parts of a date or time."""
     for name, parenthesis, part in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if (
             name.text.lower() in {"date_part", "extract"}
@@ -137,5 +137,5 @@ def _parts(tokens: Sequence[Token]) -> Iterator[str]:
 
 
 def _has_double_slash(sql: str) -> bool:
-    """Whether what is DuckDB's whole division begins a comment here."""
+    """Whether DuckDB's integer division occurs, which begins a comment in Snowflake."""
     return "//" in sql and any(token.text == "//" for token in sqlglot.tokenize(sql, read="duckdb"))

@@ -1,4 +1,4 @@
-"""One user of the warehouse file at a time, across processes and threads, and a word to those who wait."""
+"""Serialises access to the warehouse file across processes and threads; a waiting process logs the holder."""
 
 import datetime as dt
 import json
@@ -25,10 +25,10 @@ _locks_guard = threading.Lock()
 
 
 class WarehouseLock:
-    """Exclusive use of one warehouse file; a thread that holds it may take it again.
+    """Re-entrant exclusive lock of one warehouse file.
 
-    DuckDB's writer shuts out every other process, readers too, and answers them with an error at once; this lock
-    makes them wait instead. Obtain it through `lock_of`: two objects for one file would not know of each other.
+    While a process writes, DuckDB rejects every other process with an error, readers included; this lock makes them
+    wait instead. Obtain it through `lock_of`: two objects for one file would not exclude each other.
     """
 
     def __init__(self, warehouse: Path) -> None:
@@ -41,9 +41,9 @@ class WarehouseLock:
 
     @contextmanager
     def hold(self, purpose: str) -> Iterator[None]:
-        """Wait for the warehouse, however long it takes, and keep it for the block.
+        """Wait without a time limit for the warehouse and hold it for the block.
 
-        After a second of waiting, and every ten from then on, a warning names the holder's process and purpose.
+        After one second, and then every ten seconds, a warning names the holder's process and purpose.
         """
         self._wait_for_threads(purpose)
         try:
@@ -62,7 +62,7 @@ class WarehouseLock:
 
     @property
     def descriptor(self) -> int | None:
-        """The lock's open file, ``None`` while it is free; a child that inherits it keeps the lock if we are killed."""
+        """The lock's open file, ``None`` while unlocked; a child that inherits it keeps the lock if its parent dies."""
         return None if self._processes is None else self._processes.descriptor
 
     def _wait_for_threads(self, purpose: str) -> None:
@@ -100,7 +100,7 @@ class WarehouseLock:
 
     def _notice(self, purpose: str, waited_seconds: float) -> None:
         logger.warning(
-            "waiting for the warehouse since %.0f s to go on with %r: held by %s - at %s",
+            "waiting for the warehouse for %.0f s to continue with %r: held by %s - at %s",
             waited_seconds,
             purpose,
             self._describe_holder(),
@@ -112,11 +112,11 @@ class WarehouseLock:
             holder = json.loads(self._holder.read_text())
             return f"process {holder['pid']} for {holder['purpose']!r} since {holder['since']}"
         except (OSError, ValueError, KeyError):
-            return "a process that has not said which"
+            return "an unknown process"
 
 
 def lock_of(warehouse: Path) -> WarehouseLock:
-    """The one lock of this file in this process."""
+    """This process's lock of the file."""
     with _locks_guard:
         if warehouse not in _locks:
             _locks[warehouse] = WarehouseLock(warehouse)

@@ -22,18 +22,18 @@ DIALECT = Dialect(timestamp="TIMESTAMP")
 
 
 class DuckDBSession:
-    """Statements on one open connection, which reads local files itself."""
+    """Statements on one open connection, which also reads local files."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
 
     @property
     def files(self) -> "DuckDBSession":
-        """This connection: it reads files as well."""
+        """This connection, which reads files itself."""
         return self
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> None:
-        """Run a statement whose result nobody reads."""
+        """Run a statement and discard its result."""
         self.connection.execute(sql, list(parameters)).fetchall()
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> "pa.Table":
@@ -47,11 +47,11 @@ class DuckDBSession:
         yield from self.connection.sql(sql, params=list(parameters)).to_arrow_reader(rows_per_batch)
 
     def share(self, table: str) -> str:
-        """The table itself: files are read on this connection."""
+        """The table's own name, since files are read on this connection."""
         return table
 
     def scratch(self, name: str, columns: str) -> str:
-        """Make an empty temporary table."""
+        """Create an empty temporary table."""
         self.execute(f"create temp table {name} ({columns})")
         return name
 
@@ -65,7 +65,7 @@ class DuckDBSession:
 
     @contextmanager
     def transaction(self, serial: str | None = None) -> Iterator[None]:  # noqa: ARG002 - the file has one writer
-        """Statements that take effect all together, or none if the block raises."""
+        """An atomic transaction; rolled back if the block raises."""
         self.execute("begin transaction")
         try:
             yield
@@ -80,39 +80,39 @@ class DuckDBSession:
         try:
             self.execute("rollback")
         except duckdb.Error:
-            # A fatal failure has ended the transaction itself; the failure that led here is the one to tell.
+            # A fatal error has already ended the transaction; the original error is the one to report.
             return
 
 
 def open_file(path: Path, memory_limit: str, threads: int) -> DuckDBSession:
-    """A session on a DuckDB file that spills to `<path>.tmp`; who opens it closes its connection."""
-    import duckdb  # 0.25 s that only who opens a file pays
+    """A session on a DuckDB file that spills to `<path>.tmp`; the caller closes its connection."""
+    import duckdb  # takes 0.25 s
 
     config = {
         "memory_limit": memory_limit,
         "threads": threads,
         "temp_directory": f"{path}.tmp",
-        # A closed network must not stall on a download, and a bank's machine fetches no code by itself.
+        # A download would stall in a closed network, and a bank's machine must not fetch code by itself.
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
-        # Otherwise `from rows` finds a Python variable of the caller's where the table is missing.
+        # Otherwise `from rows` reads a Python variable of the caller if the table is missing.
         "python_enable_replacements": False,
     }
     connection = duckdb.connect(str(path), config=config)
-    # After two seconds DuckDB would draw its progress on stdout, which belongs to answers in JSON.
+    # After two seconds DuckDB would print a progress bar on stdout, which is reserved for JSON output.
     connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
     return DuckDBSession(connection)
 
 
 class DuckDBWarehouse:
-    """`Warehouse` in a DuckDB file: opened for each call and closed after it, always under the file's lock.
+    """`Warehouse` in a DuckDB file, opened for each call under the file's lock.
 
     Parameters
     ----------
     path
-        The file; `create` makes it.
+        The file; `create` creates it.
     memory_limit
-        What DuckDB may keep in memory before it spills to `<path>.tmp`, for example ``3GB``.
+        DuckDB's memory before it spills to `<path>.tmp`, for example ``3GB``.
     threads
         DuckDB's worker threads.
     """
@@ -125,11 +125,11 @@ class DuckDBWarehouse:
 
     @property
     def dialect(self) -> Dialect:
-        """DuckDB's words."""
+        """DuckDB's table definitions."""
         return DIALECT
 
     def create(self) -> None:
-        """Make the file with the raw tables unless it is there; whole or not at all, whoever else tries."""
+        """Create the file with the raw tables if it is missing; atomic, also when several processes call it."""
         if self.path.exists():
             return
         with self._lock.hold("creating the warehouse"):
@@ -157,18 +157,18 @@ class DuckDBWarehouse:
 
     @contextmanager
     def transaction(self, purpose: str) -> Iterator[DuckDBSession]:
-        """Statements that take effect all together, or none if the block raises."""
+        """A session with an atomic transaction; rolled back if the block raises."""
         with self.session(purpose) as session, session.transaction():
             yield session
 
     def ensure(self, definitions: Sequence[Definition]) -> None:
-        """Make what is missing of these, in order."""
+        """Create the missing schemas and tables, in order."""
         with self.session("making tables") as session:
             for definition in definitions:
                 session.execute(definition.sql)
 
     def retrying(self, operation: Callable[[], Result]) -> Result:
-        """The result of `operation`: a file's connection is not lost."""
+        """The result of `operation`; a connection to a file is never lost."""
         return operation()
 
     def location(self) -> Location:
@@ -189,12 +189,12 @@ class DuckDBWarehouse:
 
     @contextmanager
     def exclusive(self, purpose: str) -> Iterator[None]:
-        """Keep every other process out while a child process of ours (dbt) uses the warehouse.
+        """Lock out all other processes while a child process (dbt) uses the warehouse.
 
         Raises
         ------
         RuntimeError
-            If this thread has the file open itself: the child process could not open it.
+            If this thread has the file open: the child process could not open it.
         """
         with self._lock.hold(purpose):
             if self._lock.open_connections:
@@ -203,13 +203,13 @@ class DuckDBWarehouse:
 
     @contextmanager
     def session(self, purpose: str) -> Iterator[DuckDBSession]:
-        """An open connection without a transaction of its own: each statement takes effect at once."""
+        """An open connection in autocommit mode."""
         with self._lock.hold(purpose), self._connection(self.path) as session:
             yield session
 
     @contextmanager
     def _connection(self, path: Path) -> Iterator[DuckDBSession]:
-        import duckdb  # 0.25 s that only who opens the warehouse pays
+        import duckdb  # takes 0.25 s
 
         try:
             session = open_file(path, self.memory_limit, self.threads)

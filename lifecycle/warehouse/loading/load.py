@@ -12,7 +12,7 @@ from lifecycle.warehouse.loading.manifest import RowsOfFile, record, recorded_fi
 from lifecycle.warehouse.loading.mapping import ColumnMapping, read_mapping, recognise
 from lifecycle.warehouse.loading.source_files import Source, find_files, open_source
 from lifecycle.warehouse.loading.staging import (
-    MEND_THE_FILE,
+    FIX_THE_FILE,
     STAGED,
     LoadRefusedError,
     Progress,
@@ -29,7 +29,7 @@ _REPORTS = "staged_reports"
 
 @dataclass(frozen=True)
 class RelationLoad:
-    """What a load did to one raw relation; ``rows_read == rows_inserted + rows_known``."""
+    """Row counts of a load into one raw relation; ``rows_read == rows_inserted + rows_known``."""
 
     relation: RelationName
     rows_read: int
@@ -39,9 +39,9 @@ class RelationLoad:
 
 @dataclass(frozen=True)
 class LoadResult:
-    """The answer of a load.
+    """Result of a load.
 
-    `touched` are the days of `occurred_at` whose features must be built again; empty if nothing was inserted.
+    `touched` are the days of `occurred_at` whose features must be rebuilt; empty if nothing was inserted.
     """
 
     relation: RelationName
@@ -66,7 +66,7 @@ class LoadResult:
 
 
 def _silent(_step: str, _done: int, _total: int) -> None:
-    """No progress wanted."""
+    """Ignore the progress."""
 
 
 def load(
@@ -78,26 +78,26 @@ def load(
 ) -> LoadResult:
     """Load a Parquet or CSV file, or a folder of them, into a raw relation.
 
-    Everything takes effect at once or not at all. A file that was loaded before is known by its digest and not read
-    again; a row that is known already with the same content is passed over.
+    The load is atomic and idempotent: files that were loaded before are recognised by their digest and not read again,
+    and known rows with the same content are skipped.
 
     Parameters
     ----------
     mapping_file
-        YAML of a `ColumnMapping`; ``None`` to recognise one from the file's column names.
+        YAML of a `ColumnMapping`; ``None`` selects a mapping by the file's column names.
 
     Raises
     ------
     LoadRefusedError
-        If the content breaks a rule: columns, types, nulls, duplicate ids, amounts, reports before or without their
-        transaction, or a known id with other content.
+        If the content violates a rule: columns, types, nulls, duplicate ids, amounts, reports before or without their
+        transaction, or a known id with different content.
     LifecycleError
         If a file or the mapping cannot be read, or the warehouse cannot be written.
     """
     files = find_files(path)
-    given = read_mapping(mapping_file) if mapping_file else None
-    if given and given.relation != relation:
-        raise LifecycleError(f"Expected a mapping of {relation}, got one of {given.relation} - in {mapping_file}")
+    own_mapping = read_mapping(mapping_file) if mapping_file else None
+    if own_mapping and own_mapping.relation != relation:
+        raise LifecycleError(f"Expected a mapping of {relation}, got one of {own_mapping.relation} - in {mapping_file}")
 
     about_to_commit: list[LoadResult] = []
 
@@ -105,9 +105,9 @@ def load(
         warehouse.ensure(raw_definitions(warehouse.dialect))
         with warehouse.session(f"loading {relation} from {path.name}") as session:
             sources = [open_source(session.files, file) for file in files]
-            mapping = given or recognise(relation, sources[0].columns)
+            mapping = own_mapping or recognise(relation, sources[0].columns)
             refuse_columns(sources, mapping)
-            return _Load(session, mapping, warehouse.dialect.timestamp, progress).run(path, sources, about_to_commit)
+            return _Load(session, mapping, warehouse.dialect.timestamp, progress, path, sources).run(about_to_commit)
 
     result = warehouse.retrying(attempt)
     crash_point("load.committed")
@@ -115,60 +115,64 @@ def load(
 
 
 class _Load:
-    """One load's steps, in order."""
+    """The steps of one load, in order."""
 
-    def __init__(self, session: Session, mapping: ColumnMapping, timestamp: str, progress: Progress) -> None:
+    def __init__(
+        self,
+        session: Session,
+        mapping: ColumnMapping,
+        timestamp: str,
+        progress: Progress,
+        path: Path,
+        sources: Sequence[Source],
+    ) -> None:
         self.session = session
         self.mapping = mapping
         self.timestamp = timestamp
         self.progress = progress
+        self.path = path
+        self.sources = sources
+        self.recorded = recorded_files(session, mapping.digest, sources)
+        """Rows by relation of each file that the manifest contains, by the file's digest."""
+        self.fresh = [source for source in sources if source.file.digest not in self.recorded]
+        """Files to load."""
         self.known: dict[RelationName, str] = {}
-        """By relation, the scratch table of staged keys that it holds already."""
+        """By relation, the scratch table of staged keys that the relation already contains."""
         self.recorded_meanwhile: set[str] = set()
-        """Digests of fresh files that were in the manifest by the time of the transaction."""
+        """Digests of fresh files that another process had recorded by the time of the transaction."""
         self.reported = ""
         """The scratch table of staged reports with their transactions."""
 
-    def run(self, path: Path, sources: Sequence[Source], about_to_commit: list[LoadResult]) -> LoadResult:
-        """Stage, check and insert what the manifest does not know; record it.
+    def run(self, about_to_commit: list[LoadResult]) -> LoadResult:
+        """Stage, check, insert and record the fresh files.
 
-        What it will answer is added to `about_to_commit` before the commit, whose answer may be lost.
+        The result is added to `about_to_commit` before the commit, whose response may be lost.
         """
-        known = recorded_files(self.session, self.mapping.digest, sources)
-        fresh = [source for source in sources if source.file.digest not in known]
-        if not fresh and about_to_commit:
-            # The attempt before did commit, and only the answer to it was lost.
+        if not self.fresh and about_to_commit:
+            # The previous attempt committed, and only the response to the commit was lost.
             return about_to_commit[-1]
-        if not fresh:
-            loads = [RelationLoad(name, 0, 0, 0) for name in self.mapping.relations]
-            return self._result(path, sources, fresh, known, loads, ())
-        staged = self._stage(fresh)
+        if not self.fresh:
+            return self._result([RelationLoad(name, 0, 0, 0) for name in self.mapping.relations], ())
+        staged = self._stage()
         with self.session.transaction(serial="loads"):
-            # Another process may have loaded a file meanwhile: its rows are known then, and it is recorded.
-            self.recorded_meanwhile = set(recorded_files(self.session, self.mapping.digest, fresh))
-            loads = self._insert(fresh, staged)
-            result = self._result(path, sources, fresh, known, loads, self._touched(staged))
+            # Another process may have loaded and recorded a file in the meantime; its rows are then known.
+            self.recorded_meanwhile = set(recorded_files(self.session, self.mapping.digest, self.fresh))
+            loads = [self._insert_relation(name, table) for name, table in staged.items()]
+            self.progress("checking", 1, 1)
+            result = self._result(loads, self._touched(staged))
             about_to_commit.append(result)
         return result
 
-    def _result(
-        self,
-        path: Path,
-        sources: Sequence[Source],
-        fresh: Sequence[Source],
-        known: Mapping[str, Mapping[RelationName, int]],
-        loads: Sequence[RelationLoad],
-        touched: tuple[DayRange, ...],
-    ) -> LoadResult:
-        loads = [_with_known(load, [rows.get(load.relation, 0) for rows in known.values()]) for load in loads]
+    def _result(self, loads: Sequence[RelationLoad], touched: tuple[DayRange, ...]) -> LoadResult:
+        loads = [_with_known(load, [rows.get(load.relation, 0) for rows in self.recorded.values()]) for load in loads]
         used = self.mapping.source_columns
-        left_out = dict.fromkeys(name for source in sources for name in source.columns if name not in used)
+        left_out = dict.fromkeys(name for source in self.sources for name in source.columns if name not in used)
         return LoadResult(
             relation=self.mapping.relation,
-            source=path.name,
+            source=self.path.name,
             mapping=self.mapping.name,
-            files=len(sources),
-            files_known=len(sources) - len(fresh),
+            files=len(self.sources),
+            files_known=len(self.sources) - len(self.fresh),
             rows_read=loads[0].rows_read,
             rows_inserted=loads[0].rows_inserted,
             rows_known=loads[0].rows_known,
@@ -177,13 +181,15 @@ class _Load:
             touched=touched,
         )
 
-    def _stage(self, sources: Sequence[Source]) -> dict[RelationName, str]:
-        """Read the files and check what needs only them; each relation's table of fresh rows, by its name."""
+    def _stage(self) -> dict[RelationName, str]:
+        """Read the files and check rules that concern only them; returns each relation's table of fresh rows."""
         files = self.session.files
-        stage(files, sources, self.mapping, self.progress)
+        stage(files, self.fresh, self.mapping, self.progress)
         crash_point("load.staged")
         self.progress("checking", 0, 1)
-        self._refuse_duplicates(sources)
+        key = RAW[self.mapping.relation].key
+        repeated = f"select {key} from {STAGED} group by {key} having count(*) > 1"
+        self._refuse(files, STAGED, repeated, f"each {key} once", "of them more than once", FIX_THE_FILE)
         tables: dict[RelationName, str] = {self.mapping.relation: STAGED}
         reports = self.mapping.derived.fraud_reports
         if reports:
@@ -201,43 +207,25 @@ class _Load:
         }
         return {name: self.session.share(table) for name, table in tables.items()}
 
-    def _insert(self, sources: Sequence[Source], staged: Mapping[RelationName, str]) -> list[RelationLoad]:
-        loads = [self._insert_relation(name, table, sources) for name, table in staged.items()]
-        self.progress("checking", 1, 1)
-        return loads
-
-    def _refuse_duplicates(self, sources: Sequence[Source]) -> None:
-        key = RAW[self.mapping.relation].key
-        repeated = f"select {key} from {STAGED} group by {key} having count(*) > 1"
-        self._refuse(
-            self.session.files,
-            sources,
-            STAGED,
-            repeated,
-            expected=f"each {key} once",
-            got="of them more than once",
-            remedy=MEND_THE_FILE,
-        )
-
-    def _insert_relation(self, name: RelationName, staged: str, sources: Sequence[Source]) -> RelationLoad:
-        """Insert the rows of `staged` that are not known; afterwards `staged` holds only those."""
+    def _insert_relation(self, name: RelationName, staged: str) -> RelationLoad:
+        """Insert the new rows of `staged`; afterwards `staged` contains only those."""
         relation = RAW[name]
         read = self._rows_by_file(staged, relation.event_at)
         if name == "fraud_reports":
-            self._refuse_reports(staged, sources)
-        self._pass_over_known(name, staged, sources)
+            self._refuse_reports(staged)
+        self._skip_known(name, staged)
         columns = ", ".join(relation.column_names)
         self.session.execute(f"insert into {relation.table} ({columns}) select {columns} from {staged}")
         crash_point(f"load.inserted_{name}")
         inserted = self._rows_by_file(staged, relation.event_at)
-        record(self.session, self.mapping.digest, name, sources, read, inserted, self.recorded_meanwhile)
+        record(self.session, self.mapping.digest, name, self.fresh, read, inserted, self.recorded_meanwhile)
         crash_point(f"load.recorded_{name}")
         rows_read = sum(rows for rows, _, _ in read.values())
         rows_inserted = sum(rows for rows, _, _ in inserted.values())
         return RelationLoad(name, rows_read, rows_inserted, rows_read - rows_inserted)
 
-    def _pass_over_known(self, name: RelationName, staged: str, sources: Sequence[Source]) -> None:
-        """Drop the rows of `staged` that the relation holds already; refuse those it holds with other content."""
+    def _skip_known(self, name: RelationName, staged: str) -> None:
+        """Delete the rows of `staged` that the relation already contains; reject those with different content."""
         relation = RAW[name]
         key = relation.key
         others = [column for column in relation.column_names if column != key]
@@ -250,19 +238,18 @@ class _Load:
         )
         self._refuse(
             self.session,
-            sources,
             staged,
             f"select {key} from {known} where not is_same",
-            expected=f"known rows of {name} to come again unchanged",
-            got=f"known {key} with other content",
-            remedy="A loaded row is never changed: correct the file, or give the new rows new ids.",
+            f"known rows of {name} to be unchanged",
+            f"known {key} with different content",
+            "A loaded row is never changed: correct the file, or give the new rows new ids.",
         )
         self.session.execute(f"delete from {staged} where {key} in (select {key} from {known})")
 
-    def _refuse_reports(self, staged: str, sources: Sequence[Source]) -> None:
-        """Refuse reports without their transaction, or from before it; `_REPORTED` keeps each with its transaction."""
+    def _refuse_reports(self, staged: str) -> None:
+        """Reject reports without or before their transaction; fills the scratch table `reported`."""
         transactions = RAW["card_transactions"].table
-        # One pass over all transactions, with the few reports as the join's hashed side.
+        # One scan of all transactions, with the few reports as the hashed side of the join.
         self.session.execute(
             f"insert into {self.reported} select s.transaction_id, s.reported_at, t.occurred_at "
             f"from {transactions} t join {staged} s on s.transaction_id = t.transaction_id "
@@ -274,37 +261,19 @@ class _Load:
         early = f"select transaction_id from {self.reported} where reported_at < occurred_at"
         self._refuse(
             self.session,
-            sources,
             staged,
             unknown,
-            expected="reports of transactions that are loaded",
-            got="of transactions that are not known",
-            remedy="Load the card_transactions first.",
+            "reports of loaded transactions",
+            "of unknown transactions",
+            "Load the card_transactions first.",
         )
-        self._refuse(
-            self.session,
-            sources,
-            staged,
-            early,
-            expected="reports from after their transaction",
-            got="reported before it happened",
-            remedy=MEND_THE_FILE,
-        )
+        expected, got = "reports from after their transaction", "from before their transaction"
+        self._refuse(self.session, staged, early, expected, got, FIX_THE_FILE)
 
-    def _refuse(
-        self,
-        queries: Queries,
-        sources: Sequence[Source],
-        staged: str,
-        keys: str,
-        *,
-        expected: str,
-        got: str,
-        remedy: str,
-    ) -> None:
-        """Raise `LoadRefusedError` if `keys` (SQL of one column, for `queries`) names any row of `staged`."""
+    def _refuse(self, queries: Queries, staged: str, keys: str, expected: str, got: str, remedy: str) -> None:
+        """Raise `LoadRefusedError` if `keys` (SQL of one column, for `queries`) selects any row of `staged`."""
         files = self.session.files
-        problem = key_problem(queries, files, sources, self.mapping, staged, keys, expected=expected, got=got)
+        problem = key_problem(queries, files, self.fresh, self.mapping, staged, keys, expected=expected, got=got)
         if problem is not None:
             raise LoadRefusedError([problem], remedy)
 
@@ -318,7 +287,7 @@ class _Load:
         }
 
     def _touched(self, staged: Mapping[RelationName, str]) -> tuple[DayRange, ...]:
-        """Days that the rows left in the staged tables make out of date."""
+        """Days whose features the inserted rows make stale."""
         transactions = RAW["card_transactions"].table
         occurred: list[dt.date] = []
         reports: list[tuple[dt.date, dt.date]] = []
@@ -338,6 +307,6 @@ class _Load:
 
 
 def _with_known(load: RelationLoad, known: Sequence[int]) -> RelationLoad:
-    """The same load with the rows of the files that were not read again."""
+    """The load plus the rows of files that were loaded before and not read again."""
     rows = sum(known)
     return RelationLoad(load.relation, load.rows_read + rows, load.rows_inserted, load.rows_known + rows)

@@ -1,4 +1,4 @@
-"""The manifest of loads: which files were loaded, by the digest of their content."""
+"""The manifest of loaded files, identified by the digest of their content."""
 
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
@@ -20,11 +20,11 @@ def recorded_files(
     rows = session.query(
         f"select content_digest, relation, rows_read from {LOADS_TABLE} where mapping_digest = ?", [mapping_digest]
     ).to_pylist()
-    found: dict[str, dict[RelationName, int]] = {}
+    recorded: dict[str, dict[RelationName, int]] = {}
     for row in rows:
         if row["content_digest"] in digests:
-            found.setdefault(row["content_digest"], {})[row["relation"]] = row["rows_read"]
-    return found
+            recorded.setdefault(row["content_digest"], {})[row["relation"]] = row["rows_read"]
+    return recorded
 
 
 def record(
@@ -36,7 +36,7 @@ def record(
     inserted: Mapping[int, RowsOfFile],
     known: Collection[str],
 ) -> None:
-    """One row a file, but for those whose digest is in `known`; `read` and `inserted` go by the file's position."""
+    """Add one row per file whose digest is not in `known`; `read` and `inserted` are keyed by the file's position."""
     import pyarrow as pa
 
     loaded_at = dt.datetime.now(dt.UTC).replace(tzinfo=None)

@@ -1,4 +1,4 @@
-"""Which column of a file becomes which column of a raw relation."""
+"""Maps the columns of a file to the columns of a raw relation."""
 
 import difflib
 import hashlib
@@ -22,22 +22,22 @@ class _Strict(BaseModel):
 
 
 class DerivedReports(_Strict):
-    """Fraud reports made from a column that says which transactions were frauds."""
+    """Fraud reports derived from a column that marks fraudulent transactions."""
 
     flag: str
-    """Source column: 1 or true where the transaction was a fraud, 0 or false where not."""
+    """Source column: 1 or true for frauds, 0 or false for other transactions."""
     delay_days: Annotated[int, Field(ge=0, le=3650)]
-    """A fraud counts as reported this many days after it happened."""
+    """Days from a fraud to its report."""
 
 
 class Derived(_Strict):
-    """Further raw relations that the same file fills."""
+    """Further raw relations that are filled from the same file."""
 
     fraud_reports: DerivedReports | None = None
 
 
 class ColumnMapping(_Strict):
-    """Target column <- source column of one raw relation, and what else is derived from the file."""
+    """Source column of each column of a raw relation, and the relations derived from the same file."""
 
     name: str
     relation: RelationName
@@ -46,15 +46,14 @@ class ColumnMapping(_Strict):
 
     @model_validator(mode="after")
     def _columns_are_those_of_the_relation(self) -> Self:
-        wanted = RAW[self.relation].column_names
-        problems = [f"missing {name!r}" for name in wanted if name not in self.columns]
-        problems += [f"unknown {name!r}{nearest(name, wanted)}" for name in self.columns if name not in wanted]
+        required = RAW[self.relation].column_names
+        problems = [f"missing {name!r}" for name in required if name not in self.columns]
+        problems += [f"unknown {name!r}{nearest(name, required)}" for name in self.columns if name not in required]
         if problems:
-            raise ValueError(f"Expected the columns {list(wanted)}, got {', '.join(problems)} - at `columns`")
+            raise ValueError(f"Expected the columns {list(required)}, got {', '.join(problems)} - at `columns`")
         if self.derived.fraud_reports and self.relation != "card_transactions":
             raise ValueError(
-                f"Expected relation card_transactions where fraud_reports are derived, got {self.relation} "
-                "- at `derived`"
+                f"Expected relation card_transactions with derived fraud_reports, got {self.relation} - at `derived`"
             )
         return self
 
@@ -71,13 +70,13 @@ class ColumnMapping(_Strict):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what the mapping does; its name does not count."""
+        """SHA-256 of the mapping without its name."""
         content = self.model_dump(exclude={"name"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:
-    """Hint at the candidate most like `name`, capitals aside; empty where none is like it.
+    """Hint at the candidate most similar to `name`, ignoring case; empty if no candidate is similar.
 
     Examples
     --------
@@ -92,7 +91,7 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
 
 
 def raw_mapping(relation: RelationName) -> ColumnMapping:
-    """The mapping of a file that has the raw relation's own column names."""
+    """The mapping of a file whose columns have the raw relation's names."""
     return ColumnMapping(name="raw", relation=relation, columns={name: name for name in RAW[relation].column_names})
 
 
@@ -102,7 +101,7 @@ def read_mapping(path: Path) -> ColumnMapping:
     Raises
     ------
     LifecycleError
-        If the file is missing or no valid mapping; the message names the file, the key and what was expected.
+        If the file is missing or not a valid mapping; the message names the file, the key and the expectation.
     """
     try:
         document = yaml.safe_load(path.read_text())
@@ -117,9 +116,9 @@ def read_mapping(path: Path) -> ColumnMapping:
 
 
 def recognise(relation: RelationName, columns: Iterable[str]) -> ColumnMapping:
-    """The mapping for a file with these columns: the raw names first, then those that ship with the project.
+    """The mapping for a file with these columns: the raw names first, then the mappings of this package.
 
-    Where none fits wholly, the one that misses the smallest share of its columns: the load then says which.
+    If no mapping fits, returns the one with the smallest share of missing columns; the load then reports them.
     """
     present = set(columns)
     shipped = [read_mapping(path) for path in sorted(MAPPINGS_DIR.glob("*.yaml"))]

@@ -1,4 +1,4 @@
-"""The files of one load: found, digested, and described as SQL that reads them."""
+"""The files of one load, with their digests and the SQL that reads them."""
 
 import csv
 import gzip
@@ -20,29 +20,29 @@ _CSV_COUNTS = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file to load, as it was when it was digested."""
+    """One file to load, in the state in which it was digested."""
 
     path: Path
     name: str
-    """Path below the folder that was given, or the file's own name."""
+    """Path relative to the loaded folder, or the file's name."""
     format: str
     digest: str
     """SHA-256 of its bytes."""
     stamp: tuple[int, int]
-    """Size and time of change in ns."""
+    """Size in bytes and modification time in ns."""
 
     def refuse_if_changed(self) -> None:
-        """Raise `LifecycleError` if the file was written to since it was digested."""
+        """Raise `LifecycleError` if the file has changed since it was digested."""
         if _stamp(self.path) != self.stamp:
             raise LifecycleError(
-                f"Expected the file to stay as it is while it is loaded, got a change - at {self.path}. "
-                "Nothing was loaded; wait until it is written whole, then run the same command again."
+                f"Expected the file to stay unchanged during the load, got a change - at {self.path}. "
+                "Nothing was loaded; wait until the file is complete, then run the same command again."
             )
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file that could be opened: its columns with their DuckDB types, and the SQL that reads it."""
+    """A readable file: its columns with their DuckDB types, and the SQL that reads it."""
 
     file: SourceFile
     columns: dict[str, str]
@@ -51,39 +51,39 @@ class Source:
 
     @property
     def with_row_numbers(self) -> str:
-        """Relation like `scan` with the number of the row in the file, from 1, as `_row`."""
-        # A CSV scan keeps the file's order; a Parquet file numbers its rows itself.
+        """Relation like `scan` with the row's number in the file, from 1, as `_row`."""
+        # A CSV scan keeps the file's order; for Parquet, DuckDB provides the row number.
         number = "row_number() over ()" if self.file.format == "csv" else "file_row_number + 1"
         return f"(select *, {number} as _row from {self.scan})"
 
 
 def find_files(path: Path) -> tuple[SourceFile, ...]:
-    """The file, or the Parquet and CSV files below the folder in order of their names.
+    """The file, or the Parquet and CSV files below the folder, ordered by name.
 
-    Names that begin with ``.`` or ``_`` are passed over, as Spark and Hive do with their markers.
+    Skips names that begin with ``.`` or ``_``, as Spark and Hive do.
 
     Raises
     ------
     LifecycleError
-        If there is nothing to load, a file is of another kind, or cannot be read.
+        If there is nothing to load, or a file has another format or cannot be read.
     """
     if not path.exists():
         raise LifecycleError(f"Expected a file or a folder, found nothing - at {path}")
     if path.is_dir():
-        found = sorted(
+        files = sorted(
             child for child in path.rglob("*") if child.is_file() and not _is_marker(child.relative_to(path))
         )
     else:
-        found = [path]
-    if not found:
+        files = [path]
+    if not files:
         raise LifecycleError(f"Expected Parquet or CSV files, found none - in {path}")
-    foreign = [file for file in found if _format(file) is None]
+    foreign = [file for file in files if _format(file) is None]
     if foreign:
         raise LifecycleError(
-            f"Expected only {', '.join(FORMATS)} files, got {len(foreign)} of another kind, "
+            f"Expected only {', '.join(FORMATS)} files, got {len(foreign)} of another format, "
             f"for example {foreign[0].name} - in {path}"
         )
-    return tuple(_source_file(file, path) for file in found)
+    return tuple(_source_file(file, path) for file in files)
 
 
 def _is_marker(relative: Path) -> bool:
@@ -100,14 +100,14 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _source_file(path: Path, given: Path) -> SourceFile:
+def _source_file(path: Path, root: Path) -> SourceFile:
     stamp = _stamp(path)
     try:
         with path.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
     except OSError as error:
         raise _unreadable(path, f"{type(error).__name__} ({error.strerror})") from None
-    name = str(path.relative_to(given)) if path != given else path.name
+    name = str(path.relative_to(root)) if path != root else path.name
     return SourceFile(path, name, _format(path) or "", digest, stamp)
 
 
@@ -117,7 +117,7 @@ def open_source(session: Queries, file: SourceFile) -> Source:
     Raises
     ------
     LifecycleError
-        If the file is not of the kind that its name says, or is truncated.
+        If the file's content does not have the format of its suffix, or is truncated.
     """
     if file.format == "csv":
         header, delimiter = _csv_header(file.path)
@@ -131,9 +131,9 @@ def open_source(session: Queries, file: SourceFile) -> Source:
 
 @contextmanager
 def reading(file: SourceFile) -> Iterator[None]:
-    """Turn what DuckDB says of an unreadable file into an error without the file's values.
+    """Translate DuckDB's error about an unreadable file, whose message repeats the line, into one without values.
 
-    DuckDB's own message repeats the line; what concerns the warehouse (memory, disk) passes through.
+    Errors that concern the warehouse (memory, disk) pass through.
     """
     import duckdb
 
@@ -155,27 +155,27 @@ def _violation(text: str, file: SourceFile) -> str:
     if counts:
         return f"{counts.group(2)} instead of {counts.group(1)} values{where}"
     if "unterminated quote" in text:
-        return f"a quote that does not end{where}"
+        return f"an unterminated quote{where}"
     if "unicode" in text.lower():
         return f"bytes that are not UTF-8{where}"
     if "GZIP" in text:
-        return "a compressed stream that breaks off"
+        return "a truncated compressed stream"
     if file.format == "parquet" and ("magic bytes" in text or "too small" in text):
-        return "no Parquet footer (the file is truncated, or no Parquet)"
+        return "no Parquet footer (the file is truncated or not Parquet)"
     return f"content that does not parse as {file.format}{where}"
 
 
 def _unreadable(path: Path, got: str) -> LifecycleError:
     return LifecycleError(
-        f"Expected a whole, readable file, got {got} - in {path}. "
+        f"Expected a complete, readable file, got {got} - in {path}. "
         "Nothing was loaded; write the file again, then load it."
     )
 
 
 def _csv_header(path: Path) -> tuple[list[str], str]:
-    """Column names and delimiter of a CSV file, read from its first line: the delimiter is the one that parts it most.
+    """Column names and delimiter of a CSV file, from its first line, in which the delimiter is the most frequent one.
 
-    DuckDB's own detection is not used: it may skip lines, and take lines for comments, without a word.
+    DuckDB's detection is not used: it may silently skip lines or treat them as comments.
     """
     try:
         with path.open("rb") as opened:
@@ -184,7 +184,7 @@ def _csv_header(path: Path) -> tuple[list[str], str]:
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise _unreadable(path, f"{type(error).__name__} in its first line") from None
     if not line.strip():
-        raise _unreadable(path, "no line of column names")
+        raise _unreadable(path, "no header line")
     delimiter = max(_DELIMITERS, key=line.count)
     header = next(csv.reader([line], delimiter=delimiter))
     repeated = sorted({name for name in header if header.count(name) > 1})
@@ -205,7 +205,7 @@ def _csv_scan(path: Path, header: list[str], delimiter: str) -> str:
 
 
 def _literal(path: Path) -> str:
-    """A path as an SQL string that DuckDB takes for itself, not for a pattern."""
+    """A path as an SQL string, escaped so that DuckDB does not read it as a pattern."""
     return _text_literal(re.sub(r"([*?\[])", r"[\1]", str(path)))
 
 

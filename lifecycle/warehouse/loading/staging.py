@@ -1,4 +1,4 @@
-"""Files read once into a typed temporary table, and every fault of their values counted."""
+"""Reads files once into a typed temporary table and counts every fault of their values."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ STAGED = "staged_rows"
 """Temporary table: `_file` (position in the load), the raw columns, `_is_reported` where reports are derived."""
 EXAMPLES = 5
 KEYS_LOOKED_UP = 1000
-"""Of many rows that break a rule, the examples are looked for among those with the lowest keys."""
+"""If many rows violate a rule, examples are searched among those with the lowest keys."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with a step's words, how many parts of it are done, and of how many."""
+"""Called with the name of a step, the number of completed parts, and the total."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One rule that a file breaks: how often, and row numbers (from 1, the header apart) of some that do."""
+    """One rule that a file violates: how often, and example row numbers (from 1, without the header)."""
 
     expected: str
     got: str
@@ -38,24 +38,24 @@ class Problem:
 
 
 class LoadRefusedError(LifecycleError):
-    """A load that was refused as a whole; `problems` says why, without any value of a row."""
+    """A load was rejected as a whole; `problems` gives the reasons, without any value of a row."""
 
     def __init__(self, problems: Sequence[Problem], remedy: str) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join([*map(str, problems), f"Nothing was loaded. {remedy}"]))
 
 
-MEND_THE_FILE = "Mend the file, then load it again."
+FIX_THE_FILE = "Fix the file, then load it again."
 
 
 def refuse_columns(sources: Sequence[Source], mapping: ColumnMapping) -> None:
-    """Raise `LoadRefusedError` if a file lacks a column that the mapping reads, or its type cannot be it."""
+    """Raise `LoadRefusedError` if a file lacks a mapped column, or a column's type cannot be converted."""
     problems = []
     for source in sources:
         missing = [name for name in mapping.source_columns if name not in source.columns]
         spare = [name for name in source.columns if name not in mapping.source_columns]
         for name in missing:
-            got = f"none{nearest(name, spare)}"
+            got = f"no such column{nearest(name, spare)}"
             problems.append(Problem(f"a column {name} (mapping {mapping.name})", got, source.file.name))
         for name, target in _targets(mapping):
             if name in missing or cast_column(name, source.columns[name], target):
@@ -63,7 +63,7 @@ def refuse_columns(sources: Sequence[Source], mapping: ColumnMapping) -> None:
             got = f"a column of type {source.columns[name]}"
             problems.append(Problem(f"{expected_of(target)} in column {name}", got, source.file.name))
     if problems:
-        raise LoadRefusedError(problems, "Mend the file, or name its columns with --mapping FILE.")
+        raise LoadRefusedError(problems, "Fix the file, or map its columns with --mapping FILE.")
 
 
 def stage(session: Queries, sources: Sequence[Source], mapping: ColumnMapping, progress: Progress) -> None:
@@ -74,7 +74,7 @@ def stage(session: Queries, sources: Sequence[Source], mapping: ColumnMapping, p
     LifecycleError
         If a file does not parse (truncated, torn lines).
     LoadRefusedError
-        If values are null, of the wrong type, or amounts out of range; every such rule with its count.
+        If values are null, of the wrong type or out of range; reports every violated rule with its count.
     """
     relation = RAW[mapping.relation]
     columns = [f"{column.name} {column.type}" for column in relation.columns]
@@ -92,7 +92,7 @@ def stage(session: Queries, sources: Sequence[Source], mapping: ColumnMapping, p
     progress("reading", len(sources), len(sources))
     problems = _value_problems(session, sources, mapping)
     if problems:
-        raise LoadRefusedError(problems, MEND_THE_FILE)
+        raise LoadRefusedError(problems, FIX_THE_FILE)
 
 
 def key_problem(
@@ -106,12 +106,11 @@ def key_problem(
     expected: str,
     got: str,
 ) -> Problem | None:
-    """The problem of the rows of table `staged` whose key is in `keys` (SQL of one column); ``None`` if there are none.
+    """The problem of the rows of table `staged` whose key is in `keys` (SQL of one column); ``None`` without such rows.
 
-    `queries` runs the SQL; `files` finds the rows in their file. `got` is put into words with the number of such keys
-    in front.
+    `queries` runs the SQL; `files` finds the rows in their file. The message puts the number of keys before `got`.
     """
-    count = _single(queries, f"select count(*) from ({keys}) as wanted")
+    count = _single(queries, f"select count(*) from ({keys}) as problem_keys")
     if not count:
         return None
     key = RAW[mapping.relation].key
@@ -121,13 +120,13 @@ def key_problem(
     )
     source = sources[file]
     value = _casts(source, mapping)[RAW[mapping.relation].column_names.index(key)].value
-    found = ", ".join(str(int(one)) for one in first.column(0).to_pylist())
-    where = _example_rows(files, source, f"{value} in ({found})")
-    return Problem(expected, f"{count:,} {got}", source.file.name, where)
+    examples = ", ".join(str(int(example)) for example in first.column(0).to_pylist())
+    rows = _example_rows(files, source, f"{value} in ({examples})")
+    return Problem(expected, f"{count:,} {got}", source.file.name, rows)
 
 
 def _targets(mapping: ColumnMapping) -> list[tuple[str, Column]]:
-    """Source columns with what they become, in the staged table's order."""
+    """Source columns with their target columns, in the staged table's order."""
     targets = [(mapping.columns[column.name], column) for column in RAW[mapping.relation].columns]
     if mapping.derived.fraud_reports:
         targets.append((mapping.derived.fraud_reports.flag, Column("_is_reported", FLAG)))
@@ -135,12 +134,12 @@ def _targets(mapping: ColumnMapping) -> list[tuple[str, Column]]:
 
 
 def _casts(source: Source, mapping: ColumnMapping) -> list[Cast]:
-    found = [cast_column(name, source.columns[name], target) for name, target in _targets(mapping)]
-    return [cast for cast in found if cast is not None]
+    casts = [cast_column(name, source.columns[name], target) for name, target in _targets(mapping)]
+    return [cast for cast in casts if cast is not None]
 
 
 def _mask(casts: Sequence[Cast]) -> str:
-    """SQL of a bit a fault, 0 for a row without any."""
+    """SQL of a bit mask with one bit per fault; 0 for a row without faults."""
     conditions = [fault.condition for cast in casts for fault in cast.faults]
     bits = [f"case when {condition} then {1 << bit} else 0 end" for bit, condition in enumerate(conditions)]
     return " + ".join(bits)
@@ -165,7 +164,7 @@ def _value_problems(session: Queries, sources: Sequence[Source], mapping: Column
 
 
 def _example_rows(session: Queries, source: Source, condition: str) -> tuple[int, ...]:
-    """Numbers of the first few rows of the file for which the condition over its own columns holds."""
+    """Numbers of the file's first rows for which the condition over its columns holds."""
     sql = f"select _row from {source.with_row_numbers} where {condition} order by _row limit {EXAMPLES}"
     with reading(source.file):
         return tuple(row["_row"] for row in session.query(sql).to_pylist())

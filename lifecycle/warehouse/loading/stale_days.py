@@ -1,14 +1,14 @@
-"""Which days' features a load has made out of date."""
+"""Days whose features a load has made stale."""
 
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 LABEL_DELAY_DAYS = 7
-"""A transaction enters the terminal windows this long after it happened."""
+"""A transaction enters the terminal windows this many days after it occurred."""
 LONGEST_WINDOW_DAYS = 30
 LOOK_AHEAD_DAYS = LABEL_DELAY_DAYS + LONGEST_WINDOW_DAYS
-"""A terminal window of 30 days ends 7 days back: a transaction still counts 37 days later."""
+"""A terminal window of 30 days ends 7 days ago: a transaction still counts 37 days later."""
 
 
 @dataclass(frozen=True, order=True)
@@ -25,18 +25,18 @@ class DayRange:
 
 
 def transaction_range(occurred_date: dt.date) -> DayRange:
-    """Days whose features a transaction of this day is part of.
+    """Days whose features a transaction of this day affects.
 
-    Its own day (the current transaction counts), the customer windows ``(t - w, t]`` of up to 30 days, and the terminal
-    windows ``(t - 7d - w, t - 7d]``. These count frauds by their amount against their own card's window, which this
-    transaction may be part of: a fraud up to 30 days later counts up to 37 days after that. The last day is reached by
-    transactions after midnight.
+    It affects its own day, customer windows ``(t - w, t]`` of up to 30 days, and terminal windows
+    ``(t - 7d - w, t - 7d]``. Terminal windows weigh a fraud by its amount relative to its card's window, which may
+    contain this transaction: a fraud up to 30 days later counts for up to 37 more days. Only transactions after
+    midnight reach the last day.
     """
     return DayRange(occurred_date, occurred_date + dt.timedelta(days=LONGEST_WINDOW_DAYS + LOOK_AHEAD_DAYS + 1))
 
 
 def report_range(occurred_date: dt.date, reported_date: dt.date) -> DayRange | None:
-    """Days whose features a report of this day is part of, ``None`` if it came too late for all of them.
+    """Days whose features a report of this day affects, ``None`` if it is too late for all windows.
 
     A fraud enters a terminal window at max(occurred + 7 d, reported) and leaves it at occurred + 7 d + w.
     """
@@ -46,7 +46,7 @@ def report_range(occurred_date: dt.date, reported_date: dt.date) -> DayRange | N
 
 
 def merge(ranges: Iterable[DayRange], last_date: dt.date) -> tuple[DayRange, ...]:
-    """The same days as the fewest ranges, in order, none after `last_date`.
+    """The same days as the fewest ranges, in order, without days after `last_date`.
 
     Examples
     --------
@@ -56,31 +56,31 @@ def merge(ranges: Iterable[DayRange], last_date: dt.date) -> tuple[DayRange, ...
     """
     bound = last_date + dt.timedelta(days=1)
     merged: list[DayRange] = []
-    for wanted in sorted(ranges):
-        end = min(wanted.end_date, bound)
-        if wanted.start_date >= end:
+    for days in sorted(ranges):
+        end = min(days.end_date, bound)
+        if days.start_date >= end:
             continue
-        if merged and wanted.start_date <= merged[-1].end_date:
+        if merged and days.start_date <= merged[-1].end_date:
             merged[-1] = DayRange(merged[-1].start_date, max(merged[-1].end_date, end))
         else:
-            merged.append(DayRange(wanted.start_date, end))
+            merged.append(DayRange(days.start_date, end))
     return tuple(merged)
 
 
 def touched_days(
     occurred_dates: Iterable[dt.date], reports: Iterable[tuple[dt.date, dt.date]], last_date: dt.date
 ) -> tuple[DayRange, ...]:
-    """Days whose features must be built again after a load.
+    """Days whose features must be rebuilt after a load.
 
     Parameters
     ----------
     occurred_dates
-        Days of the transactions that were inserted.
+        Days of the inserted transactions.
     reports
-        Days ``(occurred, reported)`` of the reports that were inserted.
+        Days ``(occurred, reported)`` of the inserted reports.
     last_date
-        The last day that has transactions: there is nothing to build after it.
+        The last day with transactions; later days have no features.
     """
     ranges = [transaction_range(date) for date in occurred_dates]
-    ranges += [found for pair in reports if (found := report_range(*pair)) is not None]
+    ranges += [days for report in reports if (days := report_range(*report)) is not None]
     return merge(ranges, last_date)

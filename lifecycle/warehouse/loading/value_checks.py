@@ -1,14 +1,14 @@
-"""SQL that turns a source column into its raw column, and the faults that a value can have."""
+"""SQL that converts a source column to its raw column and detects faulty values."""
 
 from dataclasses import dataclass
 
 from lifecycle.warehouse.raw_tables import Column
 
 FLAG = "FLAG"
-"""Pseudo-type of a column that only says yes or no: 1, 0, true, false."""
+"""Pseudo-type of a boolean column: 1, 0, true, false."""
 
 NOISE_BELOW = 1e-6
-"""Amounts this near to whole cents carry the noise of binary floats; farther off they have real further decimals."""
+"""A smaller distance from whole cents is floating-point noise; a larger one means more than two decimals."""
 _AMOUNT_BELOW = 1e10
 """DECIMAL(12,2) has ten digits before the point."""
 
@@ -26,7 +26,7 @@ _MOMENT_TEXT = rf"\s*[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ]{_CLOCK_TEXT}(Z|[-+][0-
 
 _EXPECTED = {
     "BIGINT": "a whole number",
-    "TIMESTAMP": "a moment with a time of day (UTC, or with its offset; at most microseconds)",
+    "TIMESTAMP": "a date with a time of day (UTC, or with an offset; at most microseconds)",
     "DECIMAL(12,2)": "a number",
     "VARCHAR": "text that is not blank",
     FLAG: "0, 1, true or false",
@@ -35,7 +35,7 @@ _EXPECTED = {
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that a value can have wrong: SQL condition over the source value, and the words for it."""
+    """One fault of a value: the SQL condition that detects it, and its description."""
 
     condition: str
     expected: str
@@ -44,14 +44,14 @@ class Fault:
 
 @dataclass(frozen=True)
 class Cast:
-    """`value` is SQL of the raw column's type, null where one of the `faults` holds."""
+    """`value` is SQL of the raw column's type; it is null for values with one of the `faults`."""
 
     value: str
     faults: tuple[Fault, ...]
 
 
 def expected_of(target: Column) -> str:
-    """What a value of this column must be, in words."""
+    """Description of a valid value of this column."""
     return _EXPECTED[target.type]
 
 
@@ -61,7 +61,7 @@ def quoted(name: str) -> str:
 
 
 def cast_column(source: str, source_type: str, target: Column) -> Cast | None:
-    """SQL from source column `source` of DuckDB type `source_type` to `target`; ``None`` if that type cannot be it."""
+    """SQL that converts column `source` of DuckDB type `source_type` to `target`; ``None`` for unsuitable types."""
     name = quoted(source)
     parsed = _parsed(name, source_type, target.type)
     if parsed is None:
@@ -85,7 +85,7 @@ def cast_column(source: str, source_type: str, target: Column) -> Cast | None:
 
 
 def _parsed(name: str, source_type: str, target_type: str) -> str | None:
-    """SQL of the value as BIGINT, TIMESTAMP, DOUBLE (for amounts), VARCHAR or BOOLEAN; null where it is none."""
+    """SQL of the value as BIGINT, TIMESTAMP, DOUBLE (for amounts), VARCHAR or BOOLEAN; null if it cannot be parsed."""
     match target_type:
         case "BIGINT":
             return _integer(name, source_type)
@@ -104,7 +104,7 @@ def _integer(name: str, source_type: str) -> str | None:
     if source_type in _INTEGERS:
         return f"try_cast({name} as bigint)"
     if source_type in _FLOATS:
-        # Beyond 2^53 neighbouring whole numbers share one double: two ids could become one.
+        # Beyond 2^53 adjacent whole numbers share one double: two ids could become one.
         return (
             f"case when {name} = floor({name}) and abs({name}) < 9007199254740992 then try_cast({name} as bigint) end"
         )
@@ -124,7 +124,7 @@ def _moment(name: str, source_type: str) -> str | None:
     if source_type == _ZONED:
         return f"case when isfinite({name}) then {name} at time zone 'UTC' end"
     if source_type == "VARCHAR":
-        # By way of a zoned timestamp: a bare cast to TIMESTAMP drops the offset instead of applying it.
+        # Cast to a zoned timestamp first: a cast to TIMESTAMP drops the offset instead of applying it.
         zoned = f"try_cast({name} as timestamptz)"
         return f"case when regexp_full_match({name}, '{_MOMENT_TEXT}') then {zoned} at time zone 'UTC' end"
     return None

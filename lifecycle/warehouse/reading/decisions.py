@@ -1,4 +1,4 @@
-"""The server's decision log in the warehouse: every record once."""
+"""Loads the server's decision log into the warehouse, each record once, and reads it."""
 
 import datetime as dt
 from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DECISIONS = "raw.decisions"
 OFFSETS = "raw.decision_log_offsets"
 ANSWERING: tuple[SlotName, ...] = ("champion", "canary")
-"""Slots whose scores were answered; a shadow's are recorded beside them under the same decision_id."""
+"""Slots whose scores were returned to callers; a shadow's records have the same decision_id."""
 
 _COLUMNS = """
     model varchar not null, decision_id varchar not null, slot varchar not null, transaction_id varchar not null,
@@ -27,13 +27,13 @@ _COLUMNS = """
     bundle_digest varchar, release_number bigint, features varchar, margin double, score double, decision varchar,
     caller varchar, elapsed_us bigint not null, error varchar
 """
-# Reasons and trace are not columns: the tables are there in installations, and to change one takes its ownership, which
-# the role of this step need not have. They are in the log, by decision_id.
+# Reasons and trace are only in the log, by decision_id: existing installations have tables without these columns, and
+# altering a table takes its ownership, which this step's role may lack.
 _NAMES = tuple(column.split()[0] for column in _COLUMNS.split(",") if column.strip())
 
 
 def decision_definitions(dialect: Dialect) -> tuple[Definition, ...]:
-    """What makes the tables of decisions and of the position that was reached in the log."""
+    """Definitions of the tables of decisions and of the positions reached in the log."""
     columns = _COLUMNS.format(timestamp=dialect.timestamp)
     return (
         Definition("raw", "create schema if not exists raw"),
@@ -46,24 +46,24 @@ def decision_definitions(dialect: Dialect) -> tuple[Definition, ...]:
 
 
 class LoadedDecisions(msgspec.Struct, frozen=True):
-    """What one load of the decision log did."""
+    """Result of one load of the decision log."""
 
     read: int
     inserted: int
 
     @property
     def repeated(self) -> int:
-        """Records of decisions that were known already, or stood in the log more than once."""
+        """Records of decisions that were loaded before, or occur more than once in the log."""
         return self.read - self.inserted
 
 
 def load_decisions(warehouse: Warehouse, log: Path) -> LoadedDecisions:
-    """Load what the log holds beyond the last load, all or nothing; the first record of a decision counts.
+    """Load the log's new records atomically; of repeated records the first is kept.
 
-    A shadow's record of it and a failed attempt are kept beside it. Rejections are passed over: nothing was decided.
+    A shadow's record and a failed attempt are stored in addition. Rejections are skipped: they decide nothing.
 
-    The position in each segment is kept in the same transaction as the rows, so that a crash at any point loads
-    nothing twice and loses nothing.
+    The transaction stores the position in each segment with the rows, so that a crash at any point neither repeats
+    nor loses a record.
     """
     return warehouse.retrying(lambda: _load(warehouse, log))
 
@@ -81,15 +81,15 @@ def _load(warehouse: Warehouse, log: Path) -> LoadedDecisions:
             record = entry.record
             if isinstance(record, DecisionRecord):
                 read += 1
-                # Asked again after another release, another slot may answer: still one decision. A failed attempt is
-                # none, and its success under the same id counts.
+                # A repeat after another release may come from another slot and is the same decision. A failed attempt
+                # is not a decision: a later success under the same id counts.
                 key = (record.model, record.decision_id, record.slot == "shadow", record.error is None)
                 first.setdefault(key, record)
         if offsets == reached:
             return LoadedDecisions(0, 0)
         arrived = session.scratch("arrived", _COLUMNS.format(timestamp=warehouse.dialect.timestamp))
         session.append(arrived, _rows(list(first.values())))
-        # A decision that another process has loaded meanwhile is known here: each counts once, whoever was first.
+        # Another process may have loaded some of these decisions in the meantime.
         new = f"""
             from {arrived} as arrived where not exists (
                 select 1 from {DECISIONS} as known where known.model = arrived.model
@@ -110,10 +110,10 @@ def _load(warehouse: Warehouse, log: Path) -> LoadedDecisions:
 def read_decisions(
     warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, as_of: dt.date | None = None
 ) -> "pa.Table":
-    """What was answered to what occurred in ``[start, end)``, with outcomes reported before `as_of` if given.
+    """Decisions on events of ``[start, end)``, with outcomes reported before `as_of` if it is given.
 
     Columns: decision_id, slot (champion or canary), entity (as in the raw data), occurred_at, amount, bundle_digest,
-    features (JSON), margin, score, decision, reported_at. Errors are left out: nothing was decided.
+    features (JSON), margin, score, decision, reported_at. Errors are excluded.
     """
     columns = spec.columns
     known_until = midnight(as_of or dt.date(1970, 1, 1))
@@ -160,7 +160,7 @@ def _offset_rows(offsets: dict[str, int]) -> "pa.Table":
 
 
 def daily_decisions(warehouse: Warehouse, model: str, start: dt.date, end: dt.date) -> dict[dt.date, int]:
-    """Decisions of a model by day of `occurred_at` in ``[start, end)``, whichever slot answered them."""
+    """Decisions of a model by day of `occurred_at` in ``[start, end)``, of champion and canary together."""
     rows = warehouse.query(
         f"""
         select cast(occurred_at as date) as day, count(distinct decision_id) as row_count

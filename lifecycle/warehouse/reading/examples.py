@@ -1,4 +1,4 @@
-"""What training and monitoring read from the warehouse: standard SQL, values as parameters."""
+"""Training examples and daily counts, read by standard SQL with bound values."""
 
 import datetime as dt
 from collections.abc import Generator, Sequence
@@ -18,7 +18,7 @@ RAW_EVENTS = "raw.card_transactions"
 
 @dataclass(frozen=True)
 class DailyVolume:
-    """Rows of one day of `occurred_at`: as they came in, and as the mart holds them."""
+    """Row counts of one day of `occurred_at`, in the raw table and in the mart."""
 
     day: dt.date
     raw_rows: int
@@ -33,21 +33,21 @@ def midnight(day: dt.date) -> dt.datetime:
 def training_batches(
     warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, as_of: dt.date
 ) -> Generator["pa.RecordBatch", None, None]:
-    """Examples of ``[start, end)`` with what was reported of them before `as_of`, sorted by time and id.
+    """Examples of ``[start, end)`` with reports from before `as_of`, sorted by time and id.
 
-    One query a day of `occurred_at`, which the tables are clustered by: a day is what is held in memory, and what is
-    asked for again whole if the connection is lost, since its rows are handed on only once all of them are here. All
-    batches have the one schema of `canonical_schema`. Loads and builds of this machine wait until the generator is
-    exhausted or closed, so that no two days are of different states (those of other machines share a Dagster pool
-    with the training set, or are not kept out); to be read in the thread that began it.
+    Runs one query per day of `occurred_at`, by which the tables are clustered. A day's rows are held in memory and
+    yielded only when they are complete, so that a lost connection repeats that day's query. All batches have the schema
+    of `canonical_schema`. Loads and builds of this machine wait until the generator is exhausted or closed, so that all
+    days are of the same state; on other machines only Dagster's pool keeps them out. Read it in the thread that
+    created it.
 
-    Columns: the transaction, the entity, `occurred_at`, the amount, the features, when it was reported (null
-    where nothing was reported before `as_of`).
+    Columns: the transaction, the entity, `occurred_at`, the amount, the features, and the time of the report (null
+    if there was no report before `as_of`).
 
     Raises
     ------
     LifecycleError
-        If a column is of no kind that a training set may have, or of another kind than on the days before.
+        If a column's type is not allowed in a training set, or differs from that of earlier days.
     """
     from lifecycle.tables.canonical import canonical_batch, canonical_schema
 
@@ -69,14 +69,14 @@ def _all_batches(warehouse: Warehouse, sql: str, parameters: Sequence[object]) -
 def training_examples(
     warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, as_of: dt.date
 ) -> "pa.Table":
-    """The rows of `training_batches` by one query and in memory: for days that are few."""
+    """The rows of `training_batches`, by one query and in memory; for few days."""
     from lifecycle.tables.canonical import canonical_table
 
     return canonical_table(warehouse.query(_examples_sql(spec), [midnight(as_of), midnight(start), midnight(end)]))
 
 
 def _examples_sql(spec: RiskModelSpec) -> str:
-    """Takes three moments: `as_of`, the start and the end of `occurred_at`."""
+    """Parameters: `as_of`, then start and end of `occurred_at`."""
     columns = spec.columns
     key, occurred_at, reported_at = columns.transaction, columns.occurred_at, spec.label.reported_at
     names = dict.fromkeys([key, columns.entity, occurred_at, columns.amount, *spec.feature_names])
@@ -92,9 +92,9 @@ def _examples_sql(spec: RiskModelSpec) -> str:
 
 
 def daily_volumes(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date) -> list[DailyVolume]:
-    """Rows a day in ``[start, end)``, days without any included; and the newest event before `end`."""
+    """Row counts of each day in ``[start, end)``, including days without rows."""
     occurred_at = spec.columns.occurred_at
-    counted = {
+    counts = {
         relation: {
             row["day"]: row["row_count"]
             for row in warehouse.query(
@@ -110,12 +110,12 @@ def daily_volumes(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end
         for relation in (RAW_EVENTS, f"{MARTS}.{spec.mart}")
     }
     days = [start + dt.timedelta(days=offset) for offset in range((end - start).days)]
-    raw, mart = counted[RAW_EVENTS], counted[f"{MARTS}.{spec.mart}"]
+    raw, mart = counts[RAW_EVENTS], counts[f"{MARTS}.{spec.mart}"]
     return [DailyVolume(day, raw.get(day, 0), mart.get(day, 0)) for day in days]
 
 
 def newest_event(warehouse: Warehouse, end: dt.date) -> dt.datetime | None:
-    """`occurred_at` of the newest raw event before `end`; ``None`` where there is none."""
+    """`occurred_at` of the newest raw event before `end`; ``None`` if there is no such event."""
     rows = warehouse.query(
         f"select max(occurred_at) as newest from {RAW_EVENTS} where occurred_at < ?",
         [midnight(end)],
@@ -135,5 +135,5 @@ def known_frauds(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end:
         """,
         [midnight(start), midnight(end), midnight(as_of)],
     ).to_pylist()
-    found: int = rows[0]["row_count"]
-    return found
+    count: int = rows[0]["row_count"]
+    return count

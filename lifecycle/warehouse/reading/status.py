@@ -1,4 +1,4 @@
-"""What the warehouse holds."""
+"""Contents and size of the warehouse."""
 
 import datetime as dt
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ from lifecycle.warehouse.raw_tables import LOADS_TABLE, RAW, RawRelation, Relati
 
 @dataclass(frozen=True)
 class RelationStatus:
-    """Rows of a raw relation, its first and last day (UTC; ``None`` where it has no time or no rows), and its loads."""
+    """Row count of a raw relation, its first and last day (UTC; ``None`` without times or rows), and its loads."""
 
     relation: RelationName
     rows: int
@@ -18,19 +18,19 @@ class RelationStatus:
     last_day: dt.date | None
     loads: int
     loaded_at: dt.datetime | None
-    """When it was last loaded, UTC."""
+    """Time of the last load, UTC."""
 
 
 @dataclass(frozen=True)
 class WarehouseStatus:
-    """Every raw relation, and where and how large the warehouse is (``None`` where that is not known)."""
+    """Status of every raw relation, and the warehouse's location and size (``None`` if unknown)."""
 
     location: str
     size_bytes: int | None
     relations: tuple[RelationStatus, ...]
 
     def as_document(self) -> dict[str, Any]:
-        """Plain JSON types; dates and moments as ISO text."""
+        """Plain JSON types; dates and times as ISO text."""
         document = asdict(self)
         for relation in document["relations"]:
             for key in ("first_day", "last_day", "loaded_at"):
@@ -39,7 +39,7 @@ class WarehouseStatus:
 
 
 def read_status(warehouse: Warehouse) -> WarehouseStatus:
-    """Count what lies in the raw relations."""
+    """Count the rows of the raw relations."""
     warehouse.ensure(raw_definitions(warehouse.dialect))
     relations = tuple(_relation_status(warehouse, relation) for relation in RAW.values())
     location = warehouse.location()

@@ -1,4 +1,4 @@
-"""Snowflake's results as Arrow of one schema, and Arrow's types as Snowflake's."""
+"""Converts Snowflake's results to Arrow batches of one schema, and Arrow types to Snowflake's."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -23,15 +23,15 @@ _PLAIN_TYPES = {
 
 
 def result_schema(description: "Sequence[ResultMetadata]") -> pa.Schema:
-    """The schema that a query's columns are brought to, names in lower case.
+    """The schema that a query's columns are converted to, names in lower case.
 
-    Whole numbers become int64: Snowflake keeps them as NUMBER(38, 0) and sends each batch in the narrowest type that
-    holds its values.
+    Whole numbers become int64: Snowflake stores them as NUMBER(38, 0) and sends each batch in the narrowest type that
+    fits its values.
 
     Raises
     ------
     LifecycleError
-        If a column is of a type that this project does not read.
+        If a column's type is not supported.
     """
     return pa.schema([pa.field(column.name.lower(), _arrow_type(column)) for column in description])
 
@@ -48,14 +48,14 @@ def _arrow_type(column: "ResultMetadata") -> pa.DataType:
 
 
 def batches(cursor: "SnowflakeCursor") -> Iterator[pa.RecordBatch]:
-    """The rows of the cursor's last query in batches of one schema; one empty batch where there are none.
+    """The rows of the cursor's last query in batches of one schema; one empty batch if there are no rows.
 
-    The connector fetches a batch ahead; no more than a few are in memory.
+    The connector prefetches one batch; only a few are in memory at a time.
 
     Raises
     ------
     LifecycleError
-        If a column is of a type that this project does not read, or a value does not fit.
+        If a column's type is not supported, or a value does not fit.
     """
     schema = result_schema(cursor.description)
     is_empty = True
@@ -74,7 +74,7 @@ def column_type(type_: pa.DataType) -> str:
     Raises
     ------
     LifecycleError
-        If there is none that keeps every value.
+        If no type of Snowflake holds every value.
     """
     if pa.types.is_integer(type_):
         return "bigint"

@@ -1,4 +1,4 @@
-"""Connections to a Snowflake account: who logs in, on which virtual warehouse, and under which tag."""
+"""Connections to a Snowflake account, with login, virtual warehouse and query tag of their step."""
 
 import json
 import logging
@@ -23,13 +23,13 @@ QUERY_TAG_LIMIT = 2000
 
 
 def query_tag(use: Use) -> str:
-    """The tag of every query of a connection: which step, model, asset and run it was for, as JSON."""
-    named = {"app": "lifecycle", "step": use.step, "model": use.model, "asset": use.asset, "run_id": use.run_id}
-    return json.dumps({name: value for name, value in named.items() if value is not None})[:QUERY_TAG_LIMIT]
+    """The query tag of a connection: its step, model, asset and run, as JSON."""
+    values = {"app": "lifecycle", "step": use.step, "model": use.model, "asset": use.asset, "run_id": use.run_id}
+    return json.dumps({name: value for name, value in values.items() if value is not None})[:QUERY_TAG_LIMIT]
 
 
 def session_parameters(settings: SnowflakeSettings, use: Use) -> dict[str, str | int]:
-    """What a session is told at login, so that no account's default changes what a statement means."""
+    """Parameters set at login, so that an account's defaults cannot change the meaning of a statement."""
     return {
         "QUERY_TAG": query_tag(use),
         "TIMEZONE": "UTC",
@@ -37,10 +37,10 @@ def session_parameters(settings: SnowflakeSettings, use: Use) -> dict[str, str |
         "PYTHON_CONNECTOR_QUERY_RESULT_FORMAT": "ARROW",
         "STATEMENT_TIMEOUT_IN_SECONDS": settings.statement_timeout_seconds,
         "LOCK_TIMEOUT": settings.lock_timeout_seconds,
-        # dbt-snowflake sends no rollback after a failed statement: the next model's definition would commit the days
-        # that were deleted and not inserted again (https://github.com/dbt-labs/dbt-core/issues/12330).
+        # dbt-snowflake sends no rollback after a failed statement: the next model's definition would commit the
+        # deletion of days that were not inserted again (https://github.com/dbt-labs/dbt-core/issues/12330).
         "TRANSACTION_ABORT_ON_ERROR": True,
-        # What a killed process was waiting for would run on, and be billed, up to its timeout.
+        # Otherwise the queries of a killed process would run, and be billed, until their timeout.
         "ABORT_DETACHED_QUERY": True,
     }
 
@@ -51,7 +51,7 @@ def connection_arguments(settings: SnowflakeSettings, use: Use) -> dict[str, Any
     Raises
     ------
     LifecycleError
-        If a setting is missing or contradicts another, or a key or a token cannot be read.
+        If a setting is missing or contradicts another one, or a key or token cannot be read.
     """
     settings.expect_complete(use.step)
     arguments = {
@@ -77,11 +77,11 @@ def connection_arguments(settings: SnowflakeSettings, use: Use) -> dict[str, Any
         "session_parameters": session_parameters(settings, use),
         "paramstyle": "qmark",
         "autocommit": True,
-        # A session sees what its one role may, whatever else the user is granted.
+        # A session has only the privileges of its role, regardless of the user's other roles.
         "secondary_roles": "NONE",
-        # Otherwise amounts would leave as doubles.
+        # Otherwise amounts would be sent as doubles.
         "arrow_number_to_decimal": True,
-        # A wrong role, database or warehouse is told at login, not by the first statement.
+        # Reports a wrong role, database or warehouse at login, not at the first statement.
         "validate_default_parameters": settings.protocol == "https",
         "client_session_keep_alive": True,
         "application": "lifecycle",
@@ -90,12 +90,12 @@ def connection_arguments(settings: SnowflakeSettings, use: Use) -> dict[str, Any
 
 @contextmanager
 def connection(settings: Settings, use: Use) -> "Iterator[SnowflakeConnection]":
-    """An open connection, closed after the block; a transaction left open is rolled back.
+    """An open connection, closed after the block; an open transaction is rolled back.
 
     Raises
     ------
     LifecycleError
-        If a setting is missing or wrong, the endpoint cannot be reached, or it refuses the login.
+        If a setting is missing or wrong, the endpoint cannot be reached, or it rejects the login.
     ConnectionLostError
         If the connection is lost within the block.
     """
@@ -109,9 +109,9 @@ def connection(settings: Settings, use: Use) -> "Iterator[SnowflakeConnection]":
 def connect(settings: SnowflakeSettings, use: Use) -> "SnowflakeConnection":
     """Log in; the caller closes the connection with `close`."""
     arguments = connection_arguments(settings, use)
-    import snowflake.connector  # 1 s that only who connects pays
+    import snowflake.connector  # takes 1 s
 
-    # What it logs of a lost connection is told by our errors; who has set up logging still receives it.
+    # Its log lines about lost connections repeat this project's errors; configured handlers still receive them.
     logging.getLogger("snowflake.connector").addHandler(logging.NullHandler())
     start_converters()
     try:
@@ -121,7 +121,7 @@ def connect(settings: SnowflakeSettings, use: Use) -> "SnowflakeConnection":
 
 
 def close(opened: "SnowflakeConnection") -> None:
-    """Close a connection, also one whose other end is gone: the endpoint then rolls back by itself."""
+    """Close a connection; if it is lost already, the endpoint rolls back by itself."""
     from snowflake.connector.errors import Error
 
     try:
@@ -135,12 +135,12 @@ def _plain(secret: SecretStr | None) -> str | None:
 
 
 def _token(settings: SnowflakeSettings) -> str | None:
-    # Read here: the connector would keep the line's end as part of the token.
+    # The connector would keep the file's trailing newline as part of the token.
     return settings.token_file.read_text().strip() if settings.token_file else _plain(settings.token)
 
 
 def _private_key(settings: SnowflakeSettings) -> bytes | None:
-    """The key in the form that the connector takes: DER, PKCS#8, without encryption."""
+    """The key as the connector expects it: DER, PKCS#8, unencrypted."""
     if not (settings.private_key_file or settings.private_key):
         return None
     from cryptography.hazmat.primitives import serialization
@@ -157,13 +157,13 @@ def _private_key(settings: SnowflakeSettings) -> bytes | None:
         got = "a passphrase for a key without one" if passphrase else "an encrypted key and no passphrase"
         remedy = "unset" if passphrase else "set"
         raise LifecycleError(
-            f"Expected the key and its passphrase to fit, got {got} - in {PREFIX}{name}; "
+            f"Expected a passphrase that fits the key, got {got} - in {PREFIX}{name}; "
             f"{remedy} {PREFIX}PRIVATE_KEY_PASSPHRASE"
         ) from None
     except ValueError:
         raise LifecycleError(
-            f"Expected a private key in PEM that {PREFIX}PRIVATE_KEY_PASSPHRASE opens, got one that does not open "
-            f"- in {PREFIX}{name}; see docs/snowflake.md for making a key"
+            f"Expected a private key in PEM that {PREFIX}PRIVATE_KEY_PASSPHRASE decrypts, got one that cannot be read "
+            f"- in {PREFIX}{name}; docs/snowflake.md shows how to create a key"
         ) from None
     return key.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

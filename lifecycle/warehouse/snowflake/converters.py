@@ -1,4 +1,4 @@
-"""The connector's native reading of results, made ready on one thread before several use it."""
+"""Initialises the connector's native result reader on one thread, before several threads use it."""
 
 import datetime as dt
 import threading
@@ -9,16 +9,16 @@ _started = False
 
 
 def start_converters() -> None:
-    """Read one row with the connector's native code; every later call of this process does nothing.
+    """Read one row with the connector's native code; idempotent per process.
 
-    Since 4.7.2 that code sets up its logger, and the Python modules of numbers, dates and times, when the first result
-    needs them: within C++'s ``std::call_once``, and with Python's interpreter lock. Should Python switch threads there,
-    another thread that reads its first result waits in ``call_once`` and keeps the interpreter lock, which the first
-    one needs to go on: the process stands still for good. What was set up once is never set up again. Version 5.2 has
-    mended the logger alone; dbt-snowflake 1.12 asks for one below 5.
+    Since 4.7.2 that code initialises its logger and its Python modules for numbers, dates and times with the first
+    result, inside C++'s ``std::call_once`` and while it holds Python's interpreter lock. If Python switches threads
+    there, another thread that reads its first result waits in ``call_once`` and holds the interpreter lock, which the
+    first thread needs: a deadlock. After the first row, everything is initialised. Version 5.2 fixes only the logger,
+    and dbt-snowflake 1.12 requires a version below 5.
     """
     global _started  # noqa: PLW0603 - the connector's own state is the process's, too
-    with _LOCK:  # waiting for it gives the interpreter lock away
+    with _LOCK:  # waiting for it releases the interpreter lock
         if _started:
             return
         read_a_row()
@@ -26,7 +26,7 @@ def start_converters() -> None:
 
 
 def read_a_row() -> tuple[Any, ...]:
-    """A number, a day and a time, read by the native code."""
+    """A number, a date and a time, read by the native code."""
     import pyarrow as pa
     from snowflake.connector.arrow_context import ArrowConverterContext
     from snowflake.connector.nanoarrow_arrow_iterator import PyArrowRowIterator  # type: ignore[import-not-found]

@@ -1,4 +1,4 @@
-"""What Snowflake and its connector report, told as something a person can mend, and what may be tried again."""
+"""Translates errors of Snowflake and its connector into errors with a remedy, and marks those that may be retried."""
 
 import re
 from typing import TYPE_CHECKING
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 class ConnectionLostError(LifecycleError):
-    """The endpoint was not reached, or no longer knows the session: the same operation may be tried again whole."""
+    """The endpoint was not reached, or no longer knows the session: the operation may be retried from its start."""
 
 
 class StaleSessionError(ConnectionLostError):
-    """The session may not see what another has just committed: a new one does."""
+    """The session may not see another session's latest commit; a new session does."""
 
 
 LOST = frozenset(
@@ -44,37 +44,37 @@ LOST = frozenset(
 _LOGIN_REFUSED = {
     290403: ("an account of this name", "ACCOUNT and HOST"),
     290404: ("an account of this name", "ACCOUNT and HOST"),
-    390100: ("the user and its login to be accepted", "USER and the key, token or password"),
-    390101: ("the user and its login to be accepted", "USER and the key, token or password"),
-    390144: ("the key to be the one registered for the user", "USER and PRIVATE_KEY_FILE"),
+    390100: ("a valid user and login", "USER and the key, token or password"),
+    390101: ("a valid user and login", "USER and the key, token or password"),
+    390144: ("the key that is registered for the user", "USER and PRIVATE_KEY_FILE"),
     390189: ("a role that the user holds", "ROLE"),
-    390201: ("an object that exists and may be used", "DATABASE, ROLE and WAREHOUSE"),
+    390201: ("an object that exists and that the role may use", "DATABASE, ROLE and WAREHOUSE"),
     390303: ("a valid OAuth token", "TOKEN or TOKEN_FILE"),
-    394300: ("the key to be the one registered for the user", "USER and PRIVATE_KEY_FILE"),
-    250006: ("the identity provider to accept the login", "AUTHENTICATOR"),
+    394300: ("the key that is registered for the user", "USER and PRIVATE_KEY_FILE"),
+    250006: ("a login that the identity provider accepts", "AUTHENTICATOR"),
     251005: ("a user", "USER"),
     251006: ("a password, key or token", "PRIVATE_KEY_FILE"),
-    251007: ("a word that the connector knows", "AUTHENTICATOR"),
+    251007: ("an authenticator that the connector supports", "AUTHENTICATOR"),
     251008: ("a private key", "PRIVATE_KEY_FILE"),
     250008: ("a login that fits the authenticator", "AUTHENTICATOR"),
 }
-_TOLD_BY_NUMBER = {
+_CAUSES = {
     604: "the statement was cancelled",
     606: f"no virtual warehouse in use; set {PREFIX}WAREHOUSE, or grant the role USAGE on it",
     625: f"another transaction held the lock longer than {PREFIX}LOCK_TIMEOUT_SECONDS; try again",
     630: f"the statement ran longer than {PREFIX}STATEMENT_TIMEOUT_SECONDS; raise it, or use a larger warehouse",
     90073: "the virtual warehouse is suspended by a resource monitor; raise its quota",
 }
-_NAMES_OBJECTS = frozenset({904, 1003, 2003, 2043, 3001, 2140, 393901})
-"""Errors of compilation, existence and privilege: their text speaks of objects and columns, never of a row's value."""
-_MAY_BE_A_PRIVILEGE = frozenset({2003, 2043, 3001})
+_OBJECT_ERRORS = frozenset({904, 1003, 2003, 2043, 3001, 2140, 393901})
+"""Errors of compilation, existence and privilege: their text names objects and columns, never a row's value."""
+_PRIVILEGE_ERRORS = frozenset({2003, 2043, 3001})
 LONGEST_TEXT = 300
 
 
 def as_lifecycle_error(error: "Error", settings: SnowflakeSettings, purpose: str) -> LifecycleError:
-    """The same failure with what was expected, what came, where, and the remedy.
+    """The failure with the expectation, the cause, the place and the remedy.
 
-    The service's own text is kept only where it speaks of objects: a failed conversion repeats the value.
+    The service's text is kept only if it names objects: the text of a failed conversion contains the value.
     """
     number = int(error.errno or -1)
     where = _where(settings)
@@ -83,13 +83,13 @@ def as_lifecycle_error(error: "Error", settings: SnowflakeSettings, purpose: str
     if number in _LOGIN_REFUSED or 394300 <= number < 394400:
         expected, named = _LOGIN_REFUSED.get(number, _LOGIN_REFUSED[394300])
         return LifecycleError(
-            f"Expected {expected}, got a refusal ({_name(error, number)}) - {where}, user {settings.user}; "
-            f"see {PREFIX}{named}"
+            f"Expected {expected}, got a rejected login ({_name(error, number)}) - {where}, user {settings.user}; "
+            f"check {PREFIX}{named}"
         )
-    if number in _TOLD_BY_NUMBER:
-        got = _TOLD_BY_NUMBER[number]
-    elif number in _NAMES_OBJECTS:
-        remedy = "; `lifecycle warehouse check` shows what a role may do" if number in _MAY_BE_A_PRIVILEGE else ""
+    if number in _CAUSES:
+        got = _CAUSES[number]
+    elif number in _OBJECT_ERRORS:
+        remedy = "; `lifecycle warehouse check` shows each role's privileges" if number in _PRIVILEGE_ERRORS else ""
         got = f"{_one_line(error)}{remedy}"
     else:
         got = "a statement that failed"
@@ -97,10 +97,10 @@ def as_lifecycle_error(error: "Error", settings: SnowflakeSettings, purpose: str
 
 
 def connection_lost(name: str, settings: SnowflakeSettings, purpose: str) -> ConnectionLostError:
-    """The failure of a request that did not come through, or of a session that is no longer known."""
+    """The failure of a request without a response, or of a session that no longer exists."""
     return ConnectionLostError(
-        f"Expected the connection {purpose}, got none ({name}) - {_where(settings)}. "
-        f"Check the network, {PREFIX}ACCOUNT and {PREFIX}HOST, then run it again: nothing is done twice."
+        f"Expected a connection {purpose}, got no response ({name}) - {_where(settings)}. "
+        f"Check the network, {PREFIX}ACCOUNT and {PREFIX}HOST, then run it again: completed work is not repeated."
     )
 
 
@@ -115,7 +115,7 @@ def _name(error: "Error", number: int) -> str:
 
 
 def _is_transport(error: "Error") -> bool:
-    """Whether the request itself failed: the connector has a class of errors for each status of HTTP."""
+    """Whether the request itself failed: the connector has an error class for each HTTP status."""
     from snowflake.connector import errors
 
     transport = (

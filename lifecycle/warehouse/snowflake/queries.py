@@ -23,12 +23,12 @@ class SnowflakeQueries:
         self.settings = settings
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> None:
-        """Run a statement whose result nobody reads."""
+        """Run a statement and discard its result."""
         with self.cursor(sql, parameters):
             return
 
     def loaded_rows(self, sql: str) -> int:
-        """Run a ``copy into`` a table; how many rows it loaded, counted by file."""
+        """Run a ``copy into`` a table; returns the number of loaded rows, summed over the files."""
         with self.cursor(sql) as cursor:
             names = [column.name.lower() for column in cursor.description]
             rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -52,9 +52,9 @@ class SnowflakeQueries:
         Raises
         ------
         ConnectionLostError
-            If the endpoint does not answer, or no longer knows the session.
+            If the endpoint does not respond, or no longer knows the session.
         LifecycleError
-            If the statement fails; without values.
+            If the statement fails; the message contains no values.
         """
         from snowflake.connector.errors import Error
         from snowflake.connector.vendored.requests.exceptions import RequestException
@@ -66,11 +66,11 @@ class SnowflakeQueries:
         except Error as error:
             raise as_lifecycle_error(error, self.settings, _purpose(sql)) from None
         except RequestException as error:
-            # An answer that breaks off in its middle passes the connector as it is.
+            # The connector does not translate the error of a truncated response.
             raise connection_lost(type(error).__name__, self.settings, _purpose(sql)) from None
 
 
 def _purpose(sql: str) -> str:
-    """The statement in a word or two, for an error: its verb and no values."""
+    """The statement's first words, for an error: its verb, without values."""
     words = itertools.takewhile(str.isalpha, sql.split()[:2])
     return f"to run a statement ({' '.join(words).lower()})"

@@ -1,4 +1,4 @@
-"""One connection to Snowflake that may write."""
+"""A writing connection to Snowflake."""
 
 import datetime as dt
 import secrets
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
 INSERTED_BY_VALUES = 200
-"""Rows whose values go with one statement; more go by way of a staged file where no transaction is open."""
+"""Rows that one statement inserts as values; outside of a transaction, more rows are loaded from a staged file."""
 
 
 class SnowflakeSession(SnowflakeQueries):
-    """A connection with scratch tables, a place for staged files, and transactions.
+    """A connection with scratch tables, staged files and transactions.
 
-    Files are read, cast and checked by a DuckDB of this process, so that a bad file is refused before anything leaves
-    the machine; what passes is staged as Parquet.
+    DuckDB reads, casts and checks files in this process, so that a bad file is rejected before any row leaves the
+    machine; accepted rows are staged as Parquet.
     """
 
     def __init__(self, connection: "SnowflakeConnection", settings: Settings, purpose: str) -> None:
@@ -41,7 +41,7 @@ class SnowflakeSession(SnowflakeQueries):
 
     @cached_property
     def folder(self) -> Path:
-        """A folder of this session for files on their way."""
+        """The session's temporary folder for staged files."""
         return Path(mkdtemp(prefix="lifecycle-staged-"))
 
     @cached_property
@@ -50,7 +50,7 @@ class SnowflakeSession(SnowflakeQueries):
         return open_file(self.folder / "files.duckdb", self._memory_limit, self._threads)
 
     def share(self, table: str) -> str:
-        """Copy a temporary table of `files` into a scratch table, by staged Parquet; returns its name here."""
+        """Copy a temporary table of `files` into a scratch table through staged Parquet; returns the scratch table."""
         schema = self.files.query(f"select * from {table} limit 0").schema
         columns = ", ".join(f"{field.name} {arrow.column_type(field.type)}" for field in schema)
         name = self.scratch(table, columns)
@@ -63,7 +63,7 @@ class SnowflakeSession(SnowflakeQueries):
         return name
 
     def scratch(self, name: str, columns: str) -> str:
-        """Make an empty temporary table: no other session sees it, whatever may be read in its schema."""
+        """Create an empty temporary table, which no other session can read."""
         self._expect_no_transaction()
         table = f"raw.scratch_{name}_{secrets.token_hex(4)}"
         self.execute(f"create temporary table {table} ({columns})")
@@ -72,7 +72,7 @@ class SnowflakeSession(SnowflakeQueries):
     def append(self, relation: str, rows: "pa.Table") -> None:
         """Insert `rows` into an existing relation, columns matched by name.
 
-        Many rows go by way of a staged file, but for those of an open transaction, which a stage would commit.
+        Many rows are loaded from a staged file, except in a transaction, which creating a stage would commit.
         """
         if self._is_in_transaction or rows.num_rows <= INSERTED_BY_VALUES:
             for start in range(0, rows.num_rows, INSERTED_BY_VALUES):
@@ -87,16 +87,16 @@ class SnowflakeSession(SnowflakeQueries):
 
     @contextmanager
     def transaction(self, serial: str | None = None) -> Iterator[None]:
-        """Statements that take effect all together, or none if the block raises.
+        """An atomic transaction; rolled back if the block raises.
 
-        A `serial` transaction first changes a row that all of its kind change, whose lock the others wait for:
-        Snowflake has no unique keys, and two loads at once would each find the other's rows missing.
+        Transactions with the same `serial` first update the same row and therefore wait for its lock: Snowflake does
+        not enforce unique keys, and neither of two concurrent loads would see the other's rows.
 
         Raises
         ------
         StaleSessionError
-            If another transaction of this `serial` has committed since this one was begun: a session may not see at
-            once what others have committed, so that the operation is to be tried again whole, in a new session
+            If another transaction with this `serial` has committed since this one began: a session may not see other
+            sessions' commits at once, so the operation has to be retried from its start in a new session
             (https://docs.snowflake.com/en/sql-reference/transactions, read consistency across sessions).
         """
         self._expect_no_transaction()
@@ -116,7 +116,7 @@ class SnowflakeSession(SnowflakeQueries):
             self._is_in_transaction = False
 
     def close_files(self) -> None:
-        """Remove the folder of files on their way."""
+        """Remove the temporary folder of staged files."""
         if "files" in self.__dict__:
             self.files.connection.close()
         if "folder" in self.__dict__:
@@ -133,17 +133,17 @@ class SnowflakeSession(SnowflakeQueries):
         self.execute(f"insert into {relation} ({names}) values {', '.join([one] * rows.num_rows)}", values)
 
     def _turn(self, serial: str) -> int:
-        """How many transactions of this kind there have been, as far as this session sees."""
+        """Number of committed transactions of this `serial` that this session sees."""
         table = f"raw.{_lock(serial)}"
-        held = self.query(
+        tables = self.query(
             "select count(*) as row_count from information_schema.tables where table_schema = 'RAW' and table_name = ?",
             [_lock(serial).upper()],
         )
-        if not held.column(0)[0].as_py():
+        if not tables.column(0)[0].as_py():
             self.execute(f"create table if not exists {table} (turn bigint, purpose varchar, since timestamp_ntz(6))")
         turn: int | None = self.query(f"select max(turn) as turn from {table}").column(0)[0].as_py()
         if turn is None:
-            # Two processes may both insert here; each transaction changes all rows, so that it is one lock anyway.
+            # Two processes may both insert a row; each transaction updates all rows, so that they share one lock.
             self.execute(f"insert into {table} (turn, purpose, since) values (0, ?, ?)", [self.purpose, _now()])
         return turn or 0
 
@@ -153,20 +153,20 @@ class SnowflakeSession(SnowflakeQueries):
         taken = self.query(f"select max(turn) as turn from {table}").column(0)[0].as_py()
         if taken != turn + 1:
             raise StaleSessionError(
-                f"Expected turn {turn + 1} of {table}, got {taken}: another transaction has come before - in "
-                f"{self.settings.database}. Run it again: nothing is done twice."
+                f"Expected turn {turn + 1} of {table}, got {taken}: another transaction committed first - in "
+                f"{self.settings.database}. Run it again: completed work is not repeated."
             )
 
     def _roll_back(self) -> None:
         try:
             self.execute("rollback")
         except LifecycleError:
-            # The service rolls back a session that is gone; the failure that led here is the one to tell.
+            # The service rolls back lost sessions itself; the original error is the one to report.
             return
 
     def _expect_no_transaction(self) -> None:
         if self._is_in_transaction:
-            raise RuntimeError("Expected no open transaction, got one: a definition would commit it")
+            raise RuntimeError("Expected no open transaction, got an open one: a definition would commit it")
 
 
 def _lock(serial: str) -> str:

@@ -1,4 +1,4 @@
-"""Rows that enter Snowflake as staged Parquet files."""
+"""Loads rows into Snowflake from staged Parquet files."""
 
 import secrets
 from pathlib import Path
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from lifecycle.warehouse.snowflake.queries import SnowflakeQueries
 
 FILE_SIZE = "128MB"
-"""Of one staged file; Snowflake advises 100 to 250 MB compressed, so that a warehouse loads them side by side.
+"""Size of one staged file; Snowflake recommends 100 to 250 MB compressed, so that files load in parallel.
 
 https://docs.snowflake.com/en/user-guide/data-load-considerations-prepare
 """
@@ -19,15 +19,15 @@ PARALLEL_UPLOADS = 4
 
 
 def copy_into(session: "SnowflakeQueries", relation: str, folder: Path, rows: int) -> None:
-    """Load the folder's Parquet files into a relation, columns matched by name, all or nothing.
+    """Load the folder's Parquet files into a relation atomically, columns matched by name.
 
-    The stage lives no longer than the session, so that an upload that breaks off leaves nothing behind, and it is new,
-    so that no history of loads can pass a file over.
+    The stage is temporary, so that an interrupted upload leaves nothing behind, and new, so that no load history can
+    make Snowflake skip a file.
 
     Raises
     ------
     LifecycleError
-        If fewer or more than `rows` rows arrived.
+        If the number of loaded rows is not `rows`.
     """
     stage = f"raw.staged_{secrets.token_hex(6)}"
     session.execute(f"create temporary stage {stage}")
@@ -36,11 +36,11 @@ def copy_into(session: "SnowflakeQueries", relation: str, folder: Path, rows: in
         f"auto_compress = false source_compression = none parallel = {PARALLEL_UPLOADS}"
     )
     crash_point("snowflake.uploaded")
-    # With logical types, a moment without a zone stays one; without them it would come in as a whole number.
+    # Without logical types, timestamps without a zone would be loaded as whole numbers.
     loaded = session.loaded_rows(
         f"copy into {relation} from @{stage} file_format = (type = parquet use_logical_type = true) "
         "match_by_column_name = case_insensitive on_error = abort_statement purge = true"
     )
     if loaded != rows:
-        raise LifecycleError(f"Expected {rows:,} staged rows, got {loaded:,} loaded - in {relation}; run it again")
+        raise LifecycleError(f"Expected {rows:,} loaded rows, got {loaded:,} - in {relation}; run it again")
     crash_point("snowflake.copied")

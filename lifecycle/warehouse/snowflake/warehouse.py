@@ -23,10 +23,10 @@ FIRST_PAUSE_SECONDS = 1.0
 
 
 class SnowflakeWarehouse:
-    """`Warehouse` in a Snowflake account: one connection for reading, kept; one of its own for each writing session.
+    """`Warehouse` in a Snowflake account: keeps one connection for reading and opens one for each writing session.
 
-    Processes of this machine that write take turns by a lock file, with a word to those who wait; those of other
-    machines by a lock in Snowflake, see `SnowflakeSession.transaction`.
+    A lock file serialises writing processes of this machine, and waiting ones log its holder; a lock in Snowflake
+    serialises those of several machines, see `SnowflakeSession.transaction`.
     """
 
     def __init__(self, settings: Settings, use: Use) -> None:
@@ -40,11 +40,11 @@ class SnowflakeWarehouse:
 
     @property
     def dialect(self) -> Dialect:
-        """Snowflake's words."""
+        """Snowflake's table definitions."""
         return DIALECT
 
     def ensure(self, definitions: Sequence[Definition]) -> None:
-        """Make what is missing of these; nothing is sent for what is there, which a role may have no right to make."""
+        """Create the missing schemas and tables; existing ones, which the role may not create, send no statement."""
         with self._forgetting():
             present = self._present({definition.name.partition(".")[0] for definition in definitions})
         missing = [definition for definition in definitions if definition.name not in present]
@@ -61,7 +61,7 @@ class SnowflakeWarehouse:
     def batches(
         self, sql: str, parameters: Sequence[object] = (), rows_per_batch: int = 100_000
     ) -> "Iterator[pa.RecordBatch]":
-        """Rows of a query in batches of at most `rows_per_batch`; not tried again once a batch was handed on."""
+        """Rows of a query in batches of at most `rows_per_batch`; not retried after a lost connection."""
         with self._forgetting():
             for batch in self._queries().batches(sql, parameters):
                 for start in range(0, max(batch.num_rows, 1), rows_per_batch):
@@ -69,12 +69,12 @@ class SnowflakeWarehouse:
 
     @contextmanager
     def session(self, purpose: str) -> Iterator[SnowflakeSession]:
-        """A connection of its own that may write; its scratch tables, stages and files are gone when it ends."""
+        """A new connection that may write; its scratch tables, stages and files are removed at the end."""
         with self._lock.hold(purpose):
             opened = connect(self.settings, self.use)
             session = SnowflakeSession(opened, self._all_settings, purpose)
             try:
-                with _disk_told(session):
+                with _translated_disk_errors(session):
                     yield session
             finally:
                 session.close_files()
@@ -82,12 +82,12 @@ class SnowflakeWarehouse:
 
     @contextmanager
     def transaction(self, purpose: str) -> Iterator[SnowflakeSession]:
-        """A session whose statements take effect all together, or none if the block raises."""
+        """A session with an atomic transaction; rolled back if the block raises."""
         with self.session(purpose) as session, session.transaction():
             yield session
 
     def retrying(self, operation: Callable[[], Result]) -> Result:
-        """The result of `operation`, tried again after a lost connection with a growing pause."""
+        """The result of `operation`, retried after a lost connection with a growing pause."""
         for attempt in range(self.settings.attempts - 1):
             try:
                 with self._forgetting():
@@ -111,16 +111,16 @@ class SnowflakeWarehouse:
 
     @contextmanager
     def exclusive(self, purpose: str) -> Iterator[None]:
-        """Keep this machine's other processes that write out while dbt runs."""
+        """Lock out this machine's other writing processes while dbt runs."""
         with self._lock.hold(purpose):
             yield
 
     def location(self) -> Location:
-        """Account and database; how much they store is not asked, since it takes a privilege on the account."""
+        """Account and database; the size is unknown, since reading it takes a privilege on the account."""
         return Location(f"{self.settings.host or self.settings.account}/{self.settings.database}", None)
 
     def close(self) -> None:
-        """Close the connection that is kept for reading; the next query opens another."""
+        """Close the reading connection; the next query opens a new one."""
         if self._reading is not None:
             close(self._reading.connection)
             self._reading = None
@@ -132,7 +132,7 @@ class SnowflakeWarehouse:
 
     @contextmanager
     def _forgetting(self) -> Iterator[None]:
-        """Open a new connection next time where this one is lost."""
+        """Drop a lost connection, so that the next query opens a new one."""
         try:
             yield
         except ConnectionLostError:
@@ -142,18 +142,18 @@ class SnowflakeWarehouse:
     def _present(self, schemas: set[str]) -> set[str]:
         marks = ", ".join("?" * len(schemas))
         names = [schema.upper() for schema in sorted(schemas)]
-        found = self._queries().query(
+        names_present = self._queries().query(
             f"select lower(schema_name) as name from information_schema.schemata where schema_name in ({marks}) "
             "union all select lower(table_schema || '.' || table_name) as name from information_schema.tables "
             f"where table_schema in ({marks})",
             [*names, *names],
         )
-        return set(found.column("name").to_pylist())
+        return set(names_present.column("name").to_pylist())
 
 
 @contextmanager
-def _disk_told(session: SnowflakeSession) -> Iterator[None]:
-    """Tell of a full disk or too little memory for the files on their way, as for a DuckDB warehouse."""
+def _translated_disk_errors(session: SnowflakeSession) -> Iterator[None]:
+    """Translate errors of disk and memory for staged files, as for a DuckDB warehouse."""
     import duckdb
 
     try:

@@ -90,8 +90,14 @@ def transactions() -> dict[str, list[Any]]:
     }
 
 
+@pytest.fixture
+def handbook(handbook_columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
+    """The handbook's columns, for a test that may replace some."""
+    return dict(handbook_columns)
+
+
 @pytest.fixture(scope="session")
-def handbook() -> dict[str, pa.Array]:
+def handbook_columns() -> dict[str, pa.Array]:
     """Columns as in the Fraud Detection Handbook's file, with its types; transactions 11 and 13 are frauds."""
     moments = ["2018-04-01 00:00:31", "2018-04-01 09:05:00", "2018-04-02 23:59:59", "2018-04-03 12:00:00"]
     return {

@@ -70,7 +70,7 @@ def test_a_full_disk_is_named_and_the_same_command_works_once_there_is_room(
         timeout=60,
         check=False,
     )
-    assert "Expected room to write, got a full disk or a reached quota" in completed.stdout, completed.stderr
+    assert "Expected free disk space, got a full disk or an exceeded quota" in completed.stdout, completed.stderr
     assert str(settings.root) in completed.stdout
     assert warehouse.query("select count(*) as n from raw.card_transactions").to_pylist() == [{"n": 0}]
     assert load(warehouse, "card_transactions", big_file).rows_inserted == 300_000
@@ -100,9 +100,9 @@ def test_a_folder_without_leave_to_write_is_named(somebody_elses_folder: Path) -
     ("failure", "words"),
     [
         pytest.param(OSError(errno.ENOSPC, "No space left on device"), "full disk", id="full disk"),
-        pytest.param(OSError(errno.EDQUOT, "Disk quota exceeded"), "reached quota", id="quota"),
+        pytest.param(OSError(errno.EDQUOT, "Disk quota exceeded"), "exceeded quota", id="quota"),
         pytest.param(OSError(errno.EROFS, "Read-only file system"), "permission denied", id="read-only"),
-        pytest.param(RuntimeError("IO Error: Could not set lock on file"), "does not take its lock", id="lock"),
+        pytest.param(RuntimeError("IO Error: Could not set lock on file"), "does not use its lock file", id="lock"),
         pytest.param(RuntimeError("Out of Memory Error: failed to allocate"), "MEMORY_LIMIT", id="memory"),
         pytest.param(RuntimeError("offload: max_temp_directory_size"), "full disk", id="spill"),
         pytest.param(RuntimeError("something else"), "something else", id="unknown"),

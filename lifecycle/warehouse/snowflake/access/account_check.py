@@ -1,4 +1,4 @@
-"""Whether an account is ready: every step logs in, holds what it needs, and nobody else sees protected attributes."""
+"""Checks an account: every step can log in and has its privileges, and no other role reads protected attributes."""
 
 import json
 from collections.abc import Callable
@@ -30,13 +30,13 @@ Show = Callable[[str], list[Row]]
 """Rows of a SHOW statement, by column name in lower case."""
 
 ABOUT_ROLE_OR_WAREHOUSE = ("390189", "002043")
-"""Refusals that concern one step; any other login is refused for the next step as well, and each may lock the user."""
+"""Rejections that concern one step; others would repeat for the next step, and each attempt may lock the user."""
 READING = frozenset({"SELECT", "OWNERSHIP"})
 
 
 @dataclass(frozen=True)
 class StepCheck:
-    """What was found for one step; `error` is set where it could not log in or not read."""
+    """Result for one step; `error` is set if it could not log in or not read."""
 
     step: Step
     role: str | None
@@ -49,7 +49,7 @@ class StepCheck:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What was found in an account."""
+    """Result of the check of an account."""
 
     account: str
     database: str
@@ -58,25 +58,25 @@ class CheckReport:
     steps: tuple[StepCheck, ...]
     excess: tuple[Excess, ...]
     notes: tuple[str, ...]
-    """What could not be looked at."""
+    """Parts that could not be checked."""
 
     @property
     def is_ready(self) -> bool:
-        """Whether nothing is missing and nobody has too much."""
+        """Whether no privilege is missing and none is excessive."""
         return not self.excess and all(not (step.missing or step.excess or step.error) for step in self.steps)
 
     def as_document(self) -> dict[str, Any]:
-        """Plain JSON types, with the statement that mends each lack."""
+        """Plain JSON types, with the statement that grants each missing privilege."""
         document = asdict(self) | {"is_ready": self.is_ready}
-        for found, step in zip(document["steps"], self.steps, strict=True):
-            for lacking, need in zip(found["missing"], step.missing, strict=True):
-                lacking["statement"] = need.grant(step.role or "")
+        for step_document, step in zip(document["steps"], self.steps, strict=True):
+            for missing_privilege, need in zip(step_document["missing"], step.missing, strict=True):
+                missing_privilege["statement"] = need.grant(step.role or "")
         return document
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """What one login showed."""
+    """State that one login reads."""
 
     role: str
     warehouse: str | None
@@ -87,12 +87,12 @@ class _Seen:
 
 
 def check(settings: Settings) -> CheckReport:
-    """Log in as every step and compare what its role holds with what it needs; changes nothing.
+    """Log in as every step and compare its role's privileges with those that it needs; read-only.
 
     Raises
     ------
     LifecycleError
-        If a setting is missing or wrong, the endpoint cannot be reached, or it refuses the user.
+        If a setting is missing or wrong, the endpoint cannot be reached, or it rejects the user.
     """
     seen: dict[Step, _Seen] = {}
     refused: dict[Step, str] = {}
@@ -117,15 +117,15 @@ def check(settings: Settings) -> CheckReport:
         database=quoted(settings.snowflake.database),
         user=settings.snowflake.user,
         version=next((look.version for look in seen.values()), None),
-        steps=tuple(sorted(steps, key=lambda found: STEPS.index(found.step))),
+        steps=tuple(sorted(steps, key=lambda checked: STEPS.index(checked.step))),
         excess=(*_secondary(settings, seen), *others),
         notes=tuple(notes),
     )
 
 
 def held_by(role: str, show: Show) -> tuple[Held, ...]:
-    """Everything that a role holds, itself and by roles that it inherits, whichever way they go round."""
-    found: list[Held] = []
+    """All privileges of a role, direct and inherited; cycles of roles are allowed."""
+    held: list[Held] = []
     todo, known = [role], {role}
     while todo:
         current = todo.pop()
@@ -135,12 +135,12 @@ def held_by(role: str, show: Show) -> tuple[Held, ...]:
                     known.add(row["name"])
                     todo.append(row["name"])
             else:
-                found.append(Held(row["privilege"], row["granted_on"], row["name"], current))
-        found += [
+                held.append(Held(row["privilege"], row["granted_on"], row["name"], current))
+        held += [
             Held(row["privilege"], row["grant_on"], row["name"].rpartition(".")[0], current, is_future=True)
             for row in show(f"show future grants to role {quoted(current)}")
         ]
-    return tuple(found)
+    return tuple(held)
 
 
 def _look(settings: Settings, step: Step) -> _Seen:
@@ -170,7 +170,7 @@ def _look(settings: Settings, step: Step) -> _Seen:
 
 
 def _listed(settings: Settings, queries: SnowflakeQueries) -> list[Relation]:
-    """Tables and views of the database that the role sees: the part that needs a warehouse."""
+    """Tables and views of the database that the role sees; this query needs a virtual warehouse."""
     database = quoted(settings.snowflake.database)
     rows = _rows(
         queries,
@@ -214,10 +214,10 @@ def _secondary(settings: Settings, seen: dict[Step, _Seen]) -> list[Excess]:
 
 
 def _others(settings: Settings, seen: dict[Step, _Seen], relations: list[Relation]) -> tuple[list[Excess], list[str]]:
-    """Roles of the account beside the steps' own that can read protected attributes, and what could not be seen."""
+    """Other roles of the account that can read protected attributes, and the parts that could not be checked."""
     allowed = _allowed(seen)
     if not allowed:
-        return [], ["who else can read protected attributes: neither load nor fairness could log in"]
+        return [], ["other readers of protected attributes: neither load nor fairness could log in"]
     step: Step = "fairness" if "fairness" in seen else "load"
     inside = f"{quoted(settings.snowflake.database)}.{PROTECTED.upper()}"
     tables = [name for kind, name in relations if kind == "TABLE" and name.startswith(f"{inside}.")]
@@ -238,8 +238,11 @@ def _others(settings: Settings, seen: dict[Step, _Seen], relations: list[Relatio
         for role in sorted(allowed):
             found += _members(role, shown(f"show grants of role {quoted(role)}"), allowed)
         for table in tables:
-            found += _readers(shown(f"show grants on table {table}"), allowed)
-        found += _readers_of_future(shown(f"show future grants in schema {inside}"), allowed, inside)
+            found += _readers(shown(f"show grants on table {table}"), allowed, f"table {table}")
+        future = shown(f"show future grants in schema {inside}")
+        for kind in dict.fromkeys(row["grant_on"].lower() for row in future):
+            rows = [row for row in future if row["grant_on"].lower() == kind]
+            found += _readers(rows, allowed, f"future {kind}s in schema {inside}")
     known = {grant.through for look in seen.values() for grant in look.held}
     return [one for one in dict.fromkeys(found) if one.what.split()[0] not in known], notes
 
@@ -255,23 +258,11 @@ def _members(role: str, rows: list[Row], allowed: set[str]) -> list[Excess]:
     ]
 
 
-def _readers(rows: list[Row], allowed: set[str]) -> list[Excess]:
+def _readers(rows: list[Row], allowed: set[str], objects: str) -> list[Excess]:
     return [
         Excess(
-            f"{row['grantee_name']} holds {row['privilege']} on table {row['name']}",
-            f"revoke {row['privilege'].lower()} on table {row['name']} from role {quoted(row['grantee_name'])};",
-        )
-        for row in rows
-        if row["privilege"] in READING and row["grantee_name"] not in allowed
-    ]
-
-
-def _readers_of_future(rows: list[Row], allowed: set[str], schema: str) -> list[Excess]:
-    return [
-        Excess(
-            f"{row['grantee_name']} holds {row['privilege']} on future {row['grant_on'].lower()}s in schema {schema}",
-            f"revoke {row['privilege'].lower()} on future {row['grant_on'].lower()}s in schema {schema} "
-            f"from role {quoted(row['grantee_name'])};",
+            f"{row['grantee_name']} holds {row['privilege']} on {objects}",
+            f"revoke {row['privilege'].lower()} on {objects} from role {quoted(row['grantee_name'])};",
         )
         for row in rows
         if row["privilege"] in READING and row["grantee_name"] not in allowed

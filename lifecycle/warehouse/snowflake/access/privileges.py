@@ -1,4 +1,4 @@
-"""What each step has to be granted in an account, and how that compares with what its role holds.
+"""The privileges that each step needs in an account, compared with those that its role holds.
 
 Sources: https://docs.snowflake.com/en/user-guide/security-access-control-privileges (what a statement needs),
 https://docs.snowflake.com/en/sql-reference/sql/grant-privilege (future grants, managed access).
@@ -14,7 +14,7 @@ from lifecycle.warehouse.raw_tables import LOADS_TABLE, PROTECTED, RAW
 from lifecycle.warehouse.reading.decisions import DECISIONS, OFFSETS
 
 MAY_READ_PROTECTED: frozenset[Step] = frozenset({"load", "fairness"})
-"""The step that writes protected attributes, and the gate that is there to judge by them."""
+"""The step that writes protected attributes, and the gate that evaluates them."""
 
 ON_SCHEMAS: Mapping[Step, Mapping[str, tuple[str, ...]]] = {
     "load": {"raw": ("USAGE", "CREATE TABLE", "CREATE STAGE"), PROTECTED: ("USAGE", "CREATE TABLE")},
@@ -29,7 +29,7 @@ ON_SCHEMAS: Mapping[Step, Mapping[str, tuple[str, ...]]] = {
     "fairness": {PROTECTED: ("USAGE",), "marts": ("USAGE",)},
     "read": {"raw": ("USAGE",), "staging": ("USAGE",), "intermediate": ("USAGE",), "marts": ("USAGE",)},
 }
-"""Privileges on schemas; temporary tables need none, temporary stages are not said to be exempt."""
+"""Privileges on schemas; temporary tables need none, for temporary stages no exemption is documented."""
 
 READS: Mapping[Step, tuple[tuple[str, str], ...]] = {
     "load": (),
@@ -39,7 +39,7 @@ READS: Mapping[Step, tuple[tuple[str, str], ...]] = {
     "fairness": ((PROTECTED, "TABLE"), ("marts", "TABLE")),
     "read": (("raw", "TABLE"), ("staging", "VIEW"), ("intermediate", "TABLE"), ("marts", "TABLE")),
 }
-"""Schemas all of whose tables (or views) a step reads, those made later as well."""
+"""Schemas whose existing and future tables (or views) a step reads."""
 
 CHANGES: Mapping[Step, tuple[str, ...]] = {
     "load": (*(relation.table for relation in RAW.values()), LOADS_TABLE, "raw.loads_lock"),
@@ -49,20 +49,20 @@ CHANGES: Mapping[Step, tuple[str, ...]] = {
     "fairness": (),
     "read": (),
 }
-"""Tables whose rows a step changes; its role owns those that it has made itself."""
+"""Tables whose rows a step changes; its role owns those that it created."""
 CHANGE = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 REPLACES: Mapping[Step, tuple[str, ...]] = dict.fromkeys(STEPS, ()) | {
     "transform": ("staging", "intermediate", "marts")
 }
-"""Schemas whose tables and views a step makes anew, which only their owner may."""
+"""Schemas whose tables and views a step replaces, which only their owner may do."""
 
 _PLAIN = re.compile(r"[A-Z_][A-Z0-9_$]*")
 
 
 @dataclass(frozen=True)
 class Need:
-    """A privilege that a step has to have: on one object, or (`is_future`) on what will be made in a schema."""
+    """A privilege that a step needs on one object, or (`is_future`) on future objects of a schema."""
 
     privilege: str
     kind: str
@@ -70,7 +70,7 @@ class Need:
     is_future: bool = False
 
     def grant(self, role: str) -> str:
-        """The statement that mends its lack."""
+        """The statement that grants the privilege."""
         if self.privilege == "OWNERSHIP":
             return f"grant ownership on {self.kind.lower()} {self.name} to role {quoted(role)} copy current grants;"
         on = f"future {self.kind.lower()}s in schema" if self.is_future else self.kind.lower()
@@ -79,7 +79,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Held:
-    """A privilege that a role holds; `through` is the role that it was granted to, itself or one it inherits."""
+    """A privilege that a role holds; `through` is the role that it was granted to, possibly an inherited one."""
 
     privilege: str
     kind: str
@@ -90,7 +90,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Excess:
-    """Something that opens the protected attributes to somebody who should not have them."""
+    """A privilege that exposes the protected attributes to a role that must not read them."""
 
     what: str
     remedy: str
@@ -101,27 +101,27 @@ Relation = tuple[Literal["TABLE", "VIEW"], str]
 
 
 def needs(settings: SnowflakeSettings, step: Step, relations: Collection[Relation] = ()) -> tuple[Need, ...]:
-    """Everything that a step has to be granted, given the tables and views that are there."""
+    """All privileges that a step needs, given the existing tables and views."""
     database = quoted(settings.database)
-    found = [Need("USAGE", "DATABASE", database)]
+    result = [Need("USAGE", "DATABASE", database)]
     if warehouse := settings.warehouse_of(step):
-        found.insert(0, Need("USAGE", "WAREHOUSE", quoted(warehouse)))
+        result.insert(0, Need("USAGE", "WAREHOUSE", quoted(warehouse)))
     for schema, privileges in ON_SCHEMAS[step].items():
-        found += [Need(privilege, "SCHEMA", f"{database}.{schema.upper()}") for privilege in privileges]
+        result += [Need(privilege, "SCHEMA", f"{database}.{schema.upper()}") for privilege in privileges]
     for schema, kind in READS[step]:
         inside = f"{database}.{schema.upper()}"
-        found.append(Need("SELECT", kind, inside, is_future=True))
-        found += [Need("SELECT", kind, name) for other, name in relations if other == kind and _is_in(name, inside)]
+        result.append(Need("SELECT", kind, inside, is_future=True))
+        result += [Need("SELECT", kind, name) for other, name in relations if other == kind and _is_in(name, inside)]
     changed = {f"{database}.{table.upper()}" for table in CHANGES[step]}
-    found += [Need(privilege, kind, name) for kind, name in relations if name in changed for privilege in CHANGE]
+    result += [Need(privilege, kind, name) for kind, name in relations if name in changed for privilege in CHANGE]
     for schema in REPLACES[step]:
         inside = f"{database}.{schema.upper()}"
-        found += [Need("OWNERSHIP", kind, name) for kind, name in relations if _is_in(name, inside)]
-    return tuple(dict.fromkeys(found))
+        result += [Need("OWNERSHIP", kind, name) for kind, name in relations if _is_in(name, inside)]
+    return tuple(dict.fromkeys(result))
 
 
 def missing(wanted: Iterable[Need], held: Collection[Held]) -> tuple[Need, ...]:
-    """The needs that nothing held meets; an owner may do everything with what it owns."""
+    """The needs that are not met; ownership of an object meets every need on it."""
     has = {(grant.privilege, grant.kind, grant.name, grant.is_future) for grant in held}
     return tuple(
         need
@@ -134,7 +134,7 @@ def missing(wanted: Iterable[Need], held: Collection[Held]) -> tuple[Need, ...]:
 def excess(
     settings: SnowflakeSettings, step: Step, role: str, held: Collection[Held], allowed: Collection[str]
 ) -> tuple[Excess, ...]:
-    """What lets a step's role read protected attributes, or give itself the right to, though it should not.
+    """Privileges that wrongly let a step's role read protected attributes, or grant itself the right to.
 
     `allowed` are the roles of the steps in `MAY_READ_PROTECTED`.
     """
@@ -143,7 +143,7 @@ def excess(
     inside = f"{quoted(settings.database)}.{PROTECTED.upper()}"
     if role in allowed:
         what = f"Step {step} uses {role}, the role of a step that reads {inside}"
-        return (Excess(what, f"set LIFECYCLE_SNOWFLAKE_ROLE_{step.upper()} to a role of its own"),)
+        return (Excess(what, f"set LIFECYCLE_SNOWFLAKE_ROLE_{step.upper()} to a separate role"),)
     return tuple(
         _excessive(grant, role, step)
         for grant in held
@@ -165,7 +165,7 @@ def _excessive(grant: Held, role: str, step: Step) -> Excess:
 
 
 def quoted(identifier: str) -> str:
-    """An identifier of the settings as statements and SHOW have it: upper case, or in quotes where it must be."""
+    """An identifier of the settings as SHOW prints it: upper case, or in quotes where necessary."""
     if identifier.startswith('"') and identifier.endswith('"') and len(identifier) > 2:
         inner = identifier[1:-1]
         return inner if _PLAIN.fullmatch(inner) else identifier

@@ -63,7 +63,11 @@ def test_the_session_answers_what_it_was_given_at_login_and_by_use(cursor: Any) 
 
 @pytest.mark.parametrize(
     ("sql", "number"),
-    [("use role sysadmin", 3013), ("use warehouse no_such_warehouse", 2043), ("show grants to role nobody", 2003)],
+    [
+        ("use role sysadmin", 3013),
+        ("use warehouse no_such_warehouse", 2043),
+        ("show grants to role no_role", 2003),
+    ],
 )
 def test_what_the_script_does_not_make_or_grant_is_refused(cursor: Any, sql: str, number: int) -> None:
     from snowflake.connector.errors import ProgrammingError

@@ -83,8 +83,8 @@ def test_a_grant_that_is_left_out_is_named_and_nothing_else(step: Step, need: Ne
     for other in STEPS:
         held = held_by(f"LIFECYCLE_{other.upper()}", show_of(account))
         assert missing(needs(SETTINGS, other), held) == ((need,) if other == step else ())
-    mended = account_of([*without(need, step, SCRIPT), need.grant(f"lifecycle_{step}").rstrip(";")], tmp_path)
-    assert missing(needs(SETTINGS, step), held_by(f"LIFECYCLE_{step.upper()}", show_of(mended))) == ()
+    granted = account_of([*without(need, step, SCRIPT), need.grant(f"lifecycle_{step}").rstrip(";")], tmp_path)
+    assert missing(needs(SETTINGS, step), held_by(f"LIFECYCLE_{step.upper()}", show_of(granted))) == ()
 
 
 def test_there_is_a_need_for_every_step() -> None:
@@ -170,7 +170,7 @@ def changed(settings: Settings, **named: Any) -> Settings:
 
 
 def faults(report: CheckReport) -> list[str]:
-    """Everything that is to be mended, as a line each."""
+    """All missing and excessive privileges, one line each."""
     lacks = [need.grant(step.role or "") for step in report.steps for need in step.missing]
     return [*lacks, *(one.what for step in report.steps for one in step.excess), *(one.what for one in report.excess)]
 

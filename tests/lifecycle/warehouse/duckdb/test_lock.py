@@ -95,7 +95,7 @@ def test_a_program_that_passes_the_lock_by_is_told_apart(warehouse: Warehouse, s
     )
     assert process.stdout is not None
     process.stdout.readline()
-    with pytest.raises(LifecycleError, match="a program that does not take its lock"):
+    with pytest.raises(LifecycleError, match="a program that does not use its lock file"):
         warehouse.query("select 1")
     process.communicate("go on\n", timeout=30)
     assert warehouse.query("select 1 as n").to_pylist() == [{"n": 1}]

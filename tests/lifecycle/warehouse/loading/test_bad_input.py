@@ -74,7 +74,7 @@ def _nothing_is_ever_kept(warehouse: Warehouse) -> Any:
         ),
         pytest.param(
             {"occurred_at": ["2026-01-01 10:00:00", "2026-01-01", "77.01.2026", "2026-13-01 10:00:00", "epoch", ""]},
-            "Expected a moment with a time of day (UTC, or with its offset; at most microseconds) "
+            "Expected a date with a time of day (UTC, or with an offset; at most microseconds) "
             "in column occurred_at, got 5 another kind of value - in rows.parquet, for example row 2, 3, 4, 5, 6",
             id="text that is no moment",
         ),
@@ -122,8 +122,9 @@ def test_a_misnamed_column_is_told_with_the_nearest(
     transactions["Ammount"] = transactions.pop("amount")
     with pytest.raises(LoadRefusedError) as refused:
         load(warehouse, "card_transactions", write_parquet(transactions))
-    assert "Expected a column amount (mapping raw), got none (did you mean 'Ammount'?) - in rows.parquet" in str(
-        refused.value
+    assert (
+        "Expected a column amount (mapping raw), got no such column (did you mean 'Ammount'?) - in rows.parquet"
+        in str(refused.value)
     )
     assert "--mapping FILE" in str(refused.value)
 
@@ -140,7 +141,7 @@ def test_the_second_file_of_a_folder_must_have_the_same_columns(
     write_parquet(transactions, "days/0.parquet")
     transactions.pop("terminal_id")
     write_parquet(transactions, "days/1.parquet")
-    with pytest.raises(LoadRefusedError, match=r"a column terminal_id .*got none - in 1\.parquet"):
+    with pytest.raises(LoadRefusedError, match=r"a column terminal_id .*got no such column - in 1\.parquet"):
         load(warehouse, "card_transactions", tmp_path / "files/days")
 
 
@@ -172,13 +173,13 @@ def test_blank_text_is_refused(warehouse: Warehouse, write_parquet: Any) -> None
     [
         pytest.param(
             {"transaction_id": [1, 2], "reported_at": [dt.datetime.fromisoformat("2026-01-01T10:30:14")] * 2},
-            "Expected reports from after their transaction, got 2 reported before it happened - in reports.parquet, "
+            "Expected reports from after their transaction, got 2 from before their transaction - in reports.parquet, "
             "for example row 1, 2",
             id="before its transaction",
         ),
         pytest.param(
             {"transaction_id": [1, 777], "reported_at": [dt.datetime.fromisoformat("2026-01-09T00:00:00")] * 2},
-            "Expected reports of transactions that are loaded, got 1 of transactions that are not known "
+            "Expected reports of loaded transactions, got 1 of unknown transactions "
             "- in reports.parquet, for example row 2",
             id="of an unknown transaction",
         ),
@@ -204,8 +205,8 @@ def test_reports_that_cannot_be_are_refused(
     [
         pytest.param(f"{HEADER}\n{ROW}\n2,2026-01-01 10", "got 2 instead of 5 values in line 3", id="truncated"),
         pytest.param(f"{HEADER}\n{ROW},secret\n", "got 6 instead of 5 values in line 2", id="too many values"),
-        pytest.param(f'{HEADER}\n{ROW}\n2,"secret\n', "a quote that does not end", id="open quote"),
-        pytest.param("", "no line of column names", id="empty"),
+        pytest.param(f'{HEADER}\n{ROW}\n2,"secret\n', "an unterminated quote", id="open quote"),
+        pytest.param("", "no header line", id="empty"),
         pytest.param(f"{HEADER},amount\n{ROW},1\n", r"the columns \['amount'\] more than once", id="repeated column"),
         pytest.param(f"{HEADER},\n{ROW},1\n", "a column without a name", id="unnamed column"),
         pytest.param(f"{HEADER}\n{ROW}\n2,2026-01-01 10:00:00,,70,1.00\n", r"got 1 null .*row 2", id="empty value"),
@@ -233,7 +234,7 @@ def test_a_truncated_gzip_is_refused(warehouse: Warehouse, tmp_path: Path) -> No
     file = tmp_path / "rows.csv.gz"
     whole = gzip.compress(f"{HEADER}\n{ROW}\n".encode())
     file.write_bytes(whole[:-12])
-    with pytest.raises(LifecycleError, match=r"Expected a whole, readable file.*rows\.csv\.gz"):
+    with pytest.raises(LifecycleError, match=r"Expected a complete, readable file.*rows\.csv\.gz"):
         load(warehouse, "card_transactions", file)
 
 
@@ -243,7 +244,9 @@ def test_a_truncated_parquet_file_is_refused(
 ) -> None:
     file = write_parquet(transactions)
     file.write_bytes(file.read_bytes()[:keep])
-    with pytest.raises(LifecycleError, match=r"Expected a whole, readable file, got no Parquet footer.*rows\.parquet"):
+    with pytest.raises(
+        LifecycleError, match=r"Expected a complete, readable file, got no Parquet footer.*rows\.parquet"
+    ):
         load(warehouse, "card_transactions", file)
 
 
@@ -270,7 +273,7 @@ def test_a_file_that_changes_meanwhile_is_refused(warehouse: Warehouse, write_pa
                 content.write(b"")
             file.touch()
 
-    with pytest.raises(LifecycleError, match="Expected the file to stay as it is"):
+    with pytest.raises(LifecycleError, match="Expected the file to stay unchanged"):
         load(warehouse, "card_transactions", file, progress=append_while_reading)
 
 

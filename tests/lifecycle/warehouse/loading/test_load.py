@@ -115,7 +115,7 @@ def test_a_known_id_with_other_content_is_refused(
     before = everything(warehouse)
     changed = list(transactions[column])
     changed[1] += dt.timedelta(seconds=1) if column == "occurred_at" else 1
-    with pytest.raises(LoadRefusedError, match=r"1 known transaction_id with other content.*row 2"):
+    with pytest.raises(LoadRefusedError, match=r"1 known transaction_id with different content.*row 2"):
         load(warehouse, "card_transactions", write_parquet(transactions, "changed.parquet", **{column: changed}))
     assert everything(warehouse) == before
 

@@ -70,7 +70,7 @@ def test_the_digest_says_what_a_mapping_does_and_not_its_name(tmp_path: Path) ->
         pytest.param(
             "name: x\nrelation: terminals\ncolumns: {terminal_id: a, kind: b}\n"
             "derived: {fraud_reports: {flag: f, delay_days: 1}}",
-            r"Expected relation card_transactions where fraud_reports are derived, got terminals",
+            r"Expected relation card_transactions with derived fraud_reports, got terminals",
             id="derived from another relation",
         ),
         pytest.param("- a list", r"in .*mapping.yaml", id="no mapping"),

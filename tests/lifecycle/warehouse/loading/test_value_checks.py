@@ -24,7 +24,7 @@ def connection() -> Any:
 
 
 def cast(connection: Any, value: object, source_type: str, target: Column) -> tuple[Any, list[str]]:
-    """The value as the raw column holds it, and what is said to be wrong with it."""
+    """The converted value, and the descriptions of its faults."""
     found = cast_column("x", source_type, target)
     assert found is not None
     conditions = ", ".join(fault.condition for fault in found.faults)

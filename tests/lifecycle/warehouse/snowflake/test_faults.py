@@ -52,9 +52,9 @@ def scratch_tables(warehouse: SnowflakeWarehouse) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory, handbook: Any) -> Path:
+def file(tmp_path_factory: pytest.TempPathFactory, handbook_columns: Any) -> Path:
     path = tmp_path_factory.mktemp("files") / "rows.parquet"
-    pq.write_table(pa.table(handbook), path)
+    pq.write_table(pa.table(handbook_columns), path)
     return path
 
 
@@ -98,7 +98,7 @@ def test_a_load_whose_endpoint_dies_is_run_again_and_ends_the_same(
     warehouse = SnowflakeWarehouse(own_database(mortal, tmp_path / "home", **IMPATIENT), Use("load"))
     warehouse.ensure(raw_definitions(warehouse.dialect))
     mortal.fault(step, "kill", after=when == "after")
-    with pytest.raises(ConnectionLostError, match="run it again: nothing is done twice"):
+    with pytest.raises(ConnectionLostError, match="run it again: completed work is not repeated"):
         load(warehouse, "card_transactions", file)
     mortal.wait_until_dead()
     mortal.restart()

@@ -1,4 +1,4 @@
-"""What a session of the account is told at login, and rows that it appends."""
+"""Parameters of a session, and rows that it appends."""
 
 import datetime as dt
 

@@ -1,4 +1,4 @@
-"""What goes into Snowflake comes out the same, and what goes wrong is told without values."""
+"""Values survive a round trip through Snowflake, and errors contain no values."""
 
 import datetime as dt
 import decimal
@@ -127,7 +127,7 @@ def test_transactions_of_a_kind_take_turns_and_each_sees_what_the_one_before_it_
 
         def second_once_the_first_is_inside() -> None:
             is_inside.wait(60)
-            # Its session began before the first's commit, and may not see it: it is told so, and begins a new one.
+            # Its session began before the first's commit and may not see it: it is rejected, and a new one begins.
             there.retrying(second)
 
         thread = threading.Thread(target=second_once_the_first_is_inside)
