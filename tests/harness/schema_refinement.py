@@ -65,7 +65,7 @@ def _in_body(body: Document, contract: Document, narrow: Document, wide: Documen
         yield f"media types of {place}"
         return
     for kind, media in known.items():
-        if not refines(contents[kind]["schema"], media["schema"], narrow, wide):
+        if not refines(contents[kind].get("schema", {}), media.get("schema", {}), narrow, wide):
             yield f"schema of {place}, {kind}"
 
 
