@@ -1,4 +1,4 @@
-"""dbt as a child process: DuckDB keeps a file open for as long as its process lives, and dbt's globals are its own."""
+"""Runs dbt as a child process, because DuckDB keeps its file open while the process lives and dbt has global state."""
 
 import datetime as dt
 import json
@@ -6,8 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +19,30 @@ from lifecycle.warehouse import Use
 from lifecycle.warehouse.duckdb.lock import lock_of
 from serving.storage.crash_points import crash_point
 
-COLUMNS_CHANGED = "its columns are not those of the table that was built before"
+COLUMNS_CHANGED = "its columns differ from those of the existing table"
 FAILED_STATUSES = frozenset({"error", "fail", "runtime error"})
+RESULT_EVENTS = frozenset({"LogModelResult", "LogTestResult"})
+MESSAGE_EVENTS = frozenset({"RunResultError", "RunResultWarningMessage"})
 
 
 @dataclass(frozen=True)
 class NodeRun:
-    """What became of one model or test.
+    """Result of one model or test.
 
-    `seconds` is dbt's own execution time of the node, up to `ended_at` (seconds since 1970, 0 if dbt did not say);
-    `index` counts from 1 to `total` within the run.
+    `seconds` is dbt's own execution time of the node, which ended at `ended_at` (seconds since 1970); `index` counts
+    from 1 to `total` within the run.
     """
 
     unique_id: str
     status: str
     seconds: float
     message: str | None = None
+    """dbt's error or warning, with secrets masked."""
     index: int = 0
     total: int = 0
     ended_at: float = 0.0
+    event: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The line of dbt's log that reports the result; dagster-dbt turns it into Dagster's results."""
 
     @property
     def kind(self) -> str:
@@ -50,8 +55,14 @@ class NodeRun:
         return self.unique_id.split(".")[2]
 
     @property
+    def relation(self) -> str:
+        """Schema and name of the table or view that a model builds."""
+        relation = self.event["data"]["node_info"]["node_relation"]
+        return f"{relation['schema']}.{relation['alias']}"
+
+    @property
     def is_failed(self) -> bool:
-        """Whether it ended in an error or a failed test."""
+        """Whether the node ended in an error or a failed test."""
         return self.status in FAILED_STATUSES
 
 
@@ -60,16 +71,17 @@ OnNode = Callable[[NodeRun], None]
 
 @dataclass(frozen=True)
 class DbtRun:
-    """One call of dbt.
+    """Result of one dbt command.
 
-    `seconds` is its whole duration; what the nodes do not account for is dbt's start, parse and bookkeeping.
+    `seconds` is its whole duration, of which dbt's start, parse and bookkeeping belong to no node.
     """
 
     exit_code: int
     seconds: float
     nodes: tuple[NodeRun, ...]
+    """Models and tests in the order in which they ended; skipped ones are left out."""
     violations: tuple[str, ...]
-    """Errors outside of any node, for example of the parser."""
+    """Errors outside of any result, for example of the parser."""
     log_path: Path
 
     @property
@@ -103,7 +115,7 @@ def run_dbt(
     on_node: OnNode | None = None,
     use: Use = TRANSFORM,
 ) -> DbtRun:
-    """Run dbt to its end; the caller holds the warehouse if `arguments` make dbt open it.
+    """Run a dbt command to its end; the caller holds the warehouse lock if the command opens the warehouse.
 
     Parameters
     ----------
@@ -114,11 +126,11 @@ def run_dbt(
     target_path
         Folder for dbt's artifacts and its log.
     variables
-        Further variables of the environment.
+        Further environment variables.
     on_node
         Called after each model and test, as it ends.
     use
-        What dbt is run for; decides role, virtual warehouse and query tag in Snowflake.
+        Purpose of the run; decides role, virtual warehouse and query tag in Snowflake.
 
     Raises
     ------
@@ -128,23 +140,14 @@ def run_dbt(
     environment = {name: value for name, value in os.environ.items() if not is_login_setting(name)}
     environment |= {**dbt_environment(settings, target_path, use), **(variables or {})}
     target_path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (target_path / "run_results.json").unlink(missing_ok=True)
     started = time.perf_counter()
-    violations: list[str] = []
     with _start(settings, arguments, environment) as process:
         try:
-            for line in process.stdout or ():
-                _follow(line, violations, on_node)
+            nodes, violations = _read_log(process.stdout or (), environment, on_node)
         except BaseException:
             process.terminate()
             raise
-    return DbtRun(
-        exit_code=process.returncode,
-        seconds=time.perf_counter() - started,
-        nodes=_read_results(target_path / "run_results.json", environment),
-        violations=tuple(without_secrets(violation, environment) for violation in violations),
-        log_path=target_path / "dbt.log",
-    )
+    return DbtRun(process.returncode, time.perf_counter() - started, nodes, violations, target_path / "dbt.log")
 
 
 def _start(settings: Settings, arguments: Sequence[str], environment: Mapping[str, str]) -> "subprocess.Popen[str]":
@@ -152,7 +155,7 @@ def _start(settings: Settings, arguments: Sequence[str], environment: Mapping[st
     return subprocess.Popen(
         [sys.executable, "-m", "lifecycle.features.dbt_process", "--log-format", "json", *arguments],
         cwd=settings.dbt_project_dir,
-        # Should this process be killed, dbt has the warehouse's file open a moment longer, and keeps the lock as long.
+        # If this process is killed, dbt keeps the warehouse's file open a moment longer, and the lock with it.
         pass_fds=() if descriptor is None else (descriptor,),
         env=environment,
         stdout=subprocess.PIPE,
@@ -161,55 +164,49 @@ def _start(settings: Settings, arguments: Sequence[str], environment: Mapping[st
     )
 
 
-def _follow(line: str, violations: list[str], on_node: OnNode | None) -> None:
-    """Take in one line of dbt's log: JSON, or plain text where Python itself speaks."""
-    try:
-        event: dict[str, Any] = json.loads(line)
-        info, data = event["info"], event.get("data", {})
-    except (ValueError, KeyError, TypeError):
-        if line.strip():
-            violations.append(line.strip())
-        return
-    if info.get("level") == "error" and "node_info" not in data:
-        violations.append(info.get("msg", ""))
-    if info.get("name") in {"LogModelResult", "LogTestResult"}:
-        crash_point("features.node_ended")
-        if on_node is not None:
-            on_node(_logged_node(data))
+def _read_log(
+    lines: Iterable[str], environment: Mapping[str, str], on_node: OnNode | None
+) -> tuple[tuple[NodeRun, ...], tuple[str, ...]]:
+    """Results of nodes and other errors from dbt's log: JSON lines, and plain text where Python itself prints."""
+    nodes: list[NodeRun] = []
+    messages: dict[str | None, str] = {}
+    violations: list[str] = []
+    for line in lines:
+        try:
+            event: dict[str, Any] = json.loads(line)
+            info, data = event["info"], event["data"]
+        except (ValueError, KeyError, TypeError):
+            violations.append(without_secrets(line.strip(), environment))
+            continue
+        if info["name"] in RESULT_EVENTS:
+            crash_point("features.node_ended")
+            nodes.append(_node(event))
+            if on_node is not None:
+                on_node(nodes[-1])
+        elif info["name"] in MESSAGE_EVENTS:
+            messages[data.get("node_info", {}).get("unique_id")] = without_secrets(data["msg"], environment)
+        elif info["level"] == "error":
+            violations.append(without_secrets(info["msg"], environment))
+    finished = tuple(replace(node, message=messages.get(node.unique_id)) for node in nodes)
+    return finished, tuple(violation for violation in violations if violation)
 
 
-def _logged_node(data: Mapping[str, Any]) -> NodeRun:
-    """A node as dbt's log tells its end."""
+def _node(event: Mapping[str, Any]) -> NodeRun:
+    data = event["data"]
+    node = data["node_info"]
     return NodeRun(
-        unique_id=data["node_info"]["unique_id"],
-        status=str(data["status"]),
+        unique_id=node["unique_id"],
+        status=node["node_status"],
         seconds=float(data.get("execution_time", 0)),
         index=int(data.get("index", 0)),
         total=int(data.get("total") or data.get("num_models") or 0),
-    )
-
-
-def _read_results(path: Path, environment: Mapping[str, str]) -> tuple[NodeRun, ...]:
-    """Nodes of dbt's `run_results.json`; none if dbt did not come so far as to write it."""
-    if not path.is_file():
-        return ()
-    results = json.loads(path.read_text())["results"]
-    return tuple(
-        NodeRun(
-            unique_id=result["unique_id"],
-            status=result["status"],
-            seconds=float(result["execution_time"]),
-            message=without_secrets(result.get("message") or "", environment) or None,
-            index=index,
-            total=len(results),
-            ended_at=max((_seconds_since_1970(part["completed_at"]) for part in result["timing"]), default=0.0),
-        )
-        for index, result in enumerate(results, start=1)
+        ended_at=dt.datetime.fromisoformat(node["node_finished_at"]).replace(tzinfo=dt.UTC).timestamp(),
+        event=event,
     )
 
 
 def busy_seconds(nodes: Sequence[NodeRun]) -> float:
-    """How long at least one of the nodes ran: less than their sum where some ran side by side."""
+    """Time during which at least one of the nodes ran: less than their sum where some ran concurrently."""
     busy, until = 0.0, float("-inf")
     for started_at, ended_at in sorted((node.ended_at - node.seconds, node.ended_at) for node in nodes):
         busy += max(0.0, ended_at - max(started_at, until))
@@ -217,12 +214,8 @@ def busy_seconds(nodes: Sequence[NodeRun]) -> float:
     return busy
 
 
-def _seconds_since_1970(moment: str) -> float:
-    return dt.datetime.fromisoformat(moment).timestamp()
-
-
 def _fault(message: str | None) -> str:
-    """What a node failed of; dbt's advice on changed columns is dbt's, not ours."""
+    """A node's error on one line; dbt's advice on changed columns does not apply here and is replaced."""
     if "schemas on this incremental model are out of sync" in (message or ""):
         return COLUMNS_CHANGED
     return _one_line(message)

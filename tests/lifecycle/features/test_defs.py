@@ -98,7 +98,7 @@ def test_a_run_over_some_days_makes_them_anew_and_says_how_many_rows(
     assert features["dagster/partition_row_count"].value == sum(
         DAY - dt.timedelta(days=1) <= day <= DAY for day in days
     )
-    assert isinstance(features["execution_seconds"].value, float)
+    assert isinstance(features["Execution Duration"].value, float)
     evaluations = result.get_asset_check_evaluations()
     assert len(evaluations) == len(list(assets.check_specs))
     assert all(evaluation.passed for evaluation in evaluations)
