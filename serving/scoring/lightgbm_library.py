@@ -17,7 +17,7 @@ _FOLDERS = ("lib", "bin", ".")
 
 
 class ScoringError(RuntimeError):
-    """LightGBM refused to load or to score; the message is LightGBM's own and holds no customer's value."""
+    """LightGBM failed to load or to score; the message is LightGBM's own and holds no customer's value."""
 
 
 @functools.cache
@@ -44,10 +44,10 @@ def check(status: int) -> None:
 
 
 def missing_library_message(path: Path, violation: str) -> str:
-    """What to tell somebody whose system cannot open the library."""
+    """Error message for a system that cannot open the library."""
     if "libgomp" in violation:
         return (
-            "Expected the system library libgomp.so.1, which LightGBM needs, found none; install it with "
+            "Expected the system library libgomp.so.1, which LightGBM needs, but it is missing; install it with "
             f"`apt-get install libgomp1` (Debian, Ubuntu) or `dnf install libgomp` (Fedora, RHEL) - at {path}"
         )
     return f"Expected a library that this system can open, got: {violation} - at {path}"
@@ -56,7 +56,7 @@ def missing_library_message(path: Path, violation: str) -> str:
 def _library_path() -> Path:
     spec = importlib.util.find_spec("lightgbm")
     if spec is None or spec.origin is None:
-        raise ContractError("Expected the package lightgbm, found none; install the project's dependencies")
+        raise ContractError("Expected the package lightgbm, but it is not installed; install the dependencies")
     package = Path(spec.origin).parent
     name = _FILE_NAMES.get(sys.platform, "lib_lightgbm.so")
     for folder in _FOLDERS:

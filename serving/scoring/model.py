@@ -1,4 +1,4 @@
-"""A bundle made ready to decide: its trees loaded, its golden rows checked."""
+"""Loads a bundle, checks its golden rows, then scores and explains with it."""
 
 import math
 import statistics
@@ -27,7 +27,7 @@ CONTRIBUTION_TOLERANCE: Final = 1e-9
 
 
 class Scored(msgspec.Struct, frozen=True, gc=False):
-    """What a model says of one row: log odds, calibrated probability, decision."""
+    """Result of scoring one row: log odds, calibrated probability, decision."""
 
     margin: float
     score: float
@@ -37,8 +37,8 @@ class Scored(msgspec.Struct, frozen=True, gc=False):
 class LoadedModel:
     """A model that scores and explains; built by `load_model`.
 
-    `explain_seconds` is the median time of one explanation, measured on the golden rows while the model was loaded; 0
-    where it cannot explain.
+    `explain_seconds` is the median time of one explanation, measured on the golden rows during loading; 0 if
+    the model cannot explain.
     """
 
     def __init__(self, bundle: Bundle, scorer: Scorer, shap: TreeShap | None = None) -> None:
@@ -58,11 +58,11 @@ class LoadedModel:
         Raises
         ------
         ScoringError
-            If LightGBM refuses the row, or the margin is not finite.
+            If LightGBM rejects the row, or the margin is not finite.
         """
         margin = self._scorer.margin(self._encoder.row(values))
         if not math.isfinite(margin):
-            raise ScoringError("Expected a finite margin, got another - at the model's answer")
+            raise ScoringError("Expected a finite margin, got NaN or infinity - at the model's output")
         score = probability(margin, self._calibration)
         return Scored(margin, score, decision_of(score, self._bands))
 
@@ -85,31 +85,31 @@ class LoadedModel:
             If the bundle has no reason texts, or the contributions cannot be computed.
         """
         if self._groups is None:
-            raise ExplainingError(f"Expected reason texts, got a bundle without - at bundle {self.bundle.digest}")
+            raise ExplainingError(f"Expected reason texts, got a bundle without them - at bundle {self.bundle.digest}")
         return self._groups.principal(self.contributions(values)[:-1].tolist())
 
     def contributions(self, values: Sequence[Value]) -> NDArray[np.float64]:
-        """What each feature adds to the margin, then the expected margin: shape ``(n_features + 1,)``.
+        """Contribution of each feature to the margin, then the expected margin: shape ``(n_features + 1,)``.
 
         Raises
         ------
         ExplainingError
-            If the bundle was loaded without what it takes, or a contribution is not finite.
+            If the bundle has neither reason texts nor golden contributions, or a contribution is not finite.
         """
         where = f"at bundle {self.bundle.digest}"
         if self._shap is None:
-            raise ExplainingError(f"Expected reason texts or golden contributions, got a bundle without - {where}")
+            raise ExplainingError(f"Expected reason texts or golden contributions, got a bundle without them - {where}")
         try:
-            found = self._shap.contributions(self._encoder.row(values))
+            contributions = self._shap.contributions(self._encoder.row(values))
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise ExplainingError(f"Expected contributions, got {type(error).__name__} - {where}") from None
-        if not np.isfinite(found).all():
-            raise ExplainingError(f"Expected finite contributions, got others - {where}")
-        return found
+        if not np.isfinite(contributions).all():
+            raise ExplainingError(f"Expected finite contributions, got NaN or infinity - {where}")
+        return contributions
 
 
 def decision_of(score: float, bands: Bands) -> DecisionName:
-    """The decision that the frozen thresholds give a score.
+    """Decision for a score by the frozen thresholds.
 
     Examples
     --------
@@ -131,10 +131,10 @@ def load_model(bundle: Bundle) -> LoadedModel:
     Raises
     ------
     ContractError
-        If LightGBM cannot load the trees; their inputs are not the schema's; there are reason texts, but a feature has
-        no group, a group no text, or the trees cannot be explained; or a golden row comes out differently: the margin
-        in a single bit, the score by more than 1e-12, or a contribution by more than 1e-9. The message names the row
-        and both numbers.
+        If LightGBM cannot load the trees; if their inputs are not the schema's; if there are reason texts, but a
+        feature has no group, a group has no text, or the trees cannot be explained; or if a golden row's result
+        differs: the margin in a single bit, the score by more than 1e-12, or a contribution by more than 1e-9. The
+        message names the row and both numbers.
     """
     where = f"bundle {bundle.digest}"
     features = bundle.deciding.features
@@ -152,7 +152,7 @@ def load_model(bundle: Bundle) -> LoadedModel:
 
 
 def _forest(bundle: Bundle) -> Forest | None:
-    """The trees to explain, where the bundle has use for it; the scorer takes the same, which are read once."""
+    """The trees, if the bundle is to be explained; the scorer shares them."""
     is_needed = bundle.deciding.reason_texts or any(row.contributions is not None for row in bundle.golden)
     return read_forest(bundle.model_text) if is_needed else None
 
@@ -168,7 +168,7 @@ def _explain_seconds(loaded: LoadedModel) -> float:
 
 
 def bits(value: float) -> bytes:
-    """The eight bytes of a double: equal exactly if two doubles are the same bit for bit."""
+    """The eight bytes of a double, for a bit-for-bit comparison."""
     return struct.pack("<d", value)
 
 
@@ -190,10 +190,10 @@ def _check_golden(loaded: LoadedModel, scorer: Scorer, golden: GoldenRow, where:
 def _check_contributions(loaded: LoadedModel, golden: GoldenRow, where: str) -> None:
     features = loaded.bundle.deciding.features
     expected = golden.contributions or ()
-    found = loaded.contributions(tuple(golden.features[feature.name] for feature in features)).tolist()
-    if len(found) != len(expected):
-        raise ContractError(f"Expected {len(found)} contributions, got {len(expected)} - at {where}")
+    actual = loaded.contributions(tuple(golden.features[feature.name] for feature in features)).tolist()
+    if len(actual) != len(expected):
+        raise ContractError(f"Expected {len(actual)} contributions, got {len(expected)} - at {where}")
     names = [*(feature.name for feature in features), "the expected margin"]
-    for name, contribution, wanted in zip(names, found, expected, strict=True):
+    for name, contribution, wanted in zip(names, actual, expected, strict=True):
         if not abs(contribution - wanted) <= CONTRIBUTION_TOLERANCE:
             raise ContractError(f"Expected contribution {wanted!r} of {name}, got {contribution!r} - at {where}")

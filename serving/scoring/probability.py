@@ -1,6 +1,6 @@
-"""The one function that turns a margin into a probability, offline and online.
+"""The only function that turns a margin into a probability, offline and online.
 
-``np.exp`` and ``math.exp`` differ in their last bits, so nobody else may compute a score.
+``np.exp`` and ``math.exp`` differ in their last bits, so this must be the only place that computes a score.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Principal reasons: which groups of features spoke most for the adverse decision, in words that were approved."""
+"""Principal reasons of an adverse decision: the groups of features that contributed most, with approved texts."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -7,9 +7,9 @@ from serving.contract.documents import ContractError, Feature, Reason, ReasonTex
 from serving.scoring.lightgbm_library import ScoringError
 
 MOST_REASONS: Final = 4
-"""As many principal reasons as the official commentary on Regulation B, 12 CFR 1002.9(b)(2), holds to be useful."""
+"""Limit that the official commentary on Regulation B, 12 CFR 1002.9(b)(2), considers helpful to the applicant."""
 SMALLEST_ADVERSE: Final = 1e-9
-"""Contributions are exact to this: what adds less to the log odds is rounding, and no reason."""
+"""Accuracy of contributions: one that adds less to the log odds is rounding, not a reason."""
 
 
 class ExplainingError(ScoringError):
@@ -29,7 +29,7 @@ class ReasonGroups:
     Raises
     ------
     ContractError
-        If a feature has no group, or a group no text; the message names it.
+        If a feature has no group, or a group has no text; the message names it.
 
     Examples
     --------
@@ -46,15 +46,15 @@ class ReasonGroups:
         missing = [code for code in self._codes if not texts.texts.get(code, "").strip()]
         if missing:
             where = f"at the reason texts {texts.version!r}"
-            raise ContractError(f"Expected a text for every reason group, got none for {missing} - {where}")
+            raise ContractError(f"Expected a text for every reason group, missing {missing} - {where}")
         self._texts = tuple(texts.texts[code] for code in self._codes)
         self._group_of = [self._codes.index(code) for code in grouped]
 
     def principal(self, contributions: Iterable[float]) -> tuple[Reason, ...]:
         """The adverse groups, the strongest first, at most four.
 
-        A group's contribution is the sum of its features'; it is adverse if it adds to the log odds of what the model
-        predicts. Of two that add the same, the one whose first feature stands first in the schema comes first.
+        A group's contribution is the sum of its features'; it is adverse if it raises the log odds of the
+        event. Ties keep the schema's order of the groups' first features.
 
         Parameters
         ----------
@@ -74,5 +74,5 @@ class ReasonGroups:
 
 def _group(feature: Feature) -> str:
     if not feature.reason_group:
-        raise ContractError(f"Expected a reason group for every feature, got none for {feature.name!r}")
+        raise ContractError(f"Expected a reason group for every feature, missing for {feature.name!r}")
     return feature.reason_group

@@ -1,9 +1,8 @@
-"""Trees to margins: with the same bits as `Booster.predict(raw_score=True)`.
+"""Margins of rows, bit for bit those of `Booster.predict(raw_score=True)`.
 
-`serving.scoring.margin.evaluator` compiles the trees: for 500 trees it takes a seventh of the time of LightGBM's
-single-row fast path. LightGBM stays the reference: a model's compiled margins are used if they are LightGBM's bit for
-bit on rows made from
-the model's own thresholds, and they are made of the numbers that LightGBM holds. Else LightGBM answers.
+`serving.scoring.margin.evaluator` compiles the trees: 500 trees take a seventh of the time of LightGBM's single-row
+fast path. LightGBM remains the reference: compiled margins are made of the numbers that LightGBM holds, and are used
+only if they equal LightGBM's bit for bit on rows made from the model's own thresholds. Otherwise LightGBM scores.
 """
 
 import ctypes
@@ -30,10 +29,9 @@ _PARAMETERS: Final = b"num_threads=1 verbosity=-1"
 
 
 class Scorer:
-    """One loaded model. Any thread may call it; each has a configuration of its own, since LightGBM locks on one.
+    """One loaded model. Any thread may call it; each has its own configuration, since LightGBM locks on a shared one.
 
-    The C memory is freed when the last reference goes: whoever is inside `margin` holds one, so it is never freed under
-    a request.
+    The C memory is freed with the last reference. A running `margin` holds one, so no request loses its model.
 
     Parameters
     ----------
@@ -42,19 +40,19 @@ class Scorer:
     feature_names
         Names of the inputs in the order `margin` takes them.
     forest
-        The trees as `read_forest` read them from the same text, where the caller has them already.
+        The result of `read_forest` for the same text, if the caller has it already.
 
     Attributes
     ----------
     is_compiled
-        Whether margins come from compiled code; if not, from LightGBM.
+        Whether compiled code computes the margins instead of LightGBM.
 
     Raises
     ------
     ScoringError
         If LightGBM cannot read the text.
     ContractError
-        If the model has more than one output, or other inputs.
+        If the model has more than one output, or its inputs differ.
     """
 
     def __init__(self, model_text: bytes, feature_names: Sequence[str], forest: Forest | None = None) -> None:
@@ -67,14 +65,14 @@ class Scorer:
         self.is_compiled = self._margins is not None
 
     def margin(self, row: Sequence[float]) -> float:
-        """Log odds before calibration of one row, shape ``(n_features,)``; NaN stands for missing.
+        """Log odds before calibration of one row, shape ``(n_features,)``; NaN means missing.
 
         Raises
         ------
         struct.error
             If the row has another length.
         ScoringError
-            If LightGBM refuses it.
+            If LightGBM rejects it.
         """
         try:
             evaluation: Evaluation | _Configuration = self._own.evaluation
@@ -89,22 +87,22 @@ class Scorer:
         return _Configuration(self._booster, self.n_features)
 
     def _checked(self, model_text: bytes, forest: Forest | None) -> Margins | None:
-        """The compiled margins if they are LightGBM's; None, and a warning, if LightGBM is to answer."""
+        """The compiled margins if they equal LightGBM's; else a warning and ``None``."""
         try:
-            held = self._booster.trees(2 * len(model_text))
-            if forest is None or forest.n_features != self.n_features or held != _trees_in(model_text):
-                forest = read_forest((_header_in(model_text) + held).decode())
+            booster_trees = self._booster.trees(2 * len(model_text))
+            if forest is None or forest.n_features != self.n_features or booster_trees != _trees_in(model_text):
+                forest = read_forest((_header_in(model_text) + booster_trees).decode())
             margins = Margins.from_forest(forest)
         except (ContractError, ImportError, UnicodeDecodeError) as error:
-            _log.warning("LightGBM computes the margins, since the trees cannot be compiled: %s", error)
+            _log.warning("LightGBM computes the margins because the trees cannot be compiled: %s", error)
             return None
-        different = first_difference(
+        probe = first_difference(
             forest,
             _of_row(self._row, Evaluation(margins)),
             _of_row(self._row, _Configuration(self._booster, self.n_features)),
         )
-        if different is not None:
-            _log.warning("LightGBM computes the margins, since compiled ones differ - at probe %d", different)
+        if probe is not None:
+            _log.warning("LightGBM computes the margins because the compiled ones differ - at probe %d", probe)
             return None
         return margins
 
@@ -127,9 +125,9 @@ class _Booster:
         return result.value
 
     def trees(self, size: int) -> bytes:
-        """The trees as LightGBM writes them from its memory; a double's text gives the same double again.
+        """The trees as LightGBM writes them from its memory; the text of a double reads back as the same double.
 
-        `size` is a guess of how many bytes the model takes: LightGBM writes it all even to say that they are too few.
+        `size` is a guess of the model's bytes: LightGBM writes the whole model even to report that they are too few.
         """
         length = ctypes.c_int64()
         while True:
@@ -184,7 +182,7 @@ def _of_row(packer: struct.Struct, evaluation: "Evaluation | _Configuration") ->
 
 
 def lightgbm_margins(model_text: bytes, n_features: int) -> Callable[[Sequence[float]], float]:
-    """LightGBM's own single-row fast path, to compare with; for one thread."""
+    """LightGBM's own single-row fast path, for comparison; for one thread."""
     return _of_row(struct.Struct(f"{n_features}d"), _Configuration(_Booster(model_text), n_features))
 
 
@@ -193,7 +191,7 @@ def _header_in(model_text: bytes) -> bytes:
 
 
 def _trees_in(model_text: bytes) -> bytes:
-    """From the first tree on to the end of the last."""
+    """The text from the first tree to the end of the last."""
     _, first, rest = model_text.partition(_FIRST_TREE)
     return first + rest.partition(_END)[0]
 
@@ -206,12 +204,12 @@ def _check_inputs(booster: _Booster, model_text: bytes, feature_names: Sequence[
     if inputs != len(feature_names):
         raise ContractError(f"Expected a model with {len(feature_names)} inputs, got {inputs} - at model.txt")
     names = _names_in(model_text)
-    # LightGBM calls the columns of an unnamed matrix Column_0 and so on: such a model says nothing of their order.
+    # LightGBM calls the columns of an unnamed matrix Column_0 and so on: such a model does not record their order.
     is_named = names != [f"Column_{index}" for index in range(inputs)]
     if is_named and names != list(feature_names):
-        different = [name for name, expected in zip(names, feature_names, strict=False) if name != expected]
+        differing = [name for name, expected in zip(names, feature_names, strict=False) if name != expected]
         raise ContractError(
-            f"Expected the inputs {list(feature_names)} in this order, got others at {different} - at model.txt"
+            f"Expected the inputs {list(feature_names)} in this order, got other inputs at {differing} - at model.txt"
         )
 
 
@@ -219,4 +217,4 @@ def _names_in(model_text: bytes) -> list[str]:
     for line in model_text.split(b"\n", 40)[:40]:
         if line.startswith(b"feature_names="):
             return line.decode().removeprefix("feature_names=").split(" ")
-    raise ContractError("Expected a line feature_names=..., found none - at model.txt")
+    raise ContractError("Expected a line feature_names=..., but it is missing - at model.txt")

@@ -99,7 +99,7 @@ class HistogramCounts(NamedTuple):
 class Samples:
     """All values of one process at one time, by family and label values.
 
-    Metrics without labels start at 0, except for the age of a poll: before the first poll there is none.
+    Metrics without labels start at 0, except for the age of a poll, which does not exist before the first one.
     """
 
     def __init__(self) -> None:
