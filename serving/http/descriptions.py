@@ -80,12 +80,17 @@ def content(schema: dict[str, Any], kind: str = JSON) -> dict[str, Any]:
     return {kind: {"schema": schema}}
 
 
+def success(body: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """FastAPI's ``responses`` of a route that answers with a body of the media types in `body`."""
+    return {200: {"content": body}}
+
+
 def text(kind: str) -> dict[int | str, dict[str, Any]]:
     """FastAPI's ``responses`` of a route that answers with text; its errors are JSON nevertheless.
 
     FastAPI would document them as text, too, if the route had a text response class.
     """
-    return {200: {"content": content({"type": "string"}, kind)}}
+    return success(content({"type": "string"}, kind))
 
 
 def reference(name: str) -> dict[str, str]:

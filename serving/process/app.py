@@ -23,7 +23,7 @@ from serving.http.routes.models import models_router
 from serving.http.routes.operations import operations_router
 from serving.http.routes.scores import ScoreRoutes, score_routes
 from serving.http.targets import target
-from serving.openapi import contract, served_document
+from serving.process.openapi import contract, served_document
 from serving.process.server import Server
 from serving.protocols.guard import refusal_handler
 from serving.protocols.mlflow.routes import mlflow_router

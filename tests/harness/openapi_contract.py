@@ -5,8 +5,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from serving.openapi import contract
 from serving.process.app import create_app
+from serving.process.openapi import contract
 from tests.harness.api import settings_of
 from tests.harness.paths import ROOT
 from tests.harness.small_models import SmallStore

@@ -3,7 +3,6 @@
 Swagger UI's files come with the package `fastapi-swagger`, so that the page loads nothing from another host.
 """
 
-import functools
 from collections.abc import Callable
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -72,6 +71,5 @@ def docs_router(openapi: Callable[[], dict[str, Any]]) -> APIRouter:
     return router
 
 
-@functools.cache
 def _file(folder: Traversable, name: str) -> bytes:
     return (folder / name).read_bytes()

@@ -18,6 +18,7 @@ from serving.http.descriptions import (
     errors,
     extra,
     reference,
+    success,
     text,
 )
 from serving.http.errors import JsonResponse
@@ -72,7 +73,7 @@ def mlflow_router(
             operation_id=f"mlflow{path.replace('/', '_')}",
             response_class=Response,
             # MLflow's own server answers with an empty line and calls it JSON.
-            responses={200: {"content": {JSON: {}}}} | refusals(503),
+            responses=success({JSON: {}}) | refusals(503),
             openapi_extra=extra(is_open=True),
         )
     router.add_api_route(
@@ -88,7 +89,7 @@ def mlflow_router(
         methods=["POST"],
         operation_id="invocations",
         response_description="The decisions, recorded, in the order of the rows.",
-        responses={200: {"content": content(_PREDICTIONS)}} | refusals(*DECISION_ERRORS),
+        responses=success(content(_PREDICTIONS)) | refusals(*DECISION_ERRORS),
         openapi_extra=extra(
             *DECISION_HEADERS,
             body=content(reference("InvocationRequest")) | content({"type": "string"}, CSV),

@@ -33,6 +33,7 @@ from serving.http.descriptions import (
     errors,
     extra,
     reference,
+    success,
 )
 from serving.http.errors import JsonResponse
 from serving.protocols.guard import Begin, Decides, ReadBody, check_ready, refuse_encoded
@@ -190,7 +191,7 @@ def open_inference_router(
             operation_id=f"{prefix}_infer",
             response_model=InferenceResponse,
             response_description="The decisions, recorded, a tensor for each output.",
-            responses={200: {"content": content(_BYTES, BINARY)}} | refusals(*DECISION_ERRORS),
+            responses=success(content(_BYTES, BINARY)) | refusals(*DECISION_ERRORS),
             openapi_extra=extra(
                 *parameters,
                 *DECISION_HEADERS,

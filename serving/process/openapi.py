@@ -25,6 +25,7 @@ from serving.http.descriptions import (
     errors,
     extra,
     reference,
+    success,
 )
 from serving.protocols.mlflow.routes import CSV
 from serving.protocols.mlflow.tables import InvocationRequest
@@ -88,7 +89,7 @@ def _score_router() -> APIRouter:
             summary=summary,
             response_description="Recorded decisions, in the order of the requests.",
             # The routes read JSON whatever the content type says, and so refuse no media type.
-            responses={200: {"content": content(reference(response))}} | errors(*(DECISION_ERRORS - {415})),
+            responses=success(content(reference(response))) | errors(*(DECISION_ERRORS - {415})),
             openapi_extra=extra(MODEL, *DECISION_HEADERS, body=content(reference(request))),
         )
     return router
