@@ -32,10 +32,11 @@ class PrivateName(NamedTuple):
 PRIVATE_NAMES = (
     # The only hook between a parsed head and the task that answers it.
     PrivateName(
-        "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol", "_start_asgi_task", "uvicorn", ">=0.32"
+        "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol", "_start_asgi_task", "uvicorn", ">=0.45,<0.55"
     ),
     PrivateName(
-        "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol", "_unset_keepalive_if_required", "uvicorn", ">=0.32"
+        "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol", "_unset_keepalive_if_required", "uvicorn",
+        ">=0.45,<0.55",
     ),
     # The types that `dg.build_schedule_from_partitioned_job` and `dg.define_asset_job` return, for annotations only.
     PrivateName(
@@ -46,8 +47,6 @@ PRIVATE_NAMES = (
         "dagster._core.definitions.unresolved_asset_job_definition", "UnresolvedAssetJobDefinition",
         "dagster", ">=1.13.27,<1.14",
     ),
-    # The lock's file descriptor, which a child process inherits.
-    PrivateName("filelock:BaseFileLock", "_context", "filelock", ">=3.16"),
     # The local Snowflake endpoint translates errors of DuckDB and needs the connection for sessions.
     PrivateName("fakesnow.cursor:FakeSnowflakeCursor", "_execute", "fakesnow", ">=0.12"),
     PrivateName("fakesnow.cursor:FakeSnowflakeCursor", "_duck_conn", "fakesnow", ">=0.12"),

@@ -17,8 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.platform import Settings
 from serving.artefacts.signatures import PublicKeys, key_id, read_public_keys
-from serving.contract.documents import Signed
-from serving.decisions.pseudonyms import PSEUDONYM_KEY_BYTES
+from serving.contract.documents import PSEUDONYM_KEY_BYTES, Signed
 from serving.storage.durable import create_once
 
 SIGNING_KEY_FILE = "signing_key.pem"

@@ -11,6 +11,8 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+PSEUDONYM_KEY_BYTES = 32
+"""Length of the key that pseudonymises entity keys."""
 SCHEMA_VERSION = 1
 """Current version of every document but decision records."""
 DECISION_RECORD_VERSION = 2

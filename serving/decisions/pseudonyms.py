@@ -4,9 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from serving.contract.documents import ContractError
-
-PSEUDONYM_KEY_BYTES: Final = 32
+from serving.contract.documents import PSEUDONYM_KEY_BYTES, ContractError
 
 _SHA256_BLOCK_BYTES: Final = 64
 

@@ -27,7 +27,7 @@ from serving.slots.cache import Cache
 from serving.slots.polling import Polling
 from serving.slots.slots import Slots
 from serving.telemetry.metrics import Metrics
-from serving.telemetry.tracing import tracer
+from serving.telemetry.tracer import tracer
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from serving.contract.documents import ContractError
 from serving.telemetry.span_export import BATCH_SPANS, ExportingTracer, otlp_exporter
-from serving.telemetry.tracing import SpanAttributes, SpanCounts, Tracer, tracer
+from serving.telemetry.tracer import tracer
+from serving.telemetry.tracing import SpanAttributes, SpanCounts, Tracer
 from serving.wire.trace_parent import TraceParent, parse_traceparent
 from tests.harness.paths import ROOT
 
@@ -184,7 +185,7 @@ def test_without_a_collector_nothing_is_recorded() -> None:
 
 def test_without_a_collector_opentelemetry_is_not_imported() -> None:
     code = (
-        "import sys; from serving.telemetry.tracing import tracer; tracer(environment={});"
+        "import sys; from serving.telemetry.tracer import tracer; tracer(environment={});"
         "print(any(name.startswith('opentelemetry') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT).stdout == b"False\n"
@@ -210,7 +211,7 @@ def test_another_protocol_is_refused() -> None:
 def test_a_collector_without_the_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     monkeypatch.delitem(sys.modules, "serving.telemetry.span_export")
-    with pytest.raises(ContractError, match=r"OTEL_EXPORTER_OTLP_ENDPOINT is set, .* install lifecycle\[otel\]"):
+    with pytest.raises(ContractError, match=r"OTEL_EXPORTER_OTLP_ENDPOINT is set, .* install risk-model-lifecycle\[otel\]"):
         tracer(environment={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"})
 
 
