@@ -7,7 +7,7 @@ ARGS ?=
 # Where pip's configuration names a mirror, uv uses it, too: it does not read pip's configuration itself.
 export UV_DEFAULT_INDEX ?= $(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null)
 export DO_NOT_TRACK := 1
-LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q
+LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q
 
 .PHONY: help setup demo up snowflake-local test test-all test-services wheel-check lowest-check lint format lock contract clients-check \
   benchmarks clean
