@@ -61,8 +61,8 @@ class FrozenTrainingSet:
 class TrainingSetStore:
     """The snapshots of one model: a folder a digest, and for each `as_of` the digest that stands.
 
-    Several processes may write at once: each has a temporary folder, locked for as long as the process lives, and
-    whoever begins removes the folders that nobody holds any more.
+    Several processes may write at once: each locks a temporary folder for as long as it lives, and a new writer removes
+    the folders whose lock is free.
     """
 
     def __init__(self, root: Path, model: str) -> None:

@@ -1,4 +1,4 @@
-"""One user of the warehouse file at a time, across processes and threads, and a word to those who wait."""
+"""A lock that serialises access to the warehouse file; a waiting process logs the holder's PID."""
 
 import datetime as dt
 import json
