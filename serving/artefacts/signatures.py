@@ -79,5 +79,5 @@ def read_public_keys(path: Path) -> PublicKeys:
             raise ContractError(f"Expected an Ed25519 public key, got {type(key).__name__} - at {path}")
         keys.append(key)
     if not keys:
-        raise ContractError(f"Expected at least one PEM public key, got a file without any - at {path}")
+        raise ContractError(f"Expected at least one PEM public key, found none - at {path}")
     return PublicKeys(tuple(keys))

@@ -223,15 +223,15 @@ def find_records(directory: Path, decision_id: str) -> list[LoggedRecord[Decisio
         If such a line is not a record.
     """
     mention = msgspec.json.encode(decision_id)
-    found = []
+    matches = []
     for folder in log_folders(directory):
         for path in segment_paths(folder):
             name = path.relative_to(directory).as_posix()
             for offset, line in _lines_with(path, mention):
                 record = _read(line, path, offset)
                 if isinstance(record, DecisionRecord) and record.decision_id == decision_id:
-                    found.append(LoggedRecord(name, offset, offset + len(line), record))
-    return sorted(found, key=lambda logged: logged.record.decided_at)
+                    matches.append(LoggedRecord(name, offset, offset + len(line), record))
+    return sorted(matches, key=lambda logged: logged.record.decided_at)
 
 
 def recent_records(directory: Path, limit: int) -> list[DecisionRecord]:

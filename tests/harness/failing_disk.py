@@ -1,4 +1,4 @@
-"""A disk for a decision log that fails when a test says so."""
+"""A disk for a decision log that fails on demand."""
 
 import os
 import threading
@@ -11,7 +11,7 @@ from serving.log.segments import LogRecord
 
 
 class Disk:
-    """A disk that can be full, or broken, or stuck, when it is written to or flushed."""
+    """A disk whose writes or flushes fail or hang."""
 
     def __init__(self) -> None:
         self.write_violation: int | None = None

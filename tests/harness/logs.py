@@ -1,4 +1,4 @@
-"""Decision logs for the tests: lines as the server writes them, and as its first version did."""
+"""Decision logs for tests: lines of the current and of the first version."""
 
 import asyncio
 import datetime as dt
@@ -22,7 +22,7 @@ def line(decision_id: str, **changes: Any) -> bytes:
 
 
 def first_version_line(decision_id: str) -> bytes:
-    """A line without a checksum and without what records hold since version 2."""
+    """A line of version 1: no checksum, none of the members added in version 2."""
     values = msgspec.to_builtins(record(decision_id, schema_version=1))
     for name in ("reasons", "trace_id"):
         del values[name]
@@ -39,14 +39,14 @@ def ids(directory: Path) -> list[str | None]:
 
 
 def opened(directory: Path, **settings: Any) -> DecisionLog:
-    """A log that is open; it waits for a slow disk for as long as a test may take, unless told otherwise."""
+    """An open log; by default it waits for a slow disk for as long as a test may take."""
     log = DecisionLog(directory, **{"stall_seconds": 300, **settings})
     log.open()
     return log
 
 
 def write(directory: Path, decision_ids: Sequence[str], **settings: Any) -> None:
-    """A log of these decisions, sealed."""
+    """Write a sealed log of these decisions."""
     log = opened(directory, **settings)
     for decision_id in decision_ids:
         log.record([record(decision_id)])
@@ -54,10 +54,10 @@ def write(directory: Path, decision_ids: Sequence[str], **settings: Any) -> None
 
 
 def record_all(log: DecisionLog, records: Sequence[DecisionRecord]) -> list[BaseException | None]:
-    """What becomes of records that are handed over in one turn of an event loop."""
+    """Outcomes of records that are written in one turn of an event loop."""
 
-    async def one(each: DecisionRecord) -> None:
-        future = log.record([each])
+    async def one(decision: DecisionRecord) -> None:
+        future = log.record([decision])
         if future is not None:
             await future
 

@@ -15,7 +15,7 @@ def release_path(store: SmallStore, number: int, model: str = MODEL) -> Path:
 
 
 def resign(store: SmallStore, number: int, **changes: Any) -> None:
-    """Write a release with other content, signed by somebody who has the key."""
+    """Write a release with other content, signed with the right key."""
     path = release_path(store, number)
     envelope = msgspec.json.decode(path.read_bytes(), type=SignedRelease)
     release = msgspec.json.decode(envelope.payload.encode(), type=Release)

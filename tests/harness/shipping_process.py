@@ -14,7 +14,7 @@ FIRST_TURNS: Final = 5
 
 
 def run(directory: Path, brokers: str, topic: str, prefix: str) -> None:
-    """Three decisions at a time, shipped as they come; says so after the first turns."""
+    """Record and ship three decisions at a time; print ``shipping`` after the first turns."""
     log = DecisionLog(directory, segment_bytes=20_000)
     log.open()
     shipper = Shipper(directory, [directory], KafkaSink(brokers, topic), poll_seconds=0.01, batch_bytes=4_000)

@@ -1,4 +1,4 @@
-"""Short words for the tests of the slots."""
+"""Steps of the slot tests."""
 
 from collections.abc import Callable
 

@@ -15,13 +15,13 @@ from tests.harness.small_models import MODEL, SmallStore
 
 @dataclass(frozen=True)
 class Second:
-    """The releases after the one that serves: another champion, its canary, its shadow."""
+    """The releases after the serving one: another champion, its canary, its shadow."""
 
     store: SmallStore
 
     def bundle(self, slot: str, name: str) -> Path:
-        stands: SlotRelease = getattr(self.store.releases.history(MODEL)[-1], slot)
-        return self.store.settings.release_store / "bundles" / stands.bundle_digest / name
+        slot_release: SlotRelease = getattr(self.store.releases.history(MODEL)[-1], slot)
+        return self.store.settings.release_store / "bundles" / slot_release.bundle_digest / name
 
     def resign_canary(self, **changes: Any) -> None:
         release = self.store.releases.history(MODEL)[-1]
@@ -30,7 +30,7 @@ class Second:
 
 
 def reseal(path: Path, second: Second) -> None:
-    """Give a changed bundle a manifest that is true and signed, under the name it had not: only golden rows tell."""
+    """Re-sign a changed bundle with a correct manifest and name, so that only its golden rows are wrong."""
     manifest = msgspec.json.decode((path.parent / "manifest.json").read_bytes())
     manifest["files"][path.name] = digest(path.read_bytes())
     content = msgspec.json.encode(manifest)

@@ -1,4 +1,4 @@
-"""Writes decisions until it is killed; says each id once it is recorded. Arguments: folder, durability, prefix."""
+"""Writes decisions until it is killed; prints each id once it is recorded. Arguments: folder, durability, prefix."""
 
 import asyncio
 import sys
@@ -8,16 +8,16 @@ from serving.log.writer import DecisionLog
 from tests.harness.records import record
 
 
-def say(text: str) -> None:
-    """Write a line that the reader gets even if this process is killed next."""
+def print_flushed(text: str) -> None:
+    """Print a line that the reader gets even if this process is killed next."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 async def write(directory: Path, durability: str, prefix: str) -> None:
-    """Record and say so, three at a time."""
+    """Record three decisions at a time and print their ids."""
     log = DecisionLog(directory, durability="fsync" if durability == "fsync" else "written", segment_bytes=20_000)
-    say(f"cut {log.open()}")
+    print_flushed(f"cut {log.open()}")
     index = 0
     while True:
         ids = [f"{prefix}-{index + each}" for each in range(3)]
@@ -26,7 +26,7 @@ async def write(directory: Path, durability: str, prefix: str) -> None:
         for decision_id, future in zip(ids, futures, strict=True):
             if future is not None:
                 await future
-            say(decision_id)
+            print_flushed(decision_id)
 
 
 if __name__ == "__main__":

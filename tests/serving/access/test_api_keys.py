@@ -155,7 +155,7 @@ def test_a_caller_may_do_what_the_scopes_say(path: Path, key: str, scope: Any) -
             caller.require(scope)
 
 
-def test_without_a_file_everybody_may_do_everything() -> None:
+def test_without_a_file_every_caller_has_every_scope() -> None:
     keys = ApiKeys(None)
     assert not keys.refresh()
     caller = keys.authenticate(b"Bearer whatever", None)
@@ -164,7 +164,7 @@ def test_without_a_file_everybody_may_do_everything() -> None:
         caller.require(scope)
 
 
-def test_a_file_of_revoked_keys_lets_nobody_in(path: Path, key: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_of_revoked_keys_refuses_every_request(path: Path, key: str, caplog: pytest.LogCaptureFixture) -> None:
     revoke(path, "engine", NOW)
     keys = ApiKeys(path)
     assert not lets_in(keys, key)
@@ -221,8 +221,8 @@ def test_a_missing_file_is_refused(path: Path) -> None:
         (line(created_at="2026-01-31T12:00:00"), "timezone"),
         (line(key="risk_secret"), "Expected only the keys"),
         (b"{}", "missing required field `name`"),
-        (line(key_sha256="b" * 64), "every name once"),
-        (line(name="other"), "every key once"),
+        (line(key_sha256="b" * 64), "Expected a name that no earlier line has"),
+        (line(name="other"), "Expected a key that no earlier line has"),
     ],
 )
 def test_a_malformed_line_is_refused_by_its_number(path: Path, broken: bytes, violation: str) -> None:

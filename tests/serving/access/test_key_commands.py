@@ -65,11 +65,11 @@ def test_the_command_speaks_json(path: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("arguments", "violation"),
     [
-        (["add", "engine", "--scopes", "score"], "Error: Expected a name that no key has or had"),
+        (["add", "engine", "--scopes", "score"], "Error: Expected a name that no current or revoked key has"),
         (["add", "No Name", "--scopes", "score"], "Error: Expected 1 to 64 of a-z"),
         (["add", "other", "--scopes", "everything"], "Expected some of score,read,operate"),
         (["add", "other", "--scopes", "score", "--expires-days", "0"], "Expected a number of days from 1 to 36500"),
-        (["revoke", "nobody"], "Error: Expected one of the names ['engine']"),
+        (["revoke", "unknown"], "Error: Expected one of the names ['engine']"),
     ],
 )
 def test_the_command_teaches_and_changes_nothing(
@@ -85,7 +85,7 @@ def test_the_command_teaches_and_changes_nothing(
 def test_a_revoked_name_is_not_given_again(path: Path, key: str) -> None:
     assert revoke(path, "engine", NOW).revoked_at == NOW
     assert revoke(path, "engine", NOW + dt.timedelta(days=1)).revoked_at == NOW
-    with pytest.raises(ContractError, match="Expected a name that no key has or had"):
+    with pytest.raises(ContractError, match="Expected a name that no current or revoked key has"):
         add(path, "engine", ["score"], NOW)
 
 

@@ -126,7 +126,7 @@ def test_a_bundles_signature_does_not_hold(row: Row, store: SmallStore) -> None:
 
 
 def test_a_bundles_digest_does_not_hold(row: Row, store: SmallStore) -> None:
-    refused(row, store, spoil("model.txt"), "or end it with `lifecycle end-canary card_fraud`")
+    refused(row, store, spoil("model.txt"), "or end the canary with `lifecycle end-canary card_fraud`")
 
 
 def test_a_golden_row_comes_out_differently(row: Row, store: SmallStore) -> None:
@@ -187,7 +187,7 @@ def test_the_cache_cannot_be_written(row: Row, store: SmallStore, monkeypatch: p
         monkeypatch.setattr("serving.slots.cache.write_folder", full)
         client.post("/v1/poll")
         assert row.answers(client.post(URL, json=score_request("d1"))).json()["release_number"] == 1
-        assert "got: No space left on device" in row.is_ready(client)["models"][MODEL]["error"]
+        assert "got No space left on device" in row.is_ready(client)["models"][MODEL]["error"]
         row.moves(client)
     row.records(store, "d1")
 

@@ -136,7 +136,7 @@ def test_a_stuck_disk_is_not_waited_for(tmp_path: Path, disk: Disk, on_failure: 
         early = log.record([record("d1")])
         assert early is not None
         assert refused(await asyncio.gather(early, return_exceptions=True)) == [outcome]
-        assert "the disk has not answered" in str(log.failure), "also once nobody waits for it any more"
+        assert "the disk has not answered" in str(log.failure), "also once its future has failed"
         late = await asyncio.gather(asyncio.to_thread(log.record, [record("d2")]), return_exceptions=True)
         assert refused(late) == [outcome]
 

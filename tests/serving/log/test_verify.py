@@ -122,7 +122,7 @@ TAMPERINGS: dict[str, tuple[Callable[[Path], object], str]] = {
         rewrite,
         f"{seal_path(segment(Path(), 3))}: the previous seal is missing, or differs from the one that this seal names",
     ),
-    "a seal that is none": (
+    "a file that is not a seal": (
         lambda log: seal_path(segment(log, 2)).write_bytes(b"{}"),
         f"{seal_path(segment(Path(), 2))}: ",
     ),

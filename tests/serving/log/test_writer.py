@@ -195,7 +195,7 @@ def test_a_restart_begins_a_new_segment(tmp_path: Path) -> None:
     assert [path.name for path in segment_paths(tmp_path)] == [segment_name(1), segment_name(2)]
 
 
-def test_a_crash_between_the_end_of_a_segment_and_its_seal_is_mended(tmp_path: Path) -> None:
+def test_a_crash_between_the_end_of_a_segment_and_its_seal_is_repaired(tmp_path: Path) -> None:
     write(tmp_path, ["d1"])
     for number in (2, 3):
         (tmp_path / segment_name(number)).write_bytes(line(f"d{number}") + line("torn")[: number * 10])

@@ -37,7 +37,7 @@ def test_a_poll_that_fails_is_told_and_the_next_one_comes(caplog: pytest.LogCapt
         turns.append(1)
         if len(turns) == 2:
             have_failed.set()
-        raise RuntimeError("nobody foresaw this")
+        raise RuntimeError("an unforeseen error")
 
     polling = Polling(fails, poll_seconds=0.01)
     polling.start()

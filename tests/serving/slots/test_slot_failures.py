@@ -46,8 +46,8 @@ FAILURES: dict[str, tuple[Callable[[Second], object], str]] = {
     ),
     "canary without percent": (lambda second: second.resign_canary(percent=None), "Expected a percent from 0 to 100"),
     "canary without salt": (lambda second: second.resign_canary(salt=None), "Expected a salt, got none"),
-    "percent too high": (lambda second: second.resign_canary(percent=101.0), "got 101.0; mend"),
-    "percent too low": (lambda second: second.resign_canary(percent=-1.0), "got -1.0; mend"),
+    "percent too high": (lambda second: second.resign_canary(percent=101.0), "got 101.0; repair"),
+    "percent too low": (lambda second: second.resign_canary(percent=-1.0), "got -1.0; repair"),
     "canary is the champion": (
         lambda second: second.resign_canary(
             bundle_digest=second.store.releases.history(MODEL)[-1].champion.bundle_digest

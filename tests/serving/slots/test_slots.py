@@ -68,7 +68,7 @@ def test_a_tampered_bundle_is_refused_and_the_old_model_goes_on(store: SmallStor
     assert slots.load_failures == 1, "it is tried again only after a while"
 
 
-def test_a_tampered_release_is_refused_and_the_old_model_goes_on_until_the_store_is_mended(store: SmallStore) -> None:
+def test_a_tampered_release_is_refused_and_the_old_model_goes_on_until_the_store_is_repaired(store: SmallStore) -> None:
     slots = slots_of(store)
     store.publish(1)
     slots.advance()

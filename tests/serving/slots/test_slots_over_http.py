@@ -77,7 +77,7 @@ def test_a_shadow_answers_nobody_and_is_recorded_under_the_same_id(store: SmallS
         client.post(URL, json=score_request("d0", features=golden[0].features))
     assert {answer["slot"] for answer in answers} == {"champion"}
     records = {(record.slot, record.decision_id): record for record in store.decisions()}
-    assert len(records) == len(store.decisions()) == 2 * len(golden), "a repeat is copied to nobody"
+    assert len(records) == len(store.decisions()) == 2 * len(golden), "a repeat is not copied to the shadow"
     for index, (own, other) in enumerate(zip(golden, golden_rows(2), strict=True)):
         decided, copied = records["champion", f"d{index}"], records["shadow", f"d{index}"]
         assert (decided.margin, decided.bundle_digest) == (own.margin, champion)

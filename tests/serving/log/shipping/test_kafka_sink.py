@@ -86,9 +86,9 @@ def test_the_whole_log_arrives_in_the_order_of_each_entity(tmp_path: Path, broke
 
 
 def test_brokers_that_are_gone_are_a_failure_and_nothing_is_forgotten(tmp_path: Path, brokers: str) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        sink = KafkaSink(f"127.0.0.1:{nobody.getsockname()[1]}", TOPIC, delivery_seconds=0.5)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        sink = KafkaSink(f"127.0.0.1:{unused.getsockname()[1]}", TOPIC, delivery_seconds=0.5)
         for _ in range(2):
             with pytest.raises(ShippingError, match=r"Expected 1 messages to be acknowledged, 1 were not"):
                 sink.ship(segment_name(1), 0, [line("d1")])
@@ -131,7 +131,7 @@ def test_what_was_confirmed_by_a_killed_server_arrives_after_its_restarts(tmp_pa
     assert set(arrived) == set(written)
     assert len(written) > 50
     places = {tuple(dict(message.headers() or []).items()): message.value() for message in messages(brokers, "killed")}
-    assert len(places) == len(written), "a repeat is told by where it stood"
+    assert len(places) == len(written), "segment and offset identify a repeat"
     assert len(segment_paths(tmp_path)) >= 5
 
 
