@@ -211,7 +211,8 @@ def test_another_protocol_is_refused() -> None:
 def test_a_collector_without_the_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     monkeypatch.delitem(sys.modules, "serving.telemetry.span_export")
-    with pytest.raises(ContractError, match=r"OTEL_EXPORTER_OTLP_ENDPOINT is set, .* install risk-model-lifecycle\[otel\]"):
+    expected = r"OTEL_EXPORTER_OTLP_ENDPOINT is set, .* install risk-model-lifecycle\[otel\]"
+    with pytest.raises(ContractError, match=expected):
         tracer(environment={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"})
 
 
