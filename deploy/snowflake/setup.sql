@@ -1,7 +1,7 @@
 -- What an empty Snowflake account needs: run it once in a worksheet, or with `snow sql -f setup.sql`, as a user who may
--- use the roles below. Running it again changes nothing that is there already, except that it grants what is missing.
+-- use the roles below. The script is idempotent: a further run only grants what is missing.
 --
--- Before you run it: put the service user's public key in the place of <PUBLIC KEY> (see docs/snowflake.md), and read
+-- Before you run it: replace <PUBLIC KEY> with the service user's public key (see docs/snowflake.md), and read
 -- the sizes and the quota. Other names than these: replace them here and in LIFECYCLE_SNOWFLAKE_*.
 --
 -- Roles hold no more than their step needs; `lifecycle warehouse check` compares what an account grants with that.
@@ -79,7 +79,7 @@ grant usage on warehouse lifecycle_read_wh to role lifecycle_fairness;
 
 create database if not exists lifecycle comment = 'Raw rows, features and decisions of risk models';
 
--- Managed access: who makes a table cannot grant it to others, only the schema's owner can.
+-- Managed access: only the schema's owner can grant a table to others, not the role that created it.
 create schema if not exists lifecycle.raw with managed access comment = 'As loaded';
 create schema if not exists lifecycle.protected with managed access comment = 'Protected attributes';
 create schema if not exists lifecycle.staging with managed access comment = 'dbt: one view a raw table';
@@ -121,7 +121,7 @@ grant select on future views in schema lifecycle.staging to role lifecycle_read;
 grant select on future tables in schema lifecycle.intermediate to role lifecycle_read;
 grant select on future tables in schema lifecycle.marts to role lifecycle_read;
 
--- The fairness gate: nobody else is granted anything in `protected` but the role that loads it.
+-- The fairness gate: besides it, only the role that loads `protected` has any grant there.
 grant usage on schema lifecycle.protected to role lifecycle_fairness;
 grant usage on schema lifecycle.marts to role lifecycle_fairness;
 grant select on future tables in schema lifecycle.protected to role lifecycle_fairness;
