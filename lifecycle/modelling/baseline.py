@@ -35,7 +35,7 @@ class Baseline:
 def fit_baseline(rows: FitRows, schema: Sequence[FeatureSpec]) -> Baseline:
     """Fit the baseline; classes are not balanced, so that its scores are probabilities.
 
-    A nullable feature adds a column that says whether it is missing, and is 0 where it is; a category becomes a
+    A nullable feature is 0 where it is missing and adds an indicator column; a category becomes a
     column for each of its values.
 
     Raises

@@ -18,14 +18,14 @@ def fit_calibration(margins: FloatArray, is_fraud: BoolArray) -> Calibration:
 
     The targets are smoothed, ``(n1 + 1) / (n1 + 2)`` for the frauds and ``1 / (n0 + 2)`` for the others, which keeps
     the curve finite where the margins separate perfectly: Platt, Probabilistic Outputs for Support Vector Machines
-    (1999); the iteration is that of Lin, Lin and Weng, A Note on Platt's Probabilistic Outputs (2007). Where the best
-    slope lies below `MINIMUM_SLOPE` (the margins do not rank the frauds higher), the slope is held there and only the
-    intercept is fitted: the model's gates will say what it is worth.
+    (1999); the iteration is that of Lin, Lin and Weng, A Note on Platt's Probabilistic Outputs (2007). If the best
+    slope is below `MINIMUM_SLOPE` (the margins do not rank the frauds higher), the slope is fixed there and only the
+    intercept is fitted; the gates judge such a model.
 
     Parameters
     ----------
     margins, is_fraud
-        Shape ``(n,)``; margins that the model gave for examples later than those it was fitted on.
+        Shape ``(n,)``; margins of examples later than those that the model was fitted on.
 
     Raises
     ------
@@ -45,8 +45,8 @@ def fit_calibration(margins: FloatArray, is_fraud: BoolArray) -> Calibration:
     start = np.array([0.0, np.log((frauds + 1) / (genuine + 1))])
     slope, intercept = _newton(standardised, targets, start, is_slope_free=True)
     if slope / scale < MINIMUM_SLOPE:
-        held = np.array([MINIMUM_SLOPE * scale, start[1]])
-        slope, intercept = _newton(standardised, targets, held, is_slope_free=False)
+        flattest = np.array([MINIMUM_SLOPE * scale, start[1]])
+        slope, intercept = _newton(standardised, targets, flattest, is_slope_free=False)
     return Calibration(slope=float(slope / scale), intercept=float(intercept - slope * center / scale))
 
 
@@ -85,7 +85,7 @@ def _newton(margins: FloatArray, targets: FloatArray, start: FloatArray, is_slop
 
 
 def _sigmoid(log_odds: FloatArray) -> FloatArray:
-    """For fitting only: scores are made by `serving.scoring.probability`."""
+    """For fitting only: `serving.scoring.probability` computes scores."""
     values: FloatArray = np.exp(-np.logaddexp(0.0, -log_odds))
     return values
 

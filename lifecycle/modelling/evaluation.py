@@ -1,4 +1,4 @@
-"""How good a model is on a window it has not seen: seven metrics, one bootstrap, paired differences.
+"""Evaluates a model on a window it has not seen: seven metrics, one bootstrap, paired differences.
 
 A bootstrap draw is a number for each card, how often it was drawn (cards, not transactions, are independent); every
 metric takes these numbers as weights, so that no draw copies a row. Draw 0 takes each card once: the point estimate.
@@ -76,7 +76,7 @@ def evaluate(
     outcomes, predictions
         The window's rows, in the same order.
     capacity
-        Cards that people can look at in a day, the k of the metrics at capacity.
+        Cards that analysts can review in a day, the k of the metrics at capacity.
     confidence
         Share of the draws inside an interval.
     draws, seed
@@ -141,17 +141,17 @@ def metric_draws(
     - ``roc_auc``: probability that a fraud has a higher margin than a genuine transaction, ties half.
     - ``average_precision``: sum over distinct margins of the recall gained times the precision there.
     - ``card_precision``: for each day the `capacity` cards of highest score (a card's score is its highest of the day);
-      the share of them with a fraud that day; a card found so leaves the later days. Mean over the window's days, also
+      the share of them with a fraud that day; such a card leaves the later days. Mean over the window's days, also
       those for which a draw has no card. Le Borgne et al., Reproducible Machine Learning for Credit Card Fraud
       Detection (2022), "Card Precision top-k".
     - ``recall_at_capacity``: of all fraudulent transactions, the share whose card is among the `capacity` of highest
-      score of its day. Every day stands for itself: no card leaves, as nobody knows yet whether a report will come.
+      score of its day. Days are independent: no card leaves, since it is not yet known whether a report will come.
     - ``value_recall_at_capacity``: the same share of the frauds' amount.
     - ``brier``: mean squared difference of score and outcome.
     - ``calibration_error``: over `CALIBRATION_BINS` bins of equally many rows in order of score, the mean over rows of
       the absolute difference between the bin's mean score and its share of frauds.
 
-    A draw in which a metric is not defined (no fraud drawn) is ``NaN`` and left out of intervals.
+    A draw in which a metric is not defined (no fraud drawn) is ``NaN`` and excluded from intervals.
     """
     sizes = {len(outcomes), len(predictions.margins), len(predictions.scores)}
     if len(sizes) != 1:

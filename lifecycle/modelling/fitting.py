@@ -1,4 +1,4 @@
-"""Boosted trees from arrays: same arrays and parameters, same model text, byte for byte."""
+"""Fits boosted trees to arrays: the same arrays and parameters give the same model text, byte for byte."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ on the card transactions this was measured on."""
 
 @dataclass(frozen=True)
 class FitRows:
-    """What a model is fitted on: features float64, shape ``(n, n_features)``, and labels of shape ``(n,)``."""
+    """Training data of a model: features float64, shape ``(n, n_features)``, and labels of shape ``(n,)``."""
 
     features: FloatArray
     is_fraud: BoolArray
 
 
 def fixed_parameters(schema: Sequence[FeatureSpec], seed: int, num_threads: int) -> Parameters:
-    """Parameters that no search touches: the objective, and what makes the text repeatable.
+    """Parameters that no search changes: the objective, and settings that make the text reproducible.
 
     `num_threads` is pinned because the model text records it.
     """
@@ -82,7 +82,7 @@ def fit(
     schema
         The features, in the order of the columns.
     parameters
-        LightGBM's parameters as a search found them.
+        LightGBM's parameters from a search.
     rounds
         Trees to grow.
     seed, num_threads
@@ -140,7 +140,7 @@ def importance(model_text: bytes) -> dict[str, float]:
 
 
 def require_both(rows: FitRows, where: str) -> None:
-    """Refuse rows that nothing can be learned from.
+    """Reject rows that no model can learn from.
 
     Raises
     ------

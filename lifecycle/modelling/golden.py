@@ -1,4 +1,4 @@
-"""Golden rows: made-up inputs that a server must score bit for bit, and explain, before it may answer with a model."""
+"""Golden rows: synthetic inputs that a server must score bit for bit, and explain, before it uses a model."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,8 @@ from serving.contract.documents import Calibration, GoldenRow
 
 MIXED_ROWS = 20
 LARGEST_REMAINDER = 1e-9
-"""LightGBM's contributions may miss the margin by this much. Where some thirty different features stand on one path
-they miss it by more, since it takes each out of the path again; the server's must not be held against those."""
+"""LightGBM's contributions may miss the margin by this much. With some thirty different features on one path
+they miss it by more, since it removes each from the path again; such rows are no reference for the server's."""
 
 
 def golden_rows(
@@ -21,9 +21,9 @@ def golden_rows(
 ) -> tuple[GoldenRow, ...]:
     """Rows that reach many corners of the model, with its margins and scores, and LightGBM's contributions.
 
-    Each feature's value is drawn by itself from those in `features`, so that no customer's row lies in a bundle: the
-    row of all lowest values, of all highest, of all medians, where a feature may be null one row without any of these,
-    and `MIXED_ROWS` in which every feature stands at another of its quantiles.
+    Each feature's value is drawn independently from `features`, so that a bundle holds no customer's row: one row of
+    lowest values, one of highest, one of medians, one without nullable features if there are any, and `MIXED_ROWS` in
+    which every feature takes another of its quantiles.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def golden_rows(
     present = np.maximum((~np.isnan(features)).sum(axis=0), 1)
 
     def at(shares: FloatArray) -> FloatArray:
-        """The value at a share of each feature's order; one that occurred, so that whole numbers stay whole."""
+        """A quantile of each feature, always a value that occurred, so that integers stay integers."""
         positions = np.rint(shares * (present - 1)).astype(np.int64)
         values: FloatArray = ordered[positions, np.arange(features.shape[1])]
         return values

@@ -44,7 +44,7 @@ def card_codes(entity: AnyArray) -> tuple[IntArray, int]:
 def card_days(outcomes: Outcomes, margins: FloatArray) -> list[CardDay]:
     """The days of the window that have transactions, in order.
 
-    Cards of equal score stand in the order of their numbers (`card_codes`).
+    Cards of equal score keep the order of their numbers (`card_codes`).
     """
     codes, _ = card_codes(outcomes.entity)
     numbers = day_numbers(outcomes.occurred_at)
@@ -63,12 +63,12 @@ def card_days(outcomes: Outcomes, margins: FloatArray) -> list[CardDay]:
 
 
 def require_frauds(outcomes: Outcomes, where: str) -> None:
-    """Refuse a window on which no metric is defined.
+    """Reject a window on which no metric is defined.
 
     Raises
     ------
     LifecycleError
-        If it has no fraud or nothing else.
+        If it has no frauds, or only frauds.
     """
     frauds = int(outcomes.is_fraud.sum())
     if frauds in {0, len(outcomes)}:

@@ -1,4 +1,4 @@
-"""The frozen picture of a model's own training traffic that live traffic is compared with: bins and counts."""
+"""The reference window of drift monitoring: bins and counts of a model's training traffic."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,15 +38,15 @@ class Reference:
 def freeze(column: FloatArray, bins: int, categories: int | None = None) -> BinnedColumn:
     """Bins of about equally many rows, frozen with their counts.
 
-    A value that alone holds as many rows as a bin should (0 of a share, a weekday flag) is a bin of its own, and the
-    others share the remaining bins; with at most `bins` distinct values each is its own bin.
+    A value with as many rows as a bin should have (0 of a share, a weekday flag) gets its own bin, and the others share
+    the remaining bins; with at most `bins` distinct values each is its own bin.
 
     Parameters
     ----------
     column
         Shape ``(n,)``, ``NaN`` for missing, a category as its index.
     bins
-        Aspired number of bins, without the one for missing values.
+        Target number of bins, without the one for missing values.
     categories
         Of a category, the number of its values: each is its own bin, also one that the window lacks.
     """

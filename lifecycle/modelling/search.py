@@ -2,7 +2,7 @@
 
 The folds grow in lockstep: the number of rounds is the one at which the mean of the metric over all validation windows
 is highest, so that it is as much a selected parameter as the others and carries over to the judged and the released
-model. Nothing is pruned: pruning would make a trial's value depend on those before it in more than the sampler.
+model. Trials are not pruned: pruning would make a trial's value depend on earlier ones beyond the sampler.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from lifecycle.spec.risk_model import FeatureSpec, SearchSpec
 from lifecycle.tables.arrays import FloatArray
 
 Progress = Callable[[str, int, int], None]
-"""Told ``(stage, done, total)``."""
+"""Called with ``(stage, done, total)``."""
 
 MAXIMUM_ROUNDS = 600
 PATIENCE_ROUNDS = 50
@@ -44,10 +44,10 @@ DEFAULT: Parameters = {
 
 Measured on weekly folds of the handbook's transactions (train starts 2018-05-16 to 2018-07-11). Growth from log odds 0
 is worth .005 of ROC AUC over growth from the base rate, as the first trees then weigh genuine rows as much as frauds. A
-leaf needs a sum of hessians, which asks more rows of it the surer it is, and no number of rows. Trees are shallow.
-Sampled columns are worth .002 of card precision. With LightGBM's own defaults average precision is .644 instead of .705
-(four folds, the handbook's 15 features). `boosting=rf`, `extra_trees`, `path_smooth`, class weights and the mean of
-five seeds' models brought nothing."""
+leaf needs a minimum sum of hessians, which requires more rows the surer it is, and no minimum number of rows. Trees are
+shallow. Sampled columns are worth .002 of card precision. With LightGBM's own defaults average precision is .644
+instead of .705 (four folds, the handbook's 15 features). `boosting=rf`, `extra_trees`, `path_smooth`, class weights and
+the mean of five seeds' models had no benefit."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class _Grown:
 
 
 def suggest(trial: Any) -> Parameters:
-    """The search space, the one place that states it; ranges around what `DEFAULT` documents."""
+    """The search space: ranges around the values of `DEFAULT`."""
     max_depth = trial.suggest_int("max_depth", 3, 6)
     return {
         "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.15, log=True),
@@ -115,18 +115,18 @@ def search(
     Parameters
     ----------
     folds
-        At least one; later windows must not reach into what the result will be judged on.
+        At least one; later windows must not overlap the data that judges the result.
     schema
         The features, in the order of the columns.
     spec
         Trials, seed, metric and threads.
     progress
-        Told after every trial.
+        Called after every trial.
 
     Raises
     ------
     LifecycleError
-        If a window has no frauds or nothing else.
+        If a window has no frauds, or only frauds.
     """
     import optuna
 
@@ -165,7 +165,7 @@ def _binned(fold: FoldRows, number: int, schema: Sequence[FeatureSpec], fixed: M
 
 
 def _margins(grown: _Grown | None, folds: Sequence[FoldRows]) -> tuple[FloatArray, ...]:
-    """What the boosters at the best number of rounds say of their validation windows."""
+    """Margins of the boosters, at the best number of rounds, on their validation windows."""
     if grown is None:
         return ()
     return tuple(
@@ -177,8 +177,7 @@ def _margins(grown: _Grown | None, folds: Sequence[FoldRows]) -> tuple[FloatArra
 def _grow(boxes: Sequence[tuple[Any, Any]], parameters: Mapping[str, Any]) -> _Grown:
     """Grow all folds together, to some rounds beyond the best.
 
-    Each fold grows in a thread of its own, as LightGBM lets go of the interpreter; what a fold becomes does not depend
-    on the others.
+    Each fold grows in a thread of its own, as LightGBM releases the interpreter; folds do not depend on each other.
     """
     best_rounds, best_scores = 0, [-np.inf] * len(boxes)
     with ExitStack() as stack:

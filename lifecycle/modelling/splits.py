@@ -41,7 +41,7 @@ class Split:
 
     Labels are point-in-time for each window: a training window knows what was reported before the window it is
     validated on starts; the validation windows and `judged` know what was reported before the holdout starts, as the
-    whole procedure would have on that day; only `holdout` and `refit` know what is known at ``as_of``.
+    whole procedure would have on that day; only `holdout` and `refit` use what is known at ``as_of``.
     """
 
     folds: tuple[Fold, ...]
@@ -136,7 +136,7 @@ def _require_history(occurred_at: TimeArray, start: dt.date, as_of: dt.date) -> 
 
 
 def whole_weeks(window: Window, occurred_at: TimeArray) -> Window:
-    """The last whole weeks of a window, itself where it is shorter than one."""
+    """The last whole weeks of a window, or the window itself if it is shorter than one."""
     weeks = (window.end - window.start).days // 7
     if not weeks:
         return window

@@ -1,4 +1,4 @@
-"""Decision bands: the server's frozen thresholds from the alert capacity that people have."""
+"""Decision bands: the server's frozen thresholds, from the analysts' alert capacity."""
 
 import numpy as np
 
@@ -21,8 +21,8 @@ def bands_from_capacity(outcomes: Outcomes, scores: FloatArray, decision: Decisi
     Returns
     -------
     Bands
-        Scores that occurred: where equal scores straddle the capacity, the next higher one (above all of them if need
-        be), as people's time is the limit. A capacity above the cards there are puts the threshold at 0.
+        Scores that occurred: where equal scores straddle the capacity, the next higher one (if necessary above all
+        scores), since the analysts' time is the limit. A capacity above the number of cards sets the threshold to 0.
     """
     highest = _highest_of_card_days(outcomes, scores)
     days = len(np.unique(day_numbers(outcomes.occurred_at)))

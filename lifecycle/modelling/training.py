@@ -33,7 +33,7 @@ from serving.contract.documents import SCHEMA_VERSION, Calibration, Deciding, Fe
 
 @dataclass(frozen=True)
 class WindowCount:
-    """One window of a training: its dates, when its labels were known, and what it holds."""
+    """One window of a training: its dates, when its labels were known, and its rows."""
 
     name: str
     start: str
@@ -45,12 +45,12 @@ class WindowCount:
 
 @dataclass(frozen=True)
 class Trained:
-    """All that one training made; nothing of it depends on the clock or the machine's number of cores.
+    """Result of one training; it does not depend on the clock or on the machine's number of cores.
 
-    `model_text` and `deciding` are what decides and what a candidate is named by. `judged_model_text` is the model of
-    the same procedure that `evaluation` speaks of: it has not seen the holdout. Without a refit the two are the same.
-    `baseline_difference` is our metric minus the baseline's, over the same bootstrap draws. `importance` is each
-    feature's share of the gain in the released model.
+    `model_text` and `deciding` decide, and their digest names the candidate. `judged_model_text` is the model of the
+    same procedure that `evaluation` describes: it has not seen the holdout. Without a refit the two are the same.
+    `baseline_difference` is the model's metric minus the baseline's, over the same bootstrap draws. `importance` is
+    each feature's share of the gain in the released model.
     """
 
     model_text: bytes
@@ -82,32 +82,32 @@ def train(spec: RiskModelSpec, examples: Examples, as_of: dt.date, progress: Pro
     spec, examples, as_of
         The model, its training set, the knowledge cut-off.
     progress
-        Told ``(stage, done, total)``.
+        Called with ``(stage, done, total)``.
 
     Raises
     ------
     LifecycleError
-        If a window is impossible or holds no frauds.
+        If a window is impossible or has no frauds.
     """
-    told = progress or _untold
+    report = progress or _no_progress
     split = out_of_time_split(examples.occurred_at, as_of, spec.training, spec.label.maturity_days)
-    told("split", 1, 1)
+    report("split", 1, 1)
     training = _Training(spec, examples, split)
     folds = [training.fold(number) for number in range(len(split.folds))]
-    found = search(folds, spec.features, spec.training.search, told)
+    found = search(folds, spec.features, spec.training.search, report)
     judged = training.judge(found)
-    told("judged model", 1, 1)
+    report("judged model", 1, 1)
     released = training.release(found.best, judged)
-    told("released model", 1, 1)
+    report("released model", 1, 1)
     trained = _trained(spec, training, found, judged, released)
-    told("evaluation", 1, 1)
+    report("evaluation", 1, 1)
     return trained
 
 
 def _trained(
     spec: RiskModelSpec, training: "_Training", found: SearchResult, judged: "_Judged", released: "_Released"
 ) -> Trained:
-    """What the models made and what the holdout says of them."""
+    """Assemble the models and their results on the holdout."""
     split = training.split
     outcomes = training.outcomes(split.holdout)
     ours = Predictions(judged.holdout_margins, scores(judged.holdout_margins, judged.calibration))
@@ -147,7 +147,7 @@ def _trained(
 
 @dataclass(frozen=True)
 class _Judged:
-    """The model before the holdout, its calibration, and the out-of-time margins there are."""
+    """The model before the holdout, its calibration, and its out-of-time margins."""
 
     text: bytes
     calibration: Calibration
@@ -173,7 +173,7 @@ class _Training:
         self.seed = spec.training.search.seed
 
     def judge(self, found: SearchResult) -> _Judged:
-        """Fit the model to judge, and calibrate it on what the folds' models said of their validation windows."""
+        """Fit the model to judge, and calibrate it on the margins of the folds' validation windows."""
         text = self.fit(self.split.judged, found.best)
         margins = np.concatenate(found.validation_margins)
         is_fraud = np.concatenate([self.labels(fold.validation) for fold in self.split.folds])
@@ -196,12 +196,12 @@ class _Training:
         return np.ascontiguousarray(self._examples.features[window.rows])
 
     def labels(self, window: Window) -> BoolArray:
-        """Frauds of a window as known when the window says."""
+        """Frauds of a window, as known at its `known_at`."""
         is_fraud, _ = labels(self._examples, window.known_at, self._spec.label.maturity_days)
         return is_fraud[window.rows]
 
     def fit_rows(self, window: Window) -> FitRows:
-        """What a model is fitted on in a window."""
+        """Features and labels of a window."""
         return FitRows(self.features(window), self.labels(window))
 
     def fold(self, number: int) -> FoldRows:
@@ -210,7 +210,7 @@ class _Training:
         return FoldRows(self.fit_rows(fold.train), self.fit_rows(fold.validation))
 
     def outcomes(self, window: Window) -> Outcomes:
-        """What happened in a window, as known when the window says."""
+        """Outcomes of a window, as known at its `known_at`."""
         rows = window.rows
         examples = self._examples
         return Outcomes(examples.occurred_at[rows], examples.entity[rows], examples.amount[rows], self.labels(window))
@@ -285,5 +285,5 @@ def contract_reason_texts(spec: RiskModelSpec) -> ReasonTexts | None:
     return ReasonTexts(**spec.reason_texts.model_dump()) if spec.reason_texts else None
 
 
-def _untold(stage: str, done: int, total: int) -> None:
-    """Progress that nobody asked for."""
+def _no_progress(stage: str, done: int, total: int) -> None:
+    """Ignores progress."""

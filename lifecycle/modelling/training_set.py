@@ -1,4 +1,4 @@
-"""Point-in-time examples of a model, and their labels as known at a moment."""
+"""Point-in-time examples of a model, and their labels as known at a given date."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from lifecycle.tables.columns import feature_column, float_column, key_column, t
 class Examples:
     """Rows of a training set in order of `occurred_at`, then `transaction_id`.
 
-    Every array has ``n`` rows. `entity` is int64 or an object array of text; `reported_at` is ``NaT`` where nobody
-    reported a fraud; `features` is float64 in C order, shape ``(n, n_features)`` in the schema's order, ``NaN`` for
+    Every array has ``n`` rows. `entity` is int64 or an object array of text; `reported_at` is ``NaT`` where no fraud
+    was reported; `features` is float64 in C order, shape ``(n, n_features)`` in the schema's order, ``NaN`` for
     null and the index for a category.
     """
 
@@ -87,14 +87,14 @@ def examples_from_table(table: pa.Table, spec: RiskModelSpec) -> Examples:
 
 
 def labels(examples: Examples, as_of: dt.date, maturity_days: int) -> tuple[BoolArray, BoolArray]:
-    """What was known of each example before `as_of`.
+    """Labels of the examples as known before `as_of`.
 
     Returns
     -------
     tuple
         ``is_fraud``: reported before `as_of`; ``is_mature``: it happened more than `maturity_days` before `as_of`, so
-        that its waiting time is over and ``False`` may be read as genuine. Both of shape ``(n,)``. A report of the
-        instant `as_of` is not yet known, hence an example exactly `maturity_days` old is not yet mature.
+        that its waiting time is over and ``False`` may be read as genuine. Both of shape ``(n,)``. A report at the
+        instant `as_of` is not yet known, so an example exactly `maturity_days` old is not yet mature.
     """
     cutoff = instant(as_of)
     is_fraud = ~np.isnat(examples.reported_at) & (examples.reported_at < cutoff)

@@ -1,4 +1,4 @@
-"""Names of the array types that the pure packages pass around, and of the days they count in."""
+"""Array types of the pure packages, and conversions of days."""
 
 import datetime as dt
 from typing import Any
@@ -27,7 +27,7 @@ def instant(date: dt.date) -> np.datetime64:
 
 
 def days(count: int) -> np.timedelta64:
-    """`count` days as a length of time."""
+    """`count` days as a duration."""
     return np.timedelta64(count, "D")
 
 
@@ -37,5 +37,5 @@ def day_numbers(occurred_at: TimeArray) -> IntArray:
 
 
 def date_of(moment: np.datetime64) -> dt.date:
-    """The UTC day that `moment` lies in."""
+    """The UTC day of `moment`."""
     return dt.date.fromisoformat(str(moment.astype("datetime64[D]")))

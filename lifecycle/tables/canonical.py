@@ -1,7 +1,7 @@
 """One Arrow type for each kind of column, whichever warehouse, batch or file the rows come from.
 
-DuckDB says how wide an integer is and how many digits a decimal has; Snowflake chooses a width a batch by the values in
-it. What leaves a warehouse as a file is of these types instead:
+DuckDB declares the width of an integer and the digits of a decimal; Snowflake chooses a width for each batch by its
+values. Files exported from a warehouse have these types instead:
 
 ==================================================  ==============================
 comes as                                            becomes
@@ -31,7 +31,7 @@ def canonical_schema(schema: pa.Schema) -> pa.Schema:
     Raises
     ------
     LifecycleError
-        If a column is of a kind that the table above does not have, or a name is there twice.
+        If a column is of a kind that the table above lacks, or a name occurs twice.
     """
     if len(set(schema.names)) != len(schema.names):
         raise LifecycleError(f"Expected each column once, got {schema.names} - at the rows of the warehouse")
@@ -44,12 +44,11 @@ def canonical_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     Raises
     ------
     LifecycleError
-        If the columns are others, are of another kind, or a value does not fit.
+        If the columns have other names or kinds, or a value does not fit.
     """
     if batch.schema.names != schema.names:
         raise LifecycleError(f"Expected the columns {schema.names}, got {batch.schema.names} - at a batch of rows")
-    found = canonical_schema(batch.schema)
-    for wanted, got in zip(schema, found, strict=True):
+    for wanted, got in zip(schema, canonical_schema(batch.schema), strict=True):
         if wanted.type != got.type:
             raise LifecycleError(f"Expected `{wanted.type}`, got `{got.type}` - at column {wanted.name!r} of a batch")
     columns = [cast_column(column, field) for column, field in zip(batch.columns, schema, strict=True)]

@@ -1,4 +1,4 @@
-"""Columns of an Arrow table as the arrays the model sees: strict, exact, and without ever naming a value."""
+"""Columns of an Arrow table as the arrays the model sees: strict and exact, with errors that never quote a value."""
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ def column(table: pa.Table, name: str, is_nullable: bool = False) -> pa.Array:
     Raises
     ------
     LifecycleError
-        If it is missing, twice there, or has a null that it may not have.
+        If it is missing, occurs twice, or has a null although it is not nullable.
     """
     count = table.column_names.count(name)
     if count != 1:
@@ -45,11 +45,11 @@ def float_column(table: pa.Table, name: str, is_nullable: bool = False) -> Float
     Raises
     ------
     LifecycleError
-        If it is no number, or a value is NaN or infinite.
+        If it is not numeric, or a value is NaN or infinite.
     """
     array = column(table, name, is_nullable)
     if pa.types.is_decimal(array.type):
-        # Arrow's own cast from decimal misses the nearest double for one value in seven; a request carries it.
+        # Arrow's own cast from decimal misses the nearest double, which a request carries, for one value in seven.
         array = array.cast(pa.string()).cast(pa.float64())
     elif not (pa.types.is_floating(array.type) or pa.types.is_integer(array.type)):
         raise _wrong_type("a decimal, floating or integer column", array.type, name)
@@ -93,7 +93,7 @@ def time_column(table: pa.Table, name: str, is_nullable: bool = False) -> TimeAr
     Raises
     ------
     LifecycleError
-        If it is no timestamp, or one of another time zone.
+        If it is not a timestamp, or has another time zone.
     """
     array = column(table, name, is_nullable)
     if not pa.types.is_timestamp(array.type) or array.type.tz not in {None, "UTC", "Etc/UTC", "+00:00"}:
@@ -108,7 +108,7 @@ def feature_column(table: pa.Table, feature: FeatureSpec) -> FloatArray:
     Raises
     ------
     LifecycleError
-        If the column is not what the feature's schema says: type, null, range or category.
+        If the column violates the feature's schema: type, null, range or category.
     """
     if feature.dtype == "category":
         return _category_column(table, feature)

@@ -1,4 +1,4 @@
-"""Digest of a training set's logical content, taken while its rows stream by."""
+"""Digest of a training set's logical content, computed while its rows stream through."""
 
 import hashlib
 from collections.abc import Iterable
@@ -34,13 +34,13 @@ class ContentDigest:
         self._newest: tuple[pa.Array, pa.Array] | None = None
 
     def update(self, batch: pa.RecordBatch) -> None:
-        """Add the rows that follow.
+        """Add the next rows.
 
         Raises
         ------
         LifecycleError
-            If the keys are missing or null, a row does not come after the one before it, or the columns are not
-            those of the first batch; the digest is then of no use any more.
+            If the keys are missing or null, a row is not in order, or the columns differ from those of the
+            first batch; the digest is unusable afterwards.
         """
         if self._schema is None:
             self._begin(batch.schema)
@@ -56,10 +56,10 @@ class ContentDigest:
         Raises
         ------
         LifecycleError
-            If there was no batch: without one even the columns are not known.
+            If there was no batch: the columns are unknown then.
         """
         if self._schema is None:
-            raise LifecycleError("Expected rows to take a digest of, got none - at the training set")
+            raise LifecycleError("Expected rows to digest, got no batch - at the training set")
         content = hashlib.sha256(FORMAT + f"{self.rows} rows\n".encode())
         for column in self._columns:
             content.update(column.summary())
@@ -126,7 +126,7 @@ class _Column:
 
 
 def _kind(canonical: pa.DataType) -> str:
-    """Our own word for a type, so that no digest hangs on how Arrow spells it."""
+    """The project's own name of a type, so that no digest depends on Arrow's spelling."""
     if pa.types.is_decimal(canonical):
         return f"decimal of {canonical.scale} places"
     kinds = {
@@ -141,7 +141,7 @@ def _kind(canonical: pa.DataType) -> str:
 
 
 def _value_bytes(values: pa.Array) -> bytes | memoryview:
-    """Values of a canonical column without nulls, in little-endian order, without copying what need not be."""
+    """Values of a canonical column without nulls, in little-endian order, copied only where necessary."""
     kind = values.type
     if pa.types.is_string(kind):
         offsets = np.frombuffer(values.buffers()[1] or b"", np.int32)[values.offset : values.offset + len(values) + 1]

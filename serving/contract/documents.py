@@ -1,6 +1,6 @@
-"""What a bundle, a release, a request and a decision record are: the words `lifecycle` and `serving` share.
+"""Bundles, releases and decision records: the documents that `lifecycle` and `serving` share.
 
-Every document carries a ``schema_version``. Readers accept the current version and the one before it, and refuse a
+Every document carries a ``schema_version``. Readers accept the current version and the one before it, and reject a
 newer one by name. Digests are SHA-256 in lower-case hex, taken over bytes as they were written, never over a document
 that was parsed and serialised again.
 """
@@ -33,7 +33,7 @@ CANDIDATE_FILES = (DECIDING_FILE, MODEL_FILE)
 
 
 class ContractError(ValueError):
-    """A document that is not what the contract says; the message names what was expected, what came and where."""
+    """A document violates the contract; the message names what was expected, what was received and where."""
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,7 +72,7 @@ class Bands(Struct, frozen=True, kw_only=True):
 
 
 class ReasonTexts(Struct, frozen=True, kw_only=True):
-    """What a person who was refused is told, by reason group; `version` names the wording that was approved."""
+    """Texts of adverse action reasons by reason group; `version` names the approved wording."""
 
     version: str
     texts: dict[str, str]
@@ -87,7 +87,7 @@ class Reason(Struct, frozen=True, kw_only=True):
 
 
 class Deciding(Struct, frozen=True, kw_only=True):
-    """Everything besides the trees that decides: `deciding.json` of a candidate and of a bundle."""
+    """Everything but the trees that determines a decision: `deciding.json` of a candidate and of a bundle."""
 
     schema_version: int
     model: str
@@ -98,7 +98,7 @@ class Deciding(Struct, frozen=True, kw_only=True):
 
 
 class GoldenRow(Struct, frozen=True, kw_only=True):
-    """A row whose margin must come out bit for bit, its score to 1e-12 and its contributions to 1e-9."""
+    """A row that must reproduce its margin bit for bit, its score to 1e-12 and its contributions to 1e-9."""
 
     features: dict[str, float | int | str | None]
     margin: float
@@ -107,7 +107,7 @@ class GoldenRow(Struct, frozen=True, kw_only=True):
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """What one gate said of one candidate."""
+    """One gate's verdict on one candidate."""
 
     gate: str
     is_passed: bool
@@ -117,7 +117,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 class Lineage(Struct, frozen=True, kw_only=True):
-    """Where a model comes from; enough to train it again."""
+    """Origin of a model, sufficient to train it again."""
 
     as_of: str
     training_set_digest: str
@@ -147,7 +147,7 @@ class Signed(Struct, frozen=True, kw_only=True):
 
 
 class SlotRelease(Struct, frozen=True, kw_only=True):
-    """Which bundle stands in a slot, and for a canary which share of the entities it answers."""
+    """The bundle of a slot, and for a canary the share of entities that it answers."""
 
     bundle_digest: str
     as_of: str
@@ -176,7 +176,7 @@ class Release(Struct, frozen=True, kw_only=True):
 
 
 class Freeze(Struct, frozen=True, kw_only=True):
-    """One numbered turn of the switch that stops all promotion."""
+    """One numbered change of the switch that stops all promotion."""
 
     schema_version: int
     number: int
@@ -187,7 +187,7 @@ class Freeze(Struct, frozen=True, kw_only=True):
 
 
 class SignedRelease(Struct, frozen=True, kw_only=True):
-    """A release as it lies in the store: `payload` is the release's JSON text, signed as these very bytes."""
+    """A stored release: `payload` is the release's JSON text, and the signature covers exactly these bytes."""
 
     payload: str
     key_id: str
@@ -198,9 +198,9 @@ class DecisionRecord(Struct, frozen=True, kw_only=True):
     """One line of the decision log.
 
     `entity_key` is a keyed hash, never what the caller sent. `features` holds the row in the schema's order.
-    `elapsed_us` runs from the request's arrival until the record was handed to the log. An error has `error` set and no
-    score. A shadow's record has the `decision_id` of the decision that was copied. `reasons` are the principal ones,
-    the strongest first; ``None`` where they were not asked for. `caller` is the name of the API key, `trace_id` the
+    `elapsed_us` is the time from the request's arrival until the record was passed to the log. An error has `error` set
+    and no score. A shadow's record has the `decision_id` of the decision that was copied. `reasons` are the principal
+    ones, the strongest first; ``None`` if they were not requested. `caller` is the name of the API key, `trace_id` the
     caller's W3C trace.
     """
 
@@ -228,9 +228,9 @@ class DecisionRecord(Struct, frozen=True, kw_only=True):
 class RejectionRecord(Struct, frozen=True, kw_only=True, tag_field="record", tag="rejection"):
     """Requests that got no decision, as a line of the decision log; nothing in it was chosen by the caller.
 
-    `kind` is the error's kind and `path` the place of the fault in the request. `model` is ``None`` where no release
-    names it, `decision_id` where it was not read. Requests that were turned away before they were read share a line:
-    `count` says how many it stands for.
+    `kind` is the error's kind and `path` the place of the fault in the request. `model` is ``None`` if no release names
+    it, `decision_id` if it was not read. Requests that were rejected before they were read share a line, and `count` is
+    their number.
     """
 
     schema_version: int
@@ -266,9 +266,9 @@ def candidate_digest(files: dict[str, bytes]) -> str:
 
 
 def encode(document: Struct) -> bytes:
-    """A contract document as indented JSON with a final newline: what is written, digested and signed.
+    """A contract document as indented JSON with a final newline, as written, digested and signed.
 
-    Keys of dictionaries are sorted, so that the order in which somebody filled one does not change a digest.
+    Keys of dictionaries are sorted, so that insertion order does not change a digest.
     """
     return msgspec.json.format(msgspec.json.encode(document, order="deterministic"), indent=2) + b"\n"
 
@@ -282,8 +282,8 @@ def decode(content: bytes, document_type: type[Document], where: str) -> Documen
     Raises
     ------
     ContractError
-        If it is no valid JSON, lacks or has an extra key, has a value of a wrong type, or a version this code cannot
-        read. The message ends with `where`.
+        If it is not valid JSON, has a missing or extra key, a value of a wrong type, or a version that this code
+        cannot read. The message ends with `where`.
     """
     try:
         document = msgspec.json.decode(content, type=document_type)
@@ -316,7 +316,7 @@ def _current_version(document_type: type[Struct]) -> int:
 
 
 def _newer_version(content: bytes, current: int) -> int | None:
-    """The document's version if it can be read at all and is newer than this code."""
+    """The document's version if it is readable and newer than this code."""
     try:
         loose = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError):

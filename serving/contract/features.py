@@ -1,4 +1,4 @@
-"""From a request's features to a model's row: one place for training, golden rows, requests and replays."""
+"""Converts features to a model's row, for training, golden rows, requests and replays alike."""
 
 import functools
 import math
@@ -12,7 +12,7 @@ from serving.contract.documents import ContractError, Feature
 Value: TypeAlias = float | int | str | None
 
 LARGEST_INTEGER: Final = 2**53
-"""Beyond it a double, which is what trees compare, no longer holds every integer."""
+"""Trees compare doubles, which do not represent every integer beyond this."""
 
 _NAN: Final = math.nan
 
@@ -20,7 +20,7 @@ _NAN: Final = math.nan
 class RowEncoder:
     """Turns values in the schema's order into the doubles that the trees compare.
 
-    A category becomes its index in the schema's `categories`, null becomes NaN, a number stays what it is.
+    A category becomes its index in the schema's `categories`, null becomes NaN, a number stays unchanged.
 
     Examples
     --------
@@ -48,8 +48,8 @@ class RowEncoder:
 def features_type(schema: tuple[Feature, ...], also_allowed: frozenset[str] = frozenset()) -> type[msgspec.Struct]:
     """The type that a request's `features` must have: one strict field for each feature, in the schema's order.
 
-    The names in `also_allowed` may stand there too, after these fields and with any value. Made once for each schema:
-    making one takes longer than checking a hundred rows.
+    The names in `also_allowed` are allowed too, after these fields and with any value. Types are cached by schema:
+    creating one takes longer than checking a hundred rows.
     """
     fields: list[Any] = [(feature.name, _field_type(feature)) for feature in schema]
     others = sorted(also_allowed - {feature.name for feature in schema})
@@ -63,7 +63,7 @@ def encode(features: Mapping[str, Value], schema: Sequence[Feature]) -> Sequence
     Raises
     ------
     ContractError
-        If a feature is missing or unknown, has another type, or lies outside its range or categories. The message
+        If a feature is missing or unknown, has another type, or is outside its range or categories. The message
         names the feature and what was expected, never the value.
     """
     try:

@@ -1,13 +1,13 @@
-"""Which entities a canary answers: the same ones for as long as its salt stands.
+"""Selects the entities that a canary answers: the same ones for as long as its salt stays.
 
 An entity's position is a number in [0, 1), uniform over entities::
 
     hash     = BLAKE2b(message = entity key, key = salt, digest size = 8 bytes)      RFC 7693; both texts in UTF-8
     position = (hash as a big-endian integer >> 11) / 2**53
 
-The eleven bits are dropped since a double holds 53: so every position is exact, and below 1. The canary answers an
-entity if ``position < percent / 100`` in doubles. The salt and the percent stand in the signed release, so that who was
-routed where can be computed again from the release and the entity key alone, in any language, years later.
+Eleven bits are dropped because a double holds 53: every position is exact, and below 1. The canary answers an
+entity if ``position < percent / 100`` in doubles. The salt and the percent are in the signed release, so that the
+routing of any entity can be recomputed from the release and the entity key alone, in any language, years later.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hashlib import blake2b as Hash  # noqa: N812
 
 MAX_SALT_BYTES: Final = 64
-"""As long as a key of BLAKE2b may be."""
+"""Maximum length of a BLAKE2b key."""
 
 _HASH_BYTES: Final = 8
 _DROPPED_BITS: Final = 11
@@ -27,7 +27,7 @@ _UNIT: Final = 2.0**-53
 
 
 def position(salt: str, entity_key: str) -> float:
-    """Where an entity stands in [0, 1) under a salt of 1 to 64 bytes.
+    """Position of an entity in [0, 1) under a salt of 1 to 64 bytes.
 
     Examples
     --------
@@ -45,7 +45,7 @@ class CanaryShare:
 
     Examples
     --------
-    >>> half = Share(50.0, "0123456789abcdef")
+    >>> half = CanaryShare(50.0, "0123456789abcdef")
     >>> half.holds("4711"), half.holds("4714")
     (False, True)
     """
@@ -57,11 +57,11 @@ class CanaryShare:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_fraction", self.percent / 100)
-        # Keyed once: a copy costs a third less than keying anew for each entity.
+        # Copying a keyed hash costs a third less than keying one for each entity.
         object.__setattr__(self, "_keyed", hashlib.blake2b(digest_size=_HASH_BYTES, key=self.salt.encode()))
 
     def position(self, entity_key: str) -> float:
-        """Where an entity stands in [0, 1)."""
+        """Position of an entity in [0, 1)."""
         keyed = self._keyed.copy()
         keyed.update(entity_key.encode())
         return (int.from_bytes(keyed.digest(), "big") >> _DROPPED_BITS) * _UNIT

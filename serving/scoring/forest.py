@@ -23,11 +23,11 @@ _REST_SECONDS: Final = 0.0001
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """The trees of a model with one output, which is their sum; splits and leaves of all stand one after the other.
+    """The trees of a model with one output, which is their sum, in concatenated tables.
 
     A random forest's raw score is the sum too: LightGBM divides by their number only where it transforms scores.
 
-    A child is the row of a split, or ``~row`` of a leaf, in these tables. A split stands after its parent.
+    A child is the row of a split, or ``~row`` of a leaf, in these tables. A split follows its parent.
 
     Attributes
     ----------
@@ -36,12 +36,12 @@ class Forest:
     tree
         Tree of each split, counted from 0 over the trees that have splits.
     feature, threshold, flags
-        What each split asks: ``x[feature] <= threshold``, or for a categorical one (`flags`) whether the category lies
-        in the bitset with number ``threshold``.
+        Each split's condition: ``x[feature] <= threshold``, or for a categorical one (`flags`) whether the category
+        lies in the bitset with number ``threshold``.
     left, right
         Children of each split.
     count, leaf_count
-        Training rows that came by each split and each leaf.
+        Training rows that reached each split and each leaf.
     leaf_value
         Output of each leaf.
     words, word_bounds
@@ -70,18 +70,18 @@ class Forest:
 
 
 def read_forest(text: str | bytes) -> Forest:
-    """Read a model in LightGBM's text format and check that it is one that can be explained.
+    """Read a model in LightGBM's text format and check that it can be explained.
 
     Raises
     ------
     ContractError
-        If the text is no model of LightGBM, has more than one output or linear models in its leaves, or a tree of it
-        is not whole. The message names the tree.
+        If the text is not a LightGBM model, has more than one output or linear models in its leaves, or a tree
+        is incomplete. The message names the tree.
     """
     try:
         text = text.decode() if isinstance(text, bytes) else text
     except UnicodeDecodeError:
-        raise ContractError("Expected a model in LightGBM's text format, got no UTF-8 - at model.txt") from None
+        raise ContractError("Expected a model in LightGBM's text format, got invalid UTF-8 - at model.txt") from None
     header_text, *blocks = text.partition("\nend of trees")[0].split("\nTree=")
     header = _fields(header_text)
     if header_text.splitlines()[:1] != ["tree"]:
@@ -92,7 +92,7 @@ def read_forest(text: str | bytes) -> Forest:
     n_features = _whole(header, "max_feature_idx", "the header") + 1
     parts = _Parts()
     for number, block in enumerate(blocks):
-        # The caller's other threads answer requests: Python code that does not rest keeps the interpreter for 5 ms.
+        # The caller's other threads answer requests: Python code that does not pause holds the interpreter for 5 ms.
         if number % _TREES_WITHOUT_REST == 0:
             time.sleep(_REST_SECONDS)
         parts.add(_fields(block), n_features, f"tree {number}")
@@ -180,7 +180,7 @@ _COLUMNS: Final[dict[str, type[np.int64 | np.float64]]] = {
 
 
 def _check_tree(tree: dict[str, NDArray[Any]], splits: int, n_features: int, where: str) -> None:
-    """The compiled code checks no bounds, so what it follows is checked here, once."""
+    """Check all indices once, because the compiled code checks no bounds."""
     children = np.concatenate([tree["left"], tree["right"]])
     parents = np.tile(np.arange(splits), 2)
     if (
@@ -204,7 +204,7 @@ def _check_bitsets(tree: dict[str, NDArray[Any]], bounds: IntArray, where: str) 
 
 
 def _fields(block: str) -> dict[str, str]:
-    """Lines ``key=value`` of a block; a line without a sign is a key of its own."""
+    """Lines ``key=value`` of a block; a line without ``=`` is a key."""
     return {key: value for key, _, value in _pairs(block)}
 
 

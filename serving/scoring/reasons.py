@@ -46,7 +46,7 @@ class ReasonGroups:
         missing = [code for code in self._codes if not texts.texts.get(code, "").strip()]
         if missing:
             where = f"at the reason texts {texts.version!r}"
-            raise ContractError(f"Expected a text for every reason group, missing {missing} - {where}")
+            raise ContractError(f"Expected a text for every reason group, got none for {missing} - {where}")
         self._texts = tuple(texts.texts[code] for code in self._codes)
         self._group_of = [self._codes.index(code) for code in grouped]
 
@@ -74,5 +74,5 @@ class ReasonGroups:
 
 def _group(feature: Feature) -> str:
     if not feature.reason_group:
-        raise ContractError(f"Expected a reason group for every feature, missing for {feature.name!r}")
+        raise ContractError(f"Expected a reason group for every feature, got none for {feature.name!r}")
     return feature.reason_group

@@ -20,7 +20,7 @@ SPECIAL = [
     float(np.nextafter(NEARLY_ZERO, 1)), float(np.nextafter(-NEARLY_ZERO, -1)), 1.1e-35, 5e-324, 1e300, -1e300,
 ]  # fmt: skip
 UNSEEN = [-1.0, -0.5, 0.5, 1.999, 31.0, 31.5, 32.0, 63.0, 99.0, 2147483647.0, 2147483648.0, 4294967296.0, 1e10]
-"""Categories that training did not see, or that are none."""
+"""Categories that training did not see, or values that are not categories."""
 BOOSTING: list[Parameters] = [
     {"boosting": "gbdt"},
     {"boosting": "gbdt", "data_sample_strategy": "goss"},

@@ -1,4 +1,4 @@
-"""Margins from compiled code, with the bits that LightGBM gives."""
+"""Margins from compiled code, bit for bit those of LightGBM."""
 
 import ctypes
 import functools
@@ -29,7 +29,7 @@ _SPECIAL_CATEGORIES: Final = np.array([np.nan, np.inf, -1.0, -0.5, -0.0, 0.5, 31
 
 
 class Margins:
-    """What a model's compiled evaluator needs; threads share it and take an `Evaluation` each."""
+    """A model's tables and compiled code; threads share it, each with its own `Evaluation`."""
 
     def __init__(self, layout: MarginLayout) -> None:
         self.layout = layout
@@ -42,9 +42,9 @@ class Margins:
         Raises
         ------
         ContractError
-            If the forest has more thresholds, columns or categories than the layout has room for.
+            If the forest has more thresholds, columns or categories than fit into the layout.
         ImportError
-            If numba is not there.
+            If numba is not installed.
         """
         return cls(lay_out_margin(forest))
 
@@ -71,7 +71,7 @@ class Evaluation:
             for name in TABLE[len(sizes) :]
         ]
         table = (ctypes.c_int64 * len(TABLE))(*sizes, *addresses)
-        # The addresses hold nothing: what they lead to stays as long as this does.
+        # The addresses own nothing: this keeps the memory they point to alive.
         self._kept: tuple[Any, ...] = (margins, own, table)
         self.predict: Callable[[], float] = functools.partial(margins.kernel, ctypes.addressof(table))
 
@@ -79,9 +79,9 @@ class Evaluation:
 def first_difference(
     forest: Forest, one: Callable[[Sequence[float]], float], other: Callable[[Sequence[float]], float]
 ) -> int | None:
-    """The number of the first probe on which two evaluators differ in a bit, counted from 0; None if on none."""
+    """The number of the first probe on which two evaluators differ in a bit, counted from 0; ``None`` if they agree."""
     for number, row in enumerate(probes(forest)):
-        # The caller's other threads answer requests: Python code that does not rest keeps the interpreter for 5 ms.
+        # The caller's other threads answer requests: Python code that does not pause holds the interpreter for 5 ms.
         if number % _PROBES_WITHOUT_REST == 0:
             time.sleep(_REST_SECONDS)
         if struct.pack("<d", one(row)) != struct.pack("<d", other(row)):
@@ -90,12 +90,12 @@ def first_difference(
 
 
 def probes(forest: Forest) -> Iterator[list[float]]:
-    """Rows that meet the model's thresholds exactly or miss them by one bit, with special values among them."""
+    """Rows with values equal to the model's thresholds or one bit off, mixed with special values."""
     generator = np.random.default_rng(0)
     rows = np.column_stack(
         [np.zeros((PROBES, 0)), *(_values(forest, feature, generator) for feature in range(forest.n_features))]
     )
-    # Every second row keeps to thresholds, else hardly one would get far down; the first hold one special value each.
+    # Every second row has thresholds only, to reach deep splits; the first rows hold one special value each.
     is_special = generator.random(rows.shape) < np.where(np.arange(PROBES) % 2, 0.0, 0.3)[:, np.newaxis]
     rows[is_special] = generator.choice(_SPECIAL, int(is_special.sum()))
     rows[: len(_SPECIAL)] = _SPECIAL[:, np.newaxis]

@@ -1,16 +1,16 @@
 """The compiled sum of the trees: one row's margin without a branch that depends on the row.
 
-LightGBM asks split by split and branches on each answer; a processor guesses every other answer of a new row wrongly.
-Here a row's values become ranks first: how many of the feature's thresholds lie below. A split then compares two small
-integers, fits into 8 bytes, and the next node is its left child plus the answer. Leaves lead to themselves, so that
-`LANES` trees go down side by side for as many levels as the deepest of them has, and the waits for memory overlap.
+LightGBM branches at every split; a processor mispredicts every second branch of a new row. Here a row's values become
+ranks first: how many of the feature's thresholds are below. A split then compares two small integers, fits into 8
+bytes, and the next node is its left child plus the answer. A leaf is its own child, so that `LANES` trees are walked in
+parallel for as many levels as the deepest of them has, and the waits for memory overlap.
 
 The values of the leaves are added one by one in the model's order, beginning with 0.0, as LightGBM adds them: no other
 order gives the same bits. An addition waits for the one before, so each group of trees adds what the groups one
 `WINDOW` earlier have found, while its own walk goes on.
 
-numba is imported when the first model is loaded and compiles into memory only; what it would cache on disk it would
-read with pickle. Nothing here checks bounds: `serving.scoring.margin.layout` makes tables that are whole.
+numba is imported when the first model is loaded and compiles into memory only; its cache on disk would be read with
+pickle. Nothing here checks bounds: `serving.scoring.margin.layout` makes complete tables.
 """
 
 import functools
@@ -24,9 +24,9 @@ from serving.scoring.shap.kernel import NEARLY_ZERO
 from serving.scoring.vectors import array_pointers
 
 LANES: Final = 16
-"""Trees that go down at once."""
+"""Trees walked at once."""
 WINDOW: Final = 128
-"""Trees that are put in order of depth among themselves; a multiple of `LANES`."""
+"""Trees that are sorted by depth together; a multiple of `LANES`."""
 
 RANK_SHIFT: Final = 16
 CHILD_SHIFT: Final = 32
@@ -54,14 +54,14 @@ TABLE: Final = (
     "nodes", "values", "roots", "places", "levels",
     "row", "found", "ranks", "outputs",
 )  # fmt: skip
-"""What the kernel is given: four sizes, the tables of a layout, then a thread's own memory."""
+"""The kernel's input: four sizes, the tables of a layout, then a thread's own memory."""
 
 Kernel = Callable[[int], float]
 _lock = threading.Lock()
 
 
 def kernel() -> Kernel:
-    """The compiled sum, made once in a process; its argument is the address of the addresses and sizes of `TABLE`.
+    """The compiled sum, compiled once in a process; its argument is the address of the addresses and sizes of `TABLE`.
 
     It keeps the interpreter's lock: another thread waits some microseconds, as for any few lines of Python.
     """
@@ -100,7 +100,7 @@ def _search(row: Any, searches: Any, n_searches: Any, thresholds: Any, found: An
 
 
 def _rank_columns(columns: Any, n_columns: Any, found: Any, ranks: Any) -> None:
-    """The rank of each numeric column: that of its search, or the one that a special value has there."""
+    """The rank of each numeric column: that of its search, or the one of a special value there."""
     for index in range(n_columns):
         search, special, rank = columns[COLUMN * index], columns[COLUMN * index + 1], columns[COLUMN * index + 2]
         is_special = -((found[2 * search + 1] >> special) & 1)
@@ -163,7 +163,7 @@ def _margin(pointers: Any, parts: Any, walk: Any) -> Any:
     doubles_at, int32s_at, int64s_at = pointers.doubles_at, pointers.int32s_at, pointers.int64s_at
 
     def margin(address: Any) -> Any:
-        """The margin of the row. Each argument of a call has its price, so there is one."""
+        """The margin of the row. Each argument of a call costs time, so there is one."""
         table = int64s_at(address)
         n_searches, n_columns, n_categories, n_groups = table[0], table[1], table[2], table[3]
         searches, thresholds, columns = int64s_at(table[4]), doubles_at(table[5]), int64s_at(table[6])

@@ -31,10 +31,10 @@ _REST_SECONDS: Final = 0.0001
 
 @dataclass(frozen=True, slots=True)
 class MarginLayout:
-    """The kernel's tables, flat; its constants say what a row of each holds.
+    """The kernel's tables, flat; its constants describe their rows.
 
     A *search* finds a feature's rank among its thresholds, once for a row. A *column* is a search with one way of
-    taking missing values, or one bitset of a categorical feature; each split asks for one column's rank.
+    treating missing values, or one bitset of a categorical feature; each split reads one column's rank.
     """
 
     n_features: int
@@ -71,7 +71,7 @@ def lay_out_margin(forest: Forest) -> MarginLayout:
     Raises
     ------
     ContractError
-        If the forest has more thresholds of a feature, columns or categories than the nodes have room for.
+        If the forest has more thresholds of a feature, columns or categories than fit into the nodes.
     """
     asked = _ask(forest)
     splits = np.bincount(forest.tree)
@@ -105,9 +105,9 @@ def lay_out_margin(forest: Forest) -> MarginLayout:
 def _nodes(
     forest: Forest, asked: _Asked, splits: IntArray, numbers: IntArray, order: IntArray
 ) -> tuple[IntArray, RealArray, IntArray]:
-    """Nodes and values of all trees, and the roots in the model's order; the children of a split stand side by side.
+    """Nodes and values of all trees, and the roots in the model's order; the children of a split are adjacent.
 
-    A tree's splits stand by their training rows: what most rows pass shares few cache lines.
+    A tree's splits are sorted by their training rows: the nodes that most rows visit share few cache lines.
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ def _categorical(
 
 
 def _aligned(nodes: IntArray) -> IntArray:
-    """A copy that begins with a cache line."""
+    """A copy aligned to a cache line."""
     raw = np.zeros(nodes.nbytes + _CACHE_LINE_BYTES, np.uint8)
     offset = -raw.ctypes.data % _CACHE_LINE_BYTES
     copy = raw[offset : offset + nodes.nbytes].view(np.int64)

@@ -3,11 +3,11 @@
 It touches no Python object and holds no GIL.
 
 numba is imported when the first model is loaded: the import takes 0.7 s, the compilation about 1 s. It compiles into
-memory only; what it would cache on disk it would read with pickle. Nothing here checks bounds: `serving.scoring.forest`
-and `serving.scoring.shap.layout` make tables that are whole.
+memory only; its cache on disk would be read with pickle. Nothing here checks bounds: `serving.scoring.forest` and
+`serving.scoring.shap.layout` make complete tables.
 
-No branch depends on a split's outcome, and what a split writes has its place fixed beforehand: a processor guesses such
-a branch wrongly every other time and waits for such a place, which together took three times as long.
+No branch depends on a split's outcome, and every split writes to a fixed place: a processor mispredicts every second
+such branch and waits for a place that depends on the row, which together took three times as long.
 """
 
 import functools
@@ -39,17 +39,17 @@ TABLE: Final = (
     "columns", "categories", "words", "jobs", "reals", "wholes", "leaf_values", "rules", "weights",
     "row", "values", "reach", "worth", "signs", "is_open", "rule_of", "sums", "out",
 )  # fmt: skip
-"""What the kernel is given: four sizes, the tables of a layout, then a thread's own memory."""
+"""The kernel's input: four sizes, the tables of a layout, then a thread's own memory."""
 
 NEARLY_ZERO: Final = float(np.float32(1e-35))
-"""LightGBM's kZeroThreshold: what lies within is zero."""
+"""LightGBM's kZeroThreshold: an absolute value up to it counts as zero."""
 
 Kernel = Callable[..., None]
 _lock = threading.Lock()
 
 
 def kernel() -> Kernel:
-    """The compiled walk, made once in a process; its argument is a pointer to the addresses and sizes of `TABLE`."""
+    """The walk, compiled once in a process; its argument is a pointer to the addresses and sizes of `TABLE`."""
     with _lock:
         return _compiled()
 
@@ -70,11 +70,11 @@ def _compiled() -> Kernel:
 
 
 _KEPT: Final[list[object]] = []
-"""The compiled code goes with its Python object."""
+"""Keeps the compiled code alive."""
 
 
 def _values_of_columns(row: Any, columns: Any, n_columns: Any, values: Any) -> None:
-    """What the numeric splits compare with their thresholds: -inf goes left of any, NaN right of any."""
+    """Values that numeric splits compare with their thresholds: -inf always goes left, NaN always right."""
     for index in range(n_columns):
         value, kind = row[columns[2 * index]], columns[2 * index + 1]
         if abs(value) <= NEARLY_ZERO or (np.isnan(value) and kind <= ZERO_RIGHT):
@@ -141,7 +141,7 @@ def _walk_up(vectors: Any) -> Any:
         wholes: Any, rules: Any, first: Any, n_splits: Any,
         reach: Any, worth: Any, sums: Any, signs: Any, rule_of: Any,
     ) -> None:  # fmt: skip
-        """What each node is worth, and what each split's feature adds by going this row's way."""
+        """Worth of each node, and what each split adds to its feature on this row's way."""
         for split in range(n_splits - 1, -1, -1):
             whole, rule = (first + split) * WHOLES, rule_of[split]
             left, right = load(worth, wholes[whole + 4]), load(worth, wholes[whole + 5])

@@ -18,7 +18,7 @@ _CACHE_LINE_BYTES: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The kernel's tables, flat; its constants say what a row of each holds.
+    """The kernel's tables, flat; its constants describe their rows.
 
     A *job* is one tree at `LANES` quadrature points. A *rule* is two vectors, `absent` and `slope`; each job has one
     for the first split on a feature, one for a split that is closed, and one for each further split on a feature.
@@ -40,7 +40,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class _Trees:
-    """Where each tree's splits start, how many they are, and which tree a split is of."""
+    """First split of each tree, number of its splits, and the tree of each split."""
 
     starts: IntArray
     sizes: IntArray
@@ -59,10 +59,10 @@ class _Trees:
 
 @dataclass(frozen=True, slots=True)
 class _Paths:
-    """What the path from the root says of each split.
+    """Properties of the path from the root to each split.
 
     `before` is the next split above on the same feature, -1 for none, and `is_left` whether the path goes left there.
-    `share` is the share of the training rows that got so far by all such splits. `degree` counts the features of the
+    `share` is the share of the training rows that passed all such splits. `degree` counts the features of the
     path, the split's own included.
     """
 
@@ -100,7 +100,7 @@ def lay_out(forest: Forest) -> Layout:
 
 
 def aligned(values: RealArray) -> RealArray:
-    """A flat copy that begins with a cache line: a vector that crosses one costs two loads."""
+    """A flat copy aligned to a cache line: a vector that crosses one costs two loads."""
     raw = np.zeros(values.nbytes + _CACHE_LINE_BYTES, np.uint8)
     offset = -raw.ctypes.data % _CACHE_LINE_BYTES
     copy = raw[offset : offset + values.nbytes].view(np.float64)
@@ -111,7 +111,7 @@ def aligned(values: RealArray) -> RealArray:
 def _by_depth(forest: Forest) -> Forest:
     """The same forest with each tree's splits in order of depth.
 
-    A split waits for what its parent wrote: by depth other splits stand between them (0.12 instead of 0.13 ms a row).
+    A split waits for its parent's output: in order of depth other splits fill the wait (0.12 instead of 0.13 ms a row).
     """
     depth = np.zeros(len(forest.tree), np.int64)
     for level, splits in enumerate(_levels(forest)):
@@ -169,7 +169,7 @@ def _paths(forest: Forest, shares: RealArray) -> _Paths:
 def _questions(forest: Forest) -> tuple[IntArray, IntArray, IntArray]:
     """Which value each split compares; the columns (feature, kind); the categorical splits (feature, word, words).
 
-    A column is a feature as one way of taking missing values sees it; each categorical split has a value of its own.
+    A column is a feature with one treatment of missing values; each categorical split has its own value.
     """
     is_categorical = forest.flags & CATEGORICAL != 0
     is_left, missing = forest.flags & DEFAULT_LEFT != 0, forest.flags >> 2 & 3
@@ -192,7 +192,7 @@ def _wholes(forest: Forest, trees: _Trees, paths: _Paths, values: IntArray) -> I
     """The integers of each split, in the kernel's order; nodes are counted within the tree, leaves after the splits."""
     first, size = trees.first_splits, trees.sizes[trees.of]
     is_repeated = paths.before >= 0
-    # Past a tree's own places stands one that is always open.
+    # The place after a tree's own places is always open.
     opened_by = np.where(is_repeated, 2 * (paths.before - first) + np.where(paths.is_left, 0, 1), 2 * size)
     rule = np.where(is_repeated, _REPEATED + _number_in_tree(is_repeated, trees), _FIRST)
     leaf_first = trees.leaf_starts[trees.of]
@@ -203,7 +203,7 @@ def _wholes(forest: Forest, trees: _Trees, paths: _Paths, values: IntArray) -> I
 
 
 def _number_in_tree(is_counted: NDArray[np.bool_], trees: _Trees) -> IntArray:
-    """How many counted splits stand before each in its tree."""
+    """Number of counted splits before each one in its tree."""
     before: IntArray = np.cumsum(is_counted) - is_counted
     return before - before[trees.first_splits]
 
@@ -243,7 +243,7 @@ def _rules(points: RealArray, share: RealArray, is_closed: NDArray[np.bool_]) ->
 
 
 def _quadrature(count: int) -> tuple[RealArray, RealArray]:
-    """Gauss-Legendre points and weights on [0, 1] in rows of `LANES`; what is left of the last row weighs nothing."""
+    """Gauss-Legendre points and weights on [0, 1] in rows of `LANES`; the rest of the last row has weight 0."""
     from numpy.polynomial.legendre import leggauss
 
     rows = -(-count // LANES)

@@ -1,4 +1,4 @@
-r"""Exact path-dependent TreeSHAP: what each input added to the margin of one row, as LightGBM's `pred_contrib` says it.
+r"""Exact path-dependent TreeSHAP: contribution of each input to one row's margin, as in LightGBM's `pred_contrib`.
 
 Let every feature be present with probability t, by itself. At a split on a feature that is present the row goes its own
 way; where it is absent, both ways, each with the share of the training rows that went there. F(t_1, ..., t_n) be the
@@ -36,7 +36,7 @@ from serving.scoring.shap.layout import Layout, aligned, lay_out
 
 
 class TreeShap:
-    """The contributions of one model. Any thread may ask; each has working memory of its own."""
+    """The contributions of one model. Any thread may call it; each has its own working memory."""
 
     def __init__(self, layout: Layout) -> None:
         self.n_features = layout.n_features
@@ -52,7 +52,7 @@ class TreeShap:
         Raises
         ------
         ContractError
-            If the text is no model, has more than one output, or was trained with `linear_tree`.
+            If the text is not a model, has more than one output, or was trained with `linear_tree`.
         """
         return cls(lay_out(read_forest(text)))
 
@@ -62,7 +62,7 @@ class TreeShap:
         Parameters
         ----------
         row
-            Shape ``(n_features,)``; NaN stands for missing.
+            Shape ``(n_features,)``; NaN means missing.
 
         Raises
         ------
@@ -81,7 +81,7 @@ class TreeShap:
 
 
 class _Memory:
-    """One thread's working memory, and the table of addresses that the kernel is given."""
+    """One thread's working memory, and the table of addresses for the kernel."""
 
     def __init__(self, layout: Layout) -> None:
         n_features, splits = layout.n_features, layout.most_splits
@@ -106,7 +106,7 @@ class _Memory:
             "n_categories": n_categories,
             "n_jobs": len(layout.weights) // LANES,
         }
-        # The addresses hold nothing: the arrays stay as long as this does.
+        # The addresses own nothing: this keeps the arrays alive.
         self._arrays: dict[str, NDArray[Any]] = {
             name: own[name] if name in own else getattr(layout, name) for name in TABLE[len(sizes) :]
         }

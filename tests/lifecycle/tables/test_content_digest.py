@@ -205,7 +205,7 @@ def test_a_table_without_its_keys_or_with_a_null_in_them_has_no_digest(key: str,
 
 
 def test_no_batch_has_no_digest_and_a_batch_of_other_columns_ends_it(table: pa.Table) -> None:
-    with pytest.raises(LifecycleError, match="Expected rows to take a digest of, got none"):
+    with pytest.raises(LifecycleError, match="Expected rows to digest, got no batch"):
         content_digest([])
     with pytest.raises(LifecycleError, match="Expected the columns"):
         content_digest([*table.slice(0, 9).to_batches(), *table.slice(9).drop_columns(["risk"]).to_batches()])

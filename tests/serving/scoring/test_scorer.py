@@ -72,7 +72,7 @@ def test_memory_goes_with_the_last_reference() -> None:
 def test_other_inputs_than_the_schema_names_are_refused() -> None:
     with pytest.raises(ContractError, match="Expected a model with 3 inputs, got 4"):
         Scorer(text(), NAMES[:3])
-    with pytest.raises(ContractError, match=r"in this order, got others at \['amount', 'is_night'\]"):
+    with pytest.raises(ContractError, match=r"in this order, got other inputs at \['amount', 'is_night'\]"):
         Scorer(text(), [NAMES[1], NAMES[0], *NAMES[2:]])
 
 
