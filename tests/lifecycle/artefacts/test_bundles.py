@@ -45,7 +45,7 @@ def test_files_are_the_owners_alone(store: SmallStore) -> None:
 @pytest.mark.parametrize(
     ("verdicts", "violation"),
     [
-        ((), "got none at all"),
+        ((), "got no verdicts"),
         ((Verdict(gate="enough_frauds", is_passed=False, summary="3 of 100"),), r"refusals by \['enough_frauds'\]"),
     ],
 )
