@@ -1,6 +1,7 @@
 """The `lifecycle` command."""
 
 import sys
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -11,11 +12,29 @@ from lifecycle.errors import LifecycleError
 
 app = typer.Typer(
     name="lifecycle",
-    help="Makes, judges, releases and watches risk models.",
+    help="Trains, validates, releases and monitors risk models.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"lifecycle {version('risk-model-lifecycle')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
 
 run.register(app)
 app.add_typer(warehouse.app, name="warehouse")
