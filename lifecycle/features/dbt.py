@@ -194,10 +194,12 @@ def _read_log(
 def _node(event: Mapping[str, Any]) -> NodeRun:
     data = event["data"]
     node = data["node_info"]
-    ended_at = node["node_finished_at"] or event["info"]["ts"]  # dbt states no end for a unit test
+    # For a unit test, dbt states neither its status nor its end in the node.
+    is_unit_test = node["resource_type"] == "unit_test"
+    ended_at = event["info"]["ts"] if is_unit_test else node["node_finished_at"]
     return NodeRun(
         unique_id=node["unique_id"],
-        status=node["node_status"],
+        status=data["status"] if is_unit_test else node["node_status"],
         seconds=float(data.get("execution_time", 0)),
         index=int(data.get("index", 0)),
         total=int(data.get("total") or data.get("num_models") or 0),
