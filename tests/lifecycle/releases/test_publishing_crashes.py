@@ -18,6 +18,8 @@ from tests.harness.small_models import MODEL, SmallStore, candidate_files
 
 STEPS = ("publish 1", "publish 2", "rollback 2", "canary 3", "shadow 2", "end_canary", "freeze")
 SEALED = ["bundle.signed", "bundle.sealed", "release.written", "release.linked"]
+QUICK = "canary 3"
+"""The step whose crash points `make test` tries; `make test-all` tries all."""
 POINTS = {
     "publish 1": [
         *(
@@ -79,7 +81,14 @@ def standing(release: Release) -> tuple[str | None, str | None, str | None]:
     return champion, canary, shadow
 
 
-@pytest.mark.parametrize(("step", "point"), [(step, point) for step in POINTS for point in POINTS[step]])
+@pytest.mark.parametrize(
+    ("step", "point"),
+    [
+        pytest.param(step, point, marks=() if step == QUICK else pytest.mark.long)
+        for step in POINTS
+        for point in POINTS[step]
+    ],
+)
 def test_a_crash_changes_nothing_of_the_end(tmp_path: Path, candidates: Path, step: str, point: str) -> None:
     before = STEPS[: STEPS.index(step)]
     take_steps((*before, step), tmp_path / "undisturbed", candidates)

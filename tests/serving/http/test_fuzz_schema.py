@@ -69,6 +69,7 @@ def violations(server: Server) -> list[str]:
     return [line for line in server.said if "Traceback" in line or " ERROR " in line or " CRITICAL " in line]
 
 
+@pytest.mark.long
 def test_every_operation_answers_as_its_document_says(store: SmallStore, tmp_path: Path) -> None:
     store.publish(1)
     with served(store) as server:

@@ -43,6 +43,7 @@ def test_after_a_crash_what_was_committed_is_there_and_nothing_else(tmp_path: Pa
         assert ("OWNERSHIP", "TABLE", "LIFECYCLE.RAW.KEPT_ROWS") in {tuple(row[1:4]) for row in owned}
 
 
+@pytest.mark.long
 def test_rows_committed_by_the_last_answer_before_a_kill_are_there(tmp_path: Path, connect_to: Connect) -> None:
     from snowflake.connector.errors import OperationalError
 

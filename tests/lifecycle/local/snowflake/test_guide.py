@@ -30,6 +30,7 @@ def run(script: str, folder: Path, environment: dict[str, str]) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_the_guides_commands_lead_from_an_empty_account_to_rows_and_from_duckdb_there(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LIFECYCLE_")}
