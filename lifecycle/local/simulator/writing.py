@@ -1,4 +1,4 @@
-"""Simulated days written as Parquet, a file a day."""
+"""Writes simulated days as Parquet, one file per day."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from lifecycle.local.simulator.tables import Simulator, customers_table, termina
 from serving.storage.crash_points import crash_point
 
 Progress = Callable[[int, int], None]
-"""Called with the days done and the days in all."""
+"""Called with the number of days done and the total number."""
 
 
 @dataclass(frozen=True)
 class SimulationSummary:
-    """What was written; each folder is named as the raw relation that it is loaded into."""
+    """Summary of the written files, whose folders are named after the raw relations."""
 
     out: str
     first_date: dt.date
@@ -29,13 +29,13 @@ class SimulationSummary:
     terminals: int
     card_transactions: int
     fraud_reports: int
-    """Reports that came in on these days."""
+    """Reports that arrived on these days."""
     frauds: int
-    """Transactions of these days that are reported sooner or later."""
+    """Transactions of these days that are reported at some time."""
 
     @property
     def fraud_share(self) -> float:
-        """Share of the transactions that are reported sooner or later."""
+        """Share of the transactions that are reported at some time."""
         return self.frauds / self.card_transactions if self.card_transactions else 0.0
 
     def as_document(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class SimulationSummary:
 
 
 def _silent(_done: int, _total: int) -> None:
-    """No progress wanted."""
+    """Ignore progress."""
 
 
 def simulate(
@@ -61,12 +61,12 @@ def simulate(
     """Write the days from `first_date` to `last_date` (both included; ``None`` for all) below `out`.
 
     ``card_transactions/<day>.parquet`` by the day they occurred, ``fraud_reports/<day>.parquet`` by the day they were
-    reported, ``customers/customers.parquet``, ``terminals/terminals.parquet``. A file is whole or not there.
+    reported, ``customers/customers.parquet``, ``terminals/terminals.parquet``. Files are written atomically.
 
     Raises
     ------
     LifecycleError
-        If the days lie outside of the configured ones, or `out` cannot be written.
+        If a day is not one of the configured days, or `out` cannot be written.
     """
     first, last = first_date or config.start_date, last_date or config.last_date
     if first > last:
@@ -103,7 +103,7 @@ def simulate(
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    """Write to a name that loading passes over, then give it its own."""
+    """Write to a temporary name, which loading ignores, then rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
