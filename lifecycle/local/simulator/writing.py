@@ -103,7 +103,7 @@ def simulate(
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    """Write to a temporary name, which loading ignores, then rename."""
+    """Write to a name that loading passes over, then give it its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
