@@ -1,4 +1,4 @@
-"""Where commands print what people read."""
+"""The console that commands print tables on."""
 
 import os
 from typing import Final
@@ -9,10 +9,10 @@ _WIDTH_OF_A_PIPE: Final = 400
 
 
 def output() -> Console:
-    """A console on standard output; into a pipe or a file it prints each table whole, however wide it is.
+    """A console on standard output that never truncates a table printed into a pipe or a file.
 
-    Where there is no terminal rich assumes 80 columns, and cuts or breaks what is wider. The environment variable
-    ``COLUMNS`` sets another width, as it does for rich.
+    Without a terminal, rich assumes 80 columns and truncates wider tables. The environment variable ``COLUMNS`` sets
+    another width, as it does for rich.
     """
     console = Console(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:

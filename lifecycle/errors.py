@@ -1,8 +1,8 @@
-"""Errors that a person can act on."""
+"""Errors with a remedy."""
 
 
 class LifecycleError(Exception):
-    """Something the user can mend: the message says what was expected, what came, where, and the remedy.
+    """An error that the user can correct: the message says what was expected, what was received, where, and the remedy.
 
     The command line prints it without a traceback and exits with 1.
     """

@@ -1,6 +1,6 @@
 {#-
     Replaces dbt's macro of this name: a test with `where: __days_built__` reads only the days of this build, so that
-    testing one more day costs a day. Days that were built before were tested then.
+    testing one more day costs one day. Earlier days were tested when they were built.
 -#}
 {% macro get_where_subquery(relation) -%}
     {%- set where = config.get('where', '') -%}

@@ -1,7 +1,7 @@
 {#-
     Incremental strategy `days`: the days of this build are deleted and inserted in one transaction, so that a row that
-    has vanished from the source vanishes here, too (delete+insert by key would keep it). A model whose `meta` names `look_back_days` makes as many
-    days before them anew.
+    was removed from the source is removed here, too (delete+insert by key would keep it). A model whose `meta` has
+    `look_back_days` also replaces that many days before them.
 -#}
 {% macro get_incremental_days_sql(arg_dict) %}
     {{- return(adapter.dispatch('get_incremental_days_sql')(arg_dict)) -}}
@@ -21,14 +21,14 @@
     )
 {% endmacro %}
 
-{#- Snowflake commits each statement by itself unless told otherwise. -#}
+{#- Snowflake commits each statement by default. -#}
 {% macro snowflake__get_incremental_days_sql(arg_dict) %}
     {{- snowflake_dml_explicit_transaction(default__get_incremental_days_sql(arg_dict)) -}}
 {% endmacro %}
 
 {#-
-    Names the table of new rows by their days, since all sessions see it: two builds of different days never meet in one,
-    and what a build that was killed has left is replaced and dropped when its days are built again.
+    Names the table of new rows by their days, since all sessions see it: builds of different days never share one, and
+    the table of a killed build is replaced and dropped when its days are built again.
 -#}
 {% macro snowflake__resolve_incremental_tmp_relation(tmp_relation) %}
     {%- set days = [] -%}

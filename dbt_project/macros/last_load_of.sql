@@ -1,5 +1,6 @@
 {#-
-    When a raw table had its last load that brought rows, 1970 if it had none; a file that was known already is no load.
+    Time of the last load that inserted rows into a raw table, 1970 if there was none; loading a known file again does not
+    count.
 -#}
 {%- macro last_load_of(relation) -%}
     select coalesce(max(loaded_at), {{ midnight('1970-01-01') }}) as loaded_at

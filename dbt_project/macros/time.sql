@@ -1,4 +1,4 @@
-{#- Whole microseconds since 1970. Integers, since a frame over timestamps costs half as much again. -#}
+{#- Whole microseconds since 1970. Integers, since a frame over timestamps is 50 % slower. -#}
 {%- macro microseconds(timestamp) -%}
     {{- return(adapter.dispatch('microseconds')(timestamp)) -}}
 {%- endmacro -%}
@@ -11,7 +11,7 @@
     date_part(epoch_microsecond, {{ timestamp }})
 {%- endmacro -%}
 
-{#- Day of the week, Monday 0 to Sunday 6, of moments since 1900, which began on a Monday; no session's week matters. -#}
+{#- Day of the week, Monday 0 to Sunday 6, of times since 1900, which began on a Monday; independent of the session's week. -#}
 {%- macro weekday(timestamp) -%}
     mod(cast({{ timestamp }} as date) - cast('1900-01-01' as date), 7)
 {%- endmacro -%}
@@ -20,8 +20,8 @@
     {{- days * 86400000000 -}}
 {%- endmacro -%}
 
-{#- Midnight in UTC of a day written as text. Both dialects read this type's long name, where `timestamp` alone means in
-    Snowflake what the session says. -#}
+{#- Midnight in UTC of a day written as text. Both dialects accept the type's long name; in Snowflake, the meaning of
+    `timestamp` alone depends on the session. -#}
 {%- macro midnight(day) -%}
     cast('{{ day }}' as timestamp without time zone)
 {%- endmacro -%}

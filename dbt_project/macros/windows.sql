@@ -1,8 +1,8 @@
 {#-
-    A transaction's place among those of its customer: a whole number that orders by time and, within one microsecond, by
-    the rank of the id. A microsecond is `slots_of_a_moment()` places wide and ranks use the lower half of them, so that a
-    frame that begins half a moment late leaves out everything of the moment exactly w ago, whichever ranks are involved.
-    64 bits hold places until the year 2255; tests/assert_ties_fit_their_moment.sql holds the ranks to their half.
+    Position of a transaction among those of its customer: a whole number that orders by time and, within one microsecond,
+    by the rank of the id. A microsecond is `slots_of_a_moment()` places wide and ranks use the lower half of them, so that a
+    frame that begins half a microsecond late excludes every transaction of exactly w ago, whatever its rank.
+    64 bits hold places until the year 2255; tests/assert_ties_fit_their_moment.sql checks that the ranks stay in their half.
 -#}
 {%- macro slots_of_a_moment() -%}
     {{- return(1024) -}}
@@ -19,7 +19,7 @@
             range between {{ days * 86400000000 * slots_of_a_moment() - slots_of_a_moment() // 2 }} preceding and current row
 {%- endmacro -%}
 
-{#- Window (t - 7 d - w, t - 7 d] of a terminal over `occurred_us`: what happened there until reports were due. -#}
+{#- Window (t - 7 d - w, t - 7 d] of a terminal over `occurred_us`: transactions whose reports are due. -#}
 {%- macro delayed_terminal_window(days) -%}
     partition by terminal_id
             order by occurred_us

@@ -1,5 +1,5 @@
--- A returned row is a customer with more transactions in one microsecond than `place` has ranks for: the frames of the
--- customer windows would no longer be exact.
+-- A returned row is a customer with more transactions in one microsecond than `place` has ranks for, so that the
+-- frames of the customer windows would no longer be exact.
 select
     customer_id,
     occurred_at,

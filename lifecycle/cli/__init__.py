@@ -1,6 +1,7 @@
 """The `lifecycle` command."""
 
 import sys
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -12,28 +13,30 @@ from lifecycle.errors import LifecycleError
 
 app = typer.Typer(
     name="lifecycle",
-    help="Trains, validates, releases and monitors risk models.",
+    help="Train, validate, release and monitor risk models. Start with `lifecycle demo`, which runs the whole loop on "
+    "simulated transactions, or with `lifecycle init` for an empty installation.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
 
+DISTRIBUTION = "risk-model-lifecycle"
 
-def _print_version(is_asked: bool) -> None:
-    if is_asked:
-        from importlib.metadata import version
 
-        typer.echo(f"lifecycle {version('risk-model-lifecycle')}")
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"lifecycle {version(DISTRIBUTION)}")
         raise typer.Exit
 
 
 @app.callback()
 def root(
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    *,
+    is_version_wanted: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    """Options of the command itself."""
+    """Take the options of the root command; the callback of `--version` does the work."""
 
 
 run.register(app)
@@ -45,7 +48,7 @@ snowflake.register(app)
 
 
 def main() -> None:
-    """Run the command; an error that a person can act on is printed without a traceback and exits with 1."""
+    """Run the command; a `LifecycleError` is printed without a traceback and exits with 1."""
     try:
         app()
     except LifecycleError as error:

@@ -1,4 +1,4 @@
-"""`lifecycle features`: build them with dbt, and hand them out."""
+"""`lifecycle features`: build features with dbt and export them."""
 
 import datetime as dt
 import json
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from lifecycle.features import FeatureBuild
     from lifecycle.features.freshness import SourceFreshness
 
-app = typer.Typer(help="Build features with dbt, export and document them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Build features with dbt, export them, check their sources and document them.", no_args_is_help=True
+)
 
 DAY_FORMATS = ["%Y-%m-%d"]
 
@@ -24,18 +26,20 @@ DAY_FORMATS = ["%Y-%m-%d"]
 def build_command(
     start: Annotated[
         dt.datetime | None,
-        typer.Option(formats=DAY_FORMATS, help="First day (UTC) to build; every day from the first if not given."),
+        typer.Option(formats=DAY_FORMATS, help="First day (UTC) to build. Default: the first loaded day."),
     ] = None,
     end: Annotated[
         dt.datetime | None,
-        typer.Option(formats=DAY_FORMATS, help="Day after the last one to build; every day to the last if not given."),
+        typer.Option(
+            formats=DAY_FORMATS, help="Day (UTC) after the last one to build. Default: up to the last loaded day."
+        ),
     ] = None,
     is_full: Annotated[
-        bool, typer.Option("--full", help="Make the tables anew, for example after the models' columns changed.")
+        bool, typer.Option("--full", help="Rebuild the tables, for example after a model's columns changed.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
-    """Build and test the features of a range of days; other days stay as they are."""
+    """Build and test the features of a range of days. Other days stay unchanged."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from lifecycle.features import build
@@ -62,15 +66,15 @@ def build_command(
 
 @app.command("export")
 def export_command(
-    out: Annotated[Path, typer.Argument(help="Parquet file to write; replaced if it is there.")],
-    model: Annotated[str, typer.Option(help="Model whose features are written.")] = "card_fraud",
+    out: Annotated[Path, typer.Argument(help="Parquet file to write; an existing file is replaced.")],
+    model: Annotated[str, typer.Option(help="Model whose features are exported.")] = "card_fraud",
     columns: Annotated[
         str | None,
-        typer.Option(help="Columns of the mart, separated by commas; the model's features in order if not given."),
+        typer.Option(help="Columns of the mart, separated by commas. Default: the model's features in schema order."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
-    """Write transaction_id and a model's features to a Parquet file, ordered by transaction_id."""
+    """Export transaction_id and a model's features to a Parquet file, ordered by transaction_id."""
     from lifecycle.features import export
     from lifecycle.settings.platform import Settings
 
@@ -85,9 +89,9 @@ def export_command(
 
 @app.command("freshness")
 def freshness_command(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
-    """Say when the raw tables were last loaded; exits with 1 if one is older than its limit."""
+    """Show when the raw tables were last loaded. Exits with 1 if a load is older than its limit."""
     from lifecycle.features.freshness import read_freshness
     from lifecycle.settings.platform import Settings
 
@@ -102,9 +106,9 @@ def freshness_command(
 
 @app.command("docs")
 def docs_command(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
-    """Write dbt's documentation with its graph to one HTML file, and print where it lies."""
+    """Write dbt's documentation and its graph to one HTML file, and print the file's path."""
     from lifecycle.features.docs import write_docs
     from lifecycle.settings.platform import Settings
 

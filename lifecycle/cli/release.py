@@ -1,4 +1,4 @@
-"""Commands for what is released: promote, try beside, roll back, freeze, look, and replay a decision."""
+"""Commands for releases: list, promote, canary, shadow, roll back, freeze, and replay a decision."""
 
 import getpass
 import json
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from lifecycle.releases.store import ReleaseStore
     from serving.contract.documents import Freeze, Release, SlotRelease
 
-Reason = Annotated[str, typer.Option(help="Why, for whoever reads the history.")]
-Model = Annotated[str, typer.Argument(help="The model's name.")]
-BundleDigest = Annotated[str, typer.Argument(help="Digest of a sealed bundle.")]
-After = Annotated[int | None, typer.Option(help="Refuse if another release than this one stands.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+Reason = Annotated[str, typer.Option(help="Reason, kept in the release history.")]
+Model = Annotated[str, typer.Argument(help="Name of the model, for example card_fraud.")]
+BundleDigest = Annotated[str, typer.Argument(help="Digest of a sealed bundle, as `lifecycle releases` prints it.")]
+After = Annotated[int | None, typer.Option(help="Reject the change unless this is the number of the latest release.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 
 def releases(model: Model, *, as_json: AsJson = False) -> None:
-    """Show a model's releases, the one that stands last."""
+    """List a model's releases; the last one is in force."""
     store = _store()
     history = store.history(model)
     if as_json:
@@ -39,7 +39,7 @@ def releases(model: Model, *, as_json: AsJson = False) -> None:
 
 
 def promote(model: Model, bundle_digest: BundleDigest, reason: Reason, after: After = None) -> None:
-    """Make a bundle the champion by hand; only one that verifies. Ends its canary."""
+    """Make a verified bundle the champion. Ends the canary of this model."""
     store = _store()
     release = store.publish(
         model, bundle_digest, by=getpass.getuser(), reason=reason, after=after, is_withdrawn_allowed=True
@@ -51,11 +51,13 @@ def canary(
     model: Model,
     bundle_digest: BundleDigest,
     reason: Reason,
-    percent: Annotated[float, typer.Option(help="Share of the entities that it answers, 0 to 100.")],
-    salt: Annotated[str | None, typer.Option(help="Chooses the entities; drawn at random if not given.")] = None,
+    percent: Annotated[float, typer.Option(help="Percentage of the entities that the canary answers, 0 to 100.")],
+    salt: Annotated[
+        str | None, typer.Option(help="Salt of the hash that selects the entities. Default: random.")
+    ] = None,
     after: After = None,
 ) -> None:
-    """Let a bundle answer a share of the entities beside the champion, or change the share of the one that does."""
+    """Let a canary answer a share of the entities, or change the share of the current canary."""
     release = _store().put_canary(
         model, bundle_digest, percent=percent, salt=salt, by=getpass.getuser(), reason=reason, after=after,
         is_withdrawn_allowed=True,
@@ -64,27 +66,27 @@ def canary(
 
 
 def end_canary(model: Model, reason: Reason, after: After = None) -> None:
-    """Let the champion answer everybody again; possible under a freeze, too."""
+    """End the canary, so that the champion answers every entity. Allowed during a freeze."""
     _say(_store().end_canary(model, by=getpass.getuser(), reason=reason, after=after))
 
 
 def shadow(model: Model, bundle_digest: BundleDigest, reason: Reason, after: After = None) -> None:
-    """Let a bundle score copies of the traffic beside the champion; its answers are recorded and not returned."""
+    """Let a bundle score copies of the traffic in shadow. Its scores are recorded, never returned."""
     _say(_store().put_shadow(model, bundle_digest, by=getpass.getuser(), reason=reason, after=after))
 
 
 def end_shadow(model: Model, reason: Reason, after: After = None) -> None:
-    """Stop scoring copies of the traffic; possible under a freeze, too."""
+    """End the shadow. Allowed during a freeze."""
     _say(_store().end_shadow(model, by=getpass.getuser(), reason=reason, after=after))
 
 
 def rollback(model: Model, reason: Reason, standing: After = None) -> None:
-    """Bring back the champion before, alone, as a new release; possible under a freeze, too."""
+    """Release the previous champion again, without canary and shadow. Allowed during a freeze."""
     _say(_store().rollback(model, by=getpass.getuser(), reason=reason, standing=standing))
 
 
 def freeze(reason: Reason) -> None:
-    """Stop all promotion, of every model, until it is unfrozen; rolling back stays possible."""
+    """Freeze promotion of every model until `lifecycle unfreeze`. Rollback stays possible."""
     _store().freeze(by=getpass.getuser(), reason=reason)
     typer.echo("Promotion is frozen for every model; `lifecycle unfreeze --reason ...` allows it again.")
 
@@ -98,7 +100,7 @@ def unfreeze(reason: Reason) -> None:
 def replay(
     decision_id: Annotated[str, typer.Argument(help="Id of a recorded decision.")], *, as_json: AsJson = False
 ) -> None:
-    """Compute a recorded decision again from its bundle, bit for bit; exits with 1 if anything differs."""
+    """Recompute a recorded decision from its bundle, bit for bit. Exits with 1 on any difference."""
     from lifecycle.artefacts.replay import replay_decision
     from lifecycle.settings.platform import Settings
     from lifecycle.signing.keys import ensure_keys
@@ -154,7 +156,7 @@ def _print_history(model: str, history: "tuple[Release, ...]", switch: "Freeze |
 
 
 def kind_of(previous: "Release | None", release: "Release") -> str:
-    """What a release did, in a word or two, seen from the one before."""
+    """The kind of change from the previous release, in a word or two."""
     if release.restores is not None:
         return f"rollback to {release.restores}"
     if previous is None or previous.champion.bundle_digest != release.champion.bundle_digest:

@@ -11,7 +11,7 @@ MlflowPort = Annotated[int, typer.Option(help="Loopback port of the MLflow UI.")
 ServingPort = Annotated[int, typer.Option(help="Loopback port of the inference server.")]
 
 SNOWFLAKE_DEMO_HOME = ".lifecycle-snowflake"
-"""Where the demonstration on Snowflake keeps its state, beside that on DuckDB."""
+"""Folder of the demonstration on Snowflake, separate from that on DuckDB."""
 DEMO_MODEL = "card_fraud"
 DEMO_SEED = 20180401
 
@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 
 def init_command() -> None:
-    """Prepare LIFECYCLE_HOME: keys, stores, Dagster's and MLflow's storage. Again changes nothing."""
+    """Prepare LIFECYCLE_HOME: keys, stores, Dagster's and MLflow's storage. Idempotent."""
     from lifecycle.local.installation import prepare
     from lifecycle.settings.platform import Settings
 
@@ -58,24 +58,27 @@ def up_command(
 
 def demo_command(
     target: Annotated[
-        Target, typer.Option(help="Warehouse; snowflake is a local endpoint unless settings name one.")
+        Target,
+        typer.Option(help="Warehouse. For snowflake a local endpoint is started unless the settings name an account."),
     ] = Target.DUCKDB,
-    exit_after: Annotated[bool, typer.Option("--exit", help="End after the last step, for CI.")] = False,
-    is_first_decision_enough: Annotated[
-        bool, typer.Option("--first-decision", help="End after the first release has scored one request.")
+    exit_after: Annotated[
+        bool, typer.Option("--exit", help="Exit after the last step instead of serving until Ctrl-C.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the simulated world, at the first start.")] = DEMO_SEED,
+    is_first_decision_enough: Annotated[
+        bool, typer.Option("--first-decision", help="Exit after the first release has scored one request.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the simulation; read at the first start only.")] = DEMO_SEED,
     dagster_port: DagsterPort = 3000,
     mlflow_port: MlflowPort = 5000,
     serving_port: ServingPort = 8000,
 ) -> None:
-    """Run the whole loop on simulated card transactions; a second start goes on where the first one ended.
+    """Run the whole loop on simulated card transactions. A second start resumes where the first one ended.
 
-    Simulates history, builds features with dbt, trains, judges, registers and releases as Dagster runs, replays the
-    following days as live requests, changes the fraud pattern, and waits until the platform has noticed, retrained and
-    released by itself.
+    Simulates history, builds features with dbt, trains, validates, registers and releases a model as Dagster runs,
+    replays the following days as live requests, changes the fraud pattern, and waits until the platform has detected
+    the drift, retrained and released by itself.
     """
-    # Before the settings are read, and for every process that is started: the model's short windows.
+    # Set before the settings are read, and inherited by every child process: the profile shortens the model's windows.
     os.environ["LIFECYCLE_PROFILE"] = "demo"
     os.environ["LIFECYCLE_TARGET"] = target.value
     if target is Target.SNOWFLAKE:

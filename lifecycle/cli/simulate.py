@@ -1,4 +1,4 @@
-"""`lifecycle simulate`: make up card transactions."""
+"""`lifecycle simulate`: generate card transactions."""
 
 import datetime as dt
 import json
@@ -10,34 +10,45 @@ import typer
 if TYPE_CHECKING:
     from lifecycle.local.simulator import SimulationConfig, SimulationSummary
 
-app = typer.Typer(help="Make up card transactions, fraud reports, customers and terminals as Parquet files.")
+app = typer.Typer(help="Generate card transactions, fraud reports, customers and terminals as Parquet files.")
 
 
 @app.callback(invoke_without_command=True)
 def simulate_command(
-    out: Annotated[Path, typer.Option(help="Folder to write to; a folder below it for each raw relation.")],
+    out: Annotated[Path, typer.Option(help="Output folder; each raw relation gets a subfolder.")],
     start: Annotated[dt.datetime, typer.Option(formats=["%Y-%m-%d"], help="First day of the simulated world.")],
-    days: Annotated[int, typer.Option(help="How many days there are.")],
-    customers: Annotated[int, typer.Option(help="About two transactions a day each.")] = 5000,
-    terminals: Annotated[int, typer.Option(help="Where they pay.")] = 10000,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same rows.")] = 20180401,
-    fraud_scale: Annotated[float, typer.Option(help="Multiplies the frauds; 1 gives somewhat under 1 %.")] = 1.0,
+    days: Annotated[int, typer.Option(help="Number of days in the simulated world.")],
+    customers: Annotated[int, typer.Option(help="Number of customers, with about two transactions a day each.")] = 5000,
+    terminals: Annotated[int, typer.Option(help="Number of terminals.")] = 10000,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same rows.")] = 20180401,
+    fraud_scale: Annotated[
+        float, typer.Option(help="Factor on the number of frauds; 1 gives slightly under 1 % of the transactions.")
+    ] = 1.0,
     report_delay_mean: Annotated[float, typer.Option(help="Mean days from a fraud to its prompt report.")] = 3.0,
-    late_report_share: Annotated[float, typer.Option(help="Share of the reports that come after 7 to 30 days.")] = 0.05,
+    late_report_share: Annotated[
+        float, typer.Option(help="Share of the reports that arrive 7 to 30 days after the fraud.")
+    ] = 0.05,
     pattern_change_day: Annotated[
         dt.datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="From here on another fraud pattern, and a card-testing burst."),
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="Day from which the fraud pattern changes and cards are tested in a burst. Default: never.",
+        ),
     ] = None,
-    testing_share: Annotated[float, typer.Option(help="Size of that burst, over the ordinary transactions.")] = 0.18,
+    testing_share: Annotated[
+        float, typer.Option(help="Size of that burst as a share of the ordinary transactions.")
+    ] = 0.18,
     first_day: Annotated[
-        dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day to write, if not all are wanted.")
+        dt.datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="First day to write. Default: the first simulated day."),
     ] = None,
     last_day: Annotated[
-        dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day to write, if not all are wanted.")
+        dt.datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Last day to write. Default: the last simulated day."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
-    """Write simulated days; `lifecycle warehouse load RELATION OUT/RELATION` loads them."""
+    """Write simulated days as Parquet. Load them with `lifecycle warehouse load RELATION OUT/RELATION`."""
     from lifecycle.local.simulator import SimulationConfig
 
     config = SimulationConfig(

@@ -1,4 +1,4 @@
-"""`lifecycle snowflake-local`, and how `lifecycle warehouse check` is printed."""
+"""`lifecycle snowflake-local`, and the output of `lifecycle warehouse check`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,9 +21,9 @@ def register(app: typer.Typer) -> None:
 
 def snowflake_local_command(
     port: Annotated[int, typer.Option(help="Loopback port to listen on.")] = DEFAULT_PORT,
-    home: Annotated[Path, typer.Option(help="Folder of its database files.")] = DEFAULT_HOME,
+    home: Annotated[Path, typer.Option(help="Folder of the endpoint's database files.")] = DEFAULT_HOME,
 ) -> None:
-    """Serve an endpoint for development that answers as a Snowflake account does, until Ctrl-C."""
+    """Serve a local endpoint for development that emulates a Snowflake account, until Ctrl-C."""
     from lifecycle.local.snowflake.__main__ import serve
     from lifecycle.local.snowflake.options import Options
 
@@ -31,17 +31,17 @@ def snowflake_local_command(
 
 
 def print_file(check: "FileCheck") -> None:
-    """Say where the warehouse's file is."""
+    """Print path and state of the warehouse's file."""
     from rich.markup import escape
 
-    state = "made at first use, in a folder that can be written"
+    state = "will be created at first use; its folder is writable"
     if check.size_bytes is not None:
-        state = f"{check.size_bytes / 1e6:,.1f} MB, opened and written"
+        state = f"{check.size_bytes / 1e6:,.1f} MB, opened with write access"
     output().print(f"DuckDB file {escape(check.path)}: {state}.", soft_wrap=True)
 
 
 def print_account(report: "CheckReport") -> None:
-    """Show every step's role and grants, and what is missing or too much with the statement that mends it."""
+    """Print every step's role and grants, and each missing or excess grant with the statement that corrects it."""
     from rich.markup import escape
 
     console = output()
@@ -62,9 +62,11 @@ def print_account(report: "CheckReport") -> None:
     for excess in (*(one for step in report.steps for one in step.excess), *report.excess):
         _print_fault(console, excess.what, excess.remedy)
     for note in report.notes:
-        console.print(f"not seen: {escape(note)}", soft_wrap=True)
+        console.print(f"not checked: {escape(note)}", soft_wrap=True)
     if report.is_ready:
-        console.print("Every step may do what it needs, and no other role sees protected attributes.", style="green")
+        console.print(
+            "Every step has the grants it needs, and no other role can read protected attributes.", style="green"
+        )
 
 
 def _print_steps(console: Console, steps: "tuple[StepCheck, ...]") -> None:
@@ -73,7 +75,7 @@ def _print_steps(console: Console, steps: "tuple[StepCheck, ...]") -> None:
     table = Table(*(Column(heading, no_wrap=True) for heading in ("step", "role", "warehouse", "state")))
     for step in steps:
         faults = len(step.missing) + len(step.excess)
-        state = "no login" if step.error else f"{faults} to mend" if faults else "ready"
+        state = "no login" if step.error else f"{faults} to correct" if faults else "ready"
         table.add_row(step.step, step.role or "-", step.warehouse or "-", state)
     console.print(table)
 
@@ -103,6 +105,6 @@ def _print_held(console: Console, report: "CheckReport") -> None:
 def _print_fault(console: Console, what: str, remedy: str) -> None:
     from rich.text import Text
 
-    console.print(Text("to mend: ", "bold red") + Text(what), soft_wrap=True)
+    console.print(Text("to correct: ", "bold red") + Text(what), soft_wrap=True)
     if remedy:
         console.print(Text(f"    {remedy}"), soft_wrap=True)

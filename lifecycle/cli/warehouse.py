@@ -1,4 +1,4 @@
-"""`lifecycle warehouse`: load raw tables, and say what lies there."""
+"""`lifecycle warehouse`: load raw tables, show their contents, check the warehouse."""
 
 import json
 from enum import StrEnum
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lifecycle.warehouse.reading.status import WarehouseStatus
 
 app = typer.Typer(
-    help="Load raw tables, say what lies in the warehouse, and whether it is ready.", no_args_is_help=True
+    help="Load raw tables, show what the warehouse holds, and check that it is ready.", no_args_is_help=True
 )
 
 
@@ -34,18 +34,18 @@ def load_command(
     path: Annotated[Path, typer.Argument(help="Parquet or CSV file, or a folder of them.")],
     mapping: Annotated[
         Path | None,
-        typer.Option(help="YAML that names the file's columns; recognised from their names if not given."),
+        typer.Option(help="YAML file that maps the file's columns. Default: recognise columns by their names."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
-    """Load a file into a raw relation: checked, all or nothing, and nothing twice."""
+    """Load a file into a raw relation. Rows are validated; the load is atomic and idempotent."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from lifecycle.settings.platform import Settings
     from lifecycle.warehouse import Use, open_warehouse
     from lifecycle.warehouse.loading.load import load
 
-    # On stderr, as every word to a person: with --json, stdout is the document and nothing else.
+    # On stderr: with --json, stdout holds the document and nothing else.
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
@@ -66,14 +66,14 @@ def load_command(
 
 @app.command("status")
 def status_command(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
-    """Say what lies in the raw relations: rows, first and last day, loads, and the file's size."""
+    """Show rows, first and last day and loads of the raw relations, and the size of the warehouse's file."""
     from lifecycle.settings.platform import Settings
     from lifecycle.warehouse import Use, open_warehouse
     from lifecycle.warehouse.reading.status import read_status
 
-    # The role that loads sees all raw relations, protected attributes among them.
+    # The loading role can read all raw relations, including protected attributes.
     status = read_status(open_warehouse(Settings(), Use("load")))
     if as_json:
         typer.echo(json.dumps(status.as_document()))
@@ -83,9 +83,9 @@ def status_command(
 
 @app.command("check")
 def check_command(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
-    """Say whether the warehouse is ready: the file, or every role's grants in the account. Exits 1 if it is not."""
+    """Check that the warehouse is ready: the DuckDB file, or every role's grants in Snowflake. Exits with 1 if not."""
     from lifecycle.cli.snowflake import print_account, print_file
     from lifecycle.settings.platform import Settings
 

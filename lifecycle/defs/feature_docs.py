@@ -1,4 +1,4 @@
-"""What Dagster shows of the dbt project besides its models: how fresh its sources are, and its documentation."""
+"""Freshness checks of dbt's sources, and the dbt documentation as an asset."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import Use
 
 FRESHNESS_CRON = "0 */6 * * *"
-"""The limits are of 30 hours and more: a source that goes stale is found within six hours."""
+"""The limits are 30 hours or more; a stale source is detected within six hours of its limit."""
 
 MARTS = ("card_transaction_features", "card_fraud_outcomes")
 SOURCES = {
@@ -23,7 +23,7 @@ FRESHNESS = "is_fresh"
 
 
 def source_key(table: str) -> dg.AssetKey:
-    """Asset of a raw table, as the models name it that read it."""
+    """Asset of a raw table, under the key that the models depend on."""
     return dg.AssetKey(["raw", table])
 
 
@@ -50,14 +50,14 @@ def documentation(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Non
     name="check_source_freshness",
     specs=[
         dg.AssetCheckSpec(
-            FRESHNESS, asset=source_key(table), description="Its last load is not older than dbt's source says."
+            FRESHNESS, asset=source_key(table), description="The last load is not older than the limit of dbt's source."
         )
         for table in SOURCES
     ],
     pool=WAREHOUSE_POOL,
 )
 def source_freshness(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-    """When each source was last loaded, against the limits of the dbt project."""
+    """Age of each source's last load, compared with the limits of the dbt project."""
     use = Use(step="transform", asset="source_freshness", run_id=context.run.run_id)
     for source in read_freshness(Settings(), use):
         yield _check_result(source)
@@ -88,9 +88,9 @@ def defs() -> dg.Definitions:
     job = dg.define_asset_job(
         "source_freshness",
         selection=dg.AssetSelection.checks_for_assets(*(source.key for source in sources)),
-        description="Says which raw tables have not been loaded for too long.",
+        description="Checks that no raw table is stale.",
     )
-    # Stopped until someone starts it, as the schedule of the features is: a demonstration in the past loads nothing.
+    # Stopped by default, as the schedule of the features: a demonstration in the past loads nothing.
     schedule = dg.ScheduleDefinition(
         name="source_freshness_schedule",
         job=job,

@@ -1,6 +1,7 @@
 """The dbt project in Dagster: one asset a model, its tests as asset checks, partitioned by the day of `occurred_at`."""
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,25 +86,28 @@ def feature_assets(settings: Settings) -> dg.AssetsDefinition:
         dagster_dbt_translator=LayerTranslator(),
     )
     def dbt_features(context: dg.AssetExecutionContext) -> Iterator[Result]:
-        yield from _build_selected(context, manifest, is_whole=context.selected_asset_keys == dbt_features.keys)
+        yield from _build_selected(context, manifest, everything=dbt_features.keys)
 
     return dbt_features  # type: ignore[no-any-return]
 
 
-def _build_selected(context: dg.AssetExecutionContext, manifest: Path, *, is_whole: bool) -> Iterator[Result]:
-    """Build the selected models on the partitions' days; finished nodes are reported even if a later one fails.
-
-    `is_whole` means that every model is selected: the definition in `context` holds the selected ones only.
-    """
+def _build_selected(
+    context: dg.AssetExecutionContext, manifest: Path, everything: AbstractSet[dg.AssetKey]
+) -> Iterator[Result]:
+    """Build the selected models on the partitions' days; finished nodes are reported even if a later one fails."""
     window = context.partition_time_window
     start_date, end_date = window.start.date(), window.end.date()
     context.log.info(f"building the days [{start_date}, {end_date})")
     use = Use(step="transform", asset="dbt_features", run_id=context.run.run_id)
     warehouse = open_warehouse(Settings(), use)
     with warehouse.exclusive(f"run {context.run.run_id[:8]}: building features"):
-        selection = [] if is_whole else _selection(context)
         run = run_build(
-            Settings(), start_date, end_date, select=selection, on_node=partial(_log_node, context), use=use
+            Settings(),
+            start_date,
+            end_date,
+            select=_selection(context, everything),
+            on_node=partial(_log_node, context),
+            use=use,
         )
         relations = [node.relation for node in run.models if not node.is_failed]
         dated = [relation for relation in relations if "occurred_at" in warehouse.columns(relation)]
@@ -117,9 +121,11 @@ def _build_selected(context: dg.AssetExecutionContext, manifest: Path, *, is_who
     run.expect_success("to build the features")
 
 
-def _selection(context: dg.AssetExecutionContext) -> list[str]:
-    """Names of the selected models, and of the tests whose model is not selected itself."""
+def _selection(context: dg.AssetExecutionContext, everything: AbstractSet[dg.AssetKey]) -> list[str]:
+    """Names that dbt selects: none for everything, else models, and tests whose model is not selected itself."""
     assets = context.assets_def
+    if context.selected_asset_keys == everything:
+        return []
     nodes = [assets.specs_by_key[key].metadata[UNIQUE_ID] for key in context.selected_asset_keys]
     nodes += [
         check.metadata[UNIQUE_ID]

@@ -1,4 +1,4 @@
-"""Features: built in the warehouse by dbt, by days of `occurred_at`, and handed out as Parquet."""
+"""Features: built in the warehouse by dbt, by days of `occurred_at`, and exported as Parquet."""
 
 from lifecycle.features.builds import FeatureBuild, build
 from lifecycle.features.export import FeatureExport, export

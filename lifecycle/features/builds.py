@@ -1,4 +1,4 @@
-"""Building the features of a range of days."""
+"""Builds the features of a range of days."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ FEATURES_RELATION = "marts.card_transaction_features"
 
 @dataclass(frozen=True)
 class FeatureBuild:
-    """What one build did; days are those of `occurred_at`, half-open, ``None`` for every day there is."""
+    """Result of one build; the days of `occurred_at` are half-open, ``None`` for no bound."""
 
     start_date: dt.date | None
     end_date: dt.date | None
     rows: int
     """Rows of the features' mart in these days."""
     seconds: float
-    """Whole duration of dbt."""
+    """Duration of the dbt run."""
     models: tuple[NodeRun, ...]
     tests: tuple[NodeRun, ...]
 
@@ -39,17 +39,17 @@ class FeatureBuild:
 
     @property
     def overhead_seconds(self) -> float:
-        """What dbt itself takes: start, parse and bookkeeping."""
+        """Duration of dbt's start, parse and bookkeeping."""
         return self.seconds - busy_seconds((*self.models, *self.tests))
 
 
 def day_bounds(start_date: dt.date | None, end_date: dt.date | None) -> dict[str, str]:
-    """The variables of the environment that tell the dbt project which days to build, empty for no bound.
+    """Environment variables from which the dbt project reads the days to build; empty for no bound.
 
     Raises
     ------
     LifecycleError
-        If the range holds no day.
+        If the range is empty.
     """
     if start_date is not None and end_date is not None and start_date >= end_date:
         raise LifecycleError(f"Expected a first day before {end_date}, the day after the last, got {start_date}")
@@ -75,16 +75,16 @@ def build(
     start_date, end_date
         Days of `occurred_at`, UTC; ``None`` for no bound. Rows of other days stay as they are.
     full_refresh
-        Make the tables anew, with the rows of these days only.
+        Replace the tables by ones with the rows of these days only.
     on_node
         Called after each model and test, as it ends.
     use
-        What the build is for: its query tag names model, asset and run.
+        Purpose of the build: its query tag names model, asset and run.
 
     Raises
     ------
     LifecycleError
-        If nothing is loaded, the range holds no day, or a model or a test fails.
+        If nothing is loaded, the range is empty, or a model or a test fails.
     """
     warehouse = open_warehouse(settings, use)
     with warehouse.exclusive("building features"):
@@ -105,19 +105,19 @@ def run_build(
     on_node: OnNode | None = None,
     use: Use = TRANSFORM,
 ) -> DbtRun:
-    """Run ``dbt build`` on the days ``[start_date, end_date)`` under the warehouse lock, failures and all.
+    """Run ``dbt build`` on the days ``[start_date, end_date)`` under the warehouse lock, without raising on failures.
 
     Parameters
     ----------
     settings, start_date, end_date, full_refresh, on_node, use
-        As of `build`.
+        As in `build`.
     select
-        Selection of models and tests; empty for all. Unit tests are never among them: they test SQL, not data.
+        Selection of models and tests; empty for all. Unit tests are always excluded: they test SQL, not data.
 
     Raises
     ------
     LifecycleError
-        If nothing is loaded, or the range holds no day.
+        If nothing is loaded, or the range is empty.
     """
     arguments = ["build", "--exclude-resource-type", "unit_test"]
     days = day_bounds(start_date, end_date)
@@ -129,7 +129,7 @@ def run_build(
     with warehouse.exclusive("building features"):
         if warehouse.query("select 1 from raw.card_transactions limit 1").num_rows == 0:
             raise LifecycleError(
-                "Expected transactions to build features from, found none - in raw.card_transactions; "
+                "Expected transactions to build features from, got an empty table - raw.card_transactions; "
                 "run `lifecycle warehouse load card_transactions FILE`"
             )
         target_path = dbt_state_dir(settings) / "builds"
@@ -140,7 +140,7 @@ def run_build(
 def count_rows(
     warehouse: Warehouse, relations: Sequence[str], start_date: dt.date | None, end_date: dt.date | None
 ) -> dict[str, int]:
-    """Rows of each relation with an `occurred_at` in ``[start_date, end_date)``."""
+    """Number of rows of each relation with an `occurred_at` in ``[start_date, end_date)``."""
     start = start_date or dt.date(1, 1, 1)
     end = end_date or dt.date(9999, 12, 31)
     counts = " union all ".join(

@@ -194,16 +194,14 @@ def _read_log(
 def _node(event: Mapping[str, Any]) -> NodeRun:
     data = event["data"]
     node = data["node_info"]
-    # For a unit test, dbt states neither its status nor its end in the node.
-    is_unit_test = node["resource_type"] == "unit_test"
-    ended_at = event["info"]["ts"] if is_unit_test else node["node_finished_at"]
+    ended = node["node_finished_at"]  # empty for a unit test, whose status is not in `node` either
     return NodeRun(
         unique_id=node["unique_id"],
-        status=data["status"] if is_unit_test else node["node_status"],
+        status=node["node_status"] if ended else data["status"],
         seconds=float(data.get("execution_time", 0)),
         index=int(data.get("index", 0)),
         total=int(data.get("total") or data.get("num_models") or 0),
-        ended_at=dt.datetime.fromisoformat(ended_at).replace(tzinfo=dt.UTC).timestamp(),
+        ended_at=dt.datetime.fromisoformat(ended).replace(tzinfo=dt.UTC).timestamp() if ended else 0.0,
         event=event,
     )
 

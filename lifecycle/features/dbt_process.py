@@ -1,7 +1,6 @@
-"""The child process that is dbt: its command line, and an end when the process that started it ends.
+"""Entry point of the dbt child process, which ends when its parent ends.
 
-Without that, a build that is killed would leave a dbt behind that goes on holding the warehouse's file after
-the lock is free.
+Otherwise a killed build would leave a dbt process that keeps the warehouse's file open after the lock is released.
 """
 
 import json
@@ -19,7 +18,7 @@ WATCH_EVERY_SECONDS = 0.1
 
 
 def end_with_parent() -> None:
-    """Watch the parent process from a thread, and end this one at once when it is gone."""
+    """Kill this process as soon as its parent has ended; a thread polls the parent's id."""
     parent = os.getppid()
 
     def watch() -> None:
@@ -31,10 +30,10 @@ def end_with_parent() -> None:
 
 
 def connect_with(further: Mapping[str, Any]) -> None:
-    """Give each connection to Snowflake of this process `further` arguments of the connector.
+    """Add `further` connector arguments to every Snowflake connection of this process.
 
-    dbt-snowflake hands on what a profile may hold and nothing else: neither how long to go on with a network that
-    fails (for ever, without it), nor parameters of the session, nor an OAuth client. To be removed when it does.
+    dbt-snowflake passes on only the keys of its profile, which has none for the network timeout (infinite by default),
+    session parameters or an OAuth client. Remove this function when the profile has them.
     """
     import snowflake.connector
 
@@ -48,7 +47,7 @@ def connect_with(further: Mapping[str, Any]) -> None:
 
 
 def further_arguments(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Arguments of the connector that `environment` holds; none where Snowflake is not the target."""
+    """Connector arguments from `environment`; empty unless Snowflake is the target."""
     arguments: dict[str, Any] = json.loads(environment.get(FURTHER_ARGUMENTS_VARIABLE, "{}"))
     if secret := environment.get(OAUTH_SECRET_VARIABLE):
         arguments["oauth_client_secret"] = secret

@@ -1,4 +1,4 @@
-"""dbt's documentation of the project as one page for people: models, columns, tests, and the graph."""
+"""dbt's documentation of the project as one HTML page: models, columns, tests, and the graph."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from serving.storage.durable import write_file
 
 
 def docs_path(settings: Settings) -> Path:
-    """Where the page lies."""
+    """Path of the page."""
     return settings.reports_dir / "dbt" / "index.html"
 
 
@@ -35,7 +35,7 @@ def write_docs(settings: Settings, use: Use = TRANSFORM) -> Path:
 
 
 def _one_page(target_path: Path) -> str:
-    """The page of dbt with its data within, as ``--static`` has it, but without unit tests: most of the graph."""
+    """Dbt's page with inlined data, as ``--static`` writes it, but without unit tests, which would fill the graph."""
     page = (target_path / "index.html").read_text()
     manifest = json.loads((target_path / "manifest.json").read_text())
     manifest["unit_tests"] = {}
@@ -49,9 +49,7 @@ def _one_page(target_path: Path) -> str:
     for name, text in data.items():
         place = f'"{name}.JSON INLINE DATA"'
         if place not in page:
-            raise LifecycleError(
-                f"Expected dbt's page to have a place for its data, found no {place} - in {target_path}"
-            )
+            raise LifecycleError(f"Expected the placeholder {place} in dbt's page, found none - in {target_path}")
         page = page.replace(place, text)
     return page
 

@@ -1,4 +1,4 @@
-"""Features of a model as one Parquet file."""
+"""Exports the features of a model to one Parquet file."""
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
@@ -31,7 +31,7 @@ class FeatureExport:
 def export(
     settings: Settings, out: Path, *, model: str = "card_fraud", columns: Sequence[str] | None = None
 ) -> FeatureExport:
-    """Write a model's features to `out`, ordered by the transaction's id; whole or not at all.
+    """Write a model's features to `out`, atomically and ordered by the transaction's id.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def _write(warehouse: Warehouse, sql: str, out: Path) -> int:
 
 
 def _canonical_batches(warehouse: Warehouse, sql: str) -> Generator["pa.RecordBatch", None, None]:
-    """The rows in the same types from every warehouse; at least one batch, which may be empty."""
+    """The rows in canonical types, equal for every warehouse; at least one batch, which may be empty."""
     import pyarrow as pa
 
     from lifecycle.tables.canonical import canonical_batch, canonical_schema
@@ -94,13 +94,13 @@ def _canonical_batches(warehouse: Warehouse, sql: str) -> Generator["pa.RecordBa
         schema = schema or canonical_schema(batch.schema)
         yield canonical_batch(batch, schema)
     if schema is None:
-        # DuckDB sends no batch where there are no rows, and a file needs its columns all the same.
+        # DuckDB sends no batch for an empty result, but the file needs its columns.
         empty = warehouse.query(f"select * from ({sql}) as no_rows limit 0")  # noqa: S608 - the caller's own
         yield pa.RecordBatch.from_pylist([], schema=canonical_schema(empty.schema))
 
 
 def _write_parquet(path: Path, batches: Iterator["pa.RecordBatch"]) -> int:
-    """Write a file in the schema of the first batch; how many rows it has."""
+    """Write a file in the schema of the first batch and return its number of rows."""
     import pyarrow.parquet as pq
 
     first = next(batches)

@@ -1,4 +1,4 @@
-"""How long ago the raw tables were last loaded, against the limits of dbt's sources."""
+"""Age of the raw tables' last loads, compared with the limits of dbt's sources."""
 
 import datetime as dt
 import json
@@ -18,28 +18,28 @@ Status = Literal["pass", "warn", "error"]
 
 HOURS = {"minute": 1 / 60, "hour": 1.0, "day": 24.0}
 NEVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-"""What `macros/last_load_of.sql` says of a table without a load."""
+"""Value of `macros/last_load_of.sql` for a table without a load."""
 
 
 @dataclass(frozen=True)
 class SourceFreshness:
-    """One raw table: `warn_after_hours` and `error_after_hours` are limits of `age_hours`, ``None`` for no limit."""
+    """Freshness of one raw table. The limits of `age_hours` are ``None`` if there is no limit."""
 
     relation: str
     status: Status
     loaded_at: dt.datetime | None
-    """Its last load that brought rows, UTC; ``None`` if there was none."""
+    """Last load that inserted rows, UTC; ``None`` if there was no such load."""
     age_hours: float | None
     warn_after_hours: float | None
     error_after_hours: float | None
 
     def as_document(self) -> dict[str, object]:
-        """The answer as JSON's types."""
+        """The fields as JSON types."""
         return {**vars(self), "loaded_at": self.loaded_at.isoformat() if self.loaded_at else None}
 
 
 def read_freshness(settings: Settings, use: Use = TRANSFORM) -> tuple[SourceFreshness, ...]:
-    """Run ``dbt source freshness``; a table that is too old is an answer, not an error.
+    """Run ``dbt source freshness``; a stale table is a result, not an error.
 
     Raises
     ------

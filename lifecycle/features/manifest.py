@@ -1,4 +1,4 @@
-"""The dbt project's files, digest and parsed manifest."""
+"""Files, digest and parsed manifest of the dbt project."""
 
 import hashlib
 import os
@@ -14,12 +14,12 @@ PROJECT_FILE_SUFFIXES = frozenset({".sql", ".yml", ".yaml", ".md"})
 
 
 def project_files(dbt_project_dir: Path) -> list[Path]:
-    """Files of the project that decide what dbt does.
+    """Files of the project that dbt reads.
 
     Raises
     ------
     LifecycleError
-        If the folder is no dbt project.
+        If the folder has no ``dbt_project.yml``.
     """
     if not (dbt_project_dir / "dbt_project.yml").is_file():
         raise LifecycleError(
@@ -34,7 +34,7 @@ def project_files(dbt_project_dir: Path) -> list[Path]:
 
 
 def project_digest(settings: Settings) -> str:
-    """SHA-256 over the project's files, the versions that read them, and the target that decides names in them."""
+    """SHA-256 of the project's files, dbt's versions and the target, on which the manifest depends."""
     dbt_project_dir = settings.dbt_project_dir
     target = f"{settings.target} {version('dbt-core')} {version(f'dbt-{settings.target}')}"
     if settings.target == "snowflake":
@@ -50,8 +50,8 @@ def project_digest(settings: Settings) -> str:
 def ensure_manifest(settings: Settings) -> Path:
     """The project's `manifest.json`, parsed by dbt (3 to 6 s) only if the project's files have changed since.
 
-    It lies in a folder named by the project's digest, so that it is never out of date; of several processes
-    that find it missing one parses and the others wait.
+    Its folder is named by the project's digest, so it is never out of date. If several processes find it missing, one
+    parses and the others wait.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def ensure_manifest(settings: Settings) -> Path:
 
 
 def reuse_parsing(settings: Settings, target_path: Path) -> None:
-    """Give a new target what dbt has parsed for the manifest: it saves a first build 2 s."""
+    """Copy the parse result of the manifest to a new target folder, which saves its first run 2 s."""
     parsed, wanted = (folder / "partial_parse.msgpack" for folder in (_parsing_dir(settings), target_path))
     if parsed.is_file() and not wanted.exists():
         target_path.mkdir(parents=True, exist_ok=True, mode=0o700)

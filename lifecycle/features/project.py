@@ -1,4 +1,4 @@
-"""Where dbt reads and writes for one installation, and its manifest."""
+"""Folders and environment variables of dbt for one installation."""
 
 from pathlib import Path
 
@@ -10,21 +10,21 @@ TRANSFORM = Use(step="transform")
 
 
 def dbt_state_dir(settings: Settings) -> Path:
-    """Everything dbt writes besides the warehouse: targets, logs, manifests."""
+    """Folder of all that dbt writes outside the warehouse: targets, logs, manifests."""
     return settings.root / "dbt"
 
 
 def dbt_environment(settings: Settings, target_path: Path, use: Use = TRANSFORM) -> dict[str, str]:
-    """Variables that dbt and the project's `profiles.yml` read; they win over those of this process.
+    """Variables that dbt and the project's `profiles.yml` read; they override those of this process.
 
     Parameters
     ----------
     settings
         The installation.
     target_path
-        Where dbt writes its artifacts and its log.
+        Folder for dbt's artifacts and its log.
     use
-        What dbt is run for; decides role, virtual warehouse and query tag in Snowflake.
+        Purpose of the run; decides role, virtual warehouse and query tag in Snowflake.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How dbt reaches Snowflake: what `dbt_project/profiles.yml` and the child process read from the environment."""
+"""Snowflake login of dbt: the variables that `dbt_project/profiles.yml` and the child process read."""
 
 import json
 from collections.abc import Mapping
@@ -8,16 +8,16 @@ from lifecycle.settings.snowflake import PREFIX, SnowflakeSettings
 from lifecycle.warehouse import Use
 
 SECRET_PREFIX = "DBT_ENV_SECRET_"  # noqa: S105 - a prefix of names
-"""dbt shows no value of a variable that begins so, and takes none anywhere but in its profile."""
+"""dbt masks variables with this prefix and accepts them only in its profile."""
 
 FURTHER_ARGUMENTS_VARIABLE = "LIFECYCLE_DBT_CONNECTION"
-"""Arguments of each connection, as JSON, for which a profile has no key."""
+"""JSON of the connection arguments for which a profile has no key."""
 
 OAUTH_SECRET_VARIABLE = f"{SECRET_PREFIX}OAUTH_CLIENT_SECRET"
 
 
 def login_environment(settings: SnowflakeSettings, use: Use) -> dict[str, str]:
-    """Variables of the environment that log dbt in; an option that is not set has no variable.
+    """Environment variables for dbt's login; an option that is not set has no variable.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def login_environment(settings: SnowflakeSettings, use: Use) -> dict[str, str]:
     """
     from lifecycle.warehouse.snowflake.connection import connection_arguments
 
-    # These arguments are not dbt's: they hold the key itself, which is to leave its file for no environment.
+    # Not passed on as they are: they contain the private key, which must not enter the environment.
     arguments = connection_arguments(settings, use)
     variables = {
         "LIFECYCLE_DBT_ACCOUNT": settings.account,
@@ -56,7 +56,7 @@ def login_environment(settings: SnowflakeSettings, use: Use) -> dict[str, str]:
 
 
 def without_secrets(text: str, environment: Mapping[str, str]) -> str:
-    """`text` with asterisks in place of every secret that `environment` holds: dbt hides them only in its own log."""
+    """`text` with the secrets of `environment` masked by asterisks; dbt masks them only in its own log."""
     secrets = [value for name, value in environment.items() if name.startswith(SECRET_PREFIX) and value.strip()]
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "*****")
@@ -64,16 +64,16 @@ def without_secrets(text: str, environment: Mapping[str, str]) -> str:
 
 
 def is_login_setting(name: str) -> bool:
-    """Whether a variable of our own environment is one of these settings, which dbt is given under other names."""
+    """Whether a variable is one of our Snowflake settings, which dbt receives under other names."""
     return name.startswith(PREFIX)
 
 
 def _as_dbt_names_it(authenticator: str | None) -> str | None:
-    """The connector takes these words in any case, dbt only in lower case; an address stays as it is."""
+    """The connector accepts these words in any case, dbt only in lower case; an address stays as it is."""
     return authenticator if authenticator is None or "://" in authenticator else authenticator.lower()
 
 
 def _further_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    # A query tag in the profile would do as well, but dbt parses the whole project anew (3 s) whenever one changes.
+    # A profile can hold a query tag, too, but dbt parses the whole project again (3 s) whenever one changes.
     names = ("login_timeout", "network_timeout", "oauth_client_id", "oauth_token_request_url", "session_parameters")
     return {name: arguments[name] for name in names if name in arguments}

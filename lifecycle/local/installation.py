@@ -1,4 +1,4 @@
-"""Preparing an installation's folder: keys, stores, Dagster's home. Running it again changes nothing."""
+"""Prepares an installation's folder: keys, stores, Dagster's home. Idempotent."""
 
 import shutil
 import signal
@@ -31,7 +31,7 @@ run_monitoring:
 
 
 def prepare(settings: Settings) -> None:
-    """Make what an installation needs before its processes start.
+    """Create the files that an installation's processes need.
 
     Raises
     ------
@@ -59,29 +59,29 @@ def prepare(settings: Settings) -> None:
 
 @contextmanager
 def start_services(settings: Settings, ports: Ports) -> Iterator[Running]:
-    """The prepared installation with its processes, ready; stopped when the block ends, however it ends.
+    """Prepare the installation and run its processes until the block ends, also by an error.
 
-    A request to end the process (SIGTERM) ends the block like Ctrl-C does.
+    SIGTERM ends the block as Ctrl-C does.
 
     Raises
     ------
     LifecycleError
-        If a port is taken, or a process does not come up.
+        If a port is taken, or a process does not start.
     """
     started = services(settings, ports)
     for service in started:
         expect_free_port(service)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         prepare(settings)
         with running(started, settings.root / "logs") as group:
             yield group
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)
 
 
 def addresses(ports: Ports) -> dict[str, str]:
-    """What people open, by name."""
+    """Addresses to open in a browser, by name."""
     return {
         "Dagster UI": f"http://127.0.0.1:{ports.dagster}",
         "MLflow UI": f"http://127.0.0.1:{ports.mlflow}",

@@ -1,4 +1,4 @@
-"""Ports of this machine for servers that are told their number."""
+"""Free ports of this machine."""
 
 import socket
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 @contextmanager
 def free_port() -> Iterator[int]:
-    """A loopback port that nobody listens on, and that nobody else is given within the block.
+    """A free loopback port, reserved within the block.
 
-    A socket keeps it without listening, also before a server starts and while it is restarted; a server that sets
-    SO_REUSEADDR may listen there all the same.
+    A bound socket that does not listen reserves it, also while a server restarts; a server that sets SO_REUSEADDR can
+    still listen on it.
     """
-    with socket.socket() as kept:
-        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        kept.bind(("127.0.0.1", 0))
-        yield kept.getsockname()[1]
+    with socket.socket() as reservation:
+        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reservation.bind(("127.0.0.1", 0))
+        yield reservation.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The processes of one installation on one machine: started together, watched, stopped together."""
+"""Starts, watches and stops the processes of one installation on one machine."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ KILL_TIMEOUT_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Ports:
-    """Loopback ports of the four things that people and the risk engine reach."""
+    """Loopback ports of the two UIs and the inference server."""
 
     dagster: int = 3000
     mlflow: int = 5000
@@ -44,13 +44,13 @@ class Service:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """Base address of the service."""
         return f"http://127.0.0.1:{self.port}"
 
 
 def services(settings: Settings, ports: Ports) -> list[Service]:
     """The Dagster UI with its daemon, the MLflow UI and the inference server."""
-    workspace = str(PROJECT_ROOT / "deploy" / "dagster" / "workspace.yaml")
+    workspace = str(PROJECT_ROOT / "workspace.yaml")
     dagster = ["dagster", "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(ports.dagster)]
     store = Registry(settings.mlflow_dir).tracking_uri
     artifacts = str(settings.mlflow_dir / "artifacts")
@@ -69,7 +69,7 @@ def _module(*arguments: str) -> list[str]:
 
 
 def serving_environment(settings: Settings, port: int) -> dict[str, str]:
-    """The server's settings: it is told the public key, and nothing of the signing key."""
+    """The server's settings: they contain the path of the public key, never that of the signing key."""
     keys = ensure_keys(settings)
     return {
         "SERVING_STORE": str(settings.release_store),
@@ -107,7 +107,7 @@ class Running:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=PROJECT_ROOT,
-                # Its own group: Ctrl-C reaches us alone, and stopping reaches the children that it starts.
+                # In its own process group, Ctrl-C does not reach it, and stopping the group stops its children.
                 start_new_session=True,
             )
         self._processes.append((service, process))
@@ -127,12 +127,12 @@ class Running:
                 if time.monotonic() > deadline:
                     raise LifecycleError(
                         f"Expected {service.name} to answer at {service.url}{service.ready_path} within "
-                        f"{timeout_seconds:.0f} s, got none - see {self._log(service)}\n{self._tail(service)}"
+                        f"{timeout_seconds:.0f} s, got no answer - see {self._log(service)}\n{self._tail(service)}"
                     )
                 time.sleep(0.2)
 
     def expect_alive(self) -> None:
-        """Raise if a service ended by itself.
+        """Raise if a service has ended.
 
         Raises
         ------
@@ -155,7 +155,7 @@ class Running:
                 time.sleep(0.5)
 
     def stop(self) -> None:
-        """Stop everything that was started, children included: asked first, ended after a while."""
+        """Stop all services and their children: SIGTERM first, SIGKILL after a timeout."""
         for number, timeout_seconds in ((signal.SIGTERM, STOP_TIMEOUT_SECONDS), (signal.SIGKILL, KILL_TIMEOUT_SECONDS)):
             for _, process in reversed(self._processes):
                 _signal_group(process, number)
@@ -173,7 +173,7 @@ class Running:
 
 @contextlib.contextmanager
 def running(started: Sequence[Service], logs: Path) -> Iterator[Running]:
-    """The services, ready; stopped when the block ends, however it ends."""
+    """Run the services until the block ends, also by an error."""
     group = Running(logs)
     try:
         for service in started:
@@ -185,7 +185,7 @@ def running(started: Sequence[Service], logs: Path) -> Iterator[Running]:
 
 
 def expect_free_port(service: Service) -> None:
-    """Raise if somebody listens on the service's port.
+    """Raise if the service's port is in use.
 
     Raises
     ------
@@ -198,8 +198,8 @@ def expect_free_port(service: Service) -> None:
             probe.bind(("127.0.0.1", service.port))
         except OSError:
             raise LifecycleError(
-                f"Expected port {service.port} to be free for {service.name}, something listens there; stop it, or "
-                f"choose another one: --{service.name}-port"
+                f"Expected port {service.port} to be free for {service.name}, another process uses it; stop it, or "
+                f"choose another port with --{service.name}-port"
             ) from None
 
 
@@ -216,7 +216,7 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
 
 
 def _is_group_alive(process: subprocess.Popen[bytes]) -> bool:
-    """Whether the process or one of its children still runs."""
+    """Whether the process or one of its children is running."""
     process.poll()
     try:
         os.killpg(process.pid, 0)

@@ -1,4 +1,4 @@
-"""Settings of one installation, read from ``LIFECYCLE_*`` environment variables, and where its state lies."""
+"""Settings of one installation, read from ``LIFECYCLE_*`` environment variables, and the paths of its state."""
 
 from pathlib import Path
 from typing import Literal
@@ -10,22 +10,22 @@ from lifecycle.settings.snowflake import SnowflakeSettings
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 PROJECT_ROOT = _PACKAGE / "_project" if (_PACKAGE / "_project").is_dir() else _PACKAGE.parent
-"""Folder of ``dbt_project/`` and ``deploy/``: inside an installed wheel, or the top level of the checkout."""
+"""Folder of ``dbt_project/``, ``deploy/`` and ``workspace.yaml``: inside an installed wheel, or the top level of the checkout."""
 
 
 class Settings(BaseSettings):
-    """Where the state of an installation lies and which warehouse it uses.
+    """Folder, warehouse and resource limits of one installation.
 
-    All state of the embedded default lies under one folder, `home` (``LIFECYCLE_HOME``).
+    All state of the embedded default is below one folder, `home` (``LIFECYCLE_HOME``).
     """
 
     model_config = SettingsConfigDict(env_prefix="LIFECYCLE_", extra="ignore", frozen=True)
 
     home: Path = Path(".lifecycle")
     target: Literal["duckdb", "snowflake"] = "duckdb"
-    """Where the tables lie; ``snowflake`` reads `snowflake`'s settings from ``LIFECYCLE_SNOWFLAKE_*``."""
+    """The warehouse; ``snowflake`` reads `snowflake`'s settings from ``LIFECYCLE_SNOWFLAKE_*``."""
     profile: str | None = None
-    """Name of the profile that every model's `defs.yaml` is read with; ``None`` for production."""
+    """Profile with which every model's `defs.yaml` is read; ``None`` for production."""
     dbt_project_dir: Path = PROJECT_ROOT / "dbt_project"
     duckdb_memory_limit: str = "3GB"
     duckdb_threads: int = 2
@@ -63,7 +63,7 @@ class Settings(BaseSettings):
 
     @property
     def release_store(self) -> Path:
-        """What the server reads: ``bundles/<digest>/`` and ``releases/<model>/<number>.json``."""
+        """Files that the server reads: ``bundles/<digest>/`` and ``releases/<model>/<number>.json``."""
         return self.root / "release_store"
 
     @property

@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from lifecycle.errors import LifecycleError
 
 Step = Literal["load", "transform", "train", "log", "fairness", "read"]
-"""What a connection is for: loading raw rows, dbt, training sets, the decision log, protected attributes, all else."""
+"""Purpose of a connection: raw rows, dbt, training sets, the decision log, protected attributes, all other reads."""
 STEPS: tuple[Step, ...] = get_args(Step)
 
 PREFIX = "LIFECYCLE_SNOWFLAKE_"
@@ -18,7 +18,7 @@ PREFIX = "LIFECYCLE_SNOWFLAKE_"
 class SnowflakeSettings(BaseSettings):
     """Account, login, and which role and virtual warehouse each step uses.
 
-    Secrets are `SecretStr`: they show as asterisks wherever the settings are printed.
+    Secrets are `SecretStr`, which prints as asterisks.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
@@ -28,7 +28,7 @@ class SnowflakeSettings(BaseSettings):
     database: str = "LIFECYCLE"
 
     authenticator: str | None = None
-    """The connector's word, for example ``externalbrowser``, ``oauth``; none for a key."""
+    """The connector's name of the method, for example ``externalbrowser`` or ``oauth``; ``None`` for a key."""
     private_key_file: Path | None = None
     private_key: SecretStr | None = None
     """PEM text of the key, where there is no file."""
@@ -41,7 +41,7 @@ class SnowflakeSettings(BaseSettings):
     oauth_token_request_url: str | None = None
 
     role: str | None = None
-    """Role of every step that has none of its own; the user's default role if not given."""
+    """Default role of the steps; ``None`` for the user's default role."""
     role_load: str | None = None
     role_transform: str | None = None
     role_train: str | None = None
@@ -50,7 +50,7 @@ class SnowflakeSettings(BaseSettings):
     role_read: str | None = None
 
     warehouse: str | None = None
-    """Virtual warehouse of every step that has none of its own; its size is the step's size."""
+    """Default virtual warehouse of the steps."""
     warehouse_load: str | None = None
     warehouse_transform: str | None = None
     warehouse_train: str | None = None
@@ -62,9 +62,9 @@ class SnowflakeSettings(BaseSettings):
     lock_timeout_seconds: int = Field(default=1800, ge=1)
     login_timeout_seconds: int = Field(default=60, ge=1)
     network_timeout_seconds: int = Field(default=120, ge=1)
-    """How long the connector goes on trying one request over a network that fails."""
+    """How long the connector retries one request over a failing network."""
     attempts: int = Field(default=3, ge=1)
-    """How often an operation that may be repeated is tried in all."""
+    """Attempts in all of an operation that may be retried."""
 
     host: str | None = None
     """Host, port and protocol of another endpoint than the account's own, for example a local one."""
@@ -73,7 +73,7 @@ class SnowflakeSettings(BaseSettings):
 
     @property
     def private_key_text(self) -> str | None:
-        """`private_key` in plain; an environment often has its line ends written out."""
+        """`private_key` in plain text; in an environment its line ends are often escaped."""
         return self.private_key.get_secret_value().replace("\\n", "\n") if self.private_key else None
 
     def role_of(self, step: Step) -> str | None:
@@ -87,7 +87,7 @@ class SnowflakeSettings(BaseSettings):
         return own or self.warehouse
 
     def expect_complete(self, step: Step) -> None:
-        """Refuse settings that cannot connect.
+        """Reject settings that cannot connect.
 
         Raises
         ------
@@ -102,11 +102,11 @@ class SnowflakeSettings(BaseSettings):
             )
 
     def _missing(self, step: Step) -> list[str]:
-        # Logins by OAuth name the user in their token.
-        user_named = self.user or (self.authenticator or "").lower().startswith("oauth")
+        # With OAuth the token names the user.
+        has_user = self.user or (self.authenticator or "").lower().startswith("oauth")
         required = {
             "ACCOUNT": (self.account, "the account identifier, for example myorg-myaccount"),
-            "USER": (user_named, "the user of this service"),
+            "USER": (has_user, "the user of this service"),
             "WAREHOUSE": (self.warehouse_of(step), f"a virtual warehouse, or {PREFIX}WAREHOUSE_{step.upper()}"),
         }
         return [f"no {PREFIX}{name} ({meaning})" for name, (value, meaning) in required.items() if not value]
@@ -120,10 +120,10 @@ class SnowflakeSettings(BaseSettings):
             "TOKEN": self.token,
             "TOKEN_FILE": self.token_file,
         }
-        given = [PREFIX + name for name, value in logins.items() if value]
-        if len(given) > 1:
-            problems.append(f"{' and '.join(given)} at once, of which one is wanted")
-        if not given and not self.authenticator:
+        logins_set = [PREFIX + name for name, value in logins.items() if value]
+        if len(logins_set) > 1:
+            problems.append(f"{' and '.join(logins_set)} at once, expected one")
+        if not logins_set and not self.authenticator:
             problems.append(
                 f"no login (set {PREFIX}PRIVATE_KEY_FILE to a key's file, or {PREFIX}AUTHENTICATOR to "
                 "externalbrowser or oauth)"

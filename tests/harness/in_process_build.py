@@ -22,7 +22,7 @@ TABLES = {
     "intermediate/int_terminal_windows": 0,
     "marts/card_transaction_features": 0,
 }
-"""Models in the order they are built, with the days before a range that are made anew with it."""
+"""Models in the order they are built, with the number of days before a range that are rebuilt with it."""
 
 
 @dataclass

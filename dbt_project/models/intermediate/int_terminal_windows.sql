@@ -250,7 +250,7 @@ windowed as (
 
 ),
 
--- Moments of the terminal's last transactions, 0 where there is none; what is older than the longest window is none.
+-- Times of the terminal's last transactions, 0 if the longest window has no transaction.
 known as (
 
     select

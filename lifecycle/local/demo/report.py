@@ -1,4 +1,4 @@
-"""What the demonstration has shown: recall at capacity before, during and after."""
+"""Result of the demonstration: recall at capacity before, during and after the change of the fraud pattern."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -41,24 +41,26 @@ def phases(warehouse: Warehouse, spec: RiskModelSpec, days: Timeline, state: Dem
         ("during", days.change_day, released_from),
         ("after", released_from, mature_end),
     ]
-    found = []
+    measured = []
     for name, start, end in spans:
         table = read_decisions(warehouse, spec, start, end, days.end_day)
         outcomes, predictions = outcomes_and_predictions(table)
         evaluation = evaluate(outcomes, predictions, spec.decision.review_cards_per_day)
         recall = evaluation.metrics["recall_at_capacity"]
-        found.append(Phase(name, start, end, evaluation.rows, evaluation.frauds, recall.value, recall.low, recall.high))
-    return found
+        measured.append(
+            Phase(name, start, end, evaluation.rows, evaluation.frauds, recall.value, recall.low, recall.high)
+        )
+    return measured
 
 
-def phases_table(found: list[Phase], capacity: int) -> Table:
-    """The phases as people read them: before the change, while the old model decides, with the retrained one."""
+def phases_table(rows: list[Phase], capacity: int) -> Table:
+    """Table of the phases: before the change, with the old model, with the retrained model."""
     title = f"Recall at capacity, {capacity} cards a day"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("", "days", "decisions", "frauds", "recall", "95 % interval", ""):
         is_number = heading in {"decisions", "frauds", "recall"}
         table.add_column(heading, justify="right" if is_number else "left", no_wrap=True)
-    for phase in found:
+    for phase in rows:
         table.add_row(
             phase.name,
             f"{phase.start:%m-%d}…{phase.end:%m-%d}",

@@ -1,4 +1,4 @@
-"""The demonstration from its start to the page of what it has shown."""
+"""Runs the demonstration and prints its results."""
 
 import contextlib
 import datetime as dt
@@ -25,17 +25,17 @@ def run_demo(
 ) -> bool:
     """Run the steps that are not done yet, show their results, and stop everything at the end.
 
-    With Snowflake as the target and no account in the environment, a local endpoint takes the account's place.
+    With Snowflake as the target and no account in the environment, a local endpoint is started.
 
     Returns
     -------
     bool
-        Whether no request failed.
+        Whether every request succeeded.
 
     Raises
     ------
     LifecycleError
-        If a step cannot be done; the next start goes on with it.
+        If a step fails; the next start resumes with it.
     """
     screen = Screen()
     try:
@@ -57,10 +57,10 @@ def run_demo(
             story.run()
             _show(story, spec, state, ports, screen)
             if is_left_running:
-                screen.note("Ctrl-C stops everything; the next `make demo` shows this again")
+                screen.note("Ctrl-C stops everything; the next `make demo` prints this again")
                 services.watch()
     except KeyboardInterrupt:
-        screen.console.print("Stopped; the next `make demo` goes on from here")
+        screen.console.print("Stopped; the next `make demo` resumes here")
         return False
     return state.requests_failed + state.reload_requests_failed == 0
 
@@ -70,7 +70,7 @@ def _wants_local_endpoint(settings: Settings) -> bool:
 
 
 def _start_local_endpoint(stack: contextlib.ExitStack, root: Path) -> None:
-    """Start the endpoint, with privileges as in an account, and let all that is started here connect to it."""
+    """Start the endpoint, which enforces privileges as an account does, and point the environment at it."""
     from lifecycle.local import snowflake as local_snowflake
 
     endpoint = stack.enter_context(local_snowflake.running(root / "local_snowflake", arguments=("--enforce",)))
@@ -91,9 +91,9 @@ def _story(
 
 
 def _show(story: Story, spec: RiskModelSpec, state: DemoState, ports: Ports, screen: Screen) -> None:
-    """Recall before, during and after; requests; addresses; a request to try."""
-    found = phases(story.warehouse, spec, story.days, state)
-    screen.table(phases_table(found, spec.decision.review_cards_per_day))
+    """Print recall before, during and after, requests, addresses and a request to try."""
+    measured = phases(story.warehouse, spec, story.days, state)
+    screen.table(phases_table(measured, spec.decision.review_cards_per_day))
     screen.console.print(
         f"Requests: {state.requests_sent:,} sent, [bold]{state.requests_failed} failed[/]. Over the reload: "
         f"{state.reload_requests_sent:,} sent, [bold]{state.reload_requests_failed} failed[/].",
@@ -115,6 +115,6 @@ def _show(story: Story, spec: RiskModelSpec, state: DemoState, ports: Ports, scr
 
 
 def curl_line(url: str, model: str) -> str:
-    """A command that scores the example the server gives of its own inputs."""
+    """A command that scores the server's own example."""
     example = httpx.get(f"{url}/v1/models/{model}", timeout=5.0).json()["example"]
     return f"  curl -s {url}/v1/models/{model}/score -d '{json.dumps(example)}'"

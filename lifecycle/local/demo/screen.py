@@ -1,4 +1,4 @@
-"""What a person sees while the demonstration works, and what there is to look at afterwards."""
+"""Terminal output of the demonstration."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from lifecycle.console import output
 
 
 class Screen:
-    """Steps with their time, a spinner that says what goes on, and notes that stay."""
+    """Prints steps with their duration, a spinner with progress, and permanent notes."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or output()
@@ -27,10 +27,10 @@ class Screen:
 
     @contextmanager
     def step(self, title: str, *, is_due: bool = True) -> Iterator[None]:
-        """One step: shown while it runs, and with its duration once it is done."""
+        """Show a step while it runs, and its duration once it is done."""
         self._number += 1
         if not is_due:
-            self.console.print(f"[dim]{self._number}. {title}: done before[/]", soft_wrap=True)
+            self.console.print(f"[dim]{self._number}. {title}: already done[/]", soft_wrap=True)
             yield
             return
         self._title, self._started, self._detail, self._sent = title, time.monotonic(), "", 0
@@ -45,23 +45,23 @@ class Screen:
         self.console.print(f"[green]✓[/] {self._number}. {title} [dim]({seconds:.0f} s)[/]", soft_wrap=True)
 
     def note(self, text: str) -> None:
-        """A line that stays."""
+        """Print a permanent line."""
         self.console.print(Text(f"     {text}", style="dim"), soft_wrap=True)
 
     def advance(self, done: int, total: int) -> None:
-        """Progress of a step that knows its length."""
+        """Show the progress of a step of known length."""
         self._detail = f"{done} of {total}"
         self._refresh()
 
     def sent(self, requests: int) -> None:
-        """Requests that were answered."""
+        """Count answered requests."""
         self._sent += requests
         self._detail = f"{self._sent:,} requests"
         if self._sent % 100 == 0:
             self._refresh()
 
     def poll(self, is_done: Callable[[], bool], timeout_seconds: float, on_wait: Callable[[], None]) -> bool:
-        """Ask several times a second whether something is done; ``False`` if it is not in time."""
+        """Poll several times a second; ``False`` on a timeout."""
         deadline = time.monotonic() + timeout_seconds
         while not is_done():
             on_wait()
@@ -71,7 +71,7 @@ class Screen:
         return True
 
     def table(self, table: Table) -> None:
-        """A table that stays."""
+        """Print a permanent table."""
         self.console.print(table)
 
     def _refresh(self) -> None:

@@ -1,4 +1,4 @@
-"""How far a demonstration has come, so that a second start goes on where the first one ended."""
+"""Progress of a demonstration, from which a second start resumes."""
 
 import datetime as dt
 from pathlib import Path
@@ -14,7 +14,7 @@ STATE_FILE = "demo.json"
 
 
 class DemoState(msgspec.Struct):
-    """Kept in ``demo.json``; each step is noted once it is done, and may be repeated without harm until then."""
+    """Contents of ``demo.json``; a step is recorded once it is done, and is idempotent until then."""
 
     first_started: dt.date
     seed: int
@@ -25,7 +25,7 @@ class DemoState(msgspec.Struct):
     alarmed_as_of: dt.date | None = None
     retrained_as_of: dt.date | None = None
     released_from: dt.date | None = None
-    """First live day that the retrained model decided alone."""
+    """First live day that only the retrained model decided."""
     requests_sent: int = 0
     requests_failed: int = 0
     reload_requests_sent: int = 0
@@ -39,7 +39,7 @@ class StateFile:
         self._path = root / STATE_FILE
 
     def open(self, seed: int, today: dt.date, target: str) -> DemoState:
-        """What stands in the file, or a new state that is written at once.
+        """The recorded state, or a new one that is written at once.
 
         Raises
         ------
@@ -56,7 +56,7 @@ class StateFile:
             raise LifecycleError(f"Expected the state of a demonstration, got: {error} - in {self._path}") from error
         if state.target != target:
             raise LifecycleError(
-                f"Expected a demonstration on {target}, got one on {state.target} - in {self._path}; go on with "
+                f"Expected a demonstration on {target}, got one on {state.target} - in {self._path}; continue with "
                 f"--target {state.target}, or set LIFECYCLE_HOME to another folder"
             )
         return state
@@ -67,5 +67,5 @@ class StateFile:
 
 
 def timeline_of(state: DemoState, spec: RiskModelSpec) -> Timeline:
-    """The days of this demonstration: fixed at its first start."""
+    """The days of this demonstration, fixed at its first start."""
     return timeline(spec, state.first_started)

@@ -1,4 +1,4 @@
-"""The steps of the demonstration, each noted once it is done."""
+"""The steps of the demonstration, each recorded once it is done."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -26,9 +26,9 @@ from lifecycle.warehouse.raw_tables import RELATIONS
 
 FEATURES_JOB = "features"
 CUSTOMERS, TERMINALS, FRAUD_SCALE = 800, 600, 4.0
-"""About 1,700 transactions a day with 2 % frauds: enough to learn from in weeks, replayed in seconds."""
+"""About 1,700 transactions a day with 2 % frauds: enough to train on weeks of them, and fast to replay."""
 STEP_DAYS = 5
-"""Days of live traffic between two daily checks, to keep the demonstration short; each day is judged all the same."""
+"""Days of live traffic between two daily checks, which cover every day; a larger step keeps the demo short."""
 RELOAD_REQUESTS_PER_SECOND = 60.0
 PICKUP_TIMEOUT_SECONDS = 60.0
 
@@ -79,7 +79,7 @@ class Story:
         return [
             ("history", f"Simulate and load {days.first_day} to {days.live_start}", self._history),
             ("features", "Build the features of the history with dbt", self._features),
-            ("first_release", f"Train, judge, register and release as of {days.live_start}", self._first_release),
+            ("first_release", f"Train, validate, register and release as of {days.live_start}", self._first_release),
             ("live_days", f"Simulate the live days; the fraud pattern changes on {days.change_day}", self._live_days),
             ("quiet", f"Live requests up to {days.change_day}, then the daily check", self._quiet),
             ("change", "Live requests while fraud has changed, until the sensor retrains", self._live_until_retrained),
@@ -108,7 +108,7 @@ class Story:
         self._live(self.state.monitored_until or self.days.change_day, self.days.end_day)
 
     def _load(self, name: str, start: dt.date, end: dt.date) -> None:
-        """Simulate the days of ``[start, end)`` and load them; what is loaded already is passed over."""
+        """Simulate the days of ``[start, end)`` and load them; rows that are loaded already are skipped."""
         folder = self.settings.root / "demo" / name
         last = end - dt.timedelta(days=1)
         simulate(self._simulation(), folder, first_date=start, last_date=last, progress=self.screen.advance)
@@ -130,7 +130,7 @@ class Story:
         )
 
     def _live(self, start: dt.date, end: dt.date) -> None:
-        """Send the requests of ``[start, end)`` that were not sent yet, then let the daily check judge these days."""
+        """Send the requests of ``[start, end)`` that were not sent yet, then run the daily check on these days."""
         for day in days_of(max(start, self.state.replayed_until or start), end):
             self._replay_day(day)
         first = max(start, self.state.monitored_until or start)
@@ -149,12 +149,12 @@ class Story:
         self.file.keep(self.state)
 
     def _live_until_retrained(self) -> None:
-        """Go on two days at a time until the retrain sensor has started a run.
+        """Send `STEP_DAYS` days at a time until the retrain sensor has started a run.
 
         Raises
         ------
         LifecycleError
-            If the days end and nothing was retrained.
+            If the days end without a retraining.
         """
         start = self.state.monitored_until or self.days.change_day
         while not (run := self._sensor_run()):
@@ -183,7 +183,7 @@ class Story:
         return verdict.new_frauds >= self.spec.retraining.minimum_new_frauds
 
     def _sensor_run(self) -> Run | None:
-        """The newest retraining that nobody launched by hand."""
+        """The latest retraining that the sensor launched."""
         automatic = [run for run in self.dagster.runs(self.keys.retrain_job) if "dagster/sensor_name" in run.tags]
         return automatic[0] if automatic else None
 
@@ -193,7 +193,7 @@ class Story:
     def _reload_under_load(self) -> None:
         """Send the next days' requests at a steady pace while the new model is trained, released and picked up.
 
-        What is not sent by then is sent afterwards; a request that is sent again repeats its decision.
+        The remaining requests are sent afterwards; sending a request twice is idempotent.
         """
         run = self._sensor_run()
         if run is None:
@@ -203,7 +203,7 @@ class Story:
         with BackgroundTraffic(self.serving_url, self.spec.name, requests, RELOAD_REQUESTS_PER_SECOND) as traffic:
             self.dagster.wait(run.run_id, self.services.expect_alive)
             self._wait_for_release(2)
-            # The reload is over once the new release has answered for a while.
+            # The reload is complete once the new release has answered a second of requests.
             self._poll(lambda: traffic.result.releases[2] > RELOAD_REQUESTS_PER_SECOND, PICKUP_TIMEOUT_SECONDS)
         sent = traffic.result
         self.state.reload_requests_sent += sent.sent
@@ -222,7 +222,7 @@ class Story:
         Raises
         ------
         LifecycleError
-            If it does not in time.
+            On a timeout.
         """
         if not self._poll(lambda: self._served_release() >= number, PICKUP_TIMEOUT_SECONDS):
             raise LifecycleError(

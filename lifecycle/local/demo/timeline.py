@@ -1,4 +1,4 @@
-"""Which simulated day is what: everything lies in the past, and keeps its anchor from the first start."""
+"""The demonstration's days: all in the past, and anchored at its first start."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ after a week."""
 QUIET_DAYS = 7
 CHANGED_DAYS = 17
 DAYS_AHEAD = 2
-"""Days that at least lie between the last simulated day and the day of the first start."""
+"""Minimum number of days between the last simulated day and the day of the first start."""
 LAST_WEEKDAY = 2
-"""The simulated days always end before a Wednesday: the same weekdays give the same world, whenever it is started."""
+"""The simulated days end before a Wednesday, so that the weekdays, and the world, never depend on the start."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Timeline:
 
     @property
     def quiet(self) -> tuple[dt.date, dt.date]:
-        """Live days as the model knows them."""
+        """Live days before the fraud pattern changes."""
         return self.live_start, self.change_day
 
 

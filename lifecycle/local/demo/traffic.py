@@ -1,4 +1,4 @@
-"""Live requests: what a risk engine sends while its transactions happen."""
+"""Sends live requests as a risk engine does."""
 
 import http.client
 import threading
@@ -19,7 +19,7 @@ HEADERS = {"Content-Type": "application/json"}
 
 @dataclass
 class Replay:
-    """What became of the requests that were sent; `releases` counts answers by the release that gave them."""
+    """Result of the requests; `releases` counts answers by release."""
 
     sent: int = 0
     failed: int = 0
@@ -28,7 +28,7 @@ class Replay:
 
 
 class _Sender:
-    """Several connections that take the requests in order, each once."""
+    """Sends each request once, in order, over several connections."""
 
     def __init__(
         self, url: str, model: str, requests: Sequence[dict[str, Any]], result: Replay, per_second: float | None
@@ -42,10 +42,9 @@ class _Sender:
         self._started = time.monotonic()
 
     def send(self, should_stop: Callable[[], bool], on_sent: Callable[[int], None]) -> None:
-        """Send requests over one connection until there is none left.
+        """Send requests over one connection until all are sent.
 
-        The standard library's client, kept open: of those at hand it takes the least of the two cores it shares with
-        the server.
+        The standard library's client uses the least CPU, which it shares with the server.
         """
         connection = http.client.HTTPConnection(self._netloc, timeout=TIMEOUT_SECONDS)
         while not should_stop():
@@ -99,9 +98,9 @@ def replay(
     per_second
         Pace; ``None`` sends as fast as the server answers.
     should_stop
-        Asked before each request; what was not sent by then is not sent.
+        Checked before each request; the remaining requests are dropped.
     result
-        Counted into while the requests are sent, for another thread to look at; a new one if not given.
+        Updated while the requests are sent, so that another thread can read it; a new one by default.
     """
     counted = result if result is not None else Replay()
     sender = _Sender(url, model, requests, counted, per_second)
@@ -112,7 +111,7 @@ def replay(
 
 
 class BackgroundTraffic:
-    """Steady requests in a thread of their own, so that a reload happens under load."""
+    """Steady requests from a thread, so that a reload happens under load."""
 
     def __init__(self, url: str, model: str, requests: Sequence[dict[str, Any]], per_second: float) -> None:
         self._stopped = threading.Event()

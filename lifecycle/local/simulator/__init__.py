@@ -1,4 +1,4 @@
-"""Card transactions made up from a seed: for the demonstration, for load, and for experiments with drift."""
+"""Simulates card transactions from a seed, for the demonstration, load tests and experiments with drift."""
 
 from lifecycle.local.simulator.config import SimulationConfig
 from lifecycle.local.simulator.tables import SimulatedDay, Simulator, customers_table, simulate_day, terminals_table

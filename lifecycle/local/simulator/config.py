@@ -1,4 +1,4 @@
-"""What is simulated: how many customers, from when on, and how much fraud of which pattern."""
+"""Configuration of a simulation: population, days, and amount and pattern of fraud."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -8,26 +8,26 @@ from lifecycle.errors import LifecycleError
 ROWS_PER_DAY_BELOW = 10_000_000
 """A transaction's id is its day's index times this, plus its rank within the day."""
 LONGEST_DELAY_DAYS = 30
-"""A fraud that is reported at all is reported within this time."""
+"""Longest delay of a fraud report."""
 
 
 @dataclass(frozen=True)
 class SimulationConfig:
-    """One simulated world; the same configuration gives the same rows, whichever days are asked for.
+    """One simulated world; its rows depend on the configuration alone, not on which days are simulated.
 
     Attributes
     ----------
     start_date, days
         The days that exist: ``[start_date, start_date + days)``.
     fraud_scale
-        Multiplies every kind of fraud; 1 gives somewhat under 1 % of the transactions.
+        Factor on every kind of fraud; 1 gives slightly under 1 % of the transactions.
     report_delay_mean_days
-        Mean time from a fraud to its report, of those that come promptly (within 7 days).
+        Mean delay of the prompt reports (within 7 days of the fraud).
     late_report_share
-        Share of the reports that come 7 to 30 days after the fraud instead.
+        Share of the reports that arrive 7 to 30 days after the fraud.
     pattern_change_date
-        From this day on stolen cards are tested at night with small amounts and then cashed out at moderate ones, and
-        the three kinds of before fall to a fraction; ``None`` for never.
+        First day on which stolen cards are tested at night with small amounts and then cashed out at moderate ones; the
+        three other kinds of fraud fall to a fraction. ``None`` for never.
     testing_share
         Size of the card-testing burst: test transactions on top of the ordinary ones.
     """
@@ -44,7 +44,7 @@ class SimulationConfig:
     testing_share: float = 0.18
 
     def __post_init__(self) -> None:
-        """Raise `LifecycleError` for a world that cannot be."""
+        """Raise `LifecycleError` for a value out of range."""
         bounds: tuple[tuple[str, float, float, float], ...] = (
             ("customers", self.customers, 1, 4_000_000),
             ("terminals", self.terminals, 1, 10_000_000),
@@ -74,5 +74,5 @@ class SimulationConfig:
         return (date - self.start_date).days
 
     def has_changed(self, day_index: int) -> bool:
-        """Whether the new pattern of fraud rules on this day."""
+        """Whether the new fraud pattern applies on this day."""
         return self.change_index is not None and day_index >= self.change_index

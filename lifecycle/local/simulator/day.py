@@ -28,7 +28,7 @@ _CASHED_OUT_SHARE = 0.09
 """Of the tested cards, at a `fraud_scale` of 1."""
 _CASH_OUTS = (3, 6)
 _TESTS_REPORTED_SHARE = 0.3
-"""Of a cashed-out card's tests: small amounts are easily overlooked. Cards that only were tested report nothing."""
+"""Of a cashed-out card's tests, since small amounts are easily overlooked; only tested cards report nothing."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def day_rows(config: SimulationConfig, people: Population, day_index: int) -> Da
 
 
 def _ordinary(config: SimulationConfig, people: Population, day_index: int) -> _Part:
-    """What customers buy: Poisson counts, normal amounts around their mean, terminals near home."""
+    """Ordinary purchases: Poisson counts, normal amounts around the customer's mean, terminals near home."""
     random = generator(config.seed, Stream.TRANSACTIONS, day_index)
     weekday = (config.start_date.weekday() + day_index) % 7
     counts = random.poisson(people.transactions_per_day * _WEEKDAY_FACTORS[weekday])
@@ -87,7 +87,7 @@ def _ordinary(config: SimulationConfig, people: Population, day_index: int) -> _
 
 
 def _near(random: np.random.Generator, people: Population, customer: Ints) -> Ints:
-    """A terminal around each customer's home, the nearer the likelier."""
+    """A terminal around each customer's home; nearer ones are more likely."""
     count = people.near_terminals.shape[1]
     rank = (count * random.random(len(customer)) ** 1.5).astype(np.int64)
     terminal: Ints = people.near_terminals[customer, rank]
@@ -105,8 +105,8 @@ def _daytime(random: np.random.Generator, rows: int) -> Ints:
 def _defraud(config: SimulationConfig, people: Population, day_index: int, part: _Part) -> None:
     """Turn some ordinary transactions into the three kinds of fraud, in place.
 
-    Large: an amount far above what the customer spends. Terminal: made with cards copied at a compromised terminal,
-    nothing else about it is odd. Leaked: several times the customer's usual amount, for two weeks.
+    Large: an amount far above the customer's usual one. Terminal: made with cards copied at a compromised terminal and
+    otherwise inconspicuous. Leaked: several times the customer's usual amount, for two weeks.
     """
     random = generator(config.seed, Stream.FRAUDS, day_index)
     rows = len(part.second)
@@ -123,10 +123,10 @@ def _defraud(config: SimulationConfig, people: Population, day_index: int, part:
 
 
 def _stolen_cards(config: SimulationConfig, people: Population, day_index: int, tests: int) -> _Part:
-    """The new pattern: stolen cards are tested at night, a few of them cashed out before the morning.
+    """The new pattern: stolen cards are tested at night, and a few of them are cashed out before the morning.
 
-    A test is a small amount at a terminal anywhere. A cash-out is of the size that the customer usually spends, so
-    that a model of the old pattern has no cause to look at it.
+    A test is a small amount at any terminal. A cash-out has the customer's usual amount, so that a model of the old
+    pattern misses it.
     """
     random = generator(config.seed, Stream.TESTING, day_index)
     cards = min(max(1, round(tests / _TESTS_PER_CARD)), config.customers)

@@ -1,4 +1,4 @@
-"""Frauds that span days: compromised terminals and leaked cards, derived afresh for any day."""
+"""Frauds that span days: compromised terminals and leaked cards, derived independently for each day."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from lifecycle.local.simulator.population import Population
 from lifecycle.local.simulator.randomness import Stream, generator
 
 SHARE_AFTER_CHANGE = 0.12
-"""What is left of the three old kinds of fraud once the pattern has changed."""
+"""Share of the three old kinds of fraud that remains after the pattern has changed."""
 
 _TERMINALS_PER_DAY = 2.2e-4
 _TERMINAL_DAYS = (14, 28)
@@ -21,7 +21,7 @@ Pick = Callable[[np.random.Generator, int], npt.NDArray[np.int64]]
 
 
 def compromised_terminals(config: SimulationConfig, day_index: int) -> npt.NDArray[np.int64]:
-    """Terminals that are compromised on this day; each stays so for two to four weeks."""
+    """Terminals that are compromised on this day, each for two to four weeks."""
 
     def pick(random: np.random.Generator, count: int) -> npt.NDArray[np.int64]:
         return random.integers(0, config.terminals, size=count)
@@ -31,7 +31,7 @@ def compromised_terminals(config: SimulationConfig, day_index: int) -> npt.NDArr
 
 
 def leaked_customers(config: SimulationConfig, people: Population, day_index: int) -> npt.NDArray[np.int64]:
-    """Customers whose card details are known to others on this day; it takes two weeks until the card is replaced."""
+    """Customers whose card details are leaked on this day; a card is replaced after two weeks."""
     weights = people.proneness(has_changed=False)
     shares = weights / weights.sum()
 
@@ -50,10 +50,10 @@ def _active(
     duration_days: tuple[int, int],
     pick: Pick,
 ) -> npt.NDArray[np.int64]:
-    """Ids of the episodes that cover this day: those that began on it or on one of the days before.
+    """Ids of the episodes that cover this day, which may have begun on an earlier one.
 
-    Episodes begin before the start as well, so that the first day is like any other. After the change of pattern only
-    a share of them, decided when they began, goes on.
+    Episodes also begin before the first day, so that it is like any other. After the change of pattern only a share of
+    them continues, which is drawn when they begin.
     """
     active = []
     for began in range(day_index - duration_days[1] + 1, day_index + 1):

@@ -1,4 +1,4 @@
-"""Customers and terminals: who they are, where they live, how they spend."""
+"""Customers and terminals: attributes, location and spending."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +21,7 @@ _AGE_SHARES_OF_STUDENTS = (0.75, 0.20, 0.04, 0.007, 0.003)
 _AGE_SHARES_OF_OTHERS = (0.06, 0.20, 0.30, 0.26, 0.18)
 _PRONENESS_BEFORE = np.array([1.25, 1.1, 1.0, 0.9, 0.85])
 _PRONENESS_AFTER = np.array([0.7, 0.8, 1.0, 1.2, 1.5])
-"""How readily an age band falls victim, before and after the pattern changes: mild differences of the base rate."""
+"""Relative fraud rate of each age band before and after the pattern changes: mild differences of the base rate."""
 
 SEXES = ("F", "M")
 
@@ -51,13 +51,13 @@ class Population:
     """Factor on the amounts paid at a terminal."""
 
     def proneness(self, has_changed: bool) -> Floats:
-        """Relative rate at which each customer falls victim."""
+        """Relative fraud rate of each customer."""
         return (_PRONENESS_AFTER if has_changed else _PRONENESS_BEFORE)[self.age_band]
 
 
 @lru_cache(maxsize=4)
 def population(config: SimulationConfig) -> Population:
-    """The customers and terminals of a world; drawn from the seed alone, whatever the days."""
+    """The customers and terminals of a world; they depend on the seed, not on the days."""
     random = generator(config.seed, Stream.POPULATION)
     segment = random.choice(len(SEGMENTS), size=config.customers, p=_SEGMENT_SHARES)
     of_students = random.choice(len(AGE_BANDS), size=config.customers, p=_AGE_SHARES_OF_STUDENTS)

@@ -1,15 +1,15 @@
-"""Independent random streams, each named by what it is for and the day it is for."""
+"""Independent random streams, each identified by its purpose and day."""
 
 from enum import IntEnum
 
 import numpy as np
 
 _DAYS_BEFORE_START = 100_000
-"""Keeps the index of a day before the start, from which an episode reaches in, from being negative."""
+"""Added to a day's index, so that it is never negative: episodes begin before the first day."""
 
 
 class Stream(IntEnum):
-    """What a stream decides. Numbers are never used again for something else: simulated rows depend on them."""
+    """Purpose of a stream. Numbers are never reused, because simulated rows depend on them."""
 
     POPULATION = 1
     TRANSACTIONS = 2
@@ -21,5 +21,5 @@ class Stream(IntEnum):
 
 
 def generator(seed: int, stream: Stream, day_index: int = 0) -> np.random.Generator:
-    """The generator of one stream on one day: the same draws, whichever other days are simulated."""
+    """The generator of one stream on one day; its draws do not depend on other days."""
     return np.random.default_rng([seed, int(stream), day_index + _DAYS_BEFORE_START])

@@ -23,10 +23,10 @@ _EPOCH = dt.date(1970, 1, 1)
 
 @dataclass(frozen=True)
 class SimulatedDay:
-    """What becomes known on one day.
+    """Rows that arrive on one day.
 
-    `card_transactions` occurred on it; `fraud_reports` were reported on it, of transactions of this day and of the 30
-    before it.
+    `card_transactions` occurred on it; `fraud_reports` were reported on it, for transactions of this day and of the 30
+    days before it.
     """
 
     date: dt.date
@@ -35,19 +35,19 @@ class SimulatedDay:
 
 
 class Simulator:
-    """The days of one world. Asking for consecutive days is cheap: the frauds of the last 30 are kept."""
+    """Simulates the days of one world. Consecutive days are cheap: the frauds of the last 30 days are cached."""
 
     def __init__(self, config: SimulationConfig) -> None:
         self.config = config
         self._frauds: OrderedDict[int, pa.Table] = OrderedDict()
 
     def day(self, date: dt.date) -> SimulatedDay:
-        """The transactions of a day, and the reports that came in on it.
+        """The transactions of a day, and the reports that arrived on it.
 
         Raises
         ------
         LifecycleError
-            If the day lies outside of the configured ones.
+            If the day is not one of the configured days.
         """
         index = self._index(date)
         transactions = self._simulate(index)
@@ -59,7 +59,7 @@ class Simulator:
         )
 
     def frauds(self, date: dt.date) -> pa.Table:
-        """Every report that there will be of the transactions of a day, whenever it comes in."""
+        """All reports of the transactions of a day, whenever they arrive."""
         return self._frauds_of(self._index(date))
 
     def _index(self, date: dt.date) -> int:
@@ -122,7 +122,7 @@ def simulate_day(config: SimulationConfig, date: dt.date) -> SimulatedDay:
     Raises
     ------
     LifecycleError
-        If the day lies outside of the configured ones.
+        If the day is not one of the configured days.
     """
     return _simulator(config).day(date)
 

@@ -1,4 +1,4 @@
-"""Simulated days written as Parquet, a file a day."""
+"""Writes simulated days as Parquet, one file per day."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -16,12 +16,12 @@ from serving.storage.crash_points import crash_point
 from serving.storage.durable import replacing
 
 Progress = Callable[[int, int], None]
-"""Called with the days done and the days in all."""
+"""Called with the number of days done and the total number."""
 
 
 @dataclass(frozen=True)
 class SimulationSummary:
-    """What was written; each folder is named as the raw relation that it is loaded into."""
+    """Summary of the written files, whose folders are named after the raw relations."""
 
     out: str
     first_date: dt.date
@@ -30,13 +30,13 @@ class SimulationSummary:
     terminals: int
     card_transactions: int
     fraud_reports: int
-    """Reports that came in on these days."""
+    """Reports that arrived on these days."""
     frauds: int
-    """Transactions of these days that are reported sooner or later."""
+    """Transactions of these days that are reported at some time."""
 
     @property
     def fraud_share(self) -> float:
-        """Share of the transactions that are reported sooner or later."""
+        """Share of the transactions that are reported at some time."""
         return self.frauds / self.card_transactions if self.card_transactions else 0.0
 
     def as_document(self) -> dict[str, Any]:
@@ -49,7 +49,7 @@ class SimulationSummary:
 
 
 def _silent(_done: int, _total: int) -> None:
-    """No progress wanted."""
+    """Ignore progress."""
 
 
 def simulate(
@@ -62,12 +62,12 @@ def simulate(
     """Write the days from `first_date` to `last_date` (both included; ``None`` for all) below `out`.
 
     ``card_transactions/<day>.parquet`` by the day they occurred, ``fraud_reports/<day>.parquet`` by the day they were
-    reported, ``customers/customers.parquet``, ``terminals/terminals.parquet``. A file is whole or not there.
+    reported, ``customers/customers.parquet``, ``terminals/terminals.parquet``. Files are written atomically.
 
     Raises
     ------
     LifecycleError
-        If the days lie outside of the configured ones, or `out` cannot be written.
+        If a day is not one of the configured days, or `out` cannot be written.
     """
     first, last = first_date or config.start_date, last_date or config.last_date
     if first > last:

@@ -5,6 +5,7 @@ import pytest
 
 from lifecycle.features.builds import build, day_bounds
 from lifecycle.features.dbt import run_dbt
+from lifecycle.features.manifest import ensure_manifest, reuse_parsing
 from lifecycle.local.snowflake import LocalSnowflake, running
 from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import open_warehouse
@@ -23,9 +24,10 @@ def raw_rows() -> RawRows:
 
 @pytest.fixture(scope="session")
 def loaded(tmp_path_factory: pytest.TempPathFactory, raw_rows: RawRows) -> Settings:
-    """An installation whose raw tables are filled; no feature has been built."""
+    """An installation with filled raw tables, no features, and a parsed dbt project."""
     settings = settings_at(tmp_path_factory.mktemp("loaded"))
     insert(settings, raw_rows)
+    ensure_manifest(settings)
     return settings
 
 
@@ -37,16 +39,14 @@ def built(loaded: Settings) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def compiled(loaded: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the models' SQL as dbt compiles it for the days from SENTINEL_START to SENTINEL_END."""
-    home = tmp_path_factory.mktemp("compiled")
-    settings = settings_at(home)
-    open_warehouse(settings)
-    run = run_dbt(
-        settings, ["compile"], target_path=home / "target", variables=day_bounds(SENTINEL_START, SENTINEL_END)
-    )
+    target = tmp_path_factory.mktemp("compiled")
+    reuse_parsing(loaded, target)
+    with open_warehouse(loaded).exclusive("compiling"):
+        run = run_dbt(loaded, ["compile"], target_path=target, variables=day_bounds(SENTINEL_START, SENTINEL_END))
     run.expect_success("to compile")
-    return home / "target" / "compiled" / "features" / "models"
+    return target / "compiled" / "features" / "models"
 
 
 @pytest.fixture

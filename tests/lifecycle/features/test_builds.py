@@ -10,6 +10,7 @@ from lifecycle.errors import LifecycleError
 from lifecycle.features import build
 from lifecycle.features.builds import FEATURES_RELATION, day_bounds
 from lifecycle.features.dbt import run_dbt
+from lifecycle.features.manifest import reuse_parsing
 from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import open_warehouse
 from tests.harness.features_generated import DAYS, FIRST_DAY, RawRows, generate, insert
@@ -34,7 +35,7 @@ def test_outcomes_are_the_first_reports(built: Settings, raw_rows: RawRows) -> N
     assert outcomes.sort_by("transaction_id").equals(raw_rows.reports.sort_by("transaction_id"))
 
 
-def test_a_range_is_made_anew_and_other_days_stay(built: Settings, whole: pa.Table) -> None:
+def test_a_range_is_rebuilt_and_other_days_stay(built: Settings, whole: pa.Table) -> None:
     start, end = FIRST_DAY + dt.timedelta(days=40), FIRST_DAY + dt.timedelta(days=43)
     in_days = f"occurred_at >= date '{start}' and occurred_at < date '{end}'"
     day_after = f"occurred_at >= date '{end}' and occurred_at < date '{end + dt.timedelta(days=1)}'"
@@ -47,7 +48,7 @@ def test_a_range_is_made_anew_and_other_days_stay(built: Settings, whole: pa.Tab
         session.execute(f"update {FEATURES_RELATION} set amount = -amount where {day_after}")
     seen: list[str] = []
     summary = build(built, start, end, on_node=lambda node: seen.append(node.name))
-    with open_warehouse(built).transaction("mending the day after") as session:
+    with open_warehouse(built).transaction("repairing the day after") as session:
         session.execute(f"update {FEATURES_RELATION} set amount = -amount where {day_after}")
     assert open_warehouse(built).query(ALL_FEATURES).equals(whole)
     assert summary.rows == _of_days(whole, start, end).num_rows
@@ -56,6 +57,7 @@ def test_a_range_is_made_anew_and_other_days_stay(built: Settings, whole: pa.Tab
 
 
 def test_unit_tests_of_the_dbt_project_pass(built: Settings, tmp_path: Path) -> None:
+    reuse_parsing(built, tmp_path)
     with open_warehouse(built).exclusive("unit tests"):
         run = run_dbt(
             built, ["test", "--select", "test_type:unit"], target_path=tmp_path, variables=day_bounds(None, None)
@@ -65,7 +67,7 @@ def test_unit_tests_of_the_dbt_project_pass(built: Settings, tmp_path: Path) -> 
     assert {node.status for node in run.nodes} == {"pass"}
 
 
-def test_a_failed_test_is_told_by_name_and_stops_what_builds_on_it(tmp_path: Path) -> None:
+def test_an_error_names_the_failed_test_and_dependent_models_are_not_built(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     rows = generate(seed=2, rows=50)
     insert(settings, rows)

@@ -83,11 +83,13 @@ def test_a_data_test_has_nothing_that_snowflake_has_not(as_snowflake: Path) -> N
     assert {path.name: found for path in tests if (found := problems(path.read_text()))} == {}
 
 
+@pytest.mark.long
 def test_nothing_that_a_build_sends_is_only_the_local_endpoints(sent: list[str]) -> None:
     assert len(sent) > 150
     assert {sql: found for sql in sent if (found := problems(sql))} == {}
 
 
+@pytest.mark.long
 def test_the_list_of_functions_has_what_dbt_uses_and_nothing_else(sent: list[str], as_snowflake: Path) -> None:
     used = {name for sql in sent if '"app": "dbt"' in sql for name in functions(sql)}
     used |= {name for path in as_snowflake.rglob("*.sql") for name in functions(path.read_text())}
@@ -117,6 +119,7 @@ def test_no_model_reads_protected_attributes(as_snowflake: Path) -> None:
     assert "protected." not in compiled
 
 
+@pytest.mark.long
 def test_marts_last_and_tables_are_kept_by_day(sent: list[str]) -> None:
     texts = [" ".join(sql.lower().split()) for sql in sent]
     for mart in ("card_transaction_features", "card_fraud_outcomes"):

@@ -1,6 +1,5 @@
 """The same file leaves either warehouse."""
 
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from lifecycle.features import export
-from lifecycle.local import snowflake as local_snowflake
 from lifecycle.local.snowflake import LocalSnowflake
 from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import Use, open_warehouse
@@ -28,12 +26,6 @@ ROWS = [
     {"transaction_id": 3 - row, "amount": Decimal(row) / 100, "is_night": row % 2, "terminal_fraud_share_7d": share}
     for row, share in enumerate([1 / 3, None, 0.0, 1e-300])
 ]
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSnowflake]:
-    with local_snowflake.running(tmp_path_factory.mktemp("endpoint")) as running:
-        yield running
 
 
 def at(endpoint: LocalSnowflake, home: Path, database: str) -> Settings:

@@ -65,7 +65,7 @@ def test_the_command_fails_for_a_source_that_is_too_old_or_was_never_loaded(tmp_
     assert "30 / 54" in shown.stdout
 
 
-@pytest.mark.parametrize("target", ["duckdb", "snowflake"])
+@pytest.mark.parametrize("target", ["duckdb", pytest.param("snowflake", marks=pytest.mark.long)])
 def test_the_documentation_is_one_page_with_models_columns_and_graph(
     target: str, built: Settings, request: pytest.FixtureRequest
 ) -> None:

@@ -1,4 +1,4 @@
-"""An endpoint that dies, or a session that ends, in the middle of a build: the next build ends as one undisturbed."""
+"""An endpoint that dies or a session that ends during a build: the next build gives the same rows."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -17,6 +17,8 @@ from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import open_warehouse
 from tests.harness.features_generated import DAYS, FIRST_DAY, RawRows, insert
 from tests.harness.in_process_build import InProcessBuild
+
+pytestmark = pytest.mark.long
 
 RELATIONS = (FEATURES_RELATION, "intermediate.int_customer_windows", "intermediate.int_terminal_windows")
 REBUILT = (FIRST_DAY + dt.timedelta(days=20), FIRST_DAY + dt.timedelta(days=30))
@@ -53,9 +55,9 @@ def whole(compiled: Path, raw_rows: RawRows) -> pa.Table:
 
 @contextmanager
 def coming_back(mortal: LocalSnowflake) -> Iterator[None]:
-    """Start the endpoint again once it has died, which it has by the block's end.
+    """Restart the endpoint once it has died, which happens by the block's end.
 
-    Who asks again is told then that its session is gone: nobody needs a timeout that a busy machine's statements reach.
+    A retry then learns that its session is gone, so no timeout is needed that a slow machine's statements could reach.
     """
 
     def come_back() -> None:
@@ -96,9 +98,7 @@ def test_a_build_that_is_cut_off_is_run_again_and_ends_the_same(
     assert found.select(whole.column_names).cast(whole.schema).equals(whole)
 
 
-def test_a_token_that_expires_in_the_middle_is_renewed_and_nobody_notices(
-    mortal: LocalSnowflake, built_there: Settings
-) -> None:
+def test_a_token_that_expires_during_a_build_is_renewed(mortal: LocalSnowflake, built_there: Settings) -> None:
     before = rows(built_there)
     mortal.fault("insert into lifecycle.intermediate.int_customer_windows", "expire")
     build(built_there, *REBUILT)

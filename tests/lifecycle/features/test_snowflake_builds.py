@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -52,23 +53,29 @@ def test_outcomes_are_the_first_reports(built_in_snowflake: Settings, raw_rows: 
     assert _as_in(found, expected).equals(expected)
 
 
-def test_a_range_is_made_anew_in_one_transaction_and_leaves_nothing_behind(
-    endpoint: LocalSnowflake, built_in_snowflake: Settings, whole: pa.Table
-) -> None:
+@pytest.fixture(scope="module")
+def rebuilt(endpoint: LocalSnowflake, built_in_snowflake: Settings) -> list[dict[str, Any]]:
+    """Statements of a build of three days after half of their rows were deleted."""
     start, end = FIRST_DAY + dt.timedelta(days=40), FIRST_DAY + dt.timedelta(days=43)
-    warehouse = open_warehouse(built_in_snowflake)
-    with warehouse.transaction("spoiling some days") as session:
+    with open_warehouse(built_in_snowflake).transaction("spoiling some days") as session:
         session.execute(
             f"delete from {FEATURES_RELATION} "
             f"where occurred_at >= date '{start}' and occurred_at < date '{end}' and mod(transaction_id, 2) = 0"
         )
     sent = len(endpoint.statements())
-    build(built_in_snowflake, start, end)
-    found = warehouse.query(ALL_FEATURES)
-    assert _as_in(found, whole).equals(whole)
+    use = Use(step="transform", model="card_fraud", asset="dbt_features", run_id="0badcafe")
+    build(built_in_snowflake, start, end, use=use)
+    return endpoint.statements()[sent:]
+
+
+def test_a_range_is_rebuilt_in_one_transaction_and_leaves_no_scratch_table(
+    built_in_snowflake: Settings, rebuilt: list[dict[str, Any]], whole: pa.Table
+) -> None:
+    warehouse = open_warehouse(built_in_snowflake)
+    assert _as_in(warehouse.query(ALL_FEATURES), whole).equals(whole)
     assert warehouse.query(SCRATCH).num_rows == 0
     changes: dict[int, list[str]] = {}
-    for line in endpoint.statements()[sent:]:
+    for line in rebuilt:
         verb = line["sql"].split()[0].lower()
         if verb in {"begin", "delete", "insert", "commit", "rollback"}:
             changes.setdefault(line["session"], []).append(verb)
@@ -76,21 +83,18 @@ def test_a_range_is_made_anew_in_one_transaction_and_leaves_nothing_behind(
     assert together == ["begin", "delete", "insert", "commit"] * 4
 
 
-def test_a_build_says_who_it_is_for_and_changes_no_session(
-    endpoint: LocalSnowflake, built_in_snowflake: Settings
+def test_a_build_names_its_purpose_and_alters_no_session(
+    built_in_snowflake: Settings, rebuilt: list[dict[str, Any]]
 ) -> None:
-    sent = len(endpoint.statements())
-    use = Use(step="transform", model="card_fraud", asset="dbt_features", run_id="0badcafe")
-    day = FIRST_DAY + dt.timedelta(days=10)
-    build(built_in_snowflake, day, day + dt.timedelta(days=1), use=use)
-    lines = endpoint.statements()[sent:]
-    tags = [json.loads(line["tag"]) for line in lines if '"app": "dbt"' in line["sql"]]
+    tags = [json.loads(line["tag"]) for line in rebuilt if '"app": "dbt"' in line["sql"]]
     assert len(tags) > 30
     wanted = {"app": "lifecycle", "step": "transform", "model": "card_fraud", "asset": "dbt_features"}
     assert all(tag == wanted | {"run_id": "0badcafe"} for tag in tags)
-    assert not [line["sql"] for line in lines if "alter session" in line["sql"].lower()]
-    assert {(line["role"], line["warehouse"]) for line in lines} == {("LIFECYCLE_TRANSFORM", "LIFECYCLE_TRANSFORM_WH")}
-    parameters = lines[0]["parameters"]
+    assert not [line["sql"] for line in rebuilt if "alter session" in line["sql"].lower()]
+    assert {(line["role"], line["warehouse"]) for line in rebuilt} == {
+        ("LIFECYCLE_TRANSFORM", "LIFECYCLE_TRANSFORM_WH")
+    }
+    parameters = rebuilt[0]["parameters"]
     assert parameters["TIMEZONE"] == "UTC"
     assert int(parameters["STATEMENT_TIMEOUT_IN_SECONDS"]) == built_in_snowflake.snowflake.statement_timeout_seconds
 
@@ -134,7 +138,7 @@ def encrypted_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("login", ["password", "key"])
+@pytest.mark.parametrize("login", ["password", pytest.param("key", marks=pytest.mark.long)])
 def test_a_secret_is_in_no_error_and_in_no_file_of_dbt(
     login: str, endpoint: LocalSnowflake, tmp_path: Path, encrypted_key: Path
 ) -> None:

@@ -85,6 +85,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.mark.handbook
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_both_targets_build_the_same_rows_to_the_bit(
     targets: tuple[Target, Target], files: tuple[Path, Path], tmp_path: Path

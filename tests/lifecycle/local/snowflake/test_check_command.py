@@ -32,7 +32,7 @@ def test_the_command_shows_roles_grants_and_that_nothing_is_missing(in_environme
         "LIFECYCLE_FAIRNESS",
         "LIFECYCLE_TRAIN_WH",
         "future tables in MARTS",
-        "may do what it needs",
+        "has the grants it needs",
     ):
         assert word in result.stdout
     assert "password" not in result.stdout.lower()
@@ -62,7 +62,7 @@ def test_the_command_shows_no_secret(in_environment: LocalSnowflake, monkeypatch
 
 
 def test_the_command_says_where_the_file_is_and_that_it_can_be_written(settings: Settings) -> None:
-    assert "made at first use" in CliRunner().invoke(app, ["check"]).stdout
+    assert "created at first use" in CliRunner().invoke(app, ["check"]).stdout
     assert not settings.warehouse_path.exists()
     open_warehouse(settings)
     document = json.loads(CliRunner().invoke(app, ["check", "--json"]).stdout)

@@ -49,14 +49,14 @@ def test_the_guides_commands_lead_from_an_empty_account_to_rows_and_from_duckdb_
         ours = settings.replace("myorg-myaccount", "local")
         there = f"export {PREFIX}HOST=127.0.0.1 {PREFIX}PORT={local.port} {PREFIX}PROTOCOL=http\n"
         begun = f"source ./exported\n{ours}{there}"
-        assert "may do what it needs" in run(begun + check, tmp_path, environment)
+        assert "has the grants it needs" in run(begun + check, tmp_path, environment)
         moved = run(begun + move, tmp_path, environment)
         assert "0 known already" in moved
         one = "lifecycle warehouse load fraud_reports simulated/fraud_reports\nlifecycle warehouse status\n"
         again = run(begun + one, tmp_path, environment)
         assert "49 rows read, 0 inserted, 49 known already" in again
         assert "7,766" in again
-        assert "may do what it needs" in run(begun + check, tmp_path, environment)
+        assert "has the grants it needs" in run(begun + check, tmp_path, environment)
 
 
 def test_every_setting_is_in_the_guides_table() -> None:
