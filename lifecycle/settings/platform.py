@@ -10,7 +10,7 @@ from lifecycle.settings.snowflake import SnowflakeSettings
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 PROJECT_ROOT = _PACKAGE / "_project" if (_PACKAGE / "_project").is_dir() else _PACKAGE.parent
-"""Folder of ``dbt_project/``, ``deploy/`` and ``workspace.yaml``: inside an installed wheel, or the top level of the checkout."""
+"""Folder of ``dbt_project/``, ``deploy/`` and ``workspace.yaml``: in an installed wheel, or the top of the checkout."""
 
 
 class Settings(BaseSettings):
