@@ -3,7 +3,7 @@
 The SDK samples, queues, batches and sends. Two things are added around its batch processor: counts of the spans that
 were exported, dropped or failed, which the SDK does not offer, and a limit on the time that closing may take.
 
-A recorded span costs the request's thread 32 to 41 us and an unsampled one 11 us (measured on a loaded machine), and the
+A recorded span costs the request's thread 32 to 41 us and an unsampled one 11 us (measured under load), and the
 exporter's thread encodes each span. At thousands of requests a second, sample: by the callers' flags, or by the ratio.
 """
 
