@@ -10,6 +10,7 @@ from rich.text import Text
 
 from lifecycle.cli import features, release, run, simulate, snowflake, warehouse
 from lifecycle.errors import LifecycleError
+from serving.contract.distribution import DISTRIBUTION
 
 app = typer.Typer(
     name="lifecycle",
@@ -19,8 +20,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-
-DISTRIBUTION = "risk-model-lifecycle"
 
 
 def _print_version(is_wanted: bool) -> None:

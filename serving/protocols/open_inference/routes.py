@@ -14,6 +14,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
+from serving.contract.distribution import DISTRIBUTION
 from serving.contract.documents import Feature
 from serving.errors import (
     DecisionConflictError,
@@ -323,4 +324,4 @@ def infer_response(model: str, asked: InferRequest, answers: list[ScoreResponse]
 @functools.cache
 def server_version() -> str:
     """The version of this installation."""
-    return importlib.metadata.version("risk-model-lifecycle")
+    return importlib.metadata.version(DISTRIBUTION)
