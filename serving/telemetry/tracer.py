@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
+from serving.contract.distribution import DISTRIBUTION
 from serving.contract.documents import ContractError
 from serving.telemetry.tracing import Tracer
 
@@ -47,6 +48,6 @@ def tracer(
             raise
         raise ContractError(
             f"Expected OpenTelemetry, because {variable or 'the tracing endpoint'} is set, but {error.name} is not "
-            "installed; install risk-model-lifecycle[otel], or unset it"
+            f"installed; install {DISTRIBUTION}[otel], or unset it"
         ) from error
     return ExportingTracer(otlp_exporter(endpoint), sample_ratio)

@@ -11,6 +11,7 @@ from pathlib import Path
 from lifecycle.errors import LifecycleError
 from lifecycle.local.snowflake import environment
 from lifecycle.local.snowflake.options import ADDRESS, DEFAULT_HOME, DEFAULT_PORT, SETUP, Options
+from serving.contract.distribution import DISTRIBUTION
 
 
 def serve(options: Options, *, is_quiet: bool = False) -> None:
@@ -31,7 +32,7 @@ def serve(options: Options, *, is_quiet: bool = False) -> None:
         listening.close()
         raise LifecycleError(
             f"Expected fakesnow, got no module {(error.name or '').partition('.')[0]} - the extra `dev` installs it. "
-            "Run `make setup`, or `pip install 'risk-model-lifecycle[lifecycle,snowflake,dev]'`."
+            f"Run `make setup`, or `pip install '{DISTRIBUTION}[lifecycle,snowflake,dev]'`."
         ) from error
     if not is_quiet:
         sys.stdout.write(_how_to_connect(options))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from serving.contract.distribution import DISTRIBUTION
 from serving.contract.documents import ContractError
 from serving.log.shipping.sink import ShippingError
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message, Producer
 
 DELIVERY_SECONDS: Final = 30.0
-_INSTALL: Final = "pip install 'risk-model-lifecycle[kafka]'"
+_INSTALL: Final = f"pip install '{DISTRIBUTION}[kafka]'"
 
 logger = logging.getLogger(__name__)
 
