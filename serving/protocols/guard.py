@@ -1,12 +1,14 @@
 """What the routes of both foreign protocols share: their dependencies, and the answer to a refused request."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from fastapi import Request, Response
 
 from serving.errors import ModelNotReadyError, RequestError, UnsupportedMediaTypeError
 from serving.http.errors import error_response, form_of
+from serving.slots.slots import Slots
 from serving.wire.request_context import RequestContext
 from serving.wire.score_response import ScoreResponse
 
@@ -28,6 +30,22 @@ class Decides(Protocol):
         context: RequestContext,
         release_number: int | None = None,
     ) -> list[ScoreResponse]: ...
+
+
+@dataclass(frozen=True)
+class ProtocolEndpoints:
+    """What the endpoints of a foreign protocol take.
+
+    `begin` admits requests for decisions, `violations` says why this server should get no traffic, and `max_batch` is
+    the greatest number of rows in a request.
+    """
+
+    scoring: Decides
+    slots: Slots
+    begin: Begin
+    read_body: ReadBody
+    violations: Callable[[], list[str]]
+    max_batch: int
 
 
 def refusal_handler(refused: Refused) -> Callable[[Request, Exception], Awaitable[Response]]:

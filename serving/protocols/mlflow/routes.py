@@ -22,7 +22,7 @@ from serving.http.descriptions import (
     text,
 )
 from serving.http.errors import JsonResponse
-from serving.protocols.guard import Begin, Decides, ReadBody, check_ready, refuse_encoded
+from serving.protocols.guard import Begin, Decides, ProtocolEndpoints, ReadBody, check_ready, refuse_encoded
 from serving.protocols.mlflow.csv_tables import read_csv
 from serving.protocols.mlflow.tables import Invocation, Params, in_frame_terms, read_invocation, requests_of
 from serving.protocols.open_inference.routes import features_of, server_version
@@ -98,16 +98,10 @@ def mlflow_router(
     return router
 
 
-@dataclass(frozen=True, slots=True)
-class Mlflow:
+@dataclass(frozen=True)
+class Mlflow(ProtocolEndpoints):
     """The endpoints."""
 
-    scoring: Decides
-    slots: Slots
-    begin: Begin
-    read_body: ReadBody
-    violations: Callable[[], list[str]]
-    max_batch: int
     mlflow_model: str | None
 
     async def ping(self) -> Response:

@@ -7,7 +7,6 @@ that no caller gets an answer from a release other than the one it asked for.
 import functools
 import importlib.metadata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -37,7 +36,7 @@ from serving.http.descriptions import (
     success,
 )
 from serving.http.errors import JsonResponse
-from serving.protocols.guard import Begin, Decides, ReadBody, check_ready, refuse_encoded
+from serving.protocols.guard import Begin, Decides, ProtocolEndpoints, ReadBody, check_ready, refuse_encoded
 from serving.protocols.open_inference.rows import (
     ENVELOPE,
     OUTPUTS,
@@ -203,16 +202,8 @@ def open_inference_router(
     return router
 
 
-@dataclass(frozen=True, slots=True)
-class OpenInference:
+class OpenInference(ProtocolEndpoints):
     """The endpoints."""
-
-    scoring: Decides
-    slots: Slots
-    begin: Begin
-    read_body: ReadBody
-    violations: Callable[[], list[str]]
-    max_batch: int
 
     async def describe_server(self) -> ServerMetadata:
         """Server metadata."""
