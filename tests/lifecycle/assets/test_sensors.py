@@ -88,19 +88,24 @@ def broken() -> None:
     fails()
 
 
+def alert_of(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance, stores: Stores) -> Alert:
+    """The only alert after the sensor has seen a failed run."""
+    context = dg.build_run_status_sensor_context(
+        sensor_name="run_failure_alerts",
+        dagster_event=result.get_run_failure_event(),
+        dagster_instance=instance,
+        dagster_run=result.dagster_run,
+    ).for_run_failure()
+    run_failure_alerts(context)
+    [line] = (stores.settings.root / "alerts.jsonl").read_bytes().splitlines()
+    return msgspec.json.decode(line, type=Alert)
+
+
 def test_a_failed_run_raises_an_alert(stores: Stores) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         tags = {"dagster/partition": AS_OF.isoformat()}
         result = broken.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
-        context = dg.build_run_status_sensor_context(
-            sensor_name="run_failure_alerts",
-            dagster_event=result.get_run_failure_event(),
-            dagster_instance=instance,
-            dagster_run=result.dagster_run,
-        ).for_run_failure()
-        run_failure_alerts(context)
-    [line] = (stores.settings.root / "alerts.jsonl").read_bytes().splitlines()
-    alert = msgspec.json.decode(line, type=Alert)
+        alert = alert_of(result, instance, stores)
     assert (alert.title, alert.run_id) == ("Run broken: toy as of 2024-02-01", result.run_id)
     assert alert.raised_at <= dt.datetime.now(dt.UTC)
 
@@ -121,14 +126,6 @@ def test_the_alert_of_a_run_whose_blocking_check_failed_is_a_refusal(stores: Sto
     with dg.DagsterInstance.ephemeral() as instance:
         checked = [candidate, blocking_gate, other_check]
         result = dg.materialize(checked, instance=instance, raise_on_error=False)
-        context = dg.build_run_status_sensor_context(
-            sensor_name="run_failure_alerts",
-            dagster_event=result.get_run_failure_event(),
-            dagster_instance=instance,
-            dagster_run=result.dagster_run,
-        ).for_run_failure()
-        run_failure_alerts(context)
-    [line] = (stores.settings.root / "alerts.jsonl").read_bytes().splitlines()
-    alert = msgspec.json.decode(line, type=Alert)
+        alert = alert_of(result, instance, stores)
     assert (alert.kind, "blocking_gate failed" in alert.message) == ("candidate_refused", True)
     assert "other_check" not in alert.message
