@@ -59,7 +59,7 @@ format: setup ## Rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: ## Resolve the dependencies and write requirements/*.txt
+lock: setup ## Resolve the dependencies and write requirements/*.txt
 	$(LOCK) --extra lifecycle --extra snowflake --extra kafka --extra otel --extra dev pyproject.toml -o requirements/dev.txt
 	$(LOCK) --extra lifecycle --extra snowflake pyproject.toml -c requirements/dev.txt -o requirements/lifecycle.txt
 	$(LOCK) --extra kafka --extra otel pyproject.toml -c requirements/dev.txt -o requirements/serving.txt
