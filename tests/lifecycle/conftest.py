@@ -22,14 +22,18 @@ def table() -> pa.Table:
 
 
 @pytest.fixture(scope="session")
-def examples(table: pa.Table, spec: RiskModelSpec) -> Examples:
-    return examples_from_table(table, spec)
+def examples(table: pa.Table) -> Examples:
+    return examples_from_table(table, spec_with())
 
 
 @pytest.fixture(scope="session")
-def trained(spec: RiskModelSpec, examples: Examples) -> Trained:
-    """The toy model as of `AS_OF`."""
-    return train(spec, examples, AS_OF)
+def trained(examples: Examples) -> Trained:
+    """The toy model as of `AS_OF`.
+
+    It does not use the fixture `spec`: some folders override that one, and pytest would keep the model of the folder
+    that asked first.
+    """
+    return train(spec_with(), examples, AS_OF)
 
 
 @pytest.fixture(scope="session")
