@@ -78,6 +78,7 @@ def test_a_run_takes_a_model_from_the_mart_to_a_signed_release(released: World) 
     assert version.version == "1"
 
 
+@pytest.mark.long
 def test_the_same_date_again_gives_the_same_digests_and_nothing_new(released: World) -> None:
     installation, as_of = released.installation, released.days.live_start
     before = installation.candidates(MODEL).current(as_of.isoformat())
@@ -91,6 +92,7 @@ def test_the_same_date_again_gives_the_same_digests_and_nothing_new(released: Wo
     assert len(installation.releases().history(MODEL)) == 1
 
 
+@pytest.mark.long
 def test_a_past_date_is_judged_and_stops_at_the_gates(released: World) -> None:
     past = released.days.live_start - 3 * DAY
     result = released.run(f"{MODEL}_retrain", past)
@@ -102,6 +104,7 @@ def test_a_past_date_is_judged_and_stops_at_the_gates(released: World) -> None:
     assert len(installation.releases().history(MODEL)) == 1
 
 
+@pytest.mark.long
 def test_half_a_day_never_becomes_a_training_set(released: World) -> None:
     beyond = released.days.end_day + 2 * DAY
     result = released.run(f"{MODEL}_retrain", beyond)

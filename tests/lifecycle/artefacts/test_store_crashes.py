@@ -49,7 +49,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "point",
-    [pytest.param(point, marks=() if number % 4 == 0 else pytest.mark.long) for number, point in enumerate(POINTS)],
+    [pytest.param(point, marks=() if number % 8 == 0 else pytest.mark.long) for number, point in enumerate(POINTS)],
 )
 def test_a_crash_changes_nothing_of_the_end(tmp_path: Path, undisturbed: Path, point: str) -> None:
     write_log(tmp_path / "decision_log")

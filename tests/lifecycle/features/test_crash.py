@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from lifecycle.features import build, export
 from lifecycle.settings.platform import Settings
@@ -29,6 +30,7 @@ def _killed_at(settings: Settings, point: str, *arguments: str) -> None:
     assert subprocess.run(command, env=environment, check=False, stderr=subprocess.PIPE).returncode == -signal.SIGKILL
 
 
+@pytest.mark.long
 def test_a_build_killed_while_dbt_works_can_be_run_again_at_once(
     tmp_path: Path, built: Settings, raw_rows: RawRows, compiled: Path
 ) -> None:

@@ -49,6 +49,7 @@ def test_a_source_is_as_fresh_as_its_last_load(target: str, endpoint: LocalSnowf
     assert {(source.warn_after_hours, source.error_after_hours) for source in sources} == {(30.0, 54.0)}
 
 
+@pytest.mark.long
 def test_the_command_fails_for_a_source_that_is_too_old_or_was_never_loaded(tmp_path: Path) -> None:
     settings = _loaded(settings_at(tmp_path), fraud_reports=60)
     command = [sys.executable, "-c", "from lifecycle.cli import main; main()", "features", "freshness"]

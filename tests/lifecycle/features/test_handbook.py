@@ -41,6 +41,7 @@ def lifecycle(settings: Settings) -> Callable[..., Any]:
     return run
 
 
+@pytest.mark.long
 @pytest.mark.handbook
 @pytest.mark.timeout(600)
 def test_the_published_features_come_out(lifecycle: Callable[..., Any], tmp_path: Path) -> None:

@@ -40,11 +40,13 @@ def whole(compiled: Path, raw_rows: RawRows) -> pa.Table:
     return built.features()
 
 
+@pytest.mark.long
 def test_a_first_build_gives_duckdbs_rows_to_the_bit(built_in_snowflake: Settings, whole: pa.Table) -> None:
     found = open_warehouse(built_in_snowflake).query(ALL_FEATURES)
     assert _as_in(found, whole).equals(whole)
 
 
+@pytest.mark.long
 def test_outcomes_are_the_first_reports(built_in_snowflake: Settings, raw_rows: RawRows) -> None:
     expected = raw_rows.reports.sort_by("transaction_id")
     found = open_warehouse(built_in_snowflake).query(
@@ -68,6 +70,7 @@ def rebuilt(endpoint: LocalSnowflake, built_in_snowflake: Settings) -> list[dict
     return endpoint.statements()[sent:]
 
 
+@pytest.mark.long
 def test_a_range_is_rebuilt_in_one_transaction_and_leaves_no_scratch_table(
     built_in_snowflake: Settings, rebuilt: list[dict[str, Any]], whole: pa.Table
 ) -> None:
@@ -83,6 +86,7 @@ def test_a_range_is_rebuilt_in_one_transaction_and_leaves_no_scratch_table(
     assert together == ["begin", "delete", "insert", "commit"] * 4
 
 
+@pytest.mark.long
 def test_a_build_names_its_purpose_and_alters_no_session(
     built_in_snowflake: Settings, rebuilt: list[dict[str, Any]]
 ) -> None:
@@ -99,6 +103,7 @@ def test_a_build_names_its_purpose_and_alters_no_session(
     assert int(parameters["STATEMENT_TIMEOUT_IN_SECONDS"]) == built_in_snowflake.snowflake.statement_timeout_seconds
 
 
+@pytest.mark.long
 def test_a_build_whose_endpoint_dies_ends_with_an_error_and_comes_out_the_same_when_run_again(
     endpoint: LocalSnowflake, built_in_snowflake: Settings, whole: pa.Table
 ) -> None:
@@ -138,7 +143,8 @@ def encrypted_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("login", ["password", pytest.param("key", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("login", ["password", "key"])
 def test_a_secret_is_in_no_error_and_in_no_file_of_dbt(
     login: str, endpoint: LocalSnowflake, tmp_path: Path, encrypted_key: Path
 ) -> None:

@@ -1,9 +1,12 @@
 """Killed at each point between two writes, then run again, publishing comes to the end it would have come to."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -54,9 +57,20 @@ def child(step: str, home: Path, candidates: Path, **environment: str) -> int:
     return subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False).returncode
 
 
-def take_steps(steps: tuple[str, ...], home: Path, candidates: Path) -> None:
-    for step in steps:
-        take(step, home, candidates)
+@pytest.fixture(scope="module")
+def home_before(candidates: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Path], Path]:
+    """Copies an installation in which all steps before a step have been taken; ``"end"`` stands for all steps."""
+    stages = {STEPS[0]: tmp_path_factory.mktemp("stages") / "0"}
+    stages[STEPS[0]].mkdir()
+    for number, (step, following) in enumerate(pairwise((*STEPS, "end")), start=1):
+        stages[following] = stages[step].with_name(str(number))
+        shutil.copytree(stages[step], stages[following])
+        take(step, stages[following], candidates)
+
+    def copied(step: str, to: Path) -> Path:
+        return Path(shutil.copytree(stages[step], to))
+
+    return copied
 
 
 def state(home: Path) -> tuple[list[tuple[str | None, str | None, str | None, int | None]], list[str], int]:
@@ -89,22 +103,25 @@ def standing(release: Release) -> tuple[str | None, str | None, str | None]:
         for point in POINTS[step]
     ],
 )
-def test_a_crash_changes_nothing_of_the_end(tmp_path: Path, candidates: Path, step: str, point: str) -> None:
-    before = STEPS[: STEPS.index(step)]
-    take_steps((*before, step), tmp_path / "undisturbed", candidates)
-    if before:
-        take_steps(before, tmp_path / "home", candidates)
-    assert child(step, tmp_path / "home", candidates, **{CRASH_AT_VARIABLE: point}) == -signal.SIGKILL
-    take(step, tmp_path / "home", candidates)
-    assert state(tmp_path / "home") == state(tmp_path / "undisturbed")
-    assert list((tmp_path / "home" / "release_store").rglob("releases/*/.*")) == []
+def test_a_crash_changes_nothing_of_the_end(
+    tmp_path: Path, candidates: Path, home_before: Callable[[str, Path], Path], step: str, point: str
+) -> None:
+    following = (*STEPS, "end")[STEPS.index(step) + 1]
+    undisturbed, home = home_before(following, tmp_path / "undisturbed"), home_before(step, tmp_path / "home")
+    assert child(step, home, candidates, **{CRASH_AT_VARIABLE: point}) == -signal.SIGKILL
+    take(step, home, candidates)
+    assert state(home) == state(undisturbed)
+    assert list((home / "release_store").rglob("releases/*/.*")) == []
 
 
-@pytest.mark.parametrize("step", POINTS)
-def test_every_point_is_killed_at(tmp_path: Path, candidates: Path, step: str) -> None:
-    take_steps(STEPS[: STEPS.index(step)], tmp_path / "home", candidates)
-    trace = tmp_path / "trace"
-    assert child(step, tmp_path / "home", candidates, **{TRACE_VARIABLE: str(trace)}) == 0
+@pytest.mark.parametrize(
+    "step", [step if step == QUICK else pytest.param(step, marks=pytest.mark.long) for step in POINTS]
+)
+def test_every_point_is_killed_at(
+    tmp_path: Path, candidates: Path, home_before: Callable[[str, Path], Path], step: str
+) -> None:
+    home, trace = home_before(step, tmp_path / "home"), tmp_path / "trace"
+    assert child(step, home, candidates, **{TRACE_VARIABLE: str(trace)}) == 0
     ours = [
         point for point in trace.read_text().split() if point.split(".")[0] in {"keys", "bundle", "release", "freeze"}
     ]

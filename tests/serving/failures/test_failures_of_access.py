@@ -130,6 +130,7 @@ def test_a_private_key_file_is_open_to_others(row: Row, store: SmallStore) -> No
     assert "Expected mode 0600, got 0640; run chmod 600" in failed_start(store)
 
 
+@pytest.mark.long
 def test_a_worker_is_killed(row: Row, store: SmallStore) -> None:
     store.publish(1)
     with served(store, SERVING_WORKERS="2") as server:

@@ -78,6 +78,7 @@ def test_every_operation_answers_as_its_document_says(store: SmallStore, tmp_pat
         assert violations(server) == []
 
 
+@pytest.mark.long
 def test_every_operation_asks_for_the_key_that_its_document_names(store: SmallStore, tmp_path: Path) -> None:
     store.publish(1)
     keys = tmp_path / "keys"

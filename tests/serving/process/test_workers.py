@@ -56,6 +56,7 @@ def until_both_answer(server: Server, store: SmallStore) -> list[str]:
     return used
 
 
+@pytest.mark.long
 def test_a_second_server_does_not_take_part_of_the_first_ones_connections(store: SmallStore) -> None:
     store.publish(1)
     with served(store, SERVING_WORKERS="2") as server:
@@ -94,6 +95,7 @@ def test_workers_end_with_their_supervisor(store: SmallStore) -> None:
         eventually(lambda: not any(is_running(pid) for pid in workers))
 
 
+@pytest.mark.long
 def test_workers_that_cannot_start_end_the_server_with_their_violation(store: SmallStore) -> None:
     store.keys.pseudonym_key_path.chmod(0o644)
     assert "Expected mode 0600, got 0644" in failed_start(store, SERVING_WORKERS="2")
@@ -106,6 +108,7 @@ def test_how_long_a_worker_waits_for_its_next_start(before: float, lived: float,
     assert next_pause(before, lived) == pause
 
 
+@pytest.mark.long
 def test_the_score_is_the_same_from_every_worker(store: SmallStore) -> None:
     store.publish(1)
     with served(store, SERVING_WORKERS="2") as server:
