@@ -9,11 +9,15 @@ from lifecycle.assets.partitions import as_of_dates, date_of
 from lifecycle.assets.registry import seal
 from lifecycle.assets.resources import Stores
 from lifecycle.gates.candidate_gates import GATES
+from lifecycle.gates.champion import newest_as_of
 from lifecycle.gates.promotion import Champion, JudgedVersion, PromotionState, Refusal, decide_promotion
+from lifecycle.releases.promotion_hold import hold_text
+from lifecycle.releases.store import ReleaseStore
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import Release
 
 RELEASED_BY = "promotion policy"
+BACKFILL_TAG = "dagster/backfill"
 
 
 def release_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
@@ -33,18 +37,10 @@ def release_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         version = judged_version(spec, stores, context.partition_key)
         releases = stores.releases()
         history = releases.history(spec.name)
-        freeze = releases.freeze_state()
-        champion = history[-1].champion if history else None
-        state = PromotionState(
-            version=version,
-            champion=Champion(champion.bundle_digest, date_of(champion.as_of)) if champion else None,
-            is_frozen=freeze is not None and freeze.is_frozen,
-            is_requested_by_person=False,
-            canary_bundle=history[-1].canary.bundle_digest if history and history[-1].canary else None,
-        )
+        state = _promotion_state(releases, history, version, is_backfill=BACKFILL_TAG in context.run.tags)
         decision = decide_promotion(state, spec.promotion, GATES)
         if isinstance(decision, Refusal) and not decision.is_settled:
-            context.log.warning(f"Not released: {decision.reason}. Bundle {version.bundle_digest}")
+            _show_refusal(context, spec, version, decision)
             return
         published = releases.publish(
             spec.name,
@@ -57,6 +53,42 @@ def release_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(metadata=_metadata(published))
 
     return release
+
+
+def _promotion_state(
+    releases: ReleaseStore, history: tuple[Release, ...], version: JudgedVersion, *, is_backfill: bool
+) -> PromotionState:
+    champion = history[-1].champion if history else None
+    canary = history[-1].canary if history else None
+    freeze = releases.freeze_state()
+    rollback = releases.hold(history[-1].model) if history else None
+    newest = newest_as_of(history)
+    return PromotionState(
+        version=version,
+        champion=Champion(champion.bundle_digest, date_of(champion.as_of)) if champion else None,
+        is_frozen=freeze is not None and freeze.is_frozen,
+        is_requested_by_person=False,
+        canary_bundle=canary.bundle_digest if canary else None,
+        newest_as_of=date_of(newest) if newest else None,
+        hold=hold_text(rollback) if rollback else None,
+        is_backfill=is_backfill,
+    )
+
+
+def _show_refusal(
+    context: dg.AssetExecutionContext, spec: RiskModelSpec, version: JudgedVersion, refusal: Refusal
+) -> None:
+    """Log the refusal, and show it on the asset's page as an observation, with the command that releases anyway."""
+    command = f"lifecycle promote {spec.name} {version.bundle_digest} --reason ..."
+    context.log.warning(f"Not released: {refusal.reason}. Bundle {version.bundle_digest}")
+    context.log_event(
+        dg.AssetObservation(
+            asset_key=ModelKeys(spec.name).release,
+            partition=context.partition_key,
+            description=f"Not released: {refusal.reason}",
+            metadata={"not_released": refusal.reason, "bundle_digest": version.bundle_digest, "promote_with": command},
+        )
+    )
 
 
 def judged_version(spec: RiskModelSpec, stores: Stores, as_of: str) -> JudgedVersion:

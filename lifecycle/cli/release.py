@@ -22,7 +22,19 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON o
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the root command."""
-    for command in (releases, promote, canary, end_canary, shadow, end_shadow, rollback, freeze, unfreeze, replay):
+    for command in (
+        releases,
+        promote,
+        canary,
+        end_canary,
+        shadow,
+        end_shadow,
+        rollback,
+        resume,
+        freeze,
+        unfreeze,
+        replay,
+    ):
         app.command()(command)
 
 
@@ -35,7 +47,7 @@ def releases(model: Model, *, as_json: AsJson = False) -> None:
 
         typer.echo(msgspec.json.encode(history))
         return
-    _print_history(model, history, store.freeze_state())
+    _print_history(model, history, store.freeze_state(), store.hold(model))
 
 
 def promote(model: Model, bundle_digest: BundleDigest, reason: Reason, after: After = None) -> None:
@@ -81,8 +93,18 @@ def end_shadow(model: Model, reason: Reason, after: After = None) -> None:
 
 
 def rollback(model: Model, reason: Reason, standing: After = None) -> None:
-    """Release the previous champion again, without canary and shadow. Allowed during a freeze."""
+    """Release the previous champion again, without canary and shadow. Allowed during a freeze.
+
+    No model is promoted automatically from then on until `lifecycle resume`.
+    """
     _say(_store().rollback(model, by=getpass.getuser(), reason=reason, standing=standing))
+    typer.echo(f"Automatic promotion of {model} is on hold; `lifecycle resume {model} --reason ...` allows it again.")
+
+
+def resume(model: Model, reason: Reason) -> None:
+    """Allow automatic promotion of a model again after a rollback."""
+    resumed = _store().resume(model, by=getpass.getuser(), reason=reason)
+    typer.echo(f"{model} may be promoted automatically again: the hold of release {resumed.release_number} is over.")
 
 
 def freeze(reason: Reason) -> None:
@@ -132,14 +154,18 @@ def _say(release: "Release") -> None:
     beside = f"; canary {canary.bundle_digest} answers {_share(canary)}" if canary else ""
     beside += f"; shadow {shadow.bundle_digest}" if shadow else ""
     typer.echo(
-        f"{release.model}: release {release.number} stands, champion {release.champion.bundle_digest} "
+        f"{release.model}: release {release.number} is in force, champion {release.champion.bundle_digest} "
         f"(as of {release.champion.as_of}){restored}{beside}."
     )
 
 
-def _print_history(model: str, history: "tuple[Release, ...]", switch: "Freeze | None") -> None:
+def _print_history(
+    model: str, history: "tuple[Release, ...]", switch: "Freeze | None", rollback: "Release | None"
+) -> None:
     from rich.markup import escape
     from rich.table import Table
+
+    from lifecycle.releases.promotion_hold import hold_text
 
     console = output()
     table = Table(title=f"Releases of {model}")
@@ -153,6 +179,8 @@ def _print_history(model: str, history: "tuple[Release, ...]", switch: "Freeze |
     console.print(table)
     if switch is not None and switch.is_frozen:
         console.print(f"[yellow]Promotion is frozen[/] by {switch.changed_by}: {escape(switch.reason)}")
+    if rollback is not None:
+        console.print(f"[yellow]Automatic promotion is on hold[/]: {escape(hold_text(rollback))}")
 
 
 def kind_of(previous: "Release | None", release: "Release") -> str:

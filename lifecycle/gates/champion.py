@@ -27,6 +27,15 @@ def champion_for(history: Sequence[Release], as_of: str) -> SlotRelease | None:
     return max(older, key=lambda champion: champion.as_of, default=None)
 
 
+def newest_as_of(history: Sequence[Release]) -> str | None:
+    """The newest `as_of` of all champions, in force or not, as an ISO date; ``None`` before the first release.
+
+    Automatic promotion compares with it: a champion that was rolled back is no reason to release an older model.
+    """
+    return max((release.champion.as_of for release in history), default=None)
+
+
 def is_backtest(history: Sequence[Release], as_of: str) -> bool:
-    """Whether a candidate of `as_of` stops at the gates because the champion is at least as new."""
-    return bool(history) and as_of <= history[-1].champion.as_of
+    """Whether a candidate of `as_of` stops at the gates because a champion, in force or not, was at least as new."""
+    newest = newest_as_of(history)
+    return newest is not None and as_of <= newest

@@ -38,6 +38,12 @@ class PromotionState:
     is_requested_by_person: bool
     canary_bundle: str | None = None
     """Digest of the canary's bundle, if there is one."""
+    newest_as_of: dt.date | None = None
+    """Newest ``as_of`` of all champions so far, those that were rolled back included."""
+    hold: str | None = None
+    """The hold of a rollback, in a sentence; ``None`` if no rollback holds the model."""
+    is_backfill: bool = False
+    """Whether a Dagster backfill asks."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +66,10 @@ class Refusal:
 def decide_promotion(state: PromotionState, spec: PromotionSpec, gates: Sequence[str]) -> PromotionOrder | Refusal:
     """Release a version that passed every gate, is newer than the champion and may be promoted now.
 
-    In manual mode only a person promotes. A freeze, a failed gate and an older ``as_of`` stop a person too (going back
-    is a rollback, another command). During a canary only a person promotes, and only the canary's bundle.
+    In manual mode, during a backfill and after a rollback only a person promotes. A freeze, a failed gate and an
+    ``as_of`` older than the champion's stop a person too (going back is a rollback, another command). Automatic
+    promotion compares with the newest champion there ever was, so that it never brings back what a rollback left
+    behind. During a canary only a person promotes, and only the canary's bundle.
 
     Parameters
     ----------
@@ -102,6 +110,17 @@ def _refusal(state: PromotionState, spec: PromotionSpec, gates: Sequence[str]) -
         return "a canary is in progress: a person must promote it with `lifecycle promote`, or end it first"
     if champion is not None and version.as_of <= champion.as_of:
         return f"its as_of {version.as_of} is not newer than the champion's {champion.as_of}"
-    if spec.mode == "manual" and not state.is_requested_by_person:
+    return None if state.is_requested_by_person else _refusal_without_person(state, spec)
+
+
+def _refusal_without_person(state: PromotionState, spec: PromotionSpec) -> str | None:
+    as_of, newest = state.version.as_of, state.newest_as_of
+    if newest is not None and as_of <= newest:
+        return f"its as_of {as_of} is not newer than {newest}, that of a champion that was rolled back"
+    if state.hold is not None:
+        return state.hold
+    if spec.mode == "manual":
         return "promotion is manual: a person must run `lifecycle promote`"
+    if state.is_backfill:
+        return "a backfill never promotes: a person must run `lifecycle promote`"
     return None

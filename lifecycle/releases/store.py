@@ -1,7 +1,8 @@
 """The release store: signed, numbered releases of each model, append-only.
 
 ``releases/<model>/000001.json`` and so on; each names the digest of its predecessor's file. The release with the
-highest number is in force. ``freezes/000001.json`` and so on record the turns of the switch that stops promotion.
+highest number is in force. ``freezes/000001.json`` and so on record the turns of the switch that stops promotion;
+``resumes/<model>/000003.json`` ends the hold that release 3, a rollback, put on automatic promotion.
 
 A number is written to a temporary file and then hard-linked: it is never torn, and of two concurrent promotions one
 wins and the other is refused. After a crash the store holds either the old or the new release, and repeating the call
@@ -30,11 +31,12 @@ from lifecycle.releases.history import (
     was_rolled_back,
     withdrawn_bundles,
 )
+from lifecycle.releases.promotion_hold import PromotionHold
 from lifecycle.signing.envelope import signed_envelope
 from lifecycle.signing.keys import Keys
 from serving.artefacts.release_rules import share_violation, slots_fault
 from serving.artefacts.releases import file_name, read_chain, read_releases
-from serving.contract.documents import SCHEMA_VERSION, ContractError, Freeze, Release, SlotName, SlotRelease
+from serving.contract.documents import SCHEMA_VERSION, ContractError, Freeze, Release, Resume, SlotName, SlotRelease
 from serving.storage.durable import create_once, remove_abandoned
 
 _MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -59,6 +61,7 @@ class ReleaseStore:
         self.root = root
         self._keys = keys
         self._switch = FreezeSwitch(root, keys)
+        self._hold = PromotionHold(root, keys)
 
     def history(self, model: str) -> tuple[Release, ...]:
         """Every release of a model, oldest first.
@@ -220,8 +223,9 @@ class ReleaseStore:
     def rollback(self, model: str, *, by: str, reason: str, standing: int | None = None) -> Release:
         """Restore the previous champion, as a new release without canary and shadow.
 
-        Rolling back twice goes back twice: a rollback withdraws the champion that it replaces, and withdrawn champions
-        are skipped. It is possible while promotion is frozen, because it reduces risk.
+        It holds automatic promotion of the model until `resume`. Rolling back twice goes back twice: a rollback
+        withdraws the champion that it replaces, and withdrawn champions are skipped. It is possible while promotion is
+        frozen, because it reduces risk.
 
         Parameters
         ----------
@@ -256,6 +260,20 @@ class ReleaseStore:
     def withdrawn(self, model: str) -> frozenset[str]:
         """Digests of the bundles that are withdrawn; raises as `history`."""
         return withdrawn_bundles(self.history(model))
+
+    def hold(self, model: str) -> Release | None:
+        """The rollback that holds automatic promotion of a model; ``None`` if there was none or a person resumed.
+
+        Raises
+        ------
+        LifecycleError
+            As `history`; and if the order to resume cannot be read or does not verify.
+        """
+        return self._hold.in_force(model, self.history(model))
+
+    def resume(self, model: str, *, by: str, reason: str) -> Resume:
+        """Allow automatic promotion of a model again; raises `LifecycleError` if no rollback holds it."""
+        return self._hold.resume(model, self.history(model), by=by, reason=reason)
 
     def freeze(self, *, by: str, reason: str) -> Freeze:
         """Stop promotion of every model until `unfreeze`; raises `LifecycleError` if it is already frozen."""

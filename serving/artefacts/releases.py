@@ -8,9 +8,9 @@ from typing import Protocol, TypeVar
 from serving.artefacts.bundle import read_files
 from serving.artefacts.release_rules import newer_fault, slots_fault
 from serving.artefacts.signatures import PublicKeys
-from serving.contract.documents import ContractError, Freeze, Release, Signed, SignedRelease, decode, digest
+from serving.contract.documents import ContractError, Freeze, Release, Resume, Signed, SignedRelease, decode, digest
 
-Payload = TypeVar("Payload", Release, Freeze)
+Payload = TypeVar("Payload", Release, Freeze, Resume)
 
 
 class StoreError(ContractError):

@@ -186,6 +186,20 @@ class Freeze(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Resume(Struct, frozen=True, kw_only=True):
+    """A person's order to promote a model automatically again after a rollback.
+
+    `release_number` is the number of the release that rolled back.
+    """
+
+    schema_version: int
+    model: str
+    release_number: int
+    resumed_at: dt.datetime
+    resumed_by: str
+    reason: str
+
+
 class SignedRelease(Struct, frozen=True, kw_only=True):
     """A stored release: `payload` is the release's JSON text, and the signature covers exactly these bytes."""
 

@@ -174,7 +174,7 @@ def test_a_retraining_is_ordered_once_for_a_date_and_not_while_one_is_in_flight(
     assert state.alarm_bundle == state.champion_bundle
 
 
-def test_a_freeze_stops_promotion_and_a_rollback_is_not_undone_by_a_rerun(released: World) -> None:
+def test_a_freeze_stops_promotion_and_a_rollback_holds_it_until_it_is_resumed(released: World) -> None:
     installation, as_of = released.installation, released.days.change_day + 4 * DAY
     releases = installation.releases()
     releases.freeze(by="tester", reason="audit")
@@ -189,9 +189,14 @@ def test_a_freeze_stops_promotion_and_a_rollback_is_not_undone_by_a_rerun(releas
     history = releases.history(MODEL)
     assert history[-1].champion == history[0].champion
     rerun = released.run(f"{MODEL}_retrain", as_of)
+    assert rerun.success, failure(rerun)
     assert releases.history(MODEL) == history
-    assert not rerun.success
-    assert "rolled back" in failure(rerun)
+    later = as_of + DAY
+    assert released.run(f"{MODEL}_retrain", later).success
+    assert releases.history(MODEL) == history
+    releases.resume(MODEL, by="tester", reason="the threshold was corrected")
+    assert released.run(f"{MODEL}_retrain", later).success
+    assert releases.history(MODEL)[-1].champion.as_of == later.isoformat()
 
 
 @pytest.mark.parametrize("world", ["snowflake"], indirect=True)

@@ -158,7 +158,11 @@ class FakeRegistry:
 
 
 def materialize(
-    stores: Stores, assets: Sequence[Any], partition: dt.date, instance: dg.DagsterInstance | None = None
+    stores: Stores,
+    assets: Sequence[Any],
+    partition: dt.date,
+    instance: dg.DagsterInstance | None = None,
+    tags: dict[str, str] | None = None,
 ) -> dg.ExecuteInProcessResult:
     """Run assets and checks of one partition."""
     return dg.materialize(
@@ -166,6 +170,7 @@ def materialize(
         partition_key=partition.isoformat(),
         resources={"stores": stores},
         instance=instance,
+        tags=tags,
         raise_on_error=False,
     )
 

@@ -1,11 +1,15 @@
+import datetime as dt
+
 import pytest
 
 from lifecycle.assets.resources import Stores
-from lifecycle.assets.rollout import RELEASED_BY, release_asset
+from lifecycle.assets.rollout import BACKFILL_TAG, RELEASED_BY, release_asset
 from lifecycle.modelling.training import Trained
 from lifecycle.spec.risk_model import PromotionSpec, RiskModelSpec
 from tests.harness.toy_model import AS_OF
-from tests.harness.toy_platform import FakeRegistry, failure, judge, keep, materialize, metadata
+from tests.harness.toy_platform import FakeRegistry, failure, judge, keep, materialize, metadata, promote
+
+DAY = dt.timedelta(days=1)
 
 
 def test_a_registered_version_is_released_and_mirrored_once(
@@ -39,3 +43,40 @@ def test_without_leave_nothing_is_released_and_the_run_succeeds(
     assert not result.asset_materializations_for_node("toy__release")
     assert stores.releases().history("toy") == ()
     assert registry.champion is None
+
+
+def test_after_a_rollback_nothing_is_promoted_until_a_person_resumes(
+    stores: Stores, spec: RiskModelSpec, model: Trained, registry: FakeRegistry
+) -> None:
+    releases = stores.releases()
+    for as_of in (AS_OF, AS_OF + 7 * DAY):
+        promote(stores, spec, keep(stores, model, as_of=as_of))
+    releases.rollback("toy", by="tester", reason="declines too many")
+    history = releases.history("toy")
+    for as_of, reason in (
+        (AS_OF + 3 * DAY, "its as_of 2024-02-04 is not newer than 2024-02-08, that of a champion that was rolled back"),
+        (AS_OF + 9 * DAY, "release 3 is a rollback by tester at "),
+    ):
+        judge(stores, keep(stores, model, as_of=as_of))
+        result = materialize(stores, [release_asset(spec)], as_of)
+        assert result.success, failure(result)
+        [observed] = result.get_asset_observation_events()
+        description = observed.asset_observation_data.asset_observation.description
+        assert (description or "").startswith(f"Not released: {reason}")
+        assert releases.history("toy") == history
+    releases.resume("toy", by="tester", reason="a fix was trained")
+    assert materialize(stores, [release_asset(spec)], AS_OF + 9 * DAY).success
+    assert [release.champion.as_of for release in releases.history("toy")][3:] == ["2024-02-10"]
+    assert materialize(stores, [release_asset(spec)], AS_OF + 3 * DAY).success
+    assert len(releases.history("toy")) == 4
+
+
+def test_a_backfill_never_promotes(stores: Stores, spec: RiskModelSpec, model: Trained, registry: FakeRegistry) -> None:
+    judge(stores, keep(stores, model))
+    result = materialize(stores, [release_asset(spec)], AS_OF, tags={BACKFILL_TAG: "abcd"})
+    assert result.success, failure(result)
+    assert stores.releases().history("toy") == ()
+    [observed] = result.get_asset_observation_events()
+    metadata = observed.asset_observation_data.asset_observation.metadata
+    assert metadata["not_released"].value == "a backfill never promotes: a person must run `lifecycle promote`"
+    assert str(metadata["promote_with"].value).startswith("lifecycle promote toy ")

@@ -40,14 +40,28 @@ def said(app: typer.Typer, *arguments: str, exit_code: int = 0) -> str:
 def test_promote_roll_back_and_look(app: typer.Typer, store: SmallStore) -> None:
     store.publish(1)
     bundle = store.seal(2)
-    assert "release 2 stands" in said(app, "promote", MODEL, bundle, "--reason", "better [at] night")
+    assert "release 2 is in force" in said(app, "promote", MODEL, bundle, "--reason", "better [at] night")
     assert "as release 1 had it" in said(app, "rollback", MODEL, "--reason", "worse", "--standing", "2")
     table = said(app, "releases", MODEL)
     assert "rollback to 1" in table
     assert "better [at] night" in table
     history = json.loads(said(app, "releases", MODEL, "--json"))
     assert [release["number"] for release in history] == [1, 2, 3]
-    assert "release 4 stands" in said(app, "promote", MODEL, bundle, "--reason", "by hand it may come back")
+    assert "release 4 is in force" in said(app, "promote", MODEL, bundle, "--reason", "by hand it may come back")
+
+
+def test_a_rollback_holds_automatic_promotion_until_a_person_resumes_it(app: typer.Typer, store: SmallStore) -> None:
+    for seed in (1, 2):
+        store.publish(seed)
+    with pytest.raises(LifecycleError, match=r"Expected a rollback of .* that holds automatic promotion, found none"):
+        said(app, "resume", MODEL, "--reason", "nothing to resume")
+    answer = said(app, "rollback", MODEL, "--reason", "declines [too] many")
+    assert f"`lifecycle resume {MODEL} --reason ...` allows it again" in answer
+    assert "Automatic promotion is on hold: release 3 is a rollback by" in said(app, "releases", MODEL)
+    assert "declines [too] many" in said(app, "releases", MODEL)
+    answer = said(app, "resume", MODEL, "--reason", "a fix was trained")
+    assert answer == f"{MODEL} may be promoted automatically again: the hold of release 3 is over.\n"
+    assert "on hold" not in said(app, "releases", MODEL)
 
 
 def test_a_pipe_gets_tables_whole_and_columns_sets_another_width(
@@ -67,7 +81,9 @@ def test_try_a_canary_and_a_shadow_and_end_them(app: typer.Typer, store: SmallSt
     store.publish(1)
     b, c = store.seal(2), store.seal(3)
     said_of_canary = said(app, "canary", MODEL, b, "--percent", "2.5", "--reason", "a first try")
-    assert f"release 2 stands, champion {store.releases.history(MODEL)[0].champion.bundle_digest}" in said_of_canary
+    assert (
+        f"release 2 is in force, champion {store.releases.history(MODEL)[0].champion.bundle_digest}" in said_of_canary
+    )
     assert f"canary {b} answers 2.5 %" in said_of_canary
     assert f"shadow {c}." in said(app, "shadow", MODEL, c, "--reason", "watch", "--after", "2")
     assert "answers 10 %" in said(app, "canary", MODEL, b, "--percent", "10", "--reason", "more")
@@ -78,7 +94,7 @@ def test_try_a_canary_and_a_shadow_and_end_them(app: typer.Typer, store: SmallSt
         assert kind in table
     history = json.loads(said(app, "releases", MODEL, "--json"))
     assert [release["number"] for release in history] == [1, 2, 3, 4, 5, 6]
-    assert "release 7 stands" in said(app, "canary", MODEL, b, "--percent", "1", "--reason", "by hand again")
+    assert "release 7 is in force" in said(app, "canary", MODEL, b, "--percent", "1", "--reason", "by hand again")
 
 
 def test_a_canary_without_a_percent_is_refused(app: typer.Typer, store: SmallStore) -> None:

@@ -2,7 +2,7 @@ import datetime as dt
 
 import pytest
 
-from lifecycle.gates.champion import champion_for, is_backtest
+from lifecycle.gates.champion import champion_for, is_backtest, newest_as_of
 from serving.contract.documents import SCHEMA_VERSION, Release, SlotRelease
 
 
@@ -32,6 +32,8 @@ def history(*as_ofs: str) -> list[Release]:
         (("2024-01-03", "2024-01-10"), "2024-01-17", "b2", False),
         (("2024-01-03", "2024-01-10"), "2024-01-09", "b1", True),
         (("2024-01-03", "2024-01-10", "2024-01-03"), "2024-01-12", "b3", False),
+        (("2024-01-03", "2024-01-10", "2024-01-03"), "2024-01-10", "b3", True),
+        (("2024-01-03", "2024-01-10", "2024-01-03"), "2024-01-05", "b3", True),
         (("2024-01-03", "2024-01-10", "2024-01-17"), "2024-01-17", "b3", True),
         (("2024-01-03", "2024-01-10", "2024-01-17"), "2024-01-12", "b2", True),
     ],
@@ -42,3 +44,8 @@ def test_a_candidate_is_compared_with_the_champion_of_its_date(
     found = champion_for(history(*as_ofs), as_of)
     assert (found.bundle_digest if found else None) == champion
     assert is_backtest(history(*as_ofs), as_of) == stops
+
+
+def test_a_champion_that_was_rolled_back_still_counts_as_the_newest() -> None:
+    assert newest_as_of(history()) is None
+    assert newest_as_of(history("2024-01-03", "2024-01-10", "2024-01-03")) == "2024-01-10"
