@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.contract.documents import ContractError
+from serving.scoring.model_text import NotWholeError, check_whole
 
 IntArray = NDArray[np.int64]
 RealArray = NDArray[np.float64]
@@ -74,18 +75,20 @@ def read_forest(text: str | bytes) -> Forest:
 
     Raises
     ------
+    NotWholeError
+        If the text is not a whole LightGBM model: see `check_whole`; or a tree is incomplete or damaged. The message
+        names the tree.
     ContractError
-        If the text is not a LightGBM model, has more than one output or linear models in its leaves, or a tree
-        is incomplete. The message names the tree.
+        If the model is whole, but has more than one output, linear models in its leaves, or a split without training
+        rows, so that it cannot be explained.
     """
+    check_whole(text.encode() if isinstance(text, str) else text)
     try:
         text = text.decode() if isinstance(text, bytes) else text
     except UnicodeDecodeError:
-        raise ContractError("Expected a model in LightGBM's text format, got invalid UTF-8 - at model.txt") from None
+        raise NotWholeError("Expected a model in LightGBM's text format, got invalid UTF-8 - at model.txt") from None
     header_text, *blocks = text.partition("\nend of trees")[0].split("\nTree=")
     header = _fields(header_text)
-    if header_text.splitlines()[:1] != ["tree"]:
-        raise ContractError("Expected a model in LightGBM's text format, got another text - at model.txt")
     outputs = max(_whole(header, "num_class", "the header"), _whole(header, "num_tree_per_iteration", "the header"))
     if outputs != 1:
         raise ContractError(f"Expected a model with one output, got {outputs} - at model.txt")
@@ -97,6 +100,16 @@ def read_forest(text: str | bytes) -> Forest:
             time.sleep(_REST_SECONDS)
         parts.add(_fields(block), n_features, f"tree {number}")
     return parts.forest(n_features)
+
+
+def forest_if_supported(text: bytes) -> Forest | None:
+    """The trees, or ``None`` for a whole model that only LightGBM can score; raises `NotWholeError`."""
+    try:
+        return read_forest(text)
+    except NotWholeError:
+        raise
+    except ContractError:
+        return None
 
 
 class _Parts:
@@ -187,20 +200,20 @@ def _check_tree(tree: dict[str, NDArray[Any]], splits: int, n_features: int, whe
         sorted(children.tolist()) != [*range(-splits - 1, 0), *range(1, splits)]
         or (children[children >= 0] <= parents[children >= 0]).any()
     ):
-        raise ContractError(f"Expected every split and leaf once, below its parent - at model.txt, {where}")
+        raise NotWholeError(f"Expected every split and leaf once, below its parent - at model.txt, {where}")
     if ((tree["feature"] < 0) | (tree["feature"] >= n_features)).any():
-        raise ContractError(f"Expected features below {n_features}, got another - at model.txt, {where}")
+        raise NotWholeError(f"Expected features below {n_features}, got another - at model.txt, {where}")
     if not (tree["count"] > 0).all() or not (tree["leaf_count"] >= 0).all():
         raise ContractError(f"Expected the training rows of every split, got none - at model.txt, {where}")
     if np.isnan(tree["threshold"]).any() or not np.isfinite(tree["leaf_value"]).all():
-        raise ContractError(f"Expected thresholds and finite leaves, got others - at model.txt, {where}")
+        raise NotWholeError(f"Expected thresholds and finite leaves, got others - at model.txt, {where}")
 
 
 def _check_bitsets(tree: dict[str, NDArray[Any]], bounds: IntArray, where: str) -> None:
     used = tree["threshold"][tree["flags"] & CATEGORICAL != 0]
     is_whole = (used >= 0).all() and (used < len(bounds) - 1).all() and (used == np.floor(used)).all()
     if not is_whole or bounds[0] != 0 or (np.diff(bounds) < 0).any():
-        raise ContractError(f"Expected a bitset for every categorical split - at model.txt, {where}")
+        raise NotWholeError(f"Expected a bitset for every categorical split - at model.txt, {where}")
 
 
 def _fields(block: str) -> dict[str, str]:
@@ -228,7 +241,7 @@ def _numbers(fields: dict[str, str], name: str, length: int, where: str, read: A
     try:
         numbers = np.array([read(word) for word in fields.get(name, "").split()], kind)
     except (ValueError, OverflowError):
-        raise ContractError(f"Expected numbers, got another text - at model.txt, {where}, {name}") from None
+        raise NotWholeError(f"Expected numbers, got another text - at model.txt, {where}, {name}") from None
     if len(numbers) != length:
-        raise ContractError(f"Expected {length} numbers, got {len(numbers)} - at model.txt, {where}, {name}")
+        raise NotWholeError(f"Expected {length} numbers, got {len(numbers)} - at model.txt, {where}, {name}")
     return numbers

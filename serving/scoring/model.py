@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from serving.artefacts.bundle import Bundle
 from serving.contract.documents import Bands, ContractError, DecisionName, GoldenRow, Reason
 from serving.contract.features import RowEncoder, Value, encode
-from serving.scoring.forest import Forest, read_forest
+from serving.scoring.forest import forest_if_supported, read_forest
 from serving.scoring.lightgbm_library import ScoringError
 from serving.scoring.probability import probability
 from serving.scoring.reasons import ExplainingError, ReasonGroups
 from serving.scoring.scorer import Scorer
 from serving.scoring.shap.layout import lay_out
 from serving.scoring.shap.tree_shap import TreeShap
+from serving.scoring.trial_load import check_in_child
 
 SCORE_TOLERANCE: Final = 1e-12
 CONTRIBUTION_TOLERANCE: Final = 1e-9
@@ -128,20 +129,26 @@ def decision_of(score: float, bands: Bands) -> DecisionName:
 def load_model(bundle: Bundle) -> LoadedModel:
     """Load a verified bundle and check its golden rows, which also warms the model up.
 
+    A process of its own loads the trees first, so that no crash of LightGBM reaches this one.
+
     Raises
     ------
+    NotWholeError
+        If the model text was cut or a tree is damaged.
     ContractError
-        If LightGBM cannot load the trees; if their inputs are not the schema's; if there are reason texts, but a
-        feature has no group, a group has no text, or the trees cannot be explained; or if a golden row's result
-        differs: the margin in a single bit, the score by more than 1e-12, or a contribution by more than 1e-9. The
-        message names the row and both numbers.
+        If LightGBM cannot load the trees, or ends the process that tries; if their inputs are not the schema's; if
+        there are reason texts, but a feature has no group, a group has no text, or the trees cannot be explained; or if
+        a golden row's result differs: the margin in a single bit, the score by more than 1e-12, or a contribution by
+        more than 1e-9. The message names the row and both numbers.
     """
     where = f"bundle {bundle.digest}"
     features = bundle.deciding.features
     try:
-        forest = _forest(bundle)
+        is_explained = _is_explained(bundle)
+        forest = read_forest(bundle.model_text) if is_explained else forest_if_supported(bundle.model_text)
+        check_in_child(bundle.model_text, len(features))
         scorer = Scorer(bundle.model_text, [feature.name for feature in features], forest)
-        loaded = LoadedModel(bundle, scorer, None if forest is None else TreeShap(lay_out(forest)))
+        loaded = LoadedModel(bundle, scorer, TreeShap(lay_out(forest)) if forest and is_explained else None)
         for number, golden in enumerate(bundle.golden, start=1):
             _check_golden(loaded, scorer, golden, f"{where}, golden row {number}")
         if loaded.can_explain:
@@ -151,10 +158,8 @@ def load_model(bundle: Bundle) -> LoadedModel:
     return loaded
 
 
-def _forest(bundle: Bundle) -> Forest | None:
-    """The trees, if the bundle is to be explained; the scorer shares them."""
-    is_needed = bundle.deciding.reason_texts or any(row.contributions is not None for row in bundle.golden)
-    return read_forest(bundle.model_text) if is_needed else None
+def _is_explained(bundle: Bundle) -> bool:
+    return bundle.deciding.reason_texts is not None or any(row.contributions is not None for row in bundle.golden)
 
 
 def _explain_seconds(loaded: LoadedModel) -> float:

@@ -14,16 +14,15 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from serving.contract.documents import ContractError
-from serving.scoring.forest import Forest, read_forest
+from serving.scoring.forest import Forest, forest_if_supported, read_forest
 from serving.scoring.lightgbm_library import check, library
 from serving.scoring.margin.evaluator import Evaluation, Margins, first_difference
+from serving.scoring.model_text import END_OF_TREES, TREE, check_whole
 
 _log = logging.getLogger(__name__)
 
 _FLOAT64: Final = 1
 _RAW_SCORE: Final = 1
-_FIRST_TREE: Final = b"\nTree="
-_END: Final = b"\nend of trees"
 # One row is less work than waking a second thread; verbosity -1 keeps LightGBM off the server's standard output.
 _PARAMETERS: Final = b"num_threads=1 verbosity=-1"
 
@@ -51,11 +50,16 @@ class Scorer:
     ------
     ScoringError
         If LightGBM cannot read the text.
+    NotWholeError
+        If the text was cut or a tree is damaged; LightGBM would end the process, loop for ever, or score by what is
+        left.
     ContractError
         If the model has more than one output, or its inputs differ.
     """
 
     def __init__(self, model_text: bytes, feature_names: Sequence[str], forest: Forest | None = None) -> None:
+        if forest is None:
+            forest = forest_if_supported(model_text)
         self._booster = _Booster(model_text)
         self._own = threading.local()
         self._row = struct.Struct(f"{len(feature_names)}d")
@@ -89,9 +93,9 @@ class Scorer:
     def _checked(self, model_text: bytes, forest: Forest | None) -> Margins | None:
         """The compiled margins if they equal LightGBM's; else a warning and ``None``."""
         try:
-            booster_trees = self._booster.trees(2 * len(model_text))
-            if forest is None or forest.n_features != self.n_features or booster_trees != _trees_in(model_text):
-                forest = read_forest((_header_in(model_text) + booster_trees).decode())
+            held = self._booster.text(2 * len(model_text))
+            if forest is None or forest.n_features != self.n_features or _trees_in(held) != _trees_in(model_text):
+                forest = read_forest(held)
             margins = Margins.from_forest(forest)
         except (ContractError, ImportError, UnicodeDecodeError) as error:
             _log.warning("LightGBM computes the margins because the trees cannot be compiled: %s", error)
@@ -111,6 +115,7 @@ class _Booster:
     """The C handle of a model; freed with its last reference."""
 
     def __init__(self, model_text: bytes) -> None:
+        check_whole(model_text)
         handle, iterations = ctypes.c_void_p(), ctypes.c_int()
         check(
             library().LGBM_BoosterLoadModelFromString(model_text, ctypes.byref(iterations), ctypes.byref(handle)),
@@ -124,8 +129,8 @@ class _Booster:
         check(getattr(library(), function)(self.handle, ctypes.byref(result)))
         return result.value
 
-    def trees(self, size: int) -> bytes:
-        """The trees as LightGBM writes them from its memory; the text of a double reads back as the same double.
+    def text(self, size: int) -> bytes:
+        """The model as LightGBM writes it from its memory; the text of a double reads back as the same double.
 
         `size` is a guess of the model's bytes: LightGBM writes the whole model even to report that they are too few.
         """
@@ -136,7 +141,7 @@ class _Booster:
                 library().LGBM_BoosterSaveModelToString(self.handle, 0, -1, 0, size, ctypes.byref(length), buffer),
             )
             if length.value <= size:
-                return _trees_in(buffer.value)
+                return buffer.value
             size = length.value
 
 
@@ -186,14 +191,10 @@ def lightgbm_margins(model_text: bytes, n_features: int) -> Callable[[Sequence[f
     return _of_row(struct.Struct(f"{n_features}d"), _Configuration(_Booster(model_text), n_features))
 
 
-def _header_in(model_text: bytes) -> bytes:
-    return model_text.partition(_FIRST_TREE)[0]
-
-
 def _trees_in(model_text: bytes) -> bytes:
     """The text from the first tree to the end of the last."""
-    _, first, rest = model_text.partition(_FIRST_TREE)
-    return first + rest.partition(_END)[0]
+    _, first, rest = model_text.partition(TREE)
+    return first + rest.partition(END_OF_TREES)[0]
 
 
 def _check_inputs(booster: _Booster, model_text: bytes, feature_names: Sequence[str]) -> None:

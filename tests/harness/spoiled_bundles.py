@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from serving.contract.documents import SlotRelease, digest
+from tests.harness.model_texts import DAMAGES
 from tests.harness.release_files import resign
 from tests.harness.small_models import MODEL, SmallStore
 
@@ -62,6 +63,18 @@ def newer_deciding(second: Second) -> None:
     path = second.bundle("canary", "deciding.json")
     deciding = path.read_bytes().replace(b'"schema_version": 1', b'"schema_version": 2')
     path.write_bytes(deciding)
+    reseal_candidate(path, second)
+
+
+def damaged_trees(second: Second) -> None:
+    """A text that ends a process in which LightGBM reads it."""
+    path = second.bundle("canary", "model.txt")
+    path.write_bytes(DAMAGES["a shorter number"](path.read_text()).encode())
+    reseal_candidate(path, second)
+
+
+def reseal_candidate(path: Path, second: Second) -> None:
+    """Re-sign a bundle whose model text or deciding file was changed, as if it had been sealed so."""
     manifest = msgspec.json.decode((path.parent / "manifest.json").read_bytes())
     lines = [f"{digest((path.parent / name).read_bytes())}  {name}\n" for name in ("deciding.json", "model.txt")]
     manifest["candidate_digest"] = digest("".join(lines).encode())

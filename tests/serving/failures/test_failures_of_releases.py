@@ -20,7 +20,7 @@ from tests.harness.in_process_client import InProcessClient
 from tests.harness.release_files import release_path, resign
 from tests.harness.slot_steps import canary, renamed, shadow
 from tests.harness.small_models import EXAMPLE, MODEL, VERDICTS, SmallStore, candidate_files, lineage, score_request
-from tests.harness.spoiled_bundles import Second, golden_mismatch, newer_deciding, spoil
+from tests.harness.spoiled_bundles import Second, damaged_trees, golden_mismatch, newer_deciding, spoil
 
 
 @contextlib.contextmanager
@@ -131,6 +131,10 @@ def test_a_bundles_digest_does_not_hold(row: Row, store: SmallStore) -> None:
 
 def test_a_golden_row_comes_out_differently(row: Row, store: SmallStore) -> None:
     refused(row, store, golden_mismatch, "golden row 3")
+
+
+def test_a_model_text_is_damaged(row: Row, store: SmallStore) -> None:
+    refused(row, store, damaged_trees, "bytes, got ")
 
 
 def test_a_reason_group_has_no_text(row: Row, store: SmallStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,13 +153,13 @@ def test_a_scorer_whose_evaluators_differ_warns_once_and_takes_lightgbms(
 ) -> None:
     booster, rows = small()
 
-    def changed(text: str) -> Forest:
+    def changed(text: bytes) -> Forest:
         forest = read_forest(text)
         value = forest.leaf_value.copy()
         value[3] = np.nextafter(value[3], 9)
         return dataclasses.replace(forest, leaf_value=value)
 
-    monkeypatch.setattr(scorer_module, "read_forest", changed)
+    monkeypatch.setattr(scorer_module, "forest_if_supported", changed)
     with caplog.at_level(logging.WARNING):
         scorer = scorer_of(booster)
         assert_scores(scorer, booster, rows)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from serving.contract.documents import ContractError
-from serving.scoring.lightgbm_library import ScoringError, missing_library_message
+from serving.scoring.lightgbm_library import missing_library_message
+from serving.scoring.model_text import NotWholeError
 from serving.scoring.scorer import Scorer
 from tests.harness.small_models import NAMES, booster, examples
 
@@ -77,7 +78,7 @@ def test_other_inputs_than_the_schema_names_are_refused() -> None:
 
 
 def test_a_text_that_is_no_model_is_refused() -> None:
-    with pytest.raises(ScoringError, match="LightGBM"):
+    with pytest.raises(NotWholeError, match="Expected a model in LightGBM's text format, got another text"):
         Scorer(b"no model", NAMES)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from serving.contract.documents import ContractError
 from serving.scoring.forest import read_forest
 from serving.scoring.shap.tree_shap import TreeShap
+from tests.harness.model_texts import with_tree_sizes
 from tests.harness.random_boosters import Case, Matrix, cases, trained
 
 TOLERANCE = 1e-9
@@ -163,7 +164,7 @@ def test_a_tree_that_is_not_whole_is_refused(old: str, new: str, violation: str)
     text = text_of({"objective": "binary", "num_leaves": 8})
     assert old in text
     with pytest.raises(ContractError, match=violation):
-        TreeShap.from_model_text(text.replace(old, new, 1))
+        TreeShap.from_model_text(with_tree_sizes(text.replace(old, new, 1)))
 
 
 @settings(max_examples=300)
@@ -172,7 +173,7 @@ def test_a_changed_letter_never_breaks_the_process(position: int, letter: str) -
     text = SMALL_TEXT
     place = position % len(text)
     try:
-        shap = TreeShap.from_model_text(text[:place] + letter + text[place + 1 :])
+        shap = TreeShap.from_model_text(with_tree_sizes(text[:place] + letter + text[place + 1 :]))
     except ContractError:
         return
     assert len(shap.contributions([0.5] * shap.n_features)) == shap.n_features + 1
