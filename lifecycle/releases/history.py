@@ -53,12 +53,12 @@ def canary_salt(standing: FilledSlots, bundle_digest: str, salt: str | None, fre
 
 
 def slots_with_champion(model: str, standing: FilledSlots | None, bundle_digest: str, slot: str) -> FilledSlots:
-    """The filled slots, if a bundle may challenge their champion.
+    """The filled slots, if a bundle may challenge their champion; a shadow that becomes the canary leaves its slot.
 
     Raises
     ------
     LifecycleError
-        If there is no champion, or the bundle is the champion's.
+        If there is no champion, the bundle is the champion's, or the canary is to become the shadow.
     """
     if standing is None:
         raise LifecycleError(
@@ -67,6 +67,14 @@ def slots_with_champion(model: str, standing: FilledSlots | None, bundle_digest:
         )
     if standing.champion.bundle_digest == bundle_digest:
         raise LifecycleError(f"Expected a bundle other than the champion's, got {bundle_digest} - at the {slot}")
+    canary, shadow = standing.canary, standing.shadow
+    if slot == "shadow" and canary is not None and canary.bundle_digest == bundle_digest:
+        raise LifecycleError(
+            f"Expected a bundle other than the canary's, which answers already, got {bundle_digest}; end the canary "
+            f"first with `lifecycle end-canary {model}` - at the shadow"
+        )
+    if slot == "canary" and shadow is not None and shadow.bundle_digest == bundle_digest:
+        return standing._replace(shadow=None)
     return standing
 
 

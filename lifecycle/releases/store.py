@@ -142,7 +142,7 @@ class ReleaseStore:
         """Let a bundle answer a share of the entities, as the next release; idempotent for the same canary.
 
         Another percent of the same canary is a new release under the same salt, so that raising it only adds entities.
-        Another bundle replaces the canary.
+        Another bundle replaces the canary. The shadow's bundle leaves the shadow's slot.
 
         Parameters
         ----------
@@ -187,8 +187,8 @@ class ReleaseStore:
         Raises
         ------
         LifecycleError
-            If there is no champion, or the bundle is the champion's; if promotion is frozen, the bundle is missing,
-            does not verify or is another model's, or another release won.
+            If there is no champion, or the bundle is the champion's or the canary's; if promotion is frozen, the bundle
+            is missing, does not verify or is another model's, or another release won.
         """
         chain = self._chain(model)
         history = tuple(release for release, _ in chain)

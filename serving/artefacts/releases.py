@@ -1,5 +1,7 @@
 """Releases as the server sees them: read from a store, verified, and never older than the held one."""
 
+import logging
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,8 @@ from serving.artefacts.bundle import read_files
 from serving.artefacts.release_rules import newer_fault, slots_fault
 from serving.artefacts.signatures import PublicKeys
 from serving.contract.documents import ContractError, Freeze, Release, Resume, Signed, SignedRelease, decode, digest
+
+logger = logging.getLogger(__name__)
 
 Payload = TypeVar("Payload", Release, Freeze, Resume)
 
@@ -106,7 +110,9 @@ def release_numbers(root: Path, model: str) -> list[int]:
     """
     folder = root / "releases" / model
     try:
-        return sorted(int(path.stem) for path in folder.glob("[0-9]*.json") if path.stem.isdigit())
+        return sorted(
+            int(path.stem) for path in folder.glob("[0-9]*.json") if path.stem.isascii() and path.stem.isdigit()
+        )
     except OSError as error:
         raise StoreError(f"Expected a readable folder, got {type(error).__name__} - at {folder}") from error
 
@@ -188,7 +194,9 @@ class ReleaseSource:
         self._keys = keys
 
     def poll(self, held: Mapping[str, VerifiedRelease]) -> dict[str, VerifiedRelease | ContractError]:
-        """The aspired release of each model, or its error if its releases are invalid.
+        """The aspired release of each model, or its error if its releases are invalid or cannot be read.
+
+        No error of one model affects another.
 
         Parameters
         ----------
@@ -198,20 +206,29 @@ class ReleaseSource:
         Raises
         ------
         StoreError
-            If the store cannot be read, which must not be taken for an empty store.
+            If the store, or no model in it, can be read, which must not be taken for an empty store.
         """
         aspired: dict[str, VerifiedRelease | ContractError] = {}
+        unreadable: dict[str, StoreError] = {}
         for model in self._reader.models():
-            numbers = self._reader.numbers(model)
-            if not numbers and model not in held:
-                continue
             try:
-                aspired[model] = self._newest(model, numbers, held.get(model))
-            except StoreError:
-                raise
+                numbers = self._reader.numbers(model)
+                if numbers or model in held:
+                    aspired[model] = self._newest(model, numbers, held.get(model))
+            except StoreError as error:
+                unreadable[model] = error
             except ContractError as error:
                 aspired[model] = error
-        return aspired
+            except Exception as error:
+                # Only the type and the lines: a message may hold a file's content.
+                lines = "".join(traceback.format_tb(error.__traceback__))
+                logger.error("%s: the releases cannot be read, %s:\n%s", model, type(error).__name__, lines)
+                aspired[model] = ContractError(
+                    f"Expected readable releases, got {type(error).__name__}; the server's log says where - at {model}"
+                )
+        if unreadable and not aspired:
+            raise next(iter(unreadable.values()))
+        return aspired | unreadable
 
     def bundle(self, bundle_digest: str) -> dict[str, bytes]:
         """The files of a bundle, not verified; raises `ContractError` if one is missing."""

@@ -301,7 +301,7 @@ def decode(content: bytes, document_type: type[Document], where: str) -> Documen
     """
     try:
         document = msgspec.json.decode(content, type=document_type)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         current = _current_version(document_type)
         newer = _newer_version(content, current)
         if newer is not None:
@@ -333,7 +333,7 @@ def _newer_version(content: bytes, current: int) -> int | None:
     """The document's version if it is readable and newer than this code."""
     try:
         loose = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     version = loose.get("schema_version") if isinstance(loose, dict) else None
     return version if isinstance(version, int) and version > current else None

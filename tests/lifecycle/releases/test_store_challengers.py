@@ -53,6 +53,17 @@ def test_canary_and_shadow_stand_beside_the_champion_until_they_are_ended(store:
     assert store.releases.history(MODEL)[-1] == ended
 
 
+def test_a_bundle_is_never_canary_and_shadow_at_once(store: SmallStore) -> None:
+    a, b = store.publish(1).champion.bundle_digest, store.seal(2)
+    store.releases.put_shadow(MODEL, b, **BY)
+    assert slots(store.releases.put_canary(MODEL, b, percent=5, **BY)) == (a, b, None)
+    with pytest.raises(LifecycleError, match=r"other than the canary's.*end-canary card_fraud` - at the shadow"):
+        store.releases.put_shadow(MODEL, b, **BY)
+    assert len(store.releases.history(MODEL)) == 3
+    store.releases.put_shadow(MODEL, store.seal(3), **BY)
+    assert slots(store.releases.put_canary(MODEL, b, percent=10, **BY))[1:] == (b, store.seal(3))
+
+
 def test_the_same_again_changes_nothing(store: SmallStore) -> None:
     store.publish(1)
     b, c = store.seal(2), store.seal(3)

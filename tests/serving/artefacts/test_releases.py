@@ -1,4 +1,6 @@
 import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -114,3 +116,51 @@ def test_slots_that_cannot_be_served_are_refused_and_not_left_out(store: SmallSt
 
 def test_released_at_is_utc(store: SmallStore) -> None:
     assert store.publish(1).released_at.tzinfo is dt.UTC
+
+
+OTHER = "account_takeover"
+
+
+def as_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def as_dangling_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.with_name("gone.json"))
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "empty": lambda path: path.write_bytes(b""),
+    "another text": lambda path: path.write_bytes(b"\xff\xfe"),
+    "deeply nested": lambda path: path.write_bytes(b"[" * 100_000),
+    "a folder": as_folder,
+    "a dangling link": as_dangling_link,
+    "a number that is none": lambda path: path.rename(path.with_name("1\u00b2.json")),
+    "a number of another form": lambda path: path.rename(path.with_name("1.json")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_whatever_is_wrong_with_one_models_files_the_others_are_read(store: SmallStore, damage: str) -> None:
+    for model in (MODEL, OTHER):
+        store.publish(1, model)
+    DAMAGES[damage](release_path(store, 1))
+    aspired = source_of(store).poll({})
+    other = aspired[OTHER]
+    assert isinstance(other, VerifiedRelease)
+    assert other.release.number == 1
+    assert MODEL not in aspired or isinstance(aspired[MODEL], ContractError)
+    store.publish(2, OTHER)
+    other = source_of(store).poll({OTHER: other})[OTHER]
+    assert isinstance(other, VerifiedRelease)
+    assert other.release.number == 2
+
+
+def test_a_store_in_which_no_model_can_be_read_is_down(store: SmallStore) -> None:
+    for model in (MODEL, OTHER):
+        store.publish(1, model)
+        as_folder(release_path(store, 1, model))
+    with pytest.raises(StoreError, match="Expected release 1 of account_takeover, got IsADirectoryError"):
+        source_of(store).poll({})
