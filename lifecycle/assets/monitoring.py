@@ -27,6 +27,8 @@ from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.reading.decisions import daily_decisions, load_decisions, read_decisions
 from lifecycle.warehouse.reading.examples import MARTS, known_frauds
 
+NO_CHAMPION = "there was no champion"
+
 Body = Callable[[RiskModelSpec, dg.AssetExecutionContext, Stores], Iterator[Materialized]]
 
 
@@ -90,72 +92,80 @@ def _decisions(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: S
     loaded = load_decisions(warehouse, stores.settings.decision_log_dir)
     days = _days(context)
     counts = daily_decisions(warehouse, spec.name, days[0], as_of_after(days[-1]))
-    yield dg.MaterializeResult(
-        metadata={
-            "read": loaded.read,
-            "inserted": loaded.inserted,
-            "repeated": loaded.repeated,
-            "dagster/row_count": sum(counts.values()),
-            "by_day": {day.isoformat(): counts.get(day, 0) for day in days},
-        }
-    )
+    for day in days:
+        _show(context, day, {"dagster/row_count": counts.get(day, 0)})
+    yield dg.MaterializeResult(metadata={"read": loaded.read, "inserted": loaded.inserted, "repeated": loaded.repeated})
+
+
+def _show(context: dg.AssetExecutionContext, day: dt.date, metadata: dict[str, Any]) -> None:
+    """Add metadata to the one partition of a day: what a result carries is shown for every day of the run."""
+    context.add_asset_metadata(metadata, partition_key=day.isoformat())
 
 
 def _live_performance(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
-    verdicts: dict[dt.date, PerformanceVerdict] = {}
-    warehouse = stores.warehouse(context)
-    for as_of in map(as_of_after, _days(context)):
+    warehouse, is_any = stores.warehouse(context), False
+    for day in _days(context):
+        as_of = as_of_after(day)
         champion = champion_in_force(spec, stores, as_of)
         if champion is None:
+            _show(context, day, {"as_of": as_of.isoformat(), "reason": NO_CHAMPION})
             continue
         decisions = read_decisions(warehouse, spec, *mature_window(spec, as_of), as_of)
-        verdicts[as_of] = performance_verdict(spec, decisions, champion.promised_recall, as_of)
-        stores.evidence(spec.name).write_live_performance(as_of, verdicts[as_of])
-    if not verdicts:
+        verdict = performance_verdict(spec, decisions, champion.bundle_digest, champion.promised_recall, as_of)
+        stores.evidence(spec.name).write_live_performance(as_of, verdict)
+        _show(context, day, _performance_metadata(as_of, verdict))
+        is_any = True
+    if not is_any:
         context.log.info("There was no champion on these days: nothing to measure")
         return
-    latest = verdicts[max(verdicts)]
-    lines = [f"| {as_of} | {verdict.reason} |" for as_of, verdict in verdicts.items()]
+    yield dg.MaterializeResult()
+
+
+def _performance_metadata(as_of: dt.date, verdict: PerformanceVerdict) -> dict[str, Any]:
     metadata: dict[str, Any] = {
-        "verdicts": dg.MetadataValue.md("\n".join(["| as of | verdict |", "|---|---|", *lines])),
-        "promised": latest.promised,
-        "is_alarm": latest.is_alarm,
+        "as_of": as_of.isoformat(),
+        "is_alarm": verdict.is_alarm,
+        "reason": verdict.reason,
+        "promised": verdict.promised,
+        "frauds": verdict.frauds,
     }
-    if latest.recall is not None:
-        metadata["recall_at_capacity"] = latest.recall
-    yield dg.MaterializeResult(metadata=metadata)
+    return metadata if verdict.recall is None else metadata | {"recall_at_capacity": verdict.recall}
 
 
 def _drift(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
-    latest = None
-    warehouse, evidence = stores.warehouse(context), stores.evidence(spec.name)
-    for as_of in map(as_of_after, _days(context)):
+    warehouse, evidence, is_any = stores.warehouse(context), stores.evidence(spec.name), False
+    for day in _days(context):
+        as_of = as_of_after(day)
         champion = champion_in_force(spec, stores, as_of)
         if champion is None:
+            _show(context, day, {"as_of": as_of.isoformat(), "reason": NO_CHAMPION})
             continue
         history = evidence.drift()
-        latest = _verdict(spec, stores, warehouse, champion, as_of, history.get(as_of - dt.timedelta(days=1)))
-        evidence.write_drift(latest)
-        earlier = [verdict for date, verdict in history.items() if date < as_of]
+        verdict = _verdict(spec, stores, warehouse, champion, as_of, history.get(as_of - dt.timedelta(days=1)))
+        evidence.write_drift(verdict)
+        earlier = [history[date] for date in history if date < as_of]
         previous, now = (earlier[-1] if earlier else None), dt.datetime.now(dt.UTC)
-        alert = drift_alert(spec.name, latest, previous, context.run.run_id, now)
+        alert = drift_alert(spec.name, verdict, previous, context.run.run_id, now)
         if alert is not None:
             raise_alert(stores.settings.root, alert)
-    if latest is None:
+        _show(context, day, _drift_metadata(spec, verdict))
+        is_any = True
+    if not is_any:
         context.log.info("There was no champion on these days: nothing to compare with")
         return
-    yield dg.MaterializeResult(
-        metadata={
-            "as_of": latest.as_of,
-            "is_alarm": latest.is_alarm,
-            "reason": latest.reason,
-            "onset": latest.onset or "none",
-            "new_frauds": latest.new_frauds,
-            "rows": latest.traffic.rows,
-            "psi": psi_plot(latest.traffic.psi, spec.drift.maximum_psi),
-            "report": dg.MetadataValue.path(str(_report_path(spec, stores, date_of(latest.as_of)))),
-        }
-    )
+    yield dg.MaterializeResult()
+
+
+def _drift_metadata(spec: RiskModelSpec, verdict: MonitoringVerdict) -> dict[str, Any]:
+    return {
+        "as_of": verdict.as_of,
+        "is_alarm": verdict.is_alarm,
+        "reason": verdict.reason,
+        "onset": verdict.onset or "none",
+        "new_frauds": verdict.new_frauds,
+        "rows": verdict.traffic.rows,
+        "psi": psi_plot(verdict.traffic.psi, spec.drift.maximum_psi),
+    }
 
 
 def _verdict(
@@ -179,7 +189,8 @@ def _report_path(spec: RiskModelSpec, stores: Stores, as_of: dt.date) -> Path:
 
 
 def _drift_report(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
-    as_of = as_of_after(_days(context)[-1])
+    last = _days(context)[-1]
+    as_of = as_of_after(last)
     champion = champion_for(stores.releases().history(spec.name), as_of.isoformat())
     if champion is None:
         return
@@ -190,6 +201,6 @@ def _drift_report(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores
     reference = stores.training_sets(spec.name).read(champion.as_of)
     path = _report_path(spec, stores, as_of)
     rows = write_drift_report(spec, reference, decisions, path)
-    yield dg.MaterializeResult(
-        metadata={"report": dg.MetadataValue.url(path.as_uri()), "sampled_rows": rows, "path": str(path)}
-    )
+    metadata = {"report": dg.MetadataValue.url(path.as_uri()), "sampled_rows": rows, "path": str(path)}
+    _show(context, last, metadata)
+    yield dg.MaterializeResult()

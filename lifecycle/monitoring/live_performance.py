@@ -41,19 +41,23 @@ def mature_window(spec: RiskModelSpec, as_of: dt.date) -> tuple[dt.date, dt.date
 
 
 def performance_verdict(
-    spec: RiskModelSpec, decisions: "pa.Table", promised_recall: Interval, as_of: dt.date
+    spec: RiskModelSpec, decisions: "pa.Table", champion: str, promised_recall: Interval, as_of: dt.date
 ) -> PerformanceVerdict:
-    """Recall at capacity of the champion's answers in `mature_window`, against that of its holdout.
+    """Recall at capacity of the champion's own answers in `mature_window`, against that of its holdout.
+
+    What another bundle answered as champion is no evidence about this one.
 
     Parameters
     ----------
     decisions
         Decisions of the window with the outcomes reported before `as_of`; columns as for `outcomes_and_predictions`,
-        and slot.
+        slot, and bundle_digest.
+    champion
+        Digest of the champion's bundle.
     promised_recall
         ``recall_at_capacity`` of the holdout's evaluation.
     """
-    rows, capacity = champion_rows_and_capacity(decisions, spec.decision.review_cards_per_day)
+    rows, capacity = champion_rows_and_capacity(decisions, champion, spec.decision.review_cards_per_day)
     outcomes, predictions = outcomes_and_predictions(rows)
     frauds = int(outcomes.is_fraud.sum())
     caught = 0
@@ -64,14 +68,26 @@ def performance_verdict(
     return judge_performance(caught, frauds, promised_recall, window, minimum_frauds, spec.drift)
 
 
-def champion_rows_and_capacity(decisions: "pa.Table", capacity: int) -> tuple["pa.Table", int]:
-    """Rows that the champion answered, and its proportional part of the daily capacity.
+def champion_rows_and_capacity(decisions: "pa.Table", champion: str, capacity: int) -> tuple["pa.Table", int]:
+    """Rows that a bundle answered as champion, and its proportional part of the daily capacity on those days.
 
-    A canary answers a random share of the entities, and its rows are another model's performance. Without them the
-    whole capacity would apply to fewer cards, and recall would be higher than on all of them.
+    A canary answers a random share of the entities, and its rows are another model's performance, as are those of an
+    earlier champion. Without them the whole capacity would apply to fewer cards, and recall would be higher than on all
+    of them.
+
+    Parameters
+    ----------
+    decisions
+        Columns occurred_at, slot, bundle_digest.
+    champion
+        Digest of the bundle.
     """
-    rows = decisions.filter(np.equal(decisions.column("slot").to_numpy(), "champion"))
-    return rows, max(1, round(capacity * rows.num_rows / max(decisions.num_rows, 1)))
+    days = decisions.column("occurred_at").to_numpy().astype("datetime64[D]")
+    is_champions = np.equal(decisions.column("slot").to_numpy(), "champion")
+    is_champions &= np.equal(decisions.column("bundle_digest").to_numpy(), champion)
+    answered = int(np.isin(days, days[is_champions]).sum())
+    rows = decisions.filter(is_champions)
+    return rows, max(1, round(capacity * rows.num_rows / max(answered, 1)))
 
 
 def outcomes_and_predictions(decisions: "pa.Table") -> tuple[Outcomes, Predictions]:

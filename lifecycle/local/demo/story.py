@@ -173,14 +173,12 @@ class Story:
         self.screen.note(self.dagster.run_url(run.run_id))
 
     def _is_retraining_due(self, as_of: dt.date) -> bool:
-        verdict = self.evidence.drift().get(as_of)
-        if verdict is None or not verdict.is_alarm:
-            return False
-        if self.state.alarmed_as_of is None:
-            self.state.alarmed_as_of = as_of
+        alarms = {date: verdict for date, verdict in self.evidence.drift().items() if verdict.is_alarm}
+        if alarms and self.state.alarmed_as_of is None:
+            first = self.state.alarmed_as_of = min(alarms)
             self.file.keep(self.state)
-            self.screen.note(f"Drift as of {as_of}: {verdict.reason}")
-        return verdict.new_frauds >= self.spec.retraining.minimum_new_frauds
+            self.screen.note(f"Drift as of {first}: {alarms[first].reason}")
+        return as_of in alarms and alarms[as_of].new_frauds >= self.spec.retraining.minimum_new_frauds
 
     def _sensor_run(self) -> Run | None:
         """The latest retraining that the sensor launched."""

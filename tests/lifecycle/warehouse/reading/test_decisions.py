@@ -122,7 +122,6 @@ def test_answers_are_told_with_their_slot_and_shadows_are_not(
     table = read_decisions(warehouse, spec, DAY, NEXT_DAY)
     answers = table.select(["decision_id", "slot"]).to_pylist()
     assert [tuple(row.values()) for row in answers] == [("d1", "champion"), ("d2", "canary"), ("d3", "champion")]
-    assert champion_rows_and_capacity(table, 90)[1] == 60
 
 
 @pytest.mark.parametrize(
@@ -137,5 +136,31 @@ def test_answers_are_told_with_their_slot_and_shadows_are_not(
 def test_the_champion_is_measured_on_its_share_of_cards_and_capacity(
     slots: list[str], capacity: int, expected: tuple[int, int]
 ) -> None:
-    rows, share = champion_rows_and_capacity(pa.table({"slot": pa.array(slots, pa.string())}), capacity)
+    rows, share = champion_rows_and_capacity(answers([("b1", slot, 1) for slot in slots]), "b1", capacity)
     assert (rows.num_rows, share) == expected
+
+
+def answers(rows: list[tuple[str, str, int]]) -> pa.Table:
+    """Answers by bundle, slot and day of January."""
+    return pa.table(
+        {
+            "bundle_digest": pa.array([bundle for bundle, _, _ in rows], pa.string()),
+            "slot": pa.array([slot for _, slot, _ in rows], pa.string()),
+            "occurred_at": pa.array([dt.datetime(2024, 1, day) for _, _, day in rows], pa.timestamp("us")),  # noqa: DTZ001
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([("old", "champion", 1)] * 8 + [("new", "champion", 2)] * 2, (2, 100)),
+        ([("old", "champion", 1)] * 8 + [("old", "champion", 2), ("new", "champion", 2)], (1, 50)),
+        ([("old", "champion", 1), ("new", "canary", 1)], (0, 1)),
+    ],
+)
+def test_a_champion_is_not_measured_by_what_an_earlier_one_answered(
+    rows: list[tuple[str, str, int]], expected: tuple[int, int]
+) -> None:
+    own, share = champion_rows_and_capacity(answers(rows), "new", 100)
+    assert (own.num_rows, share) == expected
