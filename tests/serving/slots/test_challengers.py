@@ -9,11 +9,13 @@ import weakref
 import pytest
 
 from serving.artefacts.bundle import Bundle, read_bundle
+from serving.contract.documents import SlotRelease
 from serving.contract.routing import CanaryShare
 from serving.scoring.model import LoadedModel, load_model
 from serving.slots.polling import switching_often
 from serving.slots.slots import Servable
 from serving.slots.states import Transition
+from tests.harness.release_files import resign
 from tests.harness.slot_steps import canary, number, renamed, shadow, slots_of, states
 from tests.harness.small_models import (
     EXAMPLE,
@@ -95,10 +97,11 @@ def test_a_bundle_that_serves_is_used_again_in_its_new_slot(store: SmallStore, l
     ]
 
 
-def test_one_bundle_in_two_slots_is_loaded_once(store: SmallStore, loads: list[str]) -> None:
+def test_one_bundle_in_two_slots_of_an_older_release_is_loaded_once(store: SmallStore, loads: list[str]) -> None:
     slots = slots_of(store)
     store.publish(1)
-    assert canary(store, 2) == shadow(store, 2)
+    bundle = canary(store, 2)
+    resign(store, 2, shadow=SlotRelease(bundle_digest=bundle, as_of="2026-01-02"))
     slots.advance()
     assert len(loads) == 2
     serving = slots.serving(MODEL)

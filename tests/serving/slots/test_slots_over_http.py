@@ -120,9 +120,9 @@ def test_a_canarys_answers_are_copied_to_the_shadow_too(store: SmallStore) -> No
 
 def test_slots_with_other_features_each_read_their_own(store: SmallStore) -> None:
     store.publish(1)
-    bundle = renamed(store, 2, "mean_amount_7d", "mean_amount_9d")
-    store.releases.put_canary(MODEL, bundle, percent=50, by="test", reason="other features")
-    store.releases.put_shadow(MODEL, bundle, by="test", reason="other features")
+    tried, copied = (renamed(store, seed, "mean_amount_7d", "mean_amount_9d") for seed in (2, 3))
+    store.releases.put_canary(MODEL, tried, percent=50, by="test", reason="other features")
+    store.releases.put_shadow(MODEL, copied, by="test", reason="other features")
     with served(store) as client:
         for number in range(12):
             request = score_request(f"d{number}", entity_key=f"customer-{number}", features=BOTH)
