@@ -102,14 +102,22 @@ def _show(context: dg.AssetExecutionContext, day: dt.date, metadata: dict[str, A
     context.add_asset_metadata(metadata, partition_key=day.isoformat())
 
 
-def _live_performance(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
-    warehouse, is_any = stores.warehouse(context), False
+def _days_with_champion(
+    spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores
+) -> Iterator[tuple[dt.date, dt.date, ChampionInForce]]:
+    """Each day of the run with its `as_of` and champion; a day without a champion shows that and is left out."""
     for day in _days(context):
         as_of = as_of_after(day)
         champion = champion_in_force(spec, stores, as_of)
         if champion is None:
             _show(context, day, {"as_of": as_of.isoformat(), "reason": NO_CHAMPION})
-            continue
+        else:
+            yield day, as_of, champion
+
+
+def _live_performance(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
+    warehouse, is_any = stores.warehouse(context), False
+    for day, as_of, champion in _days_with_champion(spec, context, stores):
         decisions = read_decisions(warehouse, spec, *mature_window(spec, as_of), as_of)
         verdict = performance_verdict(spec, decisions, champion.bundle_digest, champion.promised_recall, as_of)
         stores.evidence(spec.name).write_live_performance(as_of, verdict)
@@ -134,12 +142,7 @@ def _performance_metadata(as_of: dt.date, verdict: PerformanceVerdict) -> dict[s
 
 def _drift(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
     warehouse, evidence, is_any = stores.warehouse(context), stores.evidence(spec.name), False
-    for day in _days(context):
-        as_of = as_of_after(day)
-        champion = champion_in_force(spec, stores, as_of)
-        if champion is None:
-            _show(context, day, {"as_of": as_of.isoformat(), "reason": NO_CHAMPION})
-            continue
+    for day, as_of, champion in _days_with_champion(spec, context, stores):
         history = evidence.drift()
         verdict = _verdict(spec, stores, warehouse, champion, as_of, history.get(as_of - dt.timedelta(days=1)))
         evidence.write_drift(verdict)
