@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.contract.documents import ContractError
-from serving.scoring.model_text import NotWholeError, check_whole
+from serving.scoring.model_text import END_OF_TREES, TREE, NotWholeError, check_whole
 
 IntArray = NDArray[np.int64]
 RealArray = NDArray[np.float64]
@@ -87,7 +87,7 @@ def read_forest(text: str | bytes) -> Forest:
         text = text.decode() if isinstance(text, bytes) else text
     except UnicodeDecodeError:
         raise NotWholeError("Expected a model in LightGBM's text format, got invalid UTF-8 - at model.txt") from None
-    header_text, *blocks = text.partition("\nend of trees")[0].split("\nTree=")
+    header_text, *blocks = text.partition(END_OF_TREES.decode())[0].split(TREE.decode())
     header = _fields(header_text)
     outputs = max(_whole(header, "num_class", "the header"), _whole(header, "num_tree_per_iteration", "the header"))
     if outputs != 1:
