@@ -11,7 +11,14 @@ from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.partitions import date_of
 from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
-from lifecycle.gates import candidate_gates
+from lifecycle.gates.candidate_gates import (
+    DESCRIPTIONS,
+    GATES,
+    beats_baseline,
+    enough_evidence,
+    not_worse_than_champion,
+    point_in_time,
+)
 from lifecycle.gates.champion import champion_for
 from lifecycle.gates.comparison import ChampionModel, JudgedModel, compare_with_champion
 from lifecycle.modelling.training_set import Examples, examples_from_table
@@ -26,8 +33,8 @@ def gate_checks(spec: RiskModelSpec) -> dg.AssetChecksDefinition:
     @dg.multi_asset_check(
         name=f"{spec.name}_gates",
         specs=[
-            dg.AssetCheckSpec(gate, asset=keys.candidate, blocking=True, description=candidate_gates.DESCRIPTIONS[gate])
-            for gate in candidate_gates.GATES
+            dg.AssetCheckSpec(gate, asset=keys.candidate, blocking=True, description=DESCRIPTIONS[gate])
+            for gate in GATES
         ],
     )
     def run_gates(context: dg.AssetCheckExecutionContext, stores: Stores) -> Iterator[dg.AssetCheckResult]:
@@ -60,7 +67,7 @@ def judge(spec: RiskModelSpec, stores: Stores, as_of: str) -> GateEvidence:
         )
     examples = examples_from_table(stores.training_sets(spec.name).read(as_of), spec)
     evaluation = candidate.evaluation
-    windows = {window.name: candidate_gates.Evidence(window.rows, window.frauds) for window in evaluation.windows}
+    windows = {window.name: enough_evidence.Evidence(window.rows, window.frauds) for window in evaluation.windows}
     date, maturity_days = date_of(as_of), spec.label.maturity_days
     return GateEvidence(
         model=spec.name,
@@ -68,9 +75,9 @@ def judge(spec: RiskModelSpec, stores: Stores, as_of: str) -> GateEvidence:
         training_set_digest=snapshot.digest,
         as_of=as_of,
         verdicts=(
-            candidate_gates.enough_evidence(windows["judged"], windows["holdout"], spec.gates),
-            candidate_gates.point_in_time(examples, date, spec.training, maturity_days),
-            candidate_gates.beats_baseline(evaluation.baseline_difference, spec.gates),
+            enough_evidence.enough_evidence(windows["judged"], windows["holdout"], spec.gates),
+            point_in_time.point_in_time(examples, date, spec.training, maturity_days),
+            beats_baseline.beats_baseline(evaluation.baseline_difference, spec.gates),
             _champion_verdict(spec, stores, candidate, examples, date),
         ),
     )
@@ -96,7 +103,7 @@ def _champion_verdict(
                 feature_names=tuple(feature.name for feature in champion.deciding.features),
             ),
         )
-    return candidate_gates.not_worse_than_champion(
+    return not_worse_than_champion.not_worse_than_champion(
         candidate.digest,
         champion.digest if champion else None,
         comparison,

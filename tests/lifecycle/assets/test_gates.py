@@ -11,7 +11,7 @@ from lifecycle.assets.resources import Stores
 from lifecycle.assets.training import candidate_asset
 from lifecycle.assets.validation import gate_checks, judge
 from lifecycle.errors import LifecycleError
-from lifecycle.gates.candidate_gates import ENOUGH_EVIDENCE, GATES, NOT_WORSE_THAN_CHAMPION
+from lifecycle.gates.candidate_gates import GATES, enough_evidence, not_worse_than_champion
 from lifecycle.gates.comparison import ChampionModel, JudgedModel, compare_with_champion
 from lifecycle.modelling.golden import golden_rows
 from lifecycle.modelling.training import Trained
@@ -52,8 +52,8 @@ def test_the_verdicts_are_kept_for_the_candidate_and_shown_on_it(
     assert evidence.is_passed
     checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
     assert set(checks) == set(GATES)
-    assert checks[ENOUGH_EVIDENCE].metadata["candidate_digest"].value == candidate.digest
-    assert checks[ENOUGH_EVIDENCE].metadata["required"].value == {"minimum_rows": 100, "minimum_frauds": 5}
+    assert checks[enough_evidence.NAME].metadata["candidate_digest"].value == candidate.digest
+    assert checks[enough_evidence.NAME].metadata["required"].value == {"minimum_rows": 100, "minimum_frauds": 5}
     assert list(registry.versions) == [candidate.digest]
 
 
@@ -67,7 +67,7 @@ def test_a_failed_gate_blocks_the_registration(
     result = gated(stores, strict)
     assert not result.success
     failed = [check.check_name for check in result.get_asset_check_evaluations() if not check.passed]
-    assert failed == [ENOUGH_EVIDENCE]
+    assert failed == [enough_evidence.NAME]
     assert not result.asset_materializations_for_node("toy__model_version")
     assert registry.versions == {}
     candidate = stores.candidates("toy").current(AS_OF.isoformat())
@@ -80,7 +80,7 @@ def test_a_candidate_is_compared_with_the_champion_on_the_days_that_it_has_not_s
     digest = freeze(stores, spec, table).description.digest
     promote(stores, spec, keep(stores, champion, as_of=AS_OF - dt.timedelta(days=1)))
     keep(stores, model, digest)
-    [verdict] = [v for v in judge(spec, stores, AS_OF.isoformat()).verdicts if v.gate == NOT_WORSE_THAN_CHAMPION]
+    [verdict] = [v for v in judge(spec, stores, AS_OF.isoformat()).verdicts if v.gate == not_worse_than_champion.NAME]
     assert verdict.is_passed
     assert (verdict.observed["unseen_start"], verdict.observed["unseen_end"]) == ("2024-01-23", "2024-01-30")
     assert verdict.observed["frauds"] == model.evaluation.frauds

@@ -4,14 +4,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lifecycle.gates.candidate_gates import (
-    GATES,
-    Evidence,
-    beats_baseline,
-    enough_evidence,
-    not_worse_than_champion,
-    point_in_time,
-)
+from lifecycle.gates.candidate_gates import GATES
+from lifecycle.gates.candidate_gates.beats_baseline import beats_baseline
+from lifecycle.gates.candidate_gates.enough_evidence import Evidence, enough_evidence
+from lifecycle.gates.candidate_gates.not_worse_than_champion import not_worse_than_champion
+from lifecycle.gates.candidate_gates.point_in_time import point_in_time
 from lifecycle.gates.comparison import ChampionComparison, unseen_days
 from lifecycle.modelling.evaluation import Interval
 from lifecycle.modelling.training_set import Examples

@@ -1,0 +1,15 @@
+"""The gates that a candidate must pass before it is registered: a module for each, with a function to a `Verdict`.
+
+Models are compared by paired bootstrap differences: both are evaluated on the same draws of cards, so that the
+difficulty of a draw cancels out. The candidate must be superior to the baseline (the interval of the difference is
+above 0) and not inferior to the champion (the interval is not below 0). These are the two uses of a confidence interval
+in ICH E9, Statistical Principles for Clinical Trials (1998), section 3.3.
+"""
+
+from lifecycle.gates.candidate_gates import beats_baseline, enough_evidence, not_worse_than_champion, point_in_time
+
+DESCRIPTIONS = {
+    gate.NAME: gate.DESCRIPTION for gate in (enough_evidence, point_in_time, beats_baseline, not_worse_than_champion)
+}
+"""What each gate demands, by its name and in the order of the verdicts."""
+GATES = tuple(DESCRIPTIONS)

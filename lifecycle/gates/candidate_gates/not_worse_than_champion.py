@@ -1,0 +1,76 @@
+"""The candidate is not inferior to the champion."""
+
+import datetime as dt
+
+from lifecycle.gates.candidate_gates.differences import difference_text, observed_difference
+from lifecycle.gates.comparison import ChampionComparison
+from lifecycle.spec.risk_model import GatesSpec, TrainingSpec
+from serving.contract.documents import Verdict
+
+NAME = "not_worse_than_champion"
+DESCRIPTION = "Not worse than the champion beyond the interval, on days that neither was fitted on."
+
+
+def not_worse_than_champion(
+    candidate_digest: str,
+    champion_digest: str | None,
+    comparison: ChampionComparison | None,
+    gates: GatesSpec,
+    training: TrainingSpec,
+    maturity_days: int,
+) -> Verdict:
+    """The judged model is not inferior to the champion on the gate's metric: the interval is not below 0.
+
+    Passes without a champion, and if the candidate is the champion. Too few frauds on the unseen days are no evidence:
+    the verdict fails and names the first ``as_of`` whose whole holdout is unseen by the champion.
+
+    Parameters
+    ----------
+    comparison
+        With another champion; ``None`` if that champion was fitted on the whole holdout.
+    """
+    is_passed, summary = _against_champion(candidate_digest, champion_digest, comparison, gates)
+    observed: dict[str, object] = {"champion": champion_digest}
+    if comparison is not None:
+        observed |= {
+            "unseen_start": comparison.unseen_start.isoformat(),
+            "unseen_end": comparison.unseen_end.isoformat(),
+            "rows": comparison.rows,
+            "frauds": comparison.frauds,
+        }
+        if comparison.difference is not None:
+            observed |= observed_difference(comparison.difference[gates.metric])
+        if not is_passed and _is_thin(comparison, gates):
+            possible = comparison.champion_trained_until + dt.timedelta(days=training.holdout_days + maturity_days)
+            summary += f"; the whole holdout is unseen from as_of {possible} on"
+    return Verdict(
+        gate=NAME,
+        is_passed=is_passed,
+        summary=summary,
+        observed=observed,
+        required={"metric": gates.metric, "confidence": gates.confidence, "minimum_frauds": gates.minimum_frauds},
+    )
+
+
+def _against_champion(
+    candidate_digest: str, champion_digest: str | None, comparison: ChampionComparison | None, gates: GatesSpec
+) -> tuple[bool, str]:
+    if champion_digest is None:
+        return True, "there is no champion to compare with"
+    if candidate_digest == champion_digest:
+        return True, "the candidate is the champion, byte for byte"
+    if comparison is None:
+        return False, "not enough evidence: the champion was fitted on all days of the holdout"
+    if _is_thin(comparison, gates) or comparison.difference is None:
+        return False, (
+            f"not enough evidence: {comparison.frauds} frauds on the days that neither model has seen, "
+            f"below {gates.minimum_frauds}"
+        )
+    interval = comparison.difference[gates.metric]
+    is_passed = bool(interval.high >= 0)
+    word = "not below" if is_passed else "below"
+    return is_passed, f"{gates.metric} {word} the champion's: {difference_text(interval)}"
+
+
+def _is_thin(comparison: ChampionComparison, gates: GatesSpec) -> bool:
+    return comparison.frauds < gates.minimum_frauds
