@@ -1,5 +1,6 @@
 """The file of alerts: one JSON line for each."""
 
+import contextlib
 import logging
 import os
 from pathlib import Path
@@ -13,11 +14,31 @@ _log = logging.getLogger(__name__)
 
 
 def raise_alert(root: Path, alert: Alert) -> None:
-    """Append an alert to ``alerts.jsonl`` in the installation's folder `root`, and log it."""
+    """Append an alert durably to ``alerts.jsonl`` in the installation's folder `root`, and log it.
+
+    A line that a killed process left unfinished is ended first, so that it costs no other alert.
+    """
     line = msgspec.json.encode(alert) + b"\n"
-    descriptor = os.open(root / ALERTS_FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    descriptor = os.open(root / ALERTS_FILE, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(descriptor, line)
+        size = os.fstat(descriptor).st_size
+        is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        os.write(descriptor, b"\n" + line if is_torn else line)
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
     _log.warning("%s. %s %s", alert.title, alert.message, alert.remedy)
+
+
+def told_keys(root: Path) -> set[str]:
+    """Keys of every alert in ``alerts.jsonl``; lines of another form, such as an unfinished one, have none."""
+    path = root / ALERTS_FILE
+    keys: set[str] = set()
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        with contextlib.suppress(msgspec.DecodeError):
+            keys.update(msgspec.json.decode(line, type=_Keys).keys)
+    return keys
+
+
+class _Keys(msgspec.Struct, frozen=True):
+    keys: tuple[str, ...] = ()

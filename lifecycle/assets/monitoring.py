@@ -10,22 +10,25 @@ from typing import Any
 
 import dagster as dg
 
-from lifecycle.artefacts.alert_log import raise_alert
+from lifecycle.artefacts.alert_log import raise_alert, told_keys
 from lifecycle.assets.champion import champion_in_force
 from lifecycle.assets.keys import WAREHOUSE_POOL, Materialized, ModelKeys
 from lifecycle.assets.partitions import as_of_after, date_of, occurred_days
 from lifecycle.assets.plots import psi_plot
 from lifecycle.assets.resources import Stores
 from lifecycle.gates.champion import champion_for
-from lifecycle.monitoring.alerts import drift_alert
+from lifecycle.monitoring.alerts import monitoring_alerts
+from lifecycle.monitoring.drift import DriftVerdict
 from lifecycle.monitoring.live_performance import PerformanceVerdict, mature_window, performance_verdict
+from lifecycle.monitoring.standing import StandingAlarm, advance
 from lifecycle.monitoring.traffic import ChampionInForce, traffic_verdict, traffic_window
-from lifecycle.monitoring.verdict import MonitoringVerdict, alarm_onset, monitoring_verdict, new_fraud_days
+from lifecycle.monitoring.verdict import MonitoringVerdict, monitoring_verdict, new_fraud_days
 from lifecycle.reports.drift_report import write_drift_report
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.reading.decisions import daily_decisions, load_decisions, read_decisions
 from lifecycle.warehouse.reading.examples import MARTS, known_frauds
+from serving.storage.crash_points import crash_point
 
 NO_CHAMPION = "there was no champion"
 
@@ -143,14 +146,12 @@ def _performance_metadata(as_of: dt.date, verdict: PerformanceVerdict) -> dict[s
 def _drift(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
     warehouse, evidence, is_any = stores.warehouse(context), stores.evidence(spec.name), False
     for day, as_of, champion in _days_with_champion(spec, context, stores):
-        history = evidence.drift()
-        verdict = _verdict(spec, stores, warehouse, champion, as_of, history.get(as_of - dt.timedelta(days=1)))
+        earlier = [verdict for date, verdict in evidence.drift().items() if date < as_of]
+        verdict = _verdict(spec, stores, warehouse, champion, as_of, earlier[-1].standing if earlier else None)
+        # Alerts first: after a crash the day has no verdict yet, and its next run tells only what is not told.
+        _raise_alerts(spec, stores, verdict, context.run.run_id)
+        crash_point("monitoring.alerted")
         evidence.write_drift(verdict)
-        earlier = [history[date] for date in history if date < as_of]
-        previous, now = (earlier[-1] if earlier else None), dt.datetime.now(dt.UTC)
-        alert = drift_alert(spec.name, verdict, previous, context.run.run_id, now)
-        if alert is not None:
-            raise_alert(stores.settings.root, alert)
         _show(context, day, _drift_metadata(spec, verdict))
         is_any = True
     if not is_any:
@@ -159,12 +160,20 @@ def _drift(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Store
     yield dg.MaterializeResult()
 
 
+def _raise_alerts(spec: RiskModelSpec, stores: Stores, verdict: MonitoringVerdict, run_id: str) -> None:
+    root = stores.settings.root
+    for alert in monitoring_alerts(spec.name, verdict, told_keys(root), run_id, dt.datetime.now(dt.UTC)):
+        raise_alert(root, alert)
+
+
 def _drift_metadata(spec: RiskModelSpec, verdict: MonitoringVerdict) -> dict[str, Any]:
     return {
         "as_of": verdict.as_of,
         "is_alarm": verdict.is_alarm,
         "reason": verdict.reason,
         "onset": verdict.onset or "none",
+        "alarm_since": verdict.standing.since if verdict.standing else "none",
+        "news": "; ".join(news.text for news in verdict.news) or "none",
         "new_frauds": verdict.new_frauds,
         "rows": verdict.traffic.rows,
         "psi": psi_plot(verdict.traffic.psi, spec.drift.maximum_psi),
@@ -177,14 +186,24 @@ def _verdict(
     warehouse: Warehouse,
     champion: ChampionInForce,
     as_of: dt.date,
-    yesterday: MonitoringVerdict | None,
+    previous: StandingAlarm | None,
 ) -> MonitoringVerdict:
-    decisions = read_decisions(warehouse, spec, *traffic_window(spec, as_of))
-    traffic = traffic_verdict(spec, decisions, champion, as_of, yesterday.traffic if yesterday else None)
+    traffic = _traffic(spec, warehouse, champion, as_of)
     performance = stores.evidence(spec.name).live_performance().get(as_of)
-    days = new_fraud_days(spec, alarm_onset(traffic, performance), champion.trained_until, as_of)
+    step = advance(previous, champion.bundle_digest, as_of, traffic, performance)
+    onset = date_of(step.standing.onset) if step.standing else None
+    days = new_fraud_days(spec, onset, champion.trained_until, as_of)
     new_frauds = known_frauds(warehouse, spec, *days, as_of) if days else 0
-    return monitoring_verdict(champion, as_of, traffic, performance, new_frauds)
+    return monitoring_verdict(champion, as_of, traffic, performance, step, new_frauds)
+
+
+def _traffic(spec: RiskModelSpec, warehouse: Warehouse, champion: ChampionInForce, as_of: dt.date) -> DriftVerdict:
+    """The verdict on the window; the window before it is read only if a day of the window has no decisions."""
+    start, end = traffic_window(spec, as_of)
+    verdict = traffic_verdict(spec, read_decisions(warehouse, spec, start, end), champion, as_of)
+    if not verdict.missing_days:
+        return verdict
+    return traffic_verdict(spec, read_decisions(warehouse, spec, start - (end - start), end), champion, as_of)
 
 
 def _report_path(spec: RiskModelSpec, stores: Stores, as_of: dt.date) -> Path:

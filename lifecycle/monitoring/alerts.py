@@ -1,23 +1,33 @@
 """Alerts and the texts that they carry."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Literal
 
 import msgspec
 
+from lifecycle.monitoring.standing import News
 from lifecycle.monitoring.verdict import MonitoringVerdict
 
-AlertKind = Literal["candidate_refused", "run_broken", "drift"]
+AlertKind = Literal["candidate_refused", "run_broken", "drift", "no_decisions"]
 _TITLES: dict[AlertKind, str] = {
     "candidate_refused": "Candidate refused",
     "run_broken": "Run broken",
     "drift": "Drift",
+    "no_decisions": "No decisions",
+}
+_REMEDIES: dict[AlertKind, str] = {
+    "drift": "The retrain sensor starts a training once enough frauds since the onset have matured.",
+    "no_decisions": "See whether the server answered that day and whether its decision log reached the warehouse, then "
+    "materialise the day again.",
 }
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that a person should know of; `remedy` says what to do next."""
+    """An event that a person should know of; `remedy` says what to do next.
+
+    `keys` name what it tells, so that a repeated run does not tell it again.
+    """
 
     kind: AlertKind
     model: str | None
@@ -26,6 +36,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     remedy: str
     raised_at: dt.datetime
+    keys: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -33,24 +44,50 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         return f"{_TITLES[self.kind]}: {self.model or 'platform'}{f' as of {self.as_of}' if self.as_of else ''}"
 
 
-def drift_alert(
-    model: str, verdict: MonitoringVerdict, previous: MonitoringVerdict | None, run_id: str, raised_at: dt.datetime
-) -> Alert | None:
-    """The alert on the day an alarm begins; ``None`` without an alarm and while it lasts.
+def monitoring_alerts(
+    model: str, verdict: MonitoringVerdict, told: Container[str], run_id: str, raised_at: dt.datetime
+) -> list[Alert]:
+    """The alerts of a day's news: one of the alarm's, one of a day without decisions; none that was told before.
 
-    `previous` is the newest verdict of an earlier `as_of`.
+    Parameters
+    ----------
+    told
+        Keys of the alerts raised so far: a repeated day raises only what it adds.
     """
-    if not verdict.is_alarm or (previous is not None and previous.is_alarm):
-        return None
-    return Alert(
-        kind="drift",
-        model=model,
-        as_of=verdict.as_of,
-        run_id=run_id,
-        message=f"{verdict.reason}.",
-        remedy="The retrain sensor starts a training once enough frauds since the onset have matured.",
-        raised_at=raised_at,
-    )
+    fresh = [(key, news) for news in verdict.news if (key := _key(model, verdict.as_of, news)) not in told]
+    groups: dict[AlertKind, list[tuple[str, News]]] = {"drift": [], "no_decisions": []}
+    for key, news in fresh:
+        groups["no_decisions" if news.kind == "no_decisions" else "drift"].append((key, news))
+    return [
+        Alert(
+            kind=kind,
+            model=model,
+            as_of=verdict.as_of,
+            run_id=run_id,
+            message=_message(kind, [news for _, news in group], verdict),
+            remedy=_REMEDIES[kind],
+            raised_at=raised_at,
+            keys=tuple(key for key, _ in group),
+        )
+        for kind, group in groups.items()
+        if group
+    ]
+
+
+def _key(model: str, as_of: str, news: News) -> str:
+    """Names what an alert tells: the same for a repeated run of the same day."""
+    return ":".join([model, as_of, news.kind, news.subject, news.severity or ""])
+
+
+def _message(kind: AlertKind, news: Sequence[News], verdict: MonitoringVerdict) -> str:
+    texts = "; ".join(item.text for item in news)
+    if verdict.standing is None:
+        return f"{texts}."
+    if kind == "no_decisions":
+        return f"{texts}. The alarm since {verdict.standing.since} stands."
+    if all(item.kind == "began" for item in news):
+        return f"An alarm begins: {texts}. Onset {verdict.standing.onset}."
+    return f"The alarm since {verdict.standing.since} grows: {texts}. Onset {verdict.standing.onset}."
 
 
 def failure_alert(

@@ -19,7 +19,8 @@ class DriftVerdict:
     """Verdict on the decisions of whole weeks; dates in ISO form, as the evidence stores it.
 
     `psi` has every feature and the score, ``{}`` without a verdict. `alarmed` are the columns above the threshold,
-    worst first. `onset` is the first day of the drift in progress, if there is an alarm.
+    worst first. `onset` is the first day of the drift in progress, if there is an alarm. `missing_days` are the days of
+    the window without decisions.
     """
 
     bundle_digest: str
@@ -33,6 +34,7 @@ class DriftVerdict:
     threshold: float
     onset: str | None
     reason: str
+    missing_days: tuple[str, ...] = ()
 
 
 def psi(reference: ArrayLike, current: ArrayLike) -> float:
@@ -84,25 +86,28 @@ def judge_drift(
     spec: DriftSpec,
     *,
     bundle_digest: str,
-    previous: DriftVerdict | None = None,
 ) -> DriftVerdict:
     """Compare the whole weeks before `window_end` with the frozen reference: each feature, and the score.
+
+    A day without decisions is replaced by the day one window earlier, which is the same weekday, so that one lost day
+    neither changes the mix of weekdays nor prevents a verdict for as long as it is in the window.
 
     Parameters
     ----------
     reference
         Frozen with the model that made the decisions.
     daily
-        Counts in the reference's bins by day of `occurred_at` and column (`modelling.reference.count`); days outside
-        the window are ignored. A day of it without decisions means no verdict, because a weekday would be missing.
+        Counts in the reference's bins by day of `occurred_at` and column (`modelling.reference.count`), of the window
+        and, if days of it have no decisions, of the window before it; other days are ignored. If a missing day has no
+        decisions there either, there is no verdict.
     window_end, bundle_digest
         The day after the window's last; the champion of the reference and the decisions.
-    previous
-        The verdict of the day before: its onset is kept during an alarm of the same bundle, because the moving window
-        would lose it.
     """
-    start = window_end - dt.timedelta(days=spec.window_days)
-    dates = [start + dt.timedelta(days=offset) for offset in range(spec.window_days)]
+    length = dt.timedelta(days=spec.window_days)
+    start = window_end - length
+    window = [start + dt.timedelta(days=offset) for offset in range(spec.window_days)]
+    missing = [date for date in window if not _rows(daily, date)]
+    dates = sorted(date - length if date in missing else date for date in window)
     counts = {name: _by_day(daily, dates, name, len(binned.counts)) for name, binned in reference.columns.items()}
     rows_by_day = counts[SCORE].sum(axis=1)
     no_verdict_reason = _no_verdict(rows_by_day, spec)
@@ -112,8 +117,6 @@ def judge_drift(
     above = [name for name, value in indices.items() if value > spec.maximum_psi]
     alarmed = tuple(sorted(above, key=lambda name: (-indices[name], name)))
     onsets = [estimate_onset(reference.columns[name].counts, counts[name], dates) for name in alarmed]
-    if alarmed and previous is not None and previous.bundle_digest == bundle_digest and previous.onset is not None:
-        onsets.append(dt.date.fromisoformat(previous.onset))
     return DriftVerdict(
         bundle_digest=bundle_digest,
         window_start=start.isoformat(),
@@ -125,7 +128,8 @@ def judge_drift(
         alarmed=alarmed,
         threshold=spec.maximum_psi,
         onset=min(onsets).isoformat() if onsets else None,
-        reason=no_verdict_reason or _drift_reason(indices, alarmed, spec),
+        reason=no_verdict_reason or _drift_reason(indices, alarmed, spec) + _replaced(missing),
+        missing_days=tuple(date.isoformat() for date in missing),
     )
 
 
@@ -158,6 +162,10 @@ def estimate_onset(reference: Sequence[int], by_day: FloatArray, dates: Sequence
     return dates[int(np.argmax(gain.sum(axis=1)))]
 
 
+def _rows(daily: Mapping[dt.date, Mapping[str, Sequence[int]]], date: dt.date) -> int:
+    return sum(daily[date][SCORE]) if date in daily else 0
+
+
 def _by_day(
     daily: Mapping[dt.date, Mapping[str, Sequence[int]]], dates: Sequence[dt.date], name: str, bins: int
 ) -> FloatArray:
@@ -170,8 +178,14 @@ def _no_verdict(rows_by_day: FloatArray, spec: DriftSpec) -> str | None:
     if rows < spec.minimum_rows:
         return f"{rows} decisions, below {spec.minimum_rows}: no verdict"
     if empty:
-        return f"{empty} of {len(rows_by_day)} days have no decisions: no verdict"
+        return f"{empty} of {len(rows_by_day)} days have no decisions, nor the days one window earlier: no verdict"
     return None
+
+
+def _replaced(missing: Sequence[dt.date]) -> str:
+    if not missing:
+        return ""
+    return f" (no decisions on {', '.join(map(str, missing))}: replaced by the days one window earlier)"
 
 
 def _drift_reason(indices: dict[str, float], alarmed: tuple[str, ...], spec: DriftSpec) -> str:

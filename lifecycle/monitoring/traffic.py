@@ -46,20 +46,17 @@ def traffic_verdict(
     decisions: "pa.Table",
     champion: ChampionInForce,
     as_of: dt.date,
-    previous: DriftVerdict | None,
 ) -> DriftVerdict:
     """PSI of the decisions of `traffic_window`, a canary's included, against the champion's training traffic.
 
     Parameters
     ----------
     decisions
-        Columns occurred_at, bundle_digest, features, score.
-    previous
-        The verdict of the day before, if there is one.
+        Columns occurred_at, bundle_digest, features, score; with those of the window before, if a day has none.
     """
     daily = _daily_counts(spec, decisions, champion)
     digest = champion.bundle_digest
-    return judge_drift(champion.reference, daily, as_of, spec.drift, bundle_digest=digest, previous=previous)
+    return judge_drift(champion.reference, daily, as_of, spec.drift, bundle_digest=digest)
 
 
 def feature_columns(decisions: "pa.Table", spec: RiskModelSpec) -> dict[str, FloatArray]:

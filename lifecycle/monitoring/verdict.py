@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from lifecycle.modelling.splits import judged_end
 from lifecycle.monitoring.drift import DriftVerdict
-from lifecycle.monitoring.live_performance import PerformanceVerdict
+from lifecycle.monitoring.live_performance import RECALL, PerformanceVerdict
+from lifecycle.monitoring.standing import News, StandingAlarm, Step
 from lifecycle.monitoring.traffic import ChampionInForce
 from lifecycle.spec.risk_model import RiskModelSpec
 
@@ -14,8 +15,9 @@ from lifecycle.spec.risk_model import RiskModelSpec
 class MonitoringVerdict:
     """Conclusion of one day's monitoring; dates in ISO form, as the evidence stores it.
 
-    `onset` is the first day of the alarm. `new_frauds` counts the frauds since the onset that are new to the champion
-    and that the judged model of a training now would be fitted on. `champion` is the digest of its bundle.
+    `is_alarm` is whether an alarm stands after this day, `onset` the first day of its change, and `news` what the day
+    added to it. `new_frauds` counts the frauds since the onset that are new to the champion and that the judged model
+    of a training now would be fitted on. `champion` is the digest of its bundle.
     """
 
     as_of: str
@@ -27,14 +29,8 @@ class MonitoringVerdict:
     champion_trained_until: str
     traffic: DriftVerdict
     performance: PerformanceVerdict | None
-
-
-def alarm_onset(traffic: DriftVerdict, performance: PerformanceVerdict | None) -> dt.date | None:
-    """First day of the earliest alarm: the drift's onset, or the start of the window with too low a recall."""
-    starts = [traffic.onset] if traffic.is_alarm else []
-    if performance is not None and performance.is_alarm:
-        starts.append(performance.window_start)
-    return min((dt.date.fromisoformat(start) for start in starts if start is not None), default=None)
+    standing: StandingAlarm | None = None
+    news: tuple[News, ...] = ()
 
 
 def first_new_fraud_day(onset: dt.date, champion_trained_until: dt.date) -> dt.date:
@@ -58,19 +54,31 @@ def monitoring_verdict(
     as_of: dt.date,
     traffic: DriftVerdict,
     performance: PerformanceVerdict | None,
+    step: Step,
     new_frauds: int,
 ) -> MonitoringVerdict:
-    """Combine the verdicts of one `as_of`; `new_frauds` occurred on the `new_fraud_days`."""
-    alarms = [verdict for verdict in (traffic, performance) if verdict is not None and verdict.is_alarm]
-    onset = alarm_onset(traffic, performance)
+    """Combine the verdicts of one `as_of` with the alarm after it; `new_frauds` occurred on the `new_fraud_days`."""
     return MonitoringVerdict(
         as_of=as_of.isoformat(),
-        is_alarm=bool(alarms),
-        reason="; ".join(alarm.reason for alarm in alarms) or traffic.reason,
-        onset=onset.isoformat() if onset else None,
+        is_alarm=step.standing is not None,
+        reason=_reason(traffic, performance, step.standing),
+        onset=step.standing.onset if step.standing else None,
         new_frauds=new_frauds,
         champion=champion.bundle_digest,
         champion_trained_until=champion.trained_until.isoformat(),
         traffic=traffic,
         performance=performance,
+        standing=step.standing,
+        news=step.news,
     )
+
+
+def _reason(traffic: DriftVerdict, performance: PerformanceVerdict | None, standing: StandingAlarm | None) -> str:
+    """The day's findings, and those of earlier days that no verdict of today confirms or ends."""
+    alarms = [verdict for verdict in (traffic, performance) if verdict is not None and verdict.is_alarm]
+    reasons = [alarm.reason for alarm in alarms] or [traffic.reason]
+    today = {*traffic.alarmed, *([RECALL] if performance is not None and performance.is_alarm else [])}
+    kept = [finding.text for finding in standing.findings if finding.subject not in today] if standing else []
+    if standing is not None and kept:
+        reasons.append(f"the alarm since {standing.since} stands: {', '.join(kept)}")
+    return "; ".join(reasons)

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lifecycle.artefacts.alert_log import raise_alert
+from lifecycle.artefacts.alert_log import raise_alert, told_keys
 from lifecycle.artefacts.candidates import Candidate, CandidateStore, training_files
 from lifecycle.artefacts.evidence import EvidenceStore, GateEvidence
 from lifecycle.errors import LifecycleError
@@ -154,11 +154,11 @@ def test_monitoring_evidence_is_the_json_of_its_fields_and_may_have_more(tmp_pat
     document = msgspec.json.decode(path.read_bytes())
     assert list(document) == [
         "as_of", "is_alarm", "reason", "onset", "new_frauds", "champion", "champion_trained_until", "traffic",
-        "performance",
+        "performance", "standing", "news",
     ]  # fmt: skip
     assert list(document["traffic"]) == [
         "bundle_digest", "window_start", "window_end", "rows", "has_verdict", "is_alarm", "psi", "alarmed", "threshold",
-        "onset", "reason",
+        "onset", "reason", "missing_days",
     ]  # fmt: skip
     path.write_bytes(msgspec.json.encode(document | {"added_later": 1}))
     assert store.drift()[dt.date(2018, 8, 29)].traffic == TRAFFIC
@@ -199,3 +199,18 @@ def test_alerts_are_appended_and_a_refusal_reads_unlike_a_broken_run(tmp_path: P
     titles = [msgspec.json.decode(line, type=Alert).title for line in lines]
     assert titles == ["Candidate refused: card_fraud as of 2018-08-29", "Run broken: card_fraud as of 2018-08-29"]
     assert (tmp_path / "alerts.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_torn_line_costs_no_alert_and_keys_are_read_back(tmp_path: Path) -> None:
+    alert = Alert(
+        kind="drift", model="card_fraud", as_of="2018-08-29", run_id="r", message="m", remedy="n",
+        raised_at=dt.datetime(2018, 8, 29, tzinfo=dt.UTC), keys=("one", "two"),
+    )  # fmt: skip
+    assert told_keys(tmp_path) == set()
+    raise_alert(tmp_path, alert)
+    path = tmp_path / "alerts.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[: len(whole) // 2])
+    raise_alert(tmp_path, msgspec.structs.replace(alert, keys=("three",)))
+    assert path.read_bytes().startswith(whole + whole[: len(whole) // 2] + b"\n{")
+    assert told_keys(tmp_path) == {"one", "two", "three"}

@@ -75,9 +75,59 @@ def test_the_verdicts_go_to_the_evidence_and_an_alarm_to_the_alerts(
     assert (shown["as_of"], shown["is_alarm"], shown["reason"]) == ("2024-02-01", True, verdict.reason)
     assert (shown["onset"], shown["new_frauds"], shown["rows"]) == (verdict.onset, 0, verdict.traffic.rows)
     assert monitored(stores, spec, "drift").success
+    [alert] = alerts(stores)
+    texts = "; ".join(news.text for news in verdict.news)
+    assert (alert.kind, alert.message) == ("drift", f"An alarm begins: {texts}. Onset {verdict.onset}.")
+
+
+def alerts(stores: Stores) -> list[Alert]:
     lines = (stores.settings.root / "alerts.jsonl").read_bytes().splitlines()
-    [first, *_] = [msgspec.json.decode(line, type=Alert) for line in lines]
-    assert (first.kind, first.message) == ("drift", f"{verdict.reason}.")
+    return [msgspec.json.decode(line, type=Alert) for line in lines]
+
+
+def test_a_crash_between_the_alert_and_the_verdict_neither_loses_nor_repeats_an_alert(
+    stores: Stores, spec: RiskModelSpec, live: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(point: str) -> None:
+        raise RuntimeError(point)
+
+    assert monitored(stores, spec, "decisions").success
+    with monkeypatch.context() as patch:
+        patch.setattr("lifecycle.assets.monitoring.crash_point", killed)
+        assert "monitoring.alerted" in failure(monitored(stores, spec, "drift"))
+    assert stores.evidence("toy").drift() == {}
+    told = alerts(stores)
+    assert [alert.kind for alert in told] == ["drift"]
+    assert monitored(stores, spec, "drift").success
+    assert stores.evidence("toy").drift()[AS_OF].standing is not None
+    assert alerts(stores) == told
+
+
+def test_a_lost_day_is_alerted_and_the_alarm_stands_through_it_and_a_backfill(
+    stores: Stores, spec: RiskModelSpec, model: Trained, table: pa.Table
+) -> None:
+    release = promote(stores, spec, keep(stores, model, as_of=DAY))
+    fill_warehouse(stores, spec, table, table)
+    days = table["occurred_at"].cast(pa.date32())
+    is_logged = pc.and_(pc.greater_equal(days, dt.date(2024, 1, 20)), pc.less(days, DAY))
+    log_decisions(stores, spec, table.filter(is_logged), release.champion.bundle_digest)
+    before = DAY - dt.timedelta(days=1)
+    assets = monitoring_assets(spec)
+    for day in (before, DAY):
+        assert materialize(stores, assets[:3], day).success
+    first, second = stores.evidence("toy").drift().values()
+    assert first.standing is not None
+    assert second.standing is not None
+    assert second.traffic.missing_days == (DAY.isoformat(),)
+    assert second.traffic.has_verdict
+    assert (second.standing.since, second.standing.onset) == (first.standing.since, first.standing.onset)
+    told = alerts(stores)
+    assert [(alert.kind, alert.as_of) for alert in told] == [("drift", "2024-01-31"), ("no_decisions", "2024-02-01")]
+    assert told[1].message.startswith("2024-01-31 has no decisions.")
+    for day in (before, DAY):
+        assert materialize(stores, assets[1:3], day).success
+    assert list(stores.evidence("toy").drift().values()) == [first, second]
+    assert alerts(stores) == told
 
 
 def test_each_day_of_a_range_shows_its_own_values(stores: Stores, spec: RiskModelSpec, live: int) -> None:

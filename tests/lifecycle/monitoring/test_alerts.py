@@ -3,8 +3,9 @@ import datetime as dt
 
 import pytest
 
-from lifecycle.monitoring.alerts import drift_alert, failure_alert
+from lifecycle.monitoring.alerts import failure_alert, monitoring_alerts
 from lifecycle.monitoring.drift import DriftVerdict
+from lifecycle.monitoring.standing import News, NewsKind, StandingAlarm
 from lifecycle.monitoring.verdict import MonitoringVerdict
 
 NOW = dt.datetime(2018, 8, 29, 3, tzinfo=dt.UTC)
@@ -16,7 +17,6 @@ ALARM = MonitoringVerdict(
     as_of="2018-08-29", is_alarm=True, reason=TRAFFIC.reason, onset="2018-08-24", new_frauds=60, champion="b",
     champion_trained_until="2018-08-01", traffic=TRAFFIC, performance=None,
 )  # fmt: skip
-QUIET = dataclasses.replace(ALARM, is_alarm=False)
 
 
 def test_a_refused_candidate_and_a_broken_run_read_differently() -> None:
@@ -36,20 +36,58 @@ def test_the_alert_of_a_run_without_a_model_names_its_job() -> None:
     assert alert.message == "Job features failed: no message"
 
 
+def news(kind: NewsKind, subject: str = "amount", text: str = "PSI of amount 0.300, limit 0.2 (major)") -> News:
+    return News(kind, subject, None if kind == "no_decisions" else "major", text)
+
+
+STANDING = StandingAlarm("b", "2018-08-29", "2018-08-24", (), {"amount": "major"})
+MISSING = news("no_decisions", "2018-08-28", "2018-08-28 has no decisions")
+KEY = "card_fraud:2018-08-29:began:amount:major"
+
+
 @pytest.mark.parametrize(
-    ("verdict", "previous", "is_raised"),
+    ("standing", "told", "shown"),
     [
-        (ALARM, None, True),
-        (ALARM, QUIET, True),
-        (ALARM, ALARM, False),
-        (QUIET, None, False),
-        (QUIET, ALARM, False),
+        (None, (), []),
+        (
+            STANDING,
+            (news("began"),),
+            [("drift", "An alarm begins: PSI of amount 0.300, limit 0.2 (major). Onset 2018-08-24.")],
+        ),
+        (
+            dataclasses.replace(STANDING, since="2018-08-27"),
+            (news("joined", "score", "the score"), news("rose", "amount", "amount")),
+            [
+                (
+                    "drift",
+                    "The alarm since 2018-08-27 grows: the score; amount. Onset 2018-08-24.",
+                )
+            ],
+        ),
+        (None, (MISSING,), [("no_decisions", "2018-08-28 has no decisions.")]),
+        (
+            STANDING,
+            (MISSING,),
+            [("no_decisions", "2018-08-28 has no decisions. The alarm since 2018-08-29 stands.")],
+        ),
     ],
 )
-def test_drift_is_alerted_on_the_day_its_alarm_begins(
-    verdict: MonitoringVerdict, previous: MonitoringVerdict | None, is_raised: bool
+def test_each_kind_of_news_is_one_alert_with_its_numbers(
+    standing: StandingAlarm | None, told: tuple[News, ...], shown: list[tuple[str, str]]
 ) -> None:
-    alert = drift_alert("card_fraud", verdict, previous, "r", NOW)
-    assert (alert is not None) == is_raised
-    if alert is not None:
-        assert (alert.title, alert.message) == ("Drift: card_fraud as of 2018-08-29", "PSI above 0.2: amount 0.300.")
+    verdict = dataclasses.replace(ALARM, standing=standing, news=told)
+    alerts = monitoring_alerts("card_fraud", verdict, (), "r", NOW)
+    assert [(alert.kind, alert.message) for alert in alerts] == shown
+    assert sum(len(alert.keys) for alert in alerts) == len(told)
+
+
+def test_what_was_told_is_not_told_again() -> None:
+    verdict = dataclasses.replace(
+        ALARM, standing=STANDING, news=(news("began"), news("began", "score", "score"), MISSING)
+    )
+    first, second = monitoring_alerts("card_fraud", verdict, {KEY}, "r", NOW)
+    assert (first.keys, second.keys) == (
+        ("card_fraud:2018-08-29:began:score:major",),
+        ("card_fraud:2018-08-29:no_decisions:2018-08-28:",),
+    )
+    assert monitoring_alerts("card_fraud", verdict, {KEY, *first.keys, *second.keys}, "r", NOW) == []

@@ -1,4 +1,3 @@
-import dataclasses
 import datetime as dt
 from collections.abc import Sequence
 
@@ -95,29 +94,37 @@ def test_the_score_drifts_too(reference: Reference) -> None:
     assert "the score" in verdict.reason
 
 
-@pytest.mark.parametrize(
-    ("bundle", "onset"),
-    [("b", "2018-08-20"), ("other", "2018-08-22")],
-)
-def test_a_standing_alarm_keeps_its_onset_for_the_same_bundle_only(
-    reference: Reference, bundle: str, onset: str
-) -> None:
-    counts = daily(reference, (0.5,) * 7)
-    before = judge_drift(reference, counts, END, SPEC, bundle_digest=bundle)
-    previous = dataclasses.replace(before, onset="2018-08-20")
-    assert judge_drift(reference, counts, END, SPEC, bundle_digest="b", previous=previous).onset == onset
-
-
-def test_too_few_decisions_or_a_day_without_any_give_no_verdict(reference: Reference) -> None:
-    counts = daily(reference, (0.5,) * 7)
-    few = judge_drift(reference, counts, END, DriftSpec(minimum_rows=2801), bundle_digest="b")
+def test_too_few_decisions_give_no_verdict(reference: Reference) -> None:
+    few = judge_drift(reference, daily(reference, (0.5,) * 7), END, DriftSpec(minimum_rows=2801), bundle_digest="b")
     assert (few.has_verdict, few.is_alarm, few.psi) == (False, False, {})
     assert few.reason == "2800 decisions, below 2801: no verdict"
+    assert not judge_drift(reference, {}, END, SPEC, bundle_digest="b").has_verdict
+
+
+@pytest.mark.parametrize("lost", range(7))
+@pytest.mark.parametrize("moved", [0.0, 0.5])
+def test_a_day_without_decisions_is_replaced_by_the_same_weekday_of_the_window_before(
+    reference: Reference, lost: int, moved: float
+) -> None:
+    counts = daily(reference, (moved,) * 7)
+    counts[DATES[lost] - dt.timedelta(days=7)] = count(reference, traffic(70 + lost - 7, moved=moved))
+    whole = judge_drift(reference, counts, END, SPEC, bundle_digest="b")
+    del counts[DATES[lost]]
+    gap = judge_drift(reference, counts, END, SPEC, bundle_digest="b")
+    assert (gap.has_verdict, gap.is_alarm, gap.alarmed) == (True, whole.is_alarm, whole.alarmed)
+    assert gap.missing_days == (DATES[lost].isoformat(),)
+    assert whole.missing_days == ()
+    assert (gap.window_start, gap.window_end, gap.rows) == (whole.window_start, whole.window_end, whole.rows)
+    assert gap.psi["is_weekend"] == whole.psi["is_weekend"]
+    assert gap.reason.endswith(f"(no decisions on {DATES[lost]}: replaced by the days one window earlier)")
+
+
+def test_a_weekday_without_decisions_in_both_windows_gives_no_verdict(reference: Reference) -> None:
+    counts = daily(reference, (0.5,) * 7)
     del counts[DATES[2]]
     gap = judge_drift(reference, counts, END, SPEC, bundle_digest="b")
-    assert (gap.has_verdict, gap.is_alarm) == (False, False)
-    assert gap.reason == "1 of 7 days have no decisions: no verdict"
-    assert not judge_drift(reference, {}, END, SPEC, bundle_digest="b").has_verdict
+    assert (gap.has_verdict, gap.is_alarm, gap.missing_days) == (False, False, (DATES[2].isoformat(),))
+    assert gap.reason == "1 of 7 days have no decisions, nor the days one window earlier: no verdict"
 
 
 def test_days_outside_the_window_are_left_aside(reference: Reference) -> None:

@@ -7,8 +7,9 @@ from lifecycle.modelling.evaluation import Interval
 from lifecycle.modelling.reference import Reference
 from lifecycle.monitoring.drift import DriftVerdict
 from lifecycle.monitoring.live_performance import PerformanceVerdict
+from lifecycle.monitoring.standing import advance
 from lifecycle.monitoring.traffic import ChampionInForce
-from lifecycle.monitoring.verdict import alarm_onset, first_new_fraud_day, monitoring_verdict, new_fraud_days
+from lifecycle.monitoring.verdict import first_new_fraud_day, monitoring_verdict, new_fraud_days
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import Bands, Calibration, Deciding
 
@@ -27,7 +28,9 @@ QUIET = DriftVerdict(
     bundle_digest="b1", window_start="2024-01-25", window_end="2024-02-01", rows=7000, has_verdict=True, is_alarm=False,
     psi={"amount": 0.05}, alarmed=(), threshold=0.2, onset=None, reason="no column above 0.2",
 )  # fmt: skip
-DRIFT = dataclasses.replace(QUIET, is_alarm=True, alarmed=("amount",), onset="2024-01-27", reason="PSI above 0.2")
+DRIFT = dataclasses.replace(
+    QUIET, is_alarm=True, psi={"amount": 0.3}, alarmed=("amount",), onset="2024-01-27", reason="PSI above 0.2"
+)
 GOOD = PerformanceVerdict(
     window_start="2024-01-23", window_end="2024-01-30", frauds=60, has_verdict=True, is_alarm=False, recall=0.5,
     promised=0.5, required=0.35, reason="recall 0.500",
@@ -50,11 +53,23 @@ AS_OF = dt.date(2024, 2, 1)
 def test_traffic_and_performance_are_concluded_together(
     traffic: DriftVerdict, performance: PerformanceVerdict | None, onset: str | None, reason: str
 ) -> None:
-    verdict = monitoring_verdict(CHAMPION, AS_OF, traffic, performance, 7)
+    step = advance(None, "b1", AS_OF, traffic, performance)
+    verdict = monitoring_verdict(CHAMPION, AS_OF, traffic, performance, step, 7)
     assert (verdict.is_alarm, verdict.onset, verdict.reason) == (onset is not None, onset, reason)
     assert (verdict.champion, verdict.champion_trained_until, verdict.new_frauds) == ("b1", "2024-01-20", 7)
-    expected = dt.date.fromisoformat(onset) if onset else None
-    assert alarm_onset(traffic, performance) == expected
+    assert (verdict.standing, verdict.news) == (step.standing, step.news)
+
+
+def test_the_reason_names_what_stands_without_a_verdict_of_today() -> None:
+    standing = advance(None, "b1", AS_OF, DRIFT, None).standing
+    assert standing is not None
+    silent = dataclasses.replace(QUIET, has_verdict=False, psi={}, reason="50 decisions, below 1000: no verdict")
+    step = advance(standing, "b1", AS_OF + dt.timedelta(days=1), silent, None)
+    verdict = monitoring_verdict(CHAMPION, AS_OF + dt.timedelta(days=1), silent, None, step, 7)
+    assert verdict.reason == (
+        "50 decisions, below 1000: no verdict; the alarm since 2024-02-01 stands: PSI of amount 0.300, limit 0.2 "
+        "(major)"
+    )
 
 
 @pytest.mark.parametrize(
