@@ -171,7 +171,7 @@ def _outcome(capacity: float, seconds: float, unloaded: Offered, overloaded: Off
     claims = [
         at_least("requests that were turned away", busy["shed"], 1),
         at_most("p99 of accepted requests of the unloaded one", busy["p99_ms"] / calm["p99_ms"], 5.0),
-        at_most("ms until 99 % of the others were turned away", shed_p99, 10.0),
+        at_most("p99 of refusals of the unloaded p99", shed_p99 / calm["p99_ms"], 5.0),
         at_most("requests with neither a decision nor 429 or 503", busy["other"], 0),
         at_most("MB that memory grew by", growth_mb(memory), allowed_growth_mb(memory)),
         at_most("% not answered 1 s afterwards", late, usual + UNANSWERED_PERCENT),
