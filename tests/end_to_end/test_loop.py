@@ -199,6 +199,7 @@ def test_a_freeze_stops_promotion_and_a_rollback_holds_it_until_it_is_resumed(re
     assert releases.history(MODEL)[-1].champion.as_of == later.isoformat()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("world", ["snowflake"], indirect=True)
 def test_every_statement_is_snowflakes_own_and_says_what_it_was_for(watched: tuple[World, Replay]) -> None:
     endpoint = watched[0].endpoint
