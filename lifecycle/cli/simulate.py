@@ -35,6 +35,10 @@ def simulate_command(
             help="Day from which the fraud pattern changes and cards are tested in a burst. Default: never.",
         ),
     ] = None,
+    pattern_return_day: Annotated[
+        dt.datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Day from which the former pattern applies again. Default: never."),
+    ] = None,
     testing_share: Annotated[
         float, typer.Option(help="Size of that burst as a share of the ordinary transactions.")
     ] = 0.18,
@@ -61,6 +65,7 @@ def simulate_command(
         report_delay_mean_days=report_delay_mean,
         late_report_share=late_report_share,
         pattern_change_date=pattern_change_day.date() if pattern_change_day else None,
+        pattern_return_date=pattern_return_day.date() if pattern_return_day else None,
         testing_share=testing_share,
     )
     summary = _simulate(config, out, first_day, last_day)

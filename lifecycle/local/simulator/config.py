@@ -28,6 +28,8 @@ class SimulationConfig:
     pattern_change_date
         First day on which stolen cards are tested at night with small amounts and then cashed out at moderate ones; the
         three other kinds of fraud fall to a fraction. ``None`` for never.
+    pattern_return_date
+        First day after the change on which the former pattern applies again. ``None`` for never.
     testing_share
         Size of the card-testing burst: test transactions on top of the ordinary ones.
     """
@@ -41,6 +43,7 @@ class SimulationConfig:
     report_delay_mean_days: float = 3.0
     late_report_share: float = 0.05
     pattern_change_date: dt.date | None = None
+    pattern_return_date: dt.date | None = None
     testing_share: float = 0.18
 
     def __post_init__(self) -> None:
@@ -64,15 +67,12 @@ class SimulationConfig:
         """The last day that exists."""
         return self.start_date + dt.timedelta(days=self.days - 1)
 
-    @property
-    def change_index(self) -> int | None:
-        """Index of the first day of the new pattern, 0 for `start_date`."""
-        return None if self.pattern_change_date is None else self.index_of(self.pattern_change_date)
-
     def index_of(self, date: dt.date) -> int:
         """Days from `start_date` to `date`."""
         return (date - self.start_date).days
 
     def has_changed(self, day_index: int) -> bool:
-        """Whether the new fraud pattern applies on this day."""
-        return self.change_index is not None and day_index >= self.change_index
+        """Whether the new fraud pattern applies on this day, 0 for `start_date`."""
+        date = self.start_date + dt.timedelta(days=day_index)
+        is_over = self.pattern_return_date is not None and date >= self.pattern_return_date
+        return self.pattern_change_date is not None and date >= self.pattern_change_date and not is_over

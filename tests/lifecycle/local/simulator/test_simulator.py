@@ -122,6 +122,15 @@ def test_the_seed_and_the_switch_change_the_rows_and_nothing_else_does() -> None
     assert simulate_day(SMALL, day(5)).card_transactions.equals(simulate_day(switched, day(5)).card_transactions)
 
 
+def test_a_pattern_that_returns_gives_the_former_days() -> None:
+    changed = dataclasses.replace(SMALL, pattern_change_date=day(6))
+    returned = dataclasses.replace(changed, pattern_return_date=day(8))
+    for number, same_as in [(5, SMALL), (7, changed), (8, SMALL)]:
+        rows = simulate_day(returned, day(number)).card_transactions
+        assert rows.equals(simulate_day(same_as, day(number)).card_transactions)
+    assert not simulate_day(returned, day(8)).card_transactions.equals(simulate_day(changed, day(8)).card_transactions)
+
+
 def test_reports_follow_their_transactions_within_30_days() -> None:
     config = dataclasses.replace(SMALL, fraud_scale=10.0, customers=1000, late_report_share=0.1)
     table, reports = transactions(config, 0, 20), frauds(config, 0, 20)
