@@ -9,7 +9,7 @@ export UV_DEFAULT_INDEX ?= $(shell $(PYTHON) -m pip config get global.index-url 
 export DO_NOT_TRACK := 1
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q
 
-.PHONY: help setup demo up snowflake-local test test-all test-services wheel-check lowest-check lint format lock contract clients-check \
+.PHONY: help setup demo up snowflake-local test test-all soak test-services wheel-check lowest-check lint format lock contract clients-check \
   benchmarks clean
 
 help: ## Show the targets
@@ -36,10 +36,13 @@ snowflake-local: setup ## Start a local endpoint that behaves like a Snowflake a
 	@$(BIN)/lifecycle snowflake-local $(ARGS)
 
 test: setup ## Run the tests, except the long ones
-	@bash tests/run "not long" $(ARGS)
+	@bash tests/run "not long and not soak" $(ARGS)
 
-test-all: setup ## Run all tests
-	@bash tests/run "" $(ARGS)
+test-all: setup ## Run all tests, except the soak
+	@bash tests/run "not soak" $(ARGS)
+
+soak: setup ## Live through sixty simulated days with changes, a rollback, a power cut and a copied home
+	@bash tests/run "soak" tests/soak $(ARGS)
 
 test-services: setup ## Run the tests that need real services; fetches those into .services
 	@bash tests/services/run $(ARGS)

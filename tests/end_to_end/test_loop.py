@@ -174,6 +174,7 @@ def test_a_retraining_is_ordered_once_for_a_date_and_not_while_one_is_in_flight(
     assert state.alarm_bundle == state.champion_bundle
 
 
+@pytest.mark.long
 def test_a_freeze_stops_promotion_and_a_rollback_holds_it_until_it_is_resumed(released: World) -> None:
     installation, as_of = released.installation, released.days.change_day + 4 * DAY
     releases = installation.releases()

@@ -37,7 +37,7 @@ def _loaded(settings: Settings, **hours_ago: float) -> Settings:
     return settings
 
 
-@pytest.mark.parametrize("target", ["duckdb", "snowflake"])
+@pytest.mark.parametrize("target", ["duckdb", pytest.param("snowflake", marks=pytest.mark.long)])
 def test_a_source_is_as_fresh_as_its_last_load(target: str, endpoint: LocalSnowflake, tmp_path: Path) -> None:
     settings = settings_at(tmp_path) if target == "duckdb" else endpoint.settings(tmp_path)
     sources = read_freshness(_loaded(settings, card_transactions=1, fraud_reports=31))

@@ -195,6 +195,7 @@ def test_a_day_that_is_lost_is_asked_for_again_and_no_row_is_there_twice(
     assert len(sessions) == (2 if effect in {"truncate", "end"} else 1)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("uncancelled")
 def test_an_extraction_whose_endpoint_dies_leaves_nothing_and_is_run_again(
     mortal: LocalSnowflake, spec: RiskModelSpec, expected: FrozenTrainingSet, tmp_path: Path

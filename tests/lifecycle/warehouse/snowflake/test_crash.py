@@ -25,7 +25,7 @@ POINTS = [
     "snowflake.before_commit",
     "load.committed",
 ]
-QUICK = {"snowflake.before_commit", "load.committed"}
+QUICK = {"snowflake.before_commit"}
 
 
 @pytest.fixture
@@ -39,6 +39,7 @@ def database_of(settings: Settings, suffix: str, monkeypatch: pytest.MonkeyPatch
     return SnowflakeWarehouse(Settings(), Use("load"))
 
 
+@pytest.mark.long
 def test_every_crash_point_of_a_load_is_in_the_list(
     snowflake_settings: Settings, killable: Callable[[], Any], file: Path
 ) -> None:
