@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from serving.contract.documents import ContractError
 from serving.process import workers
 from serving.settings import ServingSettings
+from serving.storage.private_files import keep_files_private
 
 _EPILOG = """\
 example:
@@ -43,6 +44,7 @@ class RedactedTracebacks(logging.Filter):
 def main() -> None:
     """Serve until SIGTERM or SIGINT; if the server cannot start, print one line and exit with status 1."""
     _parser().parse_args()
+    keep_files_private()
     _log_to_stderr()
     try:
         settings = ServingSettings()

@@ -11,6 +11,7 @@ from rich.text import Text
 from lifecycle.cli import features, release, run, simulate, snowflake, warehouse
 from lifecycle.errors import LifecycleError
 from serving.contract.distribution import DISTRIBUTION
+from serving.storage.private_files import keep_files_private
 
 app = typer.Typer(
     name="lifecycle",
@@ -31,11 +32,16 @@ def _print_version(is_wanted: bool) -> None:
 @app.callback()
 def root(
     *,
-    is_version_wanted: Annotated[
+    is_version_wanted: Annotated[  # noqa: ARG001 - its callback does the work
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    """Take the options of the root command; the callback of `--version` does the work."""
+    """Repair the home's modes before a command runs."""
+    from lifecycle.local.private_home import repair_home
+    from lifecycle.settings.platform import Settings
+
+    if message := repair_home(Settings()):
+        typer.echo(message, err=True)
 
 
 run.register(app)
@@ -48,6 +54,7 @@ snowflake.register(app)
 
 def main() -> None:
     """Run the command; a `LifecycleError` is printed without a traceback and exits with 1."""
+    keep_files_private()
     try:
         app()
     except LifecycleError as error:

@@ -13,6 +13,7 @@ from typing import Any
 
 from lifecycle.features.snowflake_login import FURTHER_ARGUMENTS_VARIABLE, OAUTH_SECRET_VARIABLE
 from lifecycle.warehouse.snowflake.converters import start_converters
+from serving.storage.private_files import keep_files_private
 
 WATCH_EVERY_SECONDS = 0.1
 
@@ -56,6 +57,7 @@ def further_arguments(environment: Mapping[str, str]) -> dict[str, Any]:
 
 def main() -> None:
     """Run dbt with this process's arguments."""
+    keep_files_private()
     end_with_parent()
     if further := further_arguments(os.environ):
         start_converters()  # before dbt's threads

@@ -2,10 +2,12 @@
 
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lifecycle.errors import LifecycleError
+from lifecycle.local.private_home import repair_home
 from lifecycle.local.processes import Ports, Running, expect_free_port, running, services
 from lifecycle.settings.platform import Settings
 from serving.storage.durable import write_file
@@ -43,6 +45,8 @@ def prepare(settings: Settings) -> None:
 
     try:
         settings.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if message := repair_home(settings, is_whole=True):
+            sys.stderr.write(f"{message}\n")
         _expect_free_space(settings)
         if not (settings.dagster_home / "dagster.yaml").exists():
             write_file(settings.dagster_home / "dagster.yaml", DAGSTER_YAML.encode())

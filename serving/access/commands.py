@@ -21,6 +21,7 @@ from serving.access.key_file import (
     write_key_file,
 )
 from serving.contract.documents import ContractError
+from serving.storage.private_files import keep_files_private
 
 FILE_VARIABLE: Final = "SERVING_API_KEYS"
 
@@ -45,6 +46,7 @@ to rotate a key:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; a failure prints one line and exits with code 1."""
+    keep_files_private()
     chosen = _parser(os.environ.get(FILE_VARIABLE)).parse_args(arguments)
     path = Path(os.path.realpath(chosen.file))  # a link to the file stays a link
     now = dt.datetime.now(dt.UTC).replace(microsecond=0)

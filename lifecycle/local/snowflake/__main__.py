@@ -12,6 +12,7 @@ from lifecycle.errors import LifecycleError
 from lifecycle.local.snowflake import environment
 from lifecycle.local.snowflake.options import ADDRESS, DEFAULT_HOME, DEFAULT_PORT, SETUP, Options
 from serving.contract.distribution import DISTRIBUTION
+from serving.storage.private_files import keep_files_private
 
 
 def serve(options: Options, *, is_quiet: bool = False) -> None:
@@ -76,6 +77,7 @@ def _how_to_connect(options: Options) -> str:
 
 def main() -> None:
     """Read the command line and serve."""
+    keep_files_private()
     parser = argparse.ArgumentParser("python -m lifecycle.local.snowflake", description=__doc__)
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
     parser.add_argument("--home", type=Path, default=DEFAULT_HOME)
