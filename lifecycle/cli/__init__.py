@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from lifecycle.cli import features, release, run, simulate, snowflake, warehouse
+from lifecycle.cli import check, features, release, run, simulate, snowflake, warehouse
 from lifecycle.errors import LifecycleError
 from serving.contract.distribution import DISTRIBUTION
 from serving.storage.private_files import keep_files_private
@@ -45,6 +45,7 @@ def root(
 
 
 run.register(app)
+check.register(app)
 app.add_typer(warehouse.app, name="warehouse")
 app.add_typer(features.app, name="features")
 release.register(app)

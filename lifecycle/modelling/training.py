@@ -277,7 +277,7 @@ def predict(model_text: bytes, calibration: Calibration, features: FloatArray) -
 
 def contract_features(spec: RiskModelSpec) -> tuple[Feature, ...]:
     """The specification's features as the contract that the server reads."""
-    return tuple(Feature(**feature.model_dump()) for feature in spec.features)
+    return tuple(feature.contract() for feature in spec.features)
 
 
 def contract_reason_texts(spec: RiskModelSpec) -> ReasonTexts | None:

@@ -11,6 +11,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lifecycle.errors import LifecycleError
+from serving.contract.documents import Feature
+from serving.contract.schema_rules import schema_violations
 
 Days = Annotated[int, Field(ge=1, le=3650)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -34,6 +36,10 @@ class FeatureSpec(SpecModel):
     categories: tuple[str, ...] | None = None
     monotone: Literal[-1, 0, 1] = 0
     reason_group: str | None = None
+
+    def contract(self) -> Feature:
+        """This feature as the contract that the server reads."""
+        return Feature(**self.model_dump())
 
 
 class ReasonTextsSpec(SpecModel):
@@ -190,11 +196,12 @@ class RiskModelSpec(SpecModel):
     """Overrides by profile, for example short windows for a demonstration."""
 
     @model_validator(mode="after")
-    def _feature_names_are_unique(self) -> Self:
-        names = [feature.name for feature in self.features]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise ValueError(f"Expected each feature once, got {repeated} more than once - at `features`")
+    def _requests_can_carry_the_features(self) -> Self:
+        # Next to the features, the training set has the label and the drift check has the score.
+        reserved = (self.label.reported_at, "score")
+        violations = list(schema_violations([feature.contract() for feature in self.features], reserved))
+        if violations:
+            raise ValueError("; ".join(f"{message} - at `{key}`" for message, key in violations))
         return self
 
     @model_validator(mode="after")
@@ -282,15 +289,22 @@ def describe(error: ValidationError) -> str:
     """A validation error as text: the message and the key of each fault."""
     lines = []
     for fault in error.errors(include_url=False, include_input=False):
+        message = fault["msg"].removeprefix("Value error, ")
+        # A rule about several keys names them itself.
+        has_key = not fault["loc"] and " - at `" in message
         key = ".".join(str(part) for part in fault["loc"]) or "attributes"
-        lines.append(f"{fault['msg']} - at `{key}`")
+        lines.append(message if has_key else f"{message} - at `{key}`")
     return "; ".join(lines)
+
+
+def model_files() -> list[Path]:
+    """The file of every model of this code location."""
+    return sorted((Path(__file__).parents[1] / "defs").glob("*/defs.yaml"))
 
 
 def read_specs(profile: str | None = None) -> dict[str, RiskModelSpec]:
     """Every model of this code location by name."""
-    defs = Path(__file__).parents[1] / "defs"
-    specs = [read_spec(path, profile) for path in sorted(defs.glob("*/defs.yaml"))]
+    specs = [read_spec(path, profile) for path in model_files()]
     return {spec.name: spec for spec in specs}
 
 

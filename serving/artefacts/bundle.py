@@ -23,6 +23,7 @@ from serving.contract.documents import (
     decode,
     digest,
 )
+from serving.contract.schema_rules import schema_violations
 
 SEALED_FILES = (CARD_FILE, DECIDING_FILE, GOLDEN_FILE, MODEL_FILE)
 BUNDLE_FILES = (*SEALED_FILES, MANIFEST_FILE, SIGNATURE_FILE)
@@ -80,7 +81,7 @@ def verify_bundle(name: str, files: Mapping[str, bytes], keys: PublicKeys) -> Bu
     ContractError
         If the manifest's digest is not `name`; the signature is not one of the manifest by a trusted key; a file's
         digest differs from the manifest's; the deciding files are those of another candidate; the deciding file is for
-        another model; a golden row cannot be read; or there is no golden row.
+        another model, or has a feature that requests cannot carry; a golden row cannot be read; or there is none.
     """
     where = f"bundle {name}"
     manifest_bytes = files[MANIFEST_FILE]
@@ -93,6 +94,8 @@ def verify_bundle(name: str, files: Mapping[str, bytes], keys: PublicKeys) -> Bu
     deciding = decode(files[DECIDING_FILE], Deciding, f"{where}/{DECIDING_FILE}")
     if deciding.model != manifest.model:
         raise ContractError(f"Expected model {manifest.model}, got {deciding.model} - at {where}/{DECIDING_FILE}")
+    for message, key in schema_violations(deciding.features):
+        raise ContractError(f"{message} - at `{key}` in {where}/{DECIDING_FILE}")
     return Bundle(name, manifest, deciding, read_golden(files[GOLDEN_FILE], where), dict(files))
 
 

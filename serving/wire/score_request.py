@@ -10,6 +10,7 @@ import msgspec
 
 from serving.contract.documents import Feature
 from serving.contract.features import Value, features_type
+from serving.contract.schema_rules import ENVELOPE
 from serving.errors import InvalidRequestError
 
 # The pattern is only for the schema: `_checked` tests the same without a regular expression, which is slower.
@@ -17,7 +18,7 @@ _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=128, extra_json_schem
 _EntityKey = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 _Moment = Annotated[dt.datetime, msgspec.Meta(tz=True)]
 
-_ENVELOPE: Final = ("decision_id", "transaction_id", "entity_key", "occurred_at", "features")
+_KEYS: Final = (*ENVELOPE, "features")
 
 # Messages of msgspec that hold no input: types, bounds of the schema, positions.
 _HARMLESS: Final = re.compile(
@@ -63,7 +64,7 @@ class RequestReader:
         self._has_others = len(self._features_type.__struct_fields__) > self._width
         self._type = msgspec.defstruct(
             "ScoreRequest",
-            list(zip(_ENVELOPE, (_Id, _Id, _EntityKey, _Moment, self._features_type), strict=True)),
+            list(zip(_KEYS, (_Id, _Id, _EntityKey, _Moment, self._features_type), strict=True)),
             forbid_unknown_fields=True,
             frozen=True,
             gc=False,
@@ -154,10 +155,10 @@ class RequestReader:
     def _declared(self, path: str) -> str:
         """`path` if it consists of the schema's names, else the document's root."""
         names = path.split(".")[1:]
-        return path if all(name in _ENVELOPE or name in self._schema for name in names) else "$"
+        return path if all(name in _KEYS or name in self._schema for name in names) else "$"
 
     def _keys(self, path: str) -> list[str]:
-        return list(self._schema if path == "$.features" else _ENVELOPE)
+        return list(self._schema if path == "$.features" else _KEYS)
 
     def _missing(self, path: str, document: Callable[[], Any]) -> str:
         expected = self._keys(path)

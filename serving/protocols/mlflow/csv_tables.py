@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from serving.contract.documents import Feature
+from serving.contract.schema_rules import ENVELOPE
 from serving.errors import InvalidRequestError
 from serving.protocols.mlflow.tables import Frame, Record, check_batch, check_columns
-from serving.protocols.open_inference.rows import ENVELOPE
 from serving.wire.strict_json import Scalar
 
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")

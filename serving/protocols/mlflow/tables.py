@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from serving.contract.documents import Feature
+from serving.contract.schema_rules import ENVELOPE
 from serving.errors import InvalidRequestError
-from serving.protocols.open_inference.rows import ENVELOPE
 from serving.wire.strict_json import Scalar, decoded
 
 Record = dict[str, Scalar]

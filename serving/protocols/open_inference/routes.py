@@ -15,6 +15,7 @@ from pydantic import Field
 
 from serving.contract.distribution import DISTRIBUTION
 from serving.contract.documents import Feature
+from serving.contract.schema_rules import ENVELOPE
 from serving.errors import (
     DecisionConflictError,
     InvalidRequestError,
@@ -38,7 +39,6 @@ from serving.http.descriptions import (
 from serving.http.errors import JsonResponse
 from serving.protocols.guard import Begin, Decides, ProtocolEndpoints, ReadBody, check_ready, refuse_encoded
 from serving.protocols.open_inference.rows import (
-    ENVELOPE,
     OUTPUTS,
     USUAL_DATATYPE,
     check_wanted,

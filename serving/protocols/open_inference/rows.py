@@ -10,13 +10,11 @@ import msgspec
 
 from serving.contract.documents import Feature, FeatureDtype
 from serving.contract.features import LARGEST_INTEGER
+from serving.contract.schema_rules import ENVELOPE
 from serving.errors import InvalidRequestError
 from serving.protocols.open_inference.tensors import BOOL, BYTES, FLOATS, INTEGERS, Column, InferRequest, Tensor, Wanted
 from serving.wire.score_response import ScoreResponse
 from serving.wire.strict_json import Scalar
-
-ENVELOPE: Final = ("decision_id", "transaction_id", "entity_key", "occurred_at")
-"""Keys of a request besides its features. None has a default: an auditor needs the caller's own values."""
 
 DATATYPES_FOR: Final[dict[FeatureDtype, tuple[str, ...]]] = {
     "float": (*FLOATS, *INTEGERS),

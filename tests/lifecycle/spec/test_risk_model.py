@@ -77,7 +77,27 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
 def test_a_feature_named_twice_is_refused(tmp_path: Path) -> None:
     document = shipped()
     document["attributes"]["features"].append({"name": "amount"})
-    with pytest.raises(LifecycleError, match=r"each feature once, got \['amount'\] more than once - at `features`"):
+    index = len(document["attributes"]["features"]) - 1
+    with pytest.raises(LifecycleError, match=rf"got 'amount' again - at `features\.{index}\.name` - in .*defs\.yaml"):
+        read_spec(written(tmp_path, document))
+
+
+@pytest.mark.parametrize(
+    ("feature", "expected"),
+    [
+        ({"name": "Amount EUR"}, r"1 to 63 ASCII letters, .*, got 'Amount EUR' - at `features\.0\.name`"),
+        ({"name": "decision_id"}, r"a name other than .*, got 'decision_id' - at `features\.0\.name`"),
+        ({"name": "score"}, r"a name other than .*'score'.*, got 'score' - at `features\.0\.name`"),
+        ({"name": "reported_at"}, r"a name other than .*, got 'reported_at' - at `features\.0\.name`"),
+        ({"name": "kind", "dtype": "category"}, r"the categories of .*, got none - at `features\.0\.categories`"),
+    ],
+)
+def test_a_feature_that_no_request_can_carry_is_refused_with_file_and_key(
+    tmp_path: Path, feature: dict[str, Any], expected: str
+) -> None:
+    document = shipped()
+    document["attributes"] |= {"features": [feature], "reason_texts": None}
+    with pytest.raises(LifecycleError, match=f"{expected} - in .*defs\\.yaml"):
         read_spec(written(tmp_path, document))
 
 
