@@ -165,8 +165,8 @@ class _Load:
 
     def _result(self, loads: Sequence[RelationLoad], touched: tuple[DayRange, ...]) -> LoadResult:
         loads = [_with_known(load, [rows.get(load.relation, 0) for rows in self.recorded.values()]) for load in loads]
-        used = self.mapping.source_columns
-        left_out = dict.fromkeys(name for source in self.sources for name in source.columns if name not in used)
+        has_source = self.mapping.has_source
+        left_out = dict.fromkeys(name for source in self.sources for name in source.columns if not has_source(name))
         return LoadResult(
             relation=self.mapping.relation,
             source=self.path.name,

@@ -5,13 +5,14 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lifecycle.errors import LifecycleError
 from lifecycle.spec.risk_model import describe
+from lifecycle.warehouse.loading.value_checks import NumberText
 from lifecycle.warehouse.raw_tables import RAW, RelationName
 
 MAPPINGS_DIR = Path(__file__).parent / "mappings"
@@ -36,6 +37,19 @@ class Derived(_Strict):
     fraud_reports: DerivedReports | None = None
 
 
+class AmountText(_Strict):
+    """How a CSV file writes amounts."""
+
+    decimal: Literal[".", ","]
+    thousands: Literal[".", ",", " ", "'", ""] = ""
+
+    @model_validator(mode="after")
+    def _separators_differ(self) -> Self:
+        if self.decimal == self.thousands:
+            raise ValueError(f"Expected two separators that differ, got {self.decimal!r} twice - at `amounts`")
+        return self
+
+
 class ColumnMapping(_Strict):
     """Source column of each column of a raw relation, and the relations derived from the same file."""
 
@@ -43,6 +57,8 @@ class ColumnMapping(_Strict):
     relation: RelationName
     columns: dict[str, str]
     derived: Derived = Derived()
+    amounts: AmountText | None = None
+    """Separators in the amounts of CSV files; by default a decimal point and no separator of thousands."""
 
     @model_validator(mode="after")
     def _columns_are_those_of_the_relation(self) -> Self:
@@ -63,6 +79,20 @@ class ColumnMapping(_Strict):
         reports = self.derived.fraud_reports
         return tuple(dict.fromkeys([*self.columns.values(), *([reports.flag] if reports else [])]))
 
+    def has_source(self, column: str) -> bool:
+        """Whether a column of a file is mapped, differences of case ignored."""
+        return column.lower() in {name.lower() for name in self.source_columns}
+
+    def number_text(self, delimiter: str | None) -> NumberText:
+        """How a file with this delimiter writes amounts.
+
+        Spreadsheets write a delimiter other than the comma where the comma separates decimals; the point may then
+        separate thousands.
+        """
+        if self.amounts:
+            return NumberText(self.amounts.decimal, self.amounts.thousands)
+        return NumberText(is_ambiguous=delimiter not in (",", None))
+
     @property
     def relations(self) -> tuple[RelationName, ...]:
         """Raw relations that a load fills."""
@@ -71,7 +101,9 @@ class ColumnMapping(_Strict):
     @property
     def digest(self) -> str:
         """SHA-256 of the mapping without its name."""
-        content = self.model_dump(exclude={"name"})
+        # Without the keys that older mappings lack, so that their files stay known.
+        unset = {"amounts"} if self.amounts is None else set()
+        content = self.model_dump(exclude={"name", *unset})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -116,15 +148,15 @@ def read_mapping(path: Path) -> ColumnMapping:
 
 
 def recognise(relation: RelationName, columns: Iterable[str]) -> ColumnMapping:
-    """The mapping for a file with these columns: the raw names first, then the mappings of this package.
+    """The mapping for a file with these columns, in any case: the raw names first, then the mappings of this package.
 
     If no mapping fits, returns the one with the smallest share of missing columns; the load then reports them.
     """
-    present = set(columns)
+    present = {column.lower() for column in columns}
     shipped = [read_mapping(path) for path in sorted(MAPPINGS_DIR.glob("*.yaml"))]
     candidates = [raw_mapping(relation), *(mapping for mapping in shipped if mapping.relation == relation)]
 
     def missing_share(mapping: ColumnMapping) -> float:
-        return len(set(mapping.source_columns) - present) / len(mapping.source_columns)
+        return sum(name.lower() not in present for name in mapping.source_columns) / len(mapping.source_columns)
 
     return min(candidates, key=missing_share)

@@ -1,19 +1,17 @@
 """The files of one load, with their digests and the SQL that reads them."""
 
-import csv
-import gzip
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from lifecycle.errors import LifecycleError
 from lifecycle.warehouse.interface import Queries
+from lifecycle.warehouse.loading.csv_files import HeaderError, csv_scan, path_literal, read_header, repeated_names
 
 FORMATS = {".parquet": "parquet", ".csv": "csv", ".csv.gz": "csv"}
-_DELIMITERS = (",", ";", "\t", "|")
 _CSV_LINE = re.compile(r"CSV Error on Line: (\d+)")
 _CSV_COUNTS = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 
@@ -48,6 +46,12 @@ class Source:
     columns: dict[str, str]
     scan: str
     """Table function that reads the file."""
+    delimiter: str | None = None
+    """Between the values of a CSV file; ``None`` for Parquet."""
+
+    def find(self, name: str) -> str | None:
+        """The file's column of this name, differences of case ignored; ``None`` without one."""
+        return next((column for column in self.columns if column.lower() == name.lower()), None)
 
     @property
     def with_row_numbers(self) -> str:
@@ -120,13 +124,42 @@ def open_source(session: Queries, file: SourceFile) -> Source:
         If the file's content does not have the format of its suffix, or is truncated.
     """
     if file.format == "csv":
-        header, delimiter = _csv_header(file.path)
-        columns = dict.fromkeys(header, "VARCHAR")
-        return Source(file, columns, _csv_scan(file.path, header, delimiter))
-    scan = f"read_parquet({_literal(file.path)}, hive_partitioning = false)"
+        try:
+            header = read_header(file.path)
+        except HeaderError as error:
+            raise _unreadable(file.path, str(error)) from None
+        _refuse_repeated(file.path, header.names)
+        return Source(file, dict.fromkeys(header.names, "VARCHAR"), csv_scan(file.path, header), header.delimiter)
+    scan = f"read_parquet({path_literal(file.path)}, hive_partitioning = false)"
     with reading(file):
         described = session.query(f"describe select * from {scan}").to_pylist()
-    return Source(file, {row["column_name"]: row["column_type"] for row in described}, scan)
+    columns = {row["column_name"]: row["column_type"] for row in described}
+    return Source(file, columns | _arrow_only_types(file.path), scan)
+
+
+def _arrow_only_types(path: Path) -> dict[str, str]:
+    """Types of columns that DuckDB takes for another type; refuses a name that occurs twice.
+
+    DuckDB reads durations as whole numbers, and 16-bit floats, whose three digits hold neither an amount nor an id, as
+    32-bit ones.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, f"a schema that Arrow cannot read ({type(error).__name__})") from None
+    # DuckDB would rename the second one and the load would pick the first.
+    _refuse_repeated(path, schema.names)
+    is_misread = (pa.types.is_float16, pa.types.is_duration)
+    return {field.name: str(field.type) for field in schema if any(is_kind(field.type) for is_kind in is_misread)}
+
+
+def _refuse_repeated(path: Path, names: Sequence[str]) -> None:
+    repeated = repeated_names(names)
+    if repeated:
+        raise _unreadable(path, f"the columns {repeated} more than once (case makes no difference)")
 
 
 @contextmanager
@@ -170,44 +203,3 @@ def _unreadable(path: Path, got: str) -> LifecycleError:
         f"Expected a complete, readable file, got {got} - in {path}. "
         "Nothing was loaded; write the file again, then load it."
     )
-
-
-def _csv_header(path: Path) -> tuple[list[str], str]:
-    """Column names and delimiter of a CSV file, from its first line, in which the delimiter is the most frequent one.
-
-    DuckDB's detection is not used: it may silently skip lines or treat them as comments.
-    """
-    try:
-        with path.open("rb") as opened:
-            content = gzip.GzipFile(fileobj=opened) if path.name.endswith(".gz") else opened
-            line = content.readline().decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise _unreadable(path, f"{type(error).__name__} in its first line") from None
-    if not line.strip():
-        raise _unreadable(path, "no header line")
-    delimiter = max(_DELIMITERS, key=line.count)
-    header = next(csv.reader([line], delimiter=delimiter))
-    repeated = sorted({name for name in header if header.count(name) > 1})
-    if repeated:
-        raise _unreadable(path, f"the columns {repeated} more than once")
-    if any(not name.strip() for name in header):
-        raise _unreadable(path, "a column without a name")
-    return header, delimiter
-
-
-def _csv_scan(path: Path, header: list[str], delimiter: str) -> str:
-    columns = ", ".join(f"{_text_literal(name)}: 'VARCHAR'" for name in header)
-    return (
-        f"read_csv({_literal(path)}, columns = {{{columns}}}, delim = {_text_literal(delimiter)}, auto_detect = false, "
-        "header = true, quote = '\"', escape = '\"', nullstr = '', null_padding = false, ignore_errors = false, "
-        "strict_mode = true, hive_partitioning = false)"
-    )
-
-
-def _literal(path: Path) -> str:
-    """A path as an SQL string, escaped so that DuckDB does not read it as a pattern."""
-    return _text_literal(re.sub(r"([*?\[])", r"[\1]", str(path)))
-
-
-def _text_literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -52,15 +52,16 @@ def refuse_columns(sources: Sequence[Source], mapping: ColumnMapping) -> None:
     """Raise `LoadRefusedError` if a file lacks a mapped column, or a column's type cannot be converted."""
     problems = []
     for source in sources:
-        missing = [name for name in mapping.source_columns if name not in source.columns]
-        spare = [name for name in source.columns if name not in mapping.source_columns]
+        missing = [name for name in mapping.source_columns if source.find(name) is None]
+        spare = [name for name in source.columns if not mapping.has_source(name)]
         for name in missing:
             got = f"no such column{nearest(name, spare)}"
             problems.append(Problem(f"a column {name} (mapping {mapping.name})", got, source.file.name))
         for name, target in _targets(mapping):
-            if name in missing or cast_column(name, source.columns[name], target):
+            column = source.find(name)
+            if column is None or _cast(source, mapping, column, target):
                 continue
-            got = f"a column of type {source.columns[name]}"
+            got = f"a column of type {source.columns[column]}"
             problems.append(Problem(f"{expected_of(target)} in column {name}", got, source.file.name))
     if problems:
         raise LoadRefusedError(problems, "Fix the file, or map its columns with --mapping FILE.")
@@ -134,8 +135,13 @@ def _targets(mapping: ColumnMapping) -> list[tuple[str, Column]]:
 
 
 def _casts(source: Source, mapping: ColumnMapping) -> list[Cast]:
-    casts = [cast_column(name, source.columns[name], target) for name, target in _targets(mapping)]
+    columns = [(source.find(name), target) for name, target in _targets(mapping)]
+    casts = [_cast(source, mapping, column, target) for column, target in columns if column is not None]
     return [cast for cast in casts if cast is not None]
+
+
+def _cast(source: Source, mapping: ColumnMapping, column: str, target: Column) -> Cast | None:
+    return cast_column(column, source.columns[column], target, mapping.number_text(source.delimiter))
 
 
 def _mask(casts: Sequence[Cast]) -> str:

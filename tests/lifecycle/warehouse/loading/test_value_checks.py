@@ -85,8 +85,15 @@ def test_text_is_an_id_only_if_it_is_a_whole_number(connection: Any, text: str) 
 def test_a_moment_with_an_offset_becomes_utc(connection: Any, moment: dt.datetime, offset: int) -> None:
     zone = dt.timezone(dt.timedelta(minutes=offset))
     text = moment.replace(tzinfo=zone).isoformat()
-    assert cast(connection, text, "VARCHAR", MOMENT) == (moment - dt.timedelta(minutes=offset), [])
-    assert cast(connection, moment.isoformat(" "), "VARCHAR", MOMENT) == (moment, [])
+    for written, utc in ((text, moment - dt.timedelta(minutes=offset)), (moment.isoformat(" "), moment)):
+        assert cast(connection, written, "VARCHAR", MOMENT) == (utc, out_of_bounds(utc))
+
+
+def out_of_bounds(moment: dt.datetime) -> list[str]:
+    latest = dt.datetime.now(dt.UTC).replace(tzinfo=None) + dt.timedelta(days=1)
+    if moment < dt.datetime.fromisoformat("1990-01-01"):
+        return ["earlier"]
+    return ["later"] if moment > latest else []
 
 
 @pytest.mark.parametrize(
