@@ -30,7 +30,7 @@ def warehouse(settings: Any) -> Warehouse:
 
 def loaded(warehouse: Warehouse, column: str) -> list[Any]:
     rows = warehouse.query(f"select {column} from raw.card_transactions order by transaction_id")
-    return rows.column(0).to_pylist()
+    return rows.column(0).to_pylist()  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(
