@@ -3,18 +3,46 @@
 A message names the expectation and the place. It never repeats input: no value, no name of an unknown key or model.
 """
 
+import copy
+import datetime as dt
+from typing import Literal, Self
+
+Fault = Literal["category", "null", "range", "type", "missing", "unknown_key", "form"]
+"""How a request violates its model's schema: not one of the categories, null where none is allowed, outside the range,
+of another type, a missing key, an unknown key, or not a score request at all."""
+
 
 class RequestError(Exception):
     """A request that gets no decision.
 
-    `path` is the JSON path of the error, if it has one; `decision_id` is the request's, if it was read.
+    `path` is the JSON path of the error, if it has one; `decision_id` is the request's, if it was read. `feature` is
+    the feature of the schema, or the key of the envelope, at fault, and `fault` says how. The reader of the request
+    sets `occurred_on`, the UTC day of the event, and `requests`, the number of decisions that are refused together.
     """
 
-    def __init__(self, message: str, path: str | None = None, *, decision_id: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        path: str | None = None,
+        *,
+        decision_id: str | None = None,
+        feature: str | None = None,
+        fault: Fault | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.path = path
         self.decision_id = decision_id
+        self.feature = feature
+        self.fault = fault
+        self.occurred_on: dt.date | None = None
+        self.requests = 1
+
+    def moved_to(self, path: str) -> Self:
+        """The same error at another path: that of the form which the caller sent."""
+        moved = copy.copy(self)
+        moved.path = path
+        return moved
 
     @property
     def kind(self) -> str:

@@ -11,12 +11,14 @@ from typing import Any
 import dagster as dg
 
 from lifecycle.artefacts.alert_log import raise_alert, told_keys
+from lifecycle.assets.accounts import account_for_decisions, account_for_requests
 from lifecycle.assets.champion import champion_in_force
 from lifecycle.assets.keys import WAREHOUSE_POOL, Materialized, ModelKeys
 from lifecycle.assets.partitions import as_of_after, date_of, occurred_days
 from lifecycle.assets.plots import psi_plot
 from lifecycle.assets.resources import Stores
 from lifecycle.gates.champion import champion_for
+from lifecycle.monitoring.accounts import silence_alert
 from lifecycle.monitoring.alerts import monitoring_alerts
 from lifecycle.monitoring.drift import DriftVerdict
 from lifecycle.monitoring.live_performance import PerformanceVerdict, mature_window, performance_verdict
@@ -26,7 +28,8 @@ from lifecycle.monitoring.verdict import MonitoringVerdict, monitoring_verdict, 
 from lifecycle.reports.drift_report import write_drift_report
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse
-from lifecycle.warehouse.reading.decisions import daily_decisions, load_decisions, read_decisions
+from lifecycle.warehouse.reading.accounts import day_accounts
+from lifecycle.warehouse.reading.decisions import load_decisions, read_decisions
 from lifecycle.warehouse.reading.examples import MARTS, known_frauds
 from serving.storage.crash_points import crash_point
 
@@ -93,11 +96,10 @@ def _days(context: dg.AssetExecutionContext) -> list[dt.date]:
 def _decisions(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
     warehouse = stores.warehouse(context, "log")
     loaded = load_decisions(warehouse, stores.settings.decision_log_dir)
-    days = _days(context)
-    counts = daily_decisions(warehouse, spec.name, days[0], as_of_after(days[-1]))
-    for day in days:
-        _show(context, day, {"dagster/row_count": counts.get(day, 0)})
-    yield dg.MaterializeResult(metadata={"read": loaded.read, "inserted": loaded.inserted, "repeated": loaded.repeated})
+    for day, metadata in account_for_requests(spec, context, stores, warehouse, _days(context), loaded):
+        _show(context, day, metadata)
+    of_run = {"read": loaded.read, "inserted": loaded.inserted, "repeated": loaded.repeated, "refused": loaded.refused}
+    yield dg.MaterializeResult(metadata={f"{name}_by_this_run": count for name, count in of_run.items()})
 
 
 def _show(context: dg.AssetExecutionContext, day: dt.date, metadata: dict[str, Any]) -> None:
@@ -123,13 +125,26 @@ def _live_performance(spec: RiskModelSpec, context: dg.AssetExecutionContext, st
     for day, as_of, champion in _days_with_champion(spec, context, stores):
         decisions = read_decisions(warehouse, spec, *mature_window(spec, as_of), as_of)
         verdict = performance_verdict(spec, decisions, champion.bundle_digest, champion.promised_recall, as_of)
+        _alert_on_silence(spec, context, stores, as_of, verdict)
         stores.evidence(spec.name).write_live_performance(as_of, verdict)
-        _show(context, day, _performance_metadata(as_of, verdict))
+        [account] = day_accounts(warehouse, spec, day, as_of)
+        shown = _performance_metadata(as_of, verdict) | account_for_decisions(spec, context, stores, account)
+        _show(context, day, shown)
         is_any = True
     if not is_any:
         context.log.info("There was no champion on these days: nothing to measure")
         return
     yield dg.MaterializeResult()
+
+
+def _alert_on_silence(
+    spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores, as_of: dt.date, verdict: PerformanceVerdict
+) -> None:
+    previous = stores.evidence(spec.name).live_performance().get(as_of - dt.timedelta(days=1))
+    root, now = stores.settings.root, dt.datetime.now(dt.UTC)
+    alert = silence_alert(spec.name, as_of, verdict, previous, told_keys(root), context.run.run_id, now)
+    if alert is not None:
+        raise_alert(root, alert)
 
 
 def _performance_metadata(as_of: dt.date, verdict: PerformanceVerdict) -> dict[str, Any]:

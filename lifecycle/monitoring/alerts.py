@@ -9,12 +9,14 @@ import msgspec
 from lifecycle.monitoring.standing import News
 from lifecycle.monitoring.verdict import MonitoringVerdict
 
-AlertKind = Literal["candidate_refused", "run_broken", "drift", "no_decisions"]
+AlertKind = Literal["candidate_refused", "run_broken", "drift", "no_decisions", "unaccounted", "no_verdict"]
 _TITLES: dict[AlertKind, str] = {
     "candidate_refused": "Candidate refused",
     "run_broken": "Run broken",
     "drift": "Drift",
     "no_decisions": "No decisions",
+    "unaccounted": "Not accounted for",
+    "no_verdict": "No verdict",
 }
 _REMEDIES: dict[AlertKind, str] = {
     "drift": "The retrain sensor starts a training once enough frauds since the onset have matured.",

@@ -14,9 +14,11 @@ import msgspec
 PSEUDONYM_KEY_BYTES = 32
 """Length of the key that pseudonymises entity keys."""
 SCHEMA_VERSION = 1
-"""Current version of every document but decision records."""
+"""Current version of every document but the records of the decision log."""
 DECISION_RECORD_VERSION = 2
 """Since 2 a record holds reasons with texts and contributions, and the trace that the request came with."""
+REJECTION_RECORD_VERSION = 2
+"""Since 2 a rejection names the feature at fault, the kind of fault and the day of the event."""
 
 FeatureDtype = Literal["float", "int", "category"]
 FeatureSource = Literal["request", "online", "derived"]
@@ -242,9 +244,11 @@ class DecisionRecord(Struct, frozen=True, kw_only=True):
 class RejectionRecord(Struct, frozen=True, kw_only=True, tag_field="record", tag="rejection"):
     """Requests that got no decision, as a line of the decision log; nothing in it was chosen by the caller.
 
-    `kind` is the error's kind and `path` the place of the fault in the request. `model` is ``None`` if no release names
-    it, `decision_id` if it was not read. Requests that were rejected before they were read share a line, and `count` is
-    their number.
+    `kind` is the error's kind and `path` the place of the fault in the request. `feature` is the feature of the schema,
+    or the key of the envelope, at fault, and `fault` one of `serving.errors.Fault`. `occurred_on` is the UTC day of the
+    event, ``None`` if the request did not say it. `model` is ``None`` if no release names it, `decision_id` if it was
+    not read. Requests that were rejected before they were read, or faster than lines may be written, share a line.
+    `count` is the number of decisions that were asked for: a refused batch counts each of its requests.
     """
 
     schema_version: int
@@ -257,6 +261,9 @@ class RejectionRecord(Struct, frozen=True, kw_only=True, tag_field="record", tag
     caller: str | None = None
     trace_id: str | None = None
     count: int = 1
+    feature: str | None = None
+    fault: str | None = None
+    occurred_on: dt.date | None = None
 
 
 def digest(content: bytes) -> str:
@@ -326,7 +333,8 @@ def readable_versions(current: int) -> tuple[int, ...]:
 
 
 def _current_version(document_type: type[Struct]) -> int:
-    return DECISION_RECORD_VERSION if document_type is DecisionRecord else SCHEMA_VERSION
+    versions = {DecisionRecord: DECISION_RECORD_VERSION, RejectionRecord: REJECTION_RECORD_VERSION}
+    return versions.get(document_type, SCHEMA_VERSION)
 
 
 def _newer_version(content: bytes, current: int) -> int | None:

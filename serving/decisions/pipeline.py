@@ -14,7 +14,13 @@ from serving.contract.documents import DECISION_RECORD_VERSION, DecisionName, De
 from serving.decisions.pseudonyms import Pseudonyms
 from serving.decisions.repeats import Key, RecentDecisions, request_fingerprint
 from serving.decisions.shadow import ShadowRequest, Shadows
-from serving.errors import DeadlineExceededError, InvalidRequestError, ReleaseNotInForceError, ScoringFailedError
+from serving.errors import (
+    DeadlineExceededError,
+    InvalidRequestError,
+    ReleaseNotInForceError,
+    RequestError,
+    ScoringFailedError,
+)
 from serving.log.writer import DecisionLog
 from serving.scoring.lightgbm_library import ScoringError
 from serving.scoring.model import Scored
@@ -22,9 +28,10 @@ from serving.slots.slots import Servable, ServedModel, Slots
 from serving.telemetry.metrics import Metrics, SlotMetrics, nullable_features
 from serving.telemetry.tracing import SpanAttributes, Tracer
 from serving.wire.request_context import RequestContext
-from serving.wire.score_request import ScoreRequest, check_batch_size, read_batch
+from serving.wire.score_request import RequestReader, ScoreRequest, check_batch_size, read_batch
 from serving.wire.score_response import ScoreResponse, answer_of
 
+_ReadRow = Callable[[RequestReader, Any, str], ScoreRequest]
 Explained = Literal["decline", "adverse", "always"]
 
 INLINE_SECONDS: Final = 0.001
@@ -184,10 +191,8 @@ class Scoring:
             As `answer`; the path names the request.
         """
         serving = self._slots.serving(model)
-        items = [
-            self._item(serving, lambda servable, raw=raw, at=at: servable.reader.read(raw, at), context)  # type: ignore[misc]
-            for at, raw in _with_paths(read_batch(body, self._max_batch))
-        ]
+        rows = _with_paths(read_batch(body, self._max_batch))
+        items = self._items(serving, rows, RequestReader.read, context)
         return b'{"responses":[' + b",".join(await self._decided(items)) + b"]}"
 
     async def decide(
@@ -210,14 +215,24 @@ class Scoring:
                 f"Expected release {serving.release_number}, the one in force, got another one"
             )
         check_batch_size(len(requests), self._max_batch)
-        items = [
-            self._item(serving, lambda servable, one=one, at=at: servable.reader.convert(one, at), context)  # type: ignore[misc]
-            for at, one in _with_paths(requests)
-        ]
+        items = self._items(serving, _with_paths(requests), RequestReader.convert, context)
         return [_answer_decoder.decode(answer) for answer in await self._decided(items)]
 
     def _only(self, model: str, body: bytes, context: RequestContext) -> RoutedRequest:
         return self._item(self._slots.serving(model), lambda servable: servable.reader.read(body), context)
+
+    def _items(
+        self, serving: ServedModel, rows: list[tuple[str, Any]], read: _ReadRow, context: RequestContext
+    ) -> list[RoutedRequest]:
+        """The routed requests of a batch's rows; an error holds the number of decisions that are refused with it."""
+        try:
+            return [
+                self._item(serving, lambda servable, row=row, at=at: read(servable.reader, row, at), context)  # type: ignore[misc]
+                for at, row in rows
+            ]
+        except RequestError as error:
+            error.requests = len(rows)
+            raise
 
     def _item(
         self, serving: ServedModel, read: Callable[[Servable], ScoreRequest], context: RequestContext

@@ -18,7 +18,7 @@ import msgspec
 
 from serving.contract.documents import (
     DECISION_RECORD_VERSION,
-    SCHEMA_VERSION,
+    REJECTION_RECORD_VERSION,
     ContractError,
     DecisionRecord,
     RejectionRecord,
@@ -66,7 +66,7 @@ def line_of(record: LogRecord) -> bytes:
     >>> import datetime as dt
     >>> now = dt.datetime(2026, 1, 31, tzinfo=dt.UTC)
     >>> line_of(RejectionRecord(schema_version=1, rejected_at=now, kind="Overloaded", status=429))[-22:]
-    b'1,"crc32":"7f036b6b"}\n'
+    b'l,"crc32":"a340c6d8"}\n'
     """
     body = _encode(record)[:-1]
     return b'%b,"crc32":"%08x"}\n' % (body, zlib.crc32(body))
@@ -100,7 +100,7 @@ def record_of(line: bytes) -> LogRecord:
     """
     body = check_line(line)
     is_rejection = body.startswith(_REJECTION)
-    current = SCHEMA_VERSION if is_rejection else DECISION_RECORD_VERSION
+    current = REJECTION_RECORD_VERSION if is_rejection else DECISION_RECORD_VERSION
     try:
         record: LogRecord = (_rejections if is_rejection else _decisions).decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

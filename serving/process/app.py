@@ -25,7 +25,7 @@ from serving.http.routes.scores import ScoreRoutes, score_routes
 from serving.http.targets import target
 from serving.process.openapi import contract, served_document
 from serving.process.server import Server
-from serving.protocols.guard import refusal_handler
+from serving.protocols.guard import asked_model, refusal_handler
 from serving.protocols.mlflow.routes import mlflow_router
 from serving.protocols.open_inference.routes import open_inference_router
 from serving.settings import ServingSettings
@@ -123,7 +123,7 @@ def create_app(settings: ServingSettings, worker: int | None = None) -> ServingA
 
     async def fault(request: Request, error: Exception) -> Response:
         context = getattr(request.state, "context", None)
-        parts.refusals.record(internal_error(), request.path_params.get("model"), context)
+        parts.refusals.record(internal_error(), asked_model(request), context)
         return await unexpected_error(request, error)
 
     # FastAPI's own telemetry would send the text of an exception, which may hold a customer's value, to the endpoint
@@ -163,7 +163,7 @@ def _add_routes(app: ServingApp, parts: Server, settings: ServingSettings) -> No
         return context
 
     def refused(request: Request, error: RequestError) -> None:
-        parts.refusals.record(error, request.path_params.get("model"), getattr(request.state, "context", None))
+        parts.refusals.record(error, asked_model(request), getattr(request.state, "context", None))
 
     async def body_of(request: Request, context: RequestContext) -> bytes:
         return await read_body(request.scope, request.receive, context, settings.max_batch_bytes)

@@ -48,6 +48,17 @@ class ProtocolEndpoints:
     max_batch: int
 
 
+def name_model(request: Request, model: str | None) -> None:
+    """Note the model that a request asks for, where its path does not name it."""
+    request.state.model = model
+
+
+def asked_model(request: Request) -> str | None:
+    """The model that a request asks for, by its path or as `name_model` noted it; ``None`` if it is not known yet."""
+    model: str | None = request.path_params.get("model") or getattr(request.state, "model", None)
+    return model
+
+
 def refusal_handler(refused: Refused) -> Callable[[Request, Exception], Awaitable[Response]]:
     """FastAPI's handler of a `RequestError`: the status of the one table, and a body in the form of the path."""
 

@@ -11,7 +11,7 @@ import msgspec
 from serving.contract.documents import Feature
 from serving.contract.features import Value, features_type
 from serving.contract.schema_rules import ENVELOPE
-from serving.errors import InvalidRequestError
+from serving.errors import Fault, InvalidRequestError
 
 # The pattern is only for the schema: `_checked` tests the same without a regular expression, which is slower.
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=128, extra_json_schema={"pattern": "^[!-~]+$"})]
@@ -28,6 +28,15 @@ _HARMLESS: Final = re.compile(
     r"|Expected `datetime` with a timezone component"
     r"|Number out of range"
     r"|JSON is malformed: [a-z0-9 ,'-]+ \(byte [0-9]+\)"
+)
+_FAULTS: Final[tuple[tuple[re.Pattern[str], Fault], ...]] = (
+    (re.compile("Invalid enum value"), "category"),
+    (re.compile("Expected `[a-z| ]+`, got `null`"), "null"),
+    (re.compile("Number out of range|Expected `[a-z]+` (?:<|>)"), "range"),
+    (re.compile("Expected `[a-z]+` of length"), "range"),
+    (re.compile("Expected `|Invalid RFC3339"), "type"),
+    (re.compile("Object missing required field"), "missing"),
+    (re.compile("Object contains unknown field"), "unknown_key"),
 )
 _REWORDED: Final = (
     ("Invalid RFC3339 encoded datetime", "Expected an RFC 3339 timestamp such as 2026-01-31T23:59:00Z"),
@@ -97,19 +106,24 @@ class RequestReader:
             value = checked.values[index]
             if value is not None and not math.isfinite(value):  # type: ignore[arg-type]  # a float by its type
                 name = self._features_type.__struct_fields__[index]
-                raise InvalidRequestError("Expected a finite number", f"{at}.features.{name}")
+                path = f"{at}.features.{name}"
+                refusal = InvalidRequestError("Expected a finite number", path, feature=name, fault="range")
+                refusal.occurred_on = checked.occurred_at.date()
+                raise refusal
         return checked
 
     def _checked(self, request: Any, at: str) -> ScoreRequest:
         occurred_at = request.occurred_at
         for name, value in (("decision_id", request.decision_id), ("transaction_id", request.transaction_id)):
             if not (value.isascii() and value.isprintable()) or " " in value:
-                raise InvalidRequestError("Expected printable ASCII characters without spaces", f"{at}.{name}")
+                message = "Expected printable ASCII characters without spaces"
+                raise InvalidRequestError(message, f"{at}.{name}", feature=name, fault="range")
         if occurred_at.tzinfo is not dt.UTC:
             try:
                 occurred_at = occurred_at.astimezone(dt.UTC)
             except OverflowError:
-                raise InvalidRequestError("Expected a year from 1 to 9999 in UTC", f"{at}.occurred_at") from None
+                message, path = "Expected a year from 1 to 9999 in UTC", f"{at}.occurred_at"
+                raise InvalidRequestError(message, path, feature="occurred_at", fault="range") from None
         values = msgspec.structs.astuple(request.features)
         return ScoreRequest(
             request.decision_id,
@@ -132,12 +146,24 @@ class RequestReader:
 
     def _error_of(self, error: Exception, document: Callable[[], Any], at: str) -> InvalidRequestError:
         if isinstance(error, UnicodeDecodeError):
-            return InvalidRequestError("Expected UTF-8", at)
+            return InvalidRequestError("Expected UTF-8", at, fault="form")
         if isinstance(error, RecursionError):
-            return InvalidRequestError("Expected a less deeply nested document", at)
+            return InvalidRequestError("Expected a less deeply nested document", at, fault="form")
         violation, _, rest = str(error).partition(" - at `")
         path = self._declared(rest.removesuffix("`") or "$")
-        return InvalidRequestError(self._message(violation, path, document), at + path.removeprefix("$"))
+        refusal = InvalidRequestError(
+            self._message(violation, path, document),
+            at + path.removeprefix("$"),
+            feature=self._feature(violation, path),
+            fault=_fault_of(violation),
+        )
+        refusal.occurred_on = _day_of(document)
+        return refusal
+
+    def _feature(self, violation: str, path: str) -> str | None:
+        """The feature, or key of the envelope, at fault: the path's last name, or the first one that is missing."""
+        name = path.removeprefix("$").removeprefix(".features").removeprefix(".") or _quoted(violation)
+        return name if name in self._schema or name in ENVELOPE else None
 
     def _message(self, violation: str, path: str, document: Callable[[], Any]) -> str:
         if violation.startswith("Object contains unknown field"):
@@ -172,6 +198,34 @@ class RequestReader:
         return f"Expected {len(expected)} {noun}, " + (f"missing {missing}" if missing else "got fewer")
 
 
+def _fault_of(violation: str) -> Fault:
+    """The kind of a violation, from msgspec's message.
+
+    Examples
+    --------
+    >>> _fault_of("Expected `float`, got `null`"), _fault_of("Expected `int` >= 0")
+    ('null', 'range')
+    """
+    for pattern, fault in _FAULTS:
+        if pattern.match(violation):
+            return fault
+    return "form"
+
+
+def _day_of(document: Callable[[], Any]) -> dt.date | None:
+    """The UTC day of the event that a refused request names, as far as it can be read."""
+    try:
+        moment = msgspec.convert(document()["occurred_at"], _Moment)
+        return moment.astimezone(dt.UTC).date()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, KeyError, OverflowError):
+        return None
+
+
+def _quoted(violation: str) -> str:
+    """The name that a message of msgspec quotes."""
+    return violation.partition("`")[2].rpartition("`")[0]
+
+
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """The body of a batch, with its requests not yet decoded."""
 
@@ -192,7 +246,8 @@ def read_batch(body: bytes, max_batch: int) -> list[msgspec.Raw]:
     try:
         requests = _batch_decoder.decode(body).requests
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise InvalidRequestError('Expected an object {"requests": [...]} with a list of score requests', "$") from None
+        message = 'Expected an object {"requests": [...]} with a list of score requests'
+        raise InvalidRequestError(message, "$", fault="form") from None
     check_batch_size(len(requests), max_batch)
     return requests
 

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from lifecycle.monitoring.accounts import LogLosses
 from lifecycle.spec.risk_model import RiskModelSpec
-from lifecycle.warehouse.interface import Definition, Dialect, Warehouse
+from lifecycle.warehouse.interface import Definition, Dialect, Session, Warehouse
 from lifecycle.warehouse.reading.examples import MARTS, midnight
-from serving.contract.documents import DecisionRecord, SlotName
-from serving.log.segments import read_records
+from lifecycle.warehouse.reading.log_positions import Start, offset_rows, start_of_load
+from lifecycle.warehouse.reading.refusals import Refusals, append_refusals, counted, refusal_definition
+from serving.contract.documents import DecisionRecord, RejectionRecord, SlotName
+from serving.log.segments import LoggedRecord, read_records
 from serving.storage.crash_points import crash_point
 
 if TYPE_CHECKING:
@@ -33,11 +36,12 @@ _NAMES = tuple(column.split()[0] for column in _COLUMNS.split(",") if column.str
 
 
 def decision_definitions(dialect: Dialect) -> tuple[Definition, ...]:
-    """Definitions of the tables of decisions and of the positions reached in the log."""
+    """Definitions of the tables of decisions, of refusals and of the positions reached in the log."""
     columns = _COLUMNS.format(timestamp=dialect.timestamp)
     return (
         Definition("raw", "create schema if not exists raw"),
         Definition(DECISIONS, f"create table if not exists {DECISIONS} ({columns})"),
+        refusal_definition(),
         Definition(
             OFFSETS,
             f"create table if not exists {OFFSETS} (segment varchar not null, next_offset bigint not null)",
@@ -46,10 +50,12 @@ def decision_definitions(dialect: Dialect) -> tuple[Definition, ...]:
 
 
 class LoadedDecisions(msgspec.Struct, frozen=True):
-    """Result of one load of the decision log."""
+    """Result of one load of the decision log: `refused` counts requests without a decision."""
 
     read: int
     inserted: int
+    refused: int = 0
+    losses: LogLosses = LogLosses()
 
     @property
     def repeated(self) -> int:
@@ -57,54 +63,93 @@ class LoadedDecisions(msgspec.Struct, frozen=True):
         return self.read - self.inserted
 
 
+class _Arrived:
+    """New records of the log; of records with one key the first is kept."""
+
+    def __init__(self, start: Start) -> None:
+        self.offsets = start.offsets
+        self.first: dict[tuple[str, str, bool, bool], DecisionRecord] = {}
+        self.rejections: list[RejectionRecord] = []
+        self.conflicting: set[tuple[str, str]] = set()
+        self.read = 0
+
+    def add(self, entry: LoggedRecord[DecisionRecord | RejectionRecord]) -> None:
+        """Keep a record, and the position after it."""
+        self.offsets[entry.segment] = entry.end
+        record = entry.record
+        if isinstance(record, RejectionRecord):
+            self.rejections.append(record)
+            return
+        self.read += 1
+        # A repeat after another release may come from another slot and is the same decision. A failed attempt is not a
+        # decision: a later success under the same id counts.
+        key = (record.model, record.decision_id, record.slot == "shadow", record.error is None)
+        kept = self.first.setdefault(key, record)
+        if kept.transaction_id != record.transaction_id:
+            self.conflicting.add((record.model, record.decision_id))
+
+
 def load_decisions(warehouse: Warehouse, log: Path) -> LoadedDecisions:
     """Load the log's new records atomically; of repeated records the first is kept.
 
-    A shadow's record and a failed attempt are stored in addition. Rejections are skipped: they decide nothing.
+    A shadow's record and a failed attempt are stored in addition. Rejections are counted by day and kind.
 
     The transaction stores the position in each segment with the rows, so that a crash at any point neither repeats
     nor loses a record.
     """
-    return warehouse.retrying(lambda: _load(warehouse, log))
+    while True:
+        try:
+            return warehouse.retrying(lambda: _load(warehouse, log))
+        except _PositionsMovedError:
+            continue  # another process has loaded more of the log in the meantime
+
+
+class _PositionsMovedError(Exception):
+    """The positions in the log changed while it was read: what was read is not new."""
 
 
 def _load(warehouse: Warehouse, log: Path) -> LoadedDecisions:
     warehouse.ensure(decision_definitions(warehouse.dialect))
     with warehouse.session("loading the decision log") as session:
-        known = session.query(f"select segment, next_offset from {OFFSETS}").to_pylist()
-        reached = {row["segment"]: row["next_offset"] for row in known}
-        offsets = dict(reached)
-        first: dict[tuple[str, str, bool, bool], DecisionRecord] = {}
-        read = 0
-        for entry in read_records(log, reached):
-            offsets[entry.segment] = entry.end
-            record = entry.record
-            if isinstance(record, DecisionRecord):
-                read += 1
-                # A repeat after another release may come from another slot and is the same decision. A failed attempt
-                # is not a decision: a later success under the same id counts.
-                key = (record.model, record.decision_id, record.slot == "shadow", record.error is None)
-                first.setdefault(key, record)
-        if offsets == reached:
-            return LoadedDecisions(0, 0)
-        arrived = session.scratch("arrived", _COLUMNS.format(timestamp=warehouse.dialect.timestamp))
-        session.append(arrived, _rows(list(first.values())))
-        # Another process may have loaded some of these decisions in the meantime.
-        new = f"""
-            from {arrived} as arrived where not exists (
-                select 1 from {DECISIONS} as known where known.model = arrived.model
-                and known.decision_id = arrived.decision_id
-                and (known.slot = 'shadow') = (arrived.slot = 'shadow')
-                and (known.error is null) = (arrived.error is null)
-            )"""
-        columns = ", ".join(_NAMES)
+        reached = _positions(session)
+        start = start_of_load(log, reached)
+        arrived = _Arrived(start)
+        for entry in read_records(log, dict(start.offsets)):
+            arrived.add(entry)
+        if arrived.offsets == reached:
+            return LoadedDecisions(0, 0, 0, LogLosses(start.lost, start.restarted))
+        refusals = counted(arrived.rejections)
+        scratch = session.scratch("arrived", _COLUMNS.format(timestamp=warehouse.dialect.timestamp))
+        session.append(scratch, _rows(list(arrived.first.values())))
         with session.transaction(serial="decisions"):
-            inserted = session.query(f"select count(*) as row_count {new}").to_pylist()[0]["row_count"]
-            session.execute(f"insert into {DECISIONS} ({columns}) select {columns} {new}")
-            crash_point("decisions.inserted")
+            if _positions(session) != reached:
+                raise _PositionsMovedError
+            inserted = _insert(session, scratch, refusals, arrived.conflicting)
             session.execute(f"delete from {OFFSETS}")
-            session.append(OFFSETS, _offset_rows(offsets))
-    return LoadedDecisions(read, inserted)
+            session.append(OFFSETS, offset_rows(arrived.offsets))
+    losses = LogLosses(start.lost, start.restarted, len(arrived.conflicting))
+    return LoadedDecisions(arrived.read, inserted, sum(refusals.values()), losses)
+
+
+def _positions(session: Session) -> dict[str, int]:
+    known = session.query(f"select segment, next_offset from {OFFSETS}").to_pylist()
+    return {row["segment"]: row["next_offset"] for row in known}
+
+
+def _insert(session: Session, arrived: str, refusals: Refusals, conflicting: set[tuple[str, str]]) -> int:
+    """Insert what no load has inserted before; returns the number of decisions, and adds to the conflicting ones."""
+    is_same = """known.model = arrived.model and known.decision_id = arrived.decision_id
+        and (known.slot = 'shadow') = (arrived.slot = 'shadow') and (known.error is null) = (arrived.error is null)"""
+    new = f"from {arrived} as arrived where not exists (select 1 from {DECISIONS} as known where {is_same})"
+    other = f"""select arrived.model, arrived.decision_id from {arrived} as arrived inner join {DECISIONS} as known
+        on {is_same} where known.transaction_id <> arrived.transaction_id"""
+    conflicting.update((row["model"], row["decision_id"]) for row in session.query(other).to_pylist())
+    columns = ", ".join(_NAMES)
+    inserted: int = session.query(f"select count(*) as row_count {new}").to_pylist()[0]["row_count"]
+    session.execute(f"insert into {DECISIONS} ({columns}) select {columns} {new}")
+    append_refusals(session, refusals)
+    crash_point("decisions.inserted")
+    return inserted
 
 
 def read_decisions(
@@ -113,7 +158,8 @@ def read_decisions(
     """Decisions on events of ``[start, end)``, with outcomes reported before `as_of` if it is given.
 
     Columns: decision_id, slot (champion or canary), entity (as in the raw data), occurred_at, amount, bundle_digest,
-    features (JSON), margin, score, decision, reported_at. Errors are excluded.
+    features (JSON), margin, score, decision, reported_at. Errors and decisions without a transaction are excluded:
+    `accounts.day_accounts` counts them.
     """
     columns = spec.columns
     known_until = midnight(as_of or dt.date(1970, 1, 1))
@@ -124,16 +170,15 @@ def read_decisions(
             examples.{columns.amount} as amount, decisions.bundle_digest, decisions.features, decisions.margin,
             decisions.score, decisions.decision, outcomes.{spec.label.reported_at} as reported_at
         from {DECISIONS} as decisions
-        inner join {MARTS}.{spec.mart} as examples
-            on cast(examples.{columns.transaction} as varchar) = decisions.transaction_id
+        inner join {MARTS}.{spec.mart} as examples on {same_transaction(spec)}
         left join {MARTS}.{spec.label.relation} as outcomes
             on outcomes.{columns.transaction} = examples.{columns.transaction}
             and outcomes.{spec.label.reported_at} < ?
-        where decisions.model = ? and decisions.slot in ({_marks()}) and decisions.error is null
+        where {is_answer("decisions")}
             and decisions.occurred_at >= ? and decisions.occurred_at < ?
         order by decisions.occurred_at, decisions.decision_id
         """,
-        [known_until, spec.name, *ANSWERING, midnight(start), midnight(end)],
+        [known_until, spec.name, midnight(start), midnight(end)],
     )
 
 
@@ -151,27 +196,34 @@ def _rows(records: list[DecisionRecord]) -> "pa.Table":
     return pa.table({name: pa.array(values, schema.get(name, pa.string())) for name, values in columns.items()})
 
 
-def _offset_rows(offsets: dict[str, int]) -> "pa.Table":
-    import pyarrow as pa
-
-    return pa.table(
-        {"segment": pa.array(list(offsets), pa.string()), "next_offset": pa.array(list(offsets.values()), pa.int64())}
-    )
-
-
 def daily_decisions(warehouse: Warehouse, model: str, start: dt.date, end: dt.date) -> dict[dt.date, int]:
     """Decisions of a model by day of `occurred_at` in ``[start, end)``, of champion and canary together."""
     rows = warehouse.query(
         f"""
         select cast(occurred_at as date) as day, count(distinct decision_id) as row_count
-        from {DECISIONS}
-        where model = ? and slot in ({_marks()}) and error is null and occurred_at >= ? and occurred_at < ?
+        from {DECISIONS} as decisions
+        where {is_answer("decisions")} and occurred_at >= ? and occurred_at < ?
         group by 1
         """,
-        [model, *ANSWERING, midnight(start), midnight(end)],
+        [model, midnight(start), midnight(end)],
     ).to_pylist()
     return {row["day"]: row["row_count"] for row in rows}
 
 
-def _marks() -> str:
-    return ", ".join("?" * len(ANSWERING))
+def is_answer(relation: str) -> str:
+    """SQL: whether a row of decisions was returned to a caller; its parameter is the model."""
+    slots = ", ".join(f"'{slot}'" for slot in ANSWERING)
+    return f"{relation}.model = ? and {relation}.slot in ({slots}) and {relation}.error is null"
+
+
+def same_transaction(spec: RiskModelSpec) -> str:
+    """SQL: whether a decision (`decisions`) is about a row of the mart (`examples`).
+
+    The identifiers are compared as texts: a caller's may be any text, and ``0012`` is not 12. A number that another
+    system uses again names another transaction, so that the times may differ by a day at most.
+    """
+    columns = spec.columns
+    occurred_at = f"examples.{columns.occurred_at}"
+    return f"""cast(examples.{columns.transaction} as varchar) = decisions.transaction_id
+            and {occurred_at} >= decisions.occurred_at - interval '1 day'
+            and {occurred_at} <= decisions.occurred_at + interval '1 day'"""

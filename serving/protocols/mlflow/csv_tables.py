@@ -78,11 +78,11 @@ def _cell(field: str, feature: Feature | None, name: str, line: int) -> Scalar:
         return field
     if feature.dtype == "int":
         if _INTEGER.fullmatch(field) is None:
-            raise InvalidRequestError("Expected an integer", _place(line, name))
+            raise InvalidRequestError("Expected an integer", _place(line, name), feature=name, fault="type")
         return int(field)
     number = float(field) if _NUMBER.fullmatch(field) else math.nan
     if not math.isfinite(number):
-        raise InvalidRequestError("Expected a number as in JSON", _place(line, name))
+        raise InvalidRequestError("Expected a number as in JSON", _place(line, name), feature=name, fault="type")
     return number
 
 

@@ -22,7 +22,7 @@ from serving.http.descriptions import (
     text,
 )
 from serving.http.errors import JsonResponse
-from serving.protocols.guard import Begin, Decides, ProtocolEndpoints, ReadBody, check_ready, refuse_encoded
+from serving.protocols.guard import Begin, Decides, ProtocolEndpoints, ReadBody, check_ready, name_model, refuse_encoded
 from serving.protocols.mlflow.csv_tables import read_csv
 from serving.protocols.mlflow.tables import Invocation, Params, in_frame_terms, read_invocation, requests_of
 from serving.protocols.open_inference.routes import features_of, server_version
@@ -115,12 +115,14 @@ class Mlflow(ProtocolEndpoints):
 
     async def invoke(self, request: Request) -> Response:
         """Decide each row of a table."""
+        name_model(request, self.usual_model())
         context = self.begin(request)
         kind = media_type(request.headers.get("content-type"))
         refuse_encoded(request)
         body = await self.read_body(request, context)
         asked = read_invocation(body, self.max_batch) if kind == JSON else None
         model = self.model_of(Params() if asked is None else asked.params)
+        name_model(request, model)
         features = features_of(self.slots.serving(model))
         frame, params = asked or Invocation(read_csv(body, features, self.max_batch), Params())
         if params.explain:
@@ -140,17 +142,19 @@ class Mlflow(ProtocolEndpoints):
         InvalidRequestError
             If neither the request nor the settings name one, and not exactly one is served.
         """
-        name = params.model or self.mlflow_model
-        if name is not None:
-            return name
-        served = list(self.slots.models)
-        if len(served) != 1:
+        name = params.model or self.usual_model()
+        if name is None:
             raise InvalidRequestError(
-                f"Expected the model's name in params.model, since {len(served)} models are served; the server's "
-                "setting mlflow_model names one for all",
+                f"Expected the model's name in params.model, since {len(self.slots.models)} models are served; the "
+                "server's setting mlflow_model names one for all",
                 "$.params.model",
             )
-        return served[0]
+        return name
+
+    def usual_model(self) -> str | None:
+        """The model of a request that names none: that of the setting, or the only one that is served."""
+        served = list(self.slots.models)
+        return self.mlflow_model or (served[0] if len(served) == 1 else None)
 
 
 def media_type(header: str | None) -> str:

@@ -123,7 +123,7 @@ def in_frame_terms(error: InvalidRequestError, frame: Frame, features: Mapping[s
     if place is None:
         return error
     column = place[2] if place[2] in features or place[2] in ENVELOPE else None
-    return InvalidRequestError(error.message, frame.place(int(place[1]), column))
+    return error.moved_to(frame.place(int(place[1]), column))
 
 
 def record_place(layout: str) -> CellPlace:

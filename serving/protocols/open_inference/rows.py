@@ -89,7 +89,7 @@ def in_tensor_terms(error: InvalidRequestError, tensors: Sequence[Tensor]) -> In
     names = [tensor.name for tensor in tensors]
     is_tensor = place[2] in names
     path = f"$.inputs[{names.index(place[2])}].data[{place[1]}]" if is_tensor else "$.inputs"
-    return InvalidRequestError(error.message, path)
+    return error.moved_to(path)
 
 
 def check_wanted(wanted: Sequence[Wanted]) -> None:
@@ -121,7 +121,8 @@ def _checked(tensor: Tensor, features: Mapping[str, Feature], path: str) -> list
         feature = Feature(name=tensor.name, dtype="category")
     accepted = DATATYPES_FOR[feature.dtype]
     if tensor.datatype not in accepted:
-        raise InvalidRequestError(f"Expected one of the datatypes {list(accepted)}", f"{path}.datatype")
+        message = f"Expected one of the datatypes {list(accepted)}"
+        raise InvalidRequestError(message, f"{path}.datatype", feature=feature.name, fault="type")
     if _is_plain(tensor.values, feature.dtype):
         return tensor.values
     return [_value(value, feature, f"{path}.data[{row}]") for row, value in enumerate(tensor.values)]
@@ -140,17 +141,20 @@ def _is_plain(values: list[Any], dtype: FeatureDtype) -> bool:
 def _value(value: Scalar, feature: Feature, path: str) -> Scalar:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         if not feature.is_nullable:
-            raise InvalidRequestError("Expected a value, since this input is not nullable", path)
+            raise InvalidRequestError(
+                "Expected a value, since this input is not nullable", path, feature=feature.name, fault="null"
+            )
         return None
     if isinstance(value, str):
         return value
     if isinstance(value, float):
         if math.isinf(value):
-            raise InvalidRequestError("Expected a finite number", path)
+            raise InvalidRequestError("Expected a finite number", path, feature=feature.name, fault="range")
         if feature.dtype == "float":
             return value
         if not value.is_integer():
-            raise InvalidRequestError("Expected a whole number", path)
+            raise InvalidRequestError("Expected a whole number", path, feature=feature.name, fault="type")
     if abs(value) > LARGEST_INTEGER:
-        raise InvalidRequestError("Expected an integer that a double holds exactly, up to 2^53", path)
+        message = "Expected an integer that a double holds exactly, up to 2^53"
+        raise InvalidRequestError(message, path, feature=feature.name, fault="range")
     return int(value)

@@ -15,6 +15,8 @@ from lifecycle.monitoring.alerts import Alert
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.reading.decisions import daily_decisions
+from serving.log.segments import line_of, segment_name
+from tests.harness.logs import line, rejection
 from tests.harness.toy_model import AS_OF
 from tests.harness.toy_platform import (
     failure,
@@ -50,9 +52,10 @@ def live(stores: Stores, spec: RiskModelSpec, model: Trained, table: pa.Table) -
 
 def test_decisions_are_loaded_once_and_counted_by_day(stores: Stores, spec: RiskModelSpec, live: int) -> None:
     shown = metadata(monitored(stores, spec, "decisions"), "decisions")
-    assert (shown["read"], shown["inserted"], shown["repeated"]) == (live, live, 0)
+    of_run = [shown[f"{name}_by_this_run"] for name in ("read", "inserted", "repeated", "refused")]
+    assert of_run == [live, live, 0, 0]
     assert 0 < shown["dagster/row_count"] < live
-    assert metadata(monitored(stores, spec, "decisions"), "decisions")["read"] == 0
+    assert metadata(monitored(stores, spec, "decisions"), "decisions")["read_by_this_run"] == 0
 
 
 def test_the_verdicts_go_to_the_evidence_and_an_alarm_to_the_alerts(
@@ -128,6 +131,37 @@ def test_a_lost_day_is_alerted_and_the_alarm_stands_through_it_and_a_backfill(
         assert materialize(stores, assets[1:3], day).success
     assert list(stores.evidence("toy").drift().values()) == [first, second]
     assert alerts(stores) == told
+
+
+def test_requests_that_no_monitor_judges_are_shown_and_alerted(stores: Stores, spec: RiskModelSpec, live: int) -> None:
+    refused = {"kind": "InvalidRequest", "status": 422, "model": "toy", "feature": "kind", "fault": "category"}
+    folder = stores.settings.decision_log_dir
+    (folder / segment_name(3)).write_bytes(
+        line_of(rejection(schema_version=2, **refused, occurred_on=DAY, count=50))
+        + line("late", transaction_id="0012", model="toy", occurred_at=dt.datetime(2024, 1, 31, 12, tzinfo=dt.UTC))
+    )
+    result = monitored(stores, spec, "decisions", "live_performance")
+    assert result.success, failure(result)
+    shown = metadata(result, "decisions")
+    assert shown["refused"] == 50
+    assert "| InvalidRequest | kind | category | 50 |" in shown["refusals"]
+    performance = metadata(result, "live_performance")
+    assert (performance["decisions"], performance["unmatched_decisions"]) == (shown["dagster/row_count"], 1)
+    refusals, unmatched = [alert for alert in alerts(stores) if alert.kind == "unaccounted"]
+    assert "InvalidRequest (kind, category) refused 50 of" in refusals.message
+    assert f"segments of the decision log are gone before they were loaded: {segment_name(2)}" in refusals.message
+    assert "1 of" in unmatched.message
+    assert "decisions have no transaction in the mart" in unmatched.message
+    assert (refusals.as_of, refusals.model) == ("2024-02-01", "toy")
+
+
+def test_decisions_without_a_champion_are_an_alert(stores: Stores, spec: RiskModelSpec, table: pa.Table) -> None:
+    fill_warehouse(stores, spec, table, table)
+    log_decisions(stores, spec, table.slice(table.num_rows - 500), "f" * 64)
+    assert monitored(stores, spec, "decisions").success
+    [alert] = alerts(stores)
+    assert alert.kind == "unaccounted"
+    assert "decisions and no champion to judge them by" in alert.message
 
 
 def test_each_day_of_a_range_shows_its_own_values(stores: Stores, spec: RiskModelSpec, live: int) -> None:

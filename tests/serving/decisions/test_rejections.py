@@ -1,10 +1,11 @@
 import asyncio
+import datetime as dt
 from typing import Any
 
 import pytest
 
 from serving.contract.documents import RejectionRecord
-from serving.decisions.rejections import Rejections
+from serving.decisions.rejections import MOST_GROUPS, OWN_LINES, Rejections
 from serving.errors import (
     DecisionConflictError,
     InvalidRequestError,
@@ -76,3 +77,29 @@ def test_gathered_lines_are_written_after_a_while(monkeypatch: pytest.MonkeyPatc
         rejections.close()
 
     asyncio.run(run())
+
+
+def test_a_flood_of_invalid_requests_shares_lines_by_feature_and_fault() -> None:
+    def invalid(row: int, feature: str) -> tuple[RequestError, int]:
+        path = f"$.requests[{row}].features.{feature}"
+        return InvalidRequestError("Expected a value", path, feature=feature, fault="null"), 422
+
+    flood = [invalid(row, feature) for row in range(500) for feature in ("amount", "kind")]
+    lines = written(FakeLog(), *flood)
+    assert len(lines) <= OWN_LINES + 2
+    assert sum(each.count for each in lines) == 1000
+    assert {(each.feature, each.fault) for each in lines} == {("amount", "null"), ("kind", "null")}
+
+
+def test_a_flood_of_different_faults_is_bounded_and_none_is_lost() -> None:
+    flood: list[tuple[RequestError, int]] = []
+    for day in range(1, 29):
+        for feature in range(100):
+            error = InvalidRequestError(
+                "Expected a value", f"$.features.f{feature}", feature=f"f{feature}", fault="null"
+            )
+            error.occurred_on, error.requests = dt.date(2026, 1, day), 3
+            flood.append((error, 422))
+    lines = written(FakeLog(), *flood)
+    assert len(lines) <= OWN_LINES + MOST_GROUPS + 1
+    assert sum(each.count for each in lines) == 3 * len(flood)

@@ -12,6 +12,7 @@ from typing import Literal
 from lifecycle.settings.snowflake import STEPS, SnowflakeSettings, Step
 from lifecycle.warehouse.raw_tables import LOADS_TABLE, PROTECTED, RAW
 from lifecycle.warehouse.reading.decisions import DECISIONS, OFFSETS
+from lifecycle.warehouse.reading.refusals import REFUSALS
 
 MAY_READ_PROTECTED: frozenset[Step] = frozenset({"load", "fairness"})
 """The step that writes protected attributes, and the gate that evaluates them."""
@@ -45,7 +46,7 @@ CHANGES: Mapping[Step, tuple[str, ...]] = {
     "load": (*(relation.table for relation in RAW.values()), LOADS_TABLE, "raw.loads_lock"),
     "transform": (),
     "train": (),
-    "log": (DECISIONS, OFFSETS, "raw.decisions_lock"),
+    "log": (DECISIONS, OFFSETS, REFUSALS, "raw.decisions_lock"),
     "fairness": (),
     "read": (),
 }

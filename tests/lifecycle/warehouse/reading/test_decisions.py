@@ -6,10 +6,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from lifecycle.monitoring.accounts import DayOfDecisions, RefusalKind
 from lifecycle.monitoring.live_performance import champion_rows_and_capacity
 from lifecycle.spec.risk_model import RiskModelSpec, read_model
 from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.interface import Definition
+from lifecycle.warehouse.reading.accounts import day_accounts
 from lifecycle.warehouse.reading.decisions import (
     DECISIONS,
     LoadedDecisions,
@@ -18,9 +20,10 @@ from lifecycle.warehouse.reading.decisions import (
     read_decisions,
 )
 from lifecycle.warehouse.reading.examples import MARTS
+from lifecycle.warehouse.reading.refusals import daily_refusals
 from serving.contract.documents import Reason
 from serving.log.segments import line_of, segment_name
-from tests.harness.logs import line, rejection
+from tests.harness.logs import MOMENT, line, rejection
 
 DAY = dt.date(2026, 1, 31)
 NEXT_DAY = DAY + dt.timedelta(days=1)
@@ -58,7 +61,7 @@ def rows(warehouse: Warehouse) -> list[tuple[str, str, str | None]]:
 def test_each_decision_counts_once_whoever_answered_and_shadows_stand_beside_it(
     warehouse: Warehouse, log: Path
 ) -> None:
-    assert load_decisions(warehouse, log) == LoadedDecisions(6, 5)
+    assert load_decisions(warehouse, log) == LoadedDecisions(6, 5, 1)
     assert rows(warehouse) == [
         ("d1", "champion", None),
         ("d1", "shadow", None),
@@ -79,9 +82,10 @@ def test_a_repeat_that_comes_with_a_later_load_is_not_counted_again(warehouse: W
     assert rows(warehouse) == before
 
 
-def test_rejections_alone_are_passed_over_once(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_rejections_alone_are_counted_once(warehouse: Warehouse, tmp_path: Path) -> None:
     (tmp_path / segment_name(1)).write_bytes(line_of(rejection()))
-    assert load_decisions(warehouse, tmp_path) == LoadedDecisions(0, 0)
+    assert load_decisions(warehouse, tmp_path) == LoadedDecisions(0, 0, 1)
+    assert load_decisions(warehouse, tmp_path) == LoadedDecisions(0, 0, 0)
     reached = warehouse.query("select segment, next_offset from raw.decision_log_offsets").to_pylist()
     assert reached == [{"segment": segment_name(1), "next_offset": len(line_of(rejection()))}]
 
@@ -96,32 +100,113 @@ def test_the_position_in_a_log_of_before_the_workers_stays_true(warehouse: Wareh
     assert load_decisions(warehouse, tmp_path) == LoadedDecisions(2, 2)
 
 
-def test_answers_are_told_with_their_slot_and_shadows_are_not(
-    warehouse: Warehouse, log: Path, spec: RiskModelSpec
-) -> None:
-    columns = spec.columns
+def make_marts(warehouse: Warehouse, spec: RiskModelSpec, *transactions: str, of_type: str = "bigint") -> None:
+    """A mart with these transactions at `MOMENT`, and its outcomes."""
+    columns, timestamp = spec.columns, warehouse.dialect.timestamp
     warehouse.ensure(
         [
             Definition(MARTS, f"create schema if not exists {MARTS}"),
             Definition(
                 f"{MARTS}.{spec.mart}",
-                f"create table {MARTS}.{spec.mart} ({columns.transaction} bigint, {columns.entity} bigint, "
-                f"{columns.amount} decimal(12, 2))",
+                f"create table {MARTS}.{spec.mart} ({columns.transaction} {of_type}, {columns.entity} bigint, "
+                f"{columns.occurred_at} {timestamp}, {columns.amount} decimal(12, 2))",
             ),
             Definition(
                 f"{MARTS}.{spec.label.relation}",
-                f"create table {MARTS}.{spec.label.relation} ({columns.transaction} bigint, "
-                f"{spec.label.reported_at} {warehouse.dialect.timestamp})",
+                f"create table {MARTS}.{spec.label.relation} ({columns.transaction} {of_type}, "
+                f"{spec.label.reported_at} {timestamp})",
             ),
         ]
     )
     with warehouse.transaction("a test") as session:
-        for transaction in (1, 2, 3):
-            session.execute(f"insert into {MARTS}.{spec.mart} values ({transaction}, 7, 1.5)")
+        for transaction in transactions:
+            moment = MOMENT.replace(tzinfo=None).isoformat(sep=" ")
+            session.execute(f"insert into {MARTS}.{spec.mart} values ('{transaction}', 7, '{moment}', 1.5)")
+
+
+def test_answers_are_told_with_their_slot_and_shadows_are_not(
+    warehouse: Warehouse, log: Path, spec: RiskModelSpec
+) -> None:
+    make_marts(warehouse, spec, "1", "2", "3")
     load_decisions(warehouse, log)
     table = read_decisions(warehouse, spec, DAY, NEXT_DAY)
     answers = table.select(["decision_id", "slot"]).to_pylist()
     assert [tuple(row.values()) for row in answers] == [("d1", "champion"), ("d2", "canary"), ("d3", "champion")]
+
+
+@pytest.mark.parametrize(
+    ("in_mart", "of_type", "logged", "unmatched"),
+    [
+        (["12"], "bigint", ["12", "0012", "A-17", "12.0", str(2**70)], 4),
+        (["0012", "A-17", str(2**70)], "varchar", ["12", "0012", "A-17", str(2**70), str(2**70 + 1)], 2),
+    ],
+)
+def test_identifiers_are_matched_as_texts_and_the_others_are_counted(
+    warehouse: Warehouse,
+    spec: RiskModelSpec,
+    tmp_path: Path,
+    in_mart: list[str],
+    of_type: str,
+    logged: list[str],
+    unmatched: int,
+) -> None:
+    make_marts(warehouse, spec, *in_mart, of_type=of_type)
+    lines = [line(f"d-{each}", transaction_id=each) for each in logged]
+    (tmp_path / segment_name(1)).write_bytes(b"".join(lines))
+    load_decisions(warehouse, tmp_path)
+    [day] = day_accounts(warehouse, spec, DAY, NEXT_DAY)
+    assert (day.decisions, day.unmatched) == (5, unmatched)
+    found = read_decisions(warehouse, spec, DAY, NEXT_DAY).column("decision_id").to_pylist()
+    assert sorted(found) == sorted(f"d-{each}" for each in logged if each in in_mart)
+
+
+def test_each_request_of_a_day_is_in_its_accounts(warehouse: Warehouse, spec: RiskModelSpec, tmp_path: Path) -> None:
+    make_marts(warehouse, spec, "1", "2", "3", "4")
+    failed = {"error": "ScoringError", "margin": None, "score": None, "decision": None}
+    (tmp_path / segment_name(1)).write_bytes(
+        line("d1", transaction_id="1")
+        + line("d1-again", transaction_id="1")
+        + line("d2", transaction_id="2", **failed)
+        + line("d2", transaction_id="2")
+        + line("d3", transaction_id="3", **failed)
+        # A number that is used again, 40 days later, is another transaction.
+        + line("d4", transaction_id="4", occurred_at=MOMENT + dt.timedelta(days=40))
+        + line("d1", transaction_id="9")
+    )
+    loaded = load_decisions(warehouse, tmp_path)
+    assert loaded.losses.conflicting == 1
+    end = DAY + dt.timedelta(days=41)
+    accounts = {day.day: day for day in day_accounts(warehouse, spec, DAY, end)}
+    assert len(accounts) == 41
+    assert accounts[DAY] == DayOfDecisions(DAY, 3, unmatched=0, repeated=1, failed=1, transactions=4, undecided=2)
+    reused = DAY + dt.timedelta(days=40)
+    assert accounts[reused] == DayOfDecisions(reused, 1, unmatched=1)
+
+
+def test_a_later_repeat_for_another_transaction_is_counted_as_conflicting(warehouse: Warehouse, tmp_path: Path) -> None:
+    (tmp_path / segment_name(1)).write_bytes(line("d1", transaction_id="1"))
+    load_decisions(warehouse, tmp_path)
+    with (tmp_path / segment_name(1)).open("ab") as segment:
+        segment.write(line("d1", transaction_id="2") + line("d1", transaction_id="1"))
+    loaded = load_decisions(warehouse, tmp_path)
+    assert (loaded.repeated, loaded.losses.conflicting) == (2, 1)
+
+
+def test_refused_requests_are_counted_by_the_day_of_the_event_and_by_cause(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    invalid = {"kind": "InvalidRequest", "status": 422, "model": "card_fraud", "feature": "kind", "fault": "category"}
+    version_2 = {"schema_version": 2, **invalid, "occurred_on": dt.date(2025, 12, 31), "count": 3}
+    first = line_of(rejection(**version_2)) + line_of(rejection(model="card_fraud")) + line_of(rejection(model=None))
+    (tmp_path / segment_name(1)).write_bytes(first)
+    assert load_decisions(warehouse, tmp_path).refused == 5
+    with (tmp_path / segment_name(1)).open("ab") as segment:
+        segment.write(line_of(rejection(**version_2)))
+    load_decisions(warehouse, tmp_path)
+    assert daily_refusals(warehouse, "card_fraud", dt.date(2025, 12, 1), NEXT_DAY) == {
+        dt.date(2025, 12, 31): {RefusalKind("InvalidRequest", "kind", "category"): 6},
+        DAY: {RefusalKind("Overloaded"): 1},
+    }
 
 
 @pytest.mark.parametrize(
