@@ -1,22 +1,18 @@
 {#-
-    Position of a transaction among those of its customer: a whole number that orders by time and, within one microsecond,
-    by the rank of the id. A microsecond is `slots_of_a_moment()` places wide and ranks use the lower half of them, so that a
-    frame that begins half a microsecond late excludes every transaction of exactly w ago, whatever its rank.
-    64 bits hold places until the year 2255; tests/assert_ties_fit_their_moment.sql checks that the ranks stay in their half.
+    Window (t - w, t) of a customer over `occurred_us`: what happened before the current microsecond. The transactions of the same
+    microsecond up to the current one are added by their own running sums, however many there are.
 -#}
-{%- macro slots_of_a_moment() -%}
-    {{- return(1024) -}}
-{%- endmacro -%}
-
-{%- macro place(timestamp, tied_rank) -%}
-    {{ microseconds(timestamp) }} * {{ slots_of_a_moment() }} + {{ tied_rank }}
-{%- endmacro -%}
-
-{#- Window (t - w, t] of a customer over `place`: the current transaction and those before it. -#}
 {%- macro customer_window(days) -%}
     partition by customer_id
-            order by place
-            range between {{ days * 86400000000 * slots_of_a_moment() - slots_of_a_moment() // 2 }} preceding and current row
+            order by occurred_us
+            range between {{ days * 86400000000 - 1 }} preceding and 1 preceding
+{%- endmacro -%}
+
+{#- The transactions of a customer in one microsecond, in the order of their ids, up to the current one. -#}
+{%- macro customer_moment() -%}
+    partition by transactions.customer_id, transactions.occurred_at
+            order by transactions.transaction_id
+            rows between unbounded preceding and current row
 {%- endmacro -%}
 
 {#- Window (t - 7 d - w, t - 7 d] of a terminal over `occurred_us`: transactions whose reports are due. -#}

@@ -4,7 +4,11 @@ with
 
 transactions as (
 
-    select * from {{ ref('stg_card_transactions') }}
+    select
+        *,
+        {{ cents('amount') }} as amount_cents,
+        {{ microseconds('occurred_at') }} as occurred_us
+    from {{ ref('stg_card_transactions') }}
     where {{ days_built('occurred_at', look_back_days=window_days | max) }}
 
 ),
@@ -20,14 +24,19 @@ tied_moments as (
 
 ),
 
-tied_ranks as (
+tied as (
 
     select
         transactions.transaction_id,
-        row_number() over (
-            partition by transactions.customer_id, transactions.occurred_at
-            order by transactions.transaction_id
-        ) - 1 as tied_rank
+        count(1) over (
+            {{ customer_moment() }}
+        ) as tx_count,
+        sum(transactions.amount_cents) over (
+            {{ customer_moment() }}
+        ) as amount_cents,
+        max(transactions.amount_cents) over (
+            {{ customer_moment() }}
+        ) as maximum_cents
     from transactions
     inner join tied_moments
         on transactions.customer_id = tied_moments.customer_id
@@ -35,15 +44,17 @@ tied_ranks as (
 
 ),
 
-placed as (
+-- What the current microsecond adds to a window: mostly one transaction.
+moments as (
 
     select
         transactions.*,
-        {{ cents('transactions.amount') }} as amount_cents,
-        {{ place('transactions.occurred_at', 'coalesce(tied_ranks.tied_rank, 0)') }} as place
+        coalesce(tied.tx_count, 1) as moment_tx_count,
+        coalesce(tied.amount_cents, transactions.amount_cents) as moment_amount_cents,
+        coalesce(tied.maximum_cents, transactions.amount_cents) as moment_maximum_cents
     from transactions
-    left join tied_ranks
-        on transactions.transaction_id = tied_ranks.transaction_id
+    left join tied
+        on transactions.transaction_id = tied.transaction_id
 
 ),
 
@@ -51,20 +62,20 @@ windowed as (
 
     select
         {%- for days in window_days %}
-        count(1) over (
+        moment_tx_count + count(1) over (
             {{ customer_window(days) }}
         ) as tx_count_{{ days }}d,
-        sum(amount_cents) over (
+        moment_amount_cents + coalesce(sum(amount_cents) over (
             {{ customer_window(days) }}
-        ) as amount_cents_{{ days }}d,
+        ), 0) as amount_cents_{{ days }}d,
         {%- endfor %}
-        max(amount_cents) over (
+        greatest(moment_maximum_cents, coalesce(max(amount_cents) over (
             {{ customer_window(7) }}
-        ) as maximum_cents_7d,
+        ), 0)) as maximum_cents_7d,
         transaction_id,
         occurred_at,
         amount_cents
-    from placed
+    from moments
 
 ),
 

@@ -114,3 +114,34 @@ def test_the_generated_rows_hit_the_cases_that_matter(raw_rows: RawRows, whole: 
     assert len(set(whole.column("is_terminal_last_fraud").to_pylist())) == 2
     assert {row["terminal_hours_since_genuine"] for row in whole.to_pylist()} >= {168.0, 888.0}
     assert whole.num_rows == raw_rows.transactions.num_rows
+
+
+@pytest.mark.parametrize("tied", [2, 600, 1100])
+def test_a_placeholder_customer_with_many_payments_in_one_microsecond_stops_no_day(compiled: Path, tied: int) -> None:
+    moment = dt.datetime.combine(FIRST_DAY + dt.timedelta(days=31), dt.time(12))
+    times = [moment] * tied
+    times += [moment + dt.timedelta(days=days, microseconds=us) for days in (-30, -7, -1, 1) for us in (-1, 0, 1)]
+    count = len(times)
+    ids = [(number * 7919) % count for number in range(count)]
+    transactions = pa.table(
+        {
+            "transaction_id": pa.array(ids, pa.int64()),
+            "occurred_at": pa.array(times, pa.timestamp("us")),
+            "customer_id": pa.array([-1] * count, pa.int64()),
+            "terminal_id": pa.array(ids, pa.int64()),
+            "amount": pa.array([f"{number % 97}.{number % 100:02d}" for number in ids]).cast(pa.decimal128(12, 2)),
+        }
+    )
+    reports = pa.table({"transaction_id": pa.array([], pa.int64()), "reported_at": pa.array([], pa.timestamp("us"))})
+    built = InProcessBuild(compiled, RawRows(transactions, reports))
+    built.build(FIRST_DAY, LAST)
+    expected = expected_features(transactions.to_pylist(), [])
+    found = {row["transaction_id"]: row for row in built.features().to_pylist()}
+    assert len(found) == count
+    for transaction_id, features in expected.items():
+        assert {name: found[transaction_id][name] for name in features} == features
+
+
+def test_no_data_test_reads_days_before_the_days_that_are_built() -> None:
+    tests = Path(__file__).parents[3] / "dbt_project" / "tests"
+    assert not [path.name for path in tests.glob("*.sql") if "look_back_days" in path.read_text()]
