@@ -7,7 +7,7 @@ import numpy as np
 
 from lifecycle.errors import LifecycleError
 from lifecycle.spec.risk_model import TrainingSpec
-from lifecycle.tables.arrays import IntArray, TimeArray, date_of, instant
+from lifecycle.tables.arrays import IntArray, TimeArray, date_of, day_numbers, instant
 
 
 @dataclass(frozen=True)
@@ -142,3 +142,10 @@ def whole_weeks(window: Window, occurred_at: TimeArray) -> Window:
         return window
     start = window.end - dt.timedelta(days=7 * weeks)
     return Window(start, window.end, window.known_at, window.rows[occurred_at[window.rows] >= instant(start)])
+
+
+def weeks_or_days(window: Window, occurred_at: TimeArray) -> IntArray:
+    """Number of the week of each of a window's rows; of the day, if the window is shorter than two weeks."""
+    length = 7 if (window.end - window.start).days >= 14 else 1
+    numbers: IntArray = (day_numbers(occurred_at[window.rows]) - day_numbers(np.array(instant(window.start)))) // length
+    return numbers

@@ -23,7 +23,7 @@ from lifecycle.modelling.golden import golden_rows
 from lifecycle.modelling.ranking import Outcomes
 from lifecycle.modelling.reference import SCORE, BinnedColumn, Reference, freeze
 from lifecycle.modelling.search import FoldRows, Progress, SearchResult, Trial, search
-from lifecycle.modelling.splits import Split, Window, out_of_time_split, whole_weeks
+from lifecycle.modelling.splits import Split, Window, out_of_time_split, weeks_or_days, whole_weeks
 from lifecycle.modelling.thresholds import bands_from_capacity
 from lifecycle.modelling.training_set import Examples, labels
 from lifecycle.spec.risk_model import RiskModelSpec
@@ -236,12 +236,14 @@ class _Training:
         """
         spec = self._spec
         window = whole_weeks(released.window, self._examples.occurred_at)
+        blocks = weeks_or_days(window, self._examples.occurred_at)
         columns: dict[str, BinnedColumn] = {}
         for position, feature in enumerate(spec.features):
             levels = len(feature.categories or ()) if feature.dtype == "category" else None
-            columns[feature.name] = freeze(self._examples.features[window.rows, position], spec.drift.bins, levels)
+            values = self._examples.features[window.rows, position]
+            columns[feature.name] = freeze(values, spec.drift.bins, levels, blocks)
         seen = predict(released.text, released.calibration, self.features(window))
-        columns[SCORE] = freeze(seen.scores, spec.drift.bins)
+        columns[SCORE] = freeze(seen.scores, spec.drift.bins, blocks=blocks)
         return Reference(columns, window.start.isoformat(), window.end.isoformat())
 
     def counts(self) -> tuple[WindowCount, ...]:

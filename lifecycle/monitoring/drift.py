@@ -2,16 +2,21 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lifecycle.modelling.reference import SCORE, Reference
+from lifecycle.modelling.reference import SCORE, BinnedColumn, ColumnCounts, Reference
+from lifecycle.modelling.support import outside_probability
 from lifecycle.spec.risk_model import DriftSpec
 from lifecycle.tables.arrays import FloatArray
 
 PSEUDO_COUNT = 0.5
+OUTSIDE_ALPHA = 1e-6
+"""Probability below which rows outside the support are a change: one false alarm in a century for 20 columns a day."""
+
+DailyCounts = Mapping[dt.date, Mapping[str, ColumnCounts]]
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,8 @@ class DriftVerdict:
 
     `psi` has every feature and the score, ``{}`` without a verdict. `alarmed` are the columns above the threshold,
     worst first. `onset` is the first day of the drift in progress, if there is an alarm. `missing_days` are the days of
-    the window without decisions.
+    the window without decisions. `outside` has the share of rows outside the reference's support, of each column with
+    any; `outside_alarmed` are the columns that it alarms, worst first.
     """
 
     bundle_digest: str
@@ -35,6 +41,9 @@ class DriftVerdict:
     onset: str | None
     reason: str
     missing_days: tuple[str, ...] = ()
+    outside: dict[str, float] = field(default_factory=dict)
+    outside_alarmed: tuple[str, ...] = ()
+    outside_limit: float = 0.0
 
 
 def psi(reference: ArrayLike, current: ArrayLike) -> float:
@@ -81,7 +90,7 @@ def psi(reference: ArrayLike, current: ArrayLike) -> float:
 
 def judge_drift(
     reference: Reference,
-    daily: Mapping[dt.date, Mapping[str, Sequence[int]]],
+    daily: DailyCounts,
     window_end: dt.date,
     spec: DriftSpec,
     *,
@@ -92,12 +101,15 @@ def judge_drift(
     A day without decisions is replaced by the day one window earlier, which is the same weekday, so that one lost day
     neither changes the mix of weekdays nor prevents a verdict for as long as it is in the window.
 
+    A column alarms if its PSI is above the limit, or if more rows than tolerated are outside the reference's support:
+    the PSI hardly moves with a new value in one row of a hundred, and not at all if the value shares a bin.
+
     Parameters
     ----------
     reference
         Frozen with the model that made the decisions.
     daily
-        Counts in the reference's bins by day of `occurred_at` and column (`modelling.reference.count`), of the window
+        Counts by day of `occurred_at` and column (`modelling.reference.count`), of the window
         and, if days of it have no decisions, of the window before it; other days are ignored. If a missing day has no
         decisions there either, there is no verdict.
     window_end, bundle_digest
@@ -109,27 +121,37 @@ def judge_drift(
     missing = [date for date in window if not _rows(daily, date)]
     dates = sorted(date - length if date in missing else date for date in window)
     counts = {name: _by_day(daily, dates, name, len(binned.counts)) for name, binned in reference.columns.items()}
-    rows_by_day = counts[SCORE].sum(axis=1)
+    rows_by_day = counts[SCORE].bins.sum(axis=1)
     no_verdict_reason = _no_verdict(rows_by_day, spec)
     indices: dict[str, float] = {}
+    shares: dict[str, float] = {}
     if no_verdict_reason is None:
-        indices = {name: psi(binned.counts, counts[name].sum(axis=0)) for name, binned in reference.columns.items()}
-    above = [name for name, value in indices.items() if value > spec.maximum_psi]
-    alarmed = tuple(sorted(above, key=lambda name: (-indices[name], name)))
-    onsets = [estimate_onset(reference.columns[name].counts, counts[name], dates) for name in alarmed]
+        indices = {
+            name: psi(binned.counts, counts[name].bins.sum(axis=0)) for name, binned in reference.columns.items()
+        }
+        shares = {name: float(column.outside.sum() / rows_by_day.sum()) for name, column in counts.items()}
+    alarmed = _worst_first(indices, [name for name, value in indices.items() if value > spec.maximum_psi])
+    is_outside = [name for name in shares if _is_outside(reference.columns[name], counts[name], spec)]
+    outside_alarmed = _worst_first(shares, is_outside)
+    onsets = [estimate_onset(reference.columns[name].counts, counts[name].bins, dates) for name in alarmed]
+    onsets += [_outside_onset(reference.columns[name], counts[name], dates) for name in outside_alarmed]
     return DriftVerdict(
         bundle_digest=bundle_digest,
         window_start=start.isoformat(),
         window_end=window_end.isoformat(),
         rows=int(rows_by_day.sum()),
         has_verdict=no_verdict_reason is None,
-        is_alarm=bool(alarmed),
+        is_alarm=bool(alarmed or outside_alarmed),
         psi=indices,
         alarmed=alarmed,
         threshold=spec.maximum_psi,
         onset=min(onsets).isoformat() if onsets else None,
-        reason=no_verdict_reason or _drift_reason(indices, alarmed, spec) + _replaced(missing),
+        reason=no_verdict_reason
+        or _psi_reason(indices, alarmed, spec) + _outside_reason(shares, outside_alarmed, spec) + _replaced(missing),
         missing_days=tuple(date.isoformat() for date in missing),
+        outside={name: share for name, share in shares.items() if share > 0},
+        outside_alarmed=outside_alarmed,
+        outside_limit=spec.maximum_outside_share,
     )
 
 
@@ -162,15 +184,40 @@ def estimate_onset(reference: Sequence[int], by_day: FloatArray, dates: Sequence
     return dates[int(np.argmax(gain.sum(axis=1)))]
 
 
-def _rows(daily: Mapping[dt.date, Mapping[str, Sequence[int]]], date: dt.date) -> int:
-    return sum(daily[date][SCORE]) if date in daily else 0
+@dataclass(frozen=True)
+class _ColumnByDay:
+    """A column's counts by day: `bins` of shape ``(n_days, n_bins)``, rows `outside` the support ``(n_days,)``."""
+
+    bins: FloatArray
+    outside: FloatArray
 
 
-def _by_day(
-    daily: Mapping[dt.date, Mapping[str, Sequence[int]]], dates: Sequence[dt.date], name: str, bins: int
-) -> FloatArray:
-    empty = [0] * bins
-    return np.array([daily[date][name] if date in daily else empty for date in dates], dtype=np.float64)
+def _rows(daily: DailyCounts, date: dt.date) -> int:
+    return sum(daily[date][SCORE].bins) if date in daily else 0
+
+
+def _by_day(daily: DailyCounts, dates: Sequence[dt.date], name: str, bins: int) -> _ColumnByDay:
+    empty = ColumnCounts((0,) * bins)
+    counts = [daily[date][name] if date in daily else empty for date in dates]
+    outside = np.array([count.outside for count in counts], dtype=np.float64)
+    return _ColumnByDay(np.array([count.bins for count in counts], dtype=np.float64), outside)
+
+
+def _worst_first(values: Mapping[str, float], names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted(names, key=lambda name: (-values[name], name)))
+
+
+def _is_outside(binned: BinnedColumn, column: _ColumnByDay, spec: DriftSpec) -> bool:
+    outside, rows = int(column.outside.sum()), int(column.bins.sum())
+    if outside <= spec.maximum_outside_share * rows:
+        return False
+    return outside_probability(outside, rows, binned.outside, sum(binned.counts)) < OUTSIDE_ALPHA
+
+
+def _outside_onset(binned: BinnedColumn, column: _ColumnByDay, dates: Sequence[dt.date]) -> dt.date:
+    reference = [sum(binned.counts) - binned.outside, binned.outside]
+    inside = column.bins.sum(axis=1) - column.outside
+    return estimate_onset(reference, np.column_stack([inside, column.outside]), dates)
 
 
 def _no_verdict(rows_by_day: FloatArray, spec: DriftSpec) -> str | None:
@@ -188,9 +235,20 @@ def _replaced(missing: Sequence[dt.date]) -> str:
     return f" (no decisions on {', '.join(map(str, missing))}: replaced by the days one window earlier)"
 
 
-def _drift_reason(indices: dict[str, float], alarmed: tuple[str, ...], spec: DriftSpec) -> str:
+def _psi_reason(indices: dict[str, float], alarmed: tuple[str, ...], spec: DriftSpec) -> str:
     if not alarmed:
         worst = max(indices, key=indices.__getitem__)
         return f"no column above {spec.maximum_psi}; the highest is {worst} with {indices[worst]:.3f}"
-    listed = ", ".join(f"{'the score' if name == SCORE else name} {indices[name]:.3f}" for name in alarmed)
+    listed = ", ".join(f"{_shown(name)} {indices[name]:.3f}" for name in alarmed)
     return f"PSI above {spec.maximum_psi}: {listed}"
+
+
+def _outside_reason(shares: dict[str, float], alarmed: tuple[str, ...], spec: DriftSpec) -> str:
+    if not alarmed:
+        return ""
+    listed = ", ".join(f"{_shown(name)} {shares[name]:.2%}" for name in alarmed)
+    return f"; rows outside the reference's values above {spec.maximum_outside_share:.2%}: {listed}"
+
+
+def _shown(name: str) -> str:
+    return "the score" if name == SCORE else name

@@ -30,22 +30,30 @@ from lifecycle.monitoring.live_performance import RECALL, PerformanceVerdict
 Severity = Literal["moderate", "major", "extreme"]
 NewsKind = Literal["began", "joined", "rose", "no_decisions"]
 
+OUTSIDE = " outside the reference"
+"""Follows a column's name where the finding is the share of its rows outside the reference's values."""
 SEVERITIES: tuple[Severity, ...] = ("moderate", "major", "extreme")
 PSI_BANDS = (0.25, 1.0)
 """Upper limits of moderate and major. 0.25: Siddiqi, Credit Risk Scorecards (2006), a shift; 1 nat: this project's."""
+OUTSIDE_BANDS = (0.02, 0.1)
+"""Upper limits of moderate and major of the share of rows outside the reference's values; this project's."""
 RECALL_BANDS = (0.5, 0.25)
 """Lower limits of moderate and major, as shares of the promised recall; this project's."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A value outside its limit. `subject` is a column, the score or the recall; a recall's limit is its lower one."""
+    """A value outside its limit. `subject` is a column, the score, either with `OUTSIDE`, or the recall.
+
+    A recall's limit is its lower one. `as_of` is that of the verdict which found it.
+    """
 
     subject: str
     value: float
     limit: float
     severity: Severity
     text: str
+    as_of: str
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,7 @@ def advance(
     """
     if previous is not None and previous.bundle != champion:
         previous = None
-    today = [*_traffic_findings(traffic), *_performance_findings(performance)]
+    today = [*_traffic_findings(traffic, as_of.isoformat()), *_performance_findings(performance, as_of.isoformat())]
     findings = (*today, *_kept(previous, traffic, performance))
     missing = tuple(_missing_day(traffic, as_of))
     if not findings:
@@ -119,10 +127,10 @@ def advance(
     return Step(StandingAlarm(champion, since, onset, findings, peaks), (*news, *missing))
 
 
-def psi_severity(psi: float) -> Severity:
-    """Severity of a PSI above its limit, by `PSI_BANDS`."""
-    moderate, major = PSI_BANDS
-    return "moderate" if psi <= moderate else "major" if psi <= major else "extreme"
+def severity_above(value: float, bands: tuple[float, float]) -> Severity:
+    """Severity of a value above its limit, by `PSI_BANDS` or `OUTSIDE_BANDS`."""
+    moderate, major = bands
+    return "moderate" if value <= moderate else "major" if value <= major else "extreme"
 
 
 def recall_severity(recall: float, promised: float) -> Severity:
@@ -131,14 +139,23 @@ def recall_severity(recall: float, promised: float) -> Severity:
     return "moderate" if recall >= moderate * promised else "major" if recall >= major * promised else "extreme"
 
 
-def _traffic_findings(traffic: DriftVerdict) -> Iterator[Finding]:
+def _traffic_findings(traffic: DriftVerdict, as_of: str) -> Iterator[Finding]:
     for name in traffic.alarmed:
-        value, severity = traffic.psi[name], psi_severity(traffic.psi[name])
-        text = f"PSI of {'the score' if name == SCORE else name} {value:.3f}, limit {traffic.threshold:g} ({severity})"
-        yield Finding(name, value, traffic.threshold, severity, text)
+        value, severity = traffic.psi[name], severity_above(traffic.psi[name], PSI_BANDS)
+        text = f"PSI of {_shown(name)} {value:.3f}, limit {traffic.threshold:g} ({severity})"
+        yield Finding(name, value, traffic.threshold, severity, text, as_of)
+    for name in traffic.outside_alarmed:
+        share, limit = traffic.outside[name], traffic.outside_limit
+        severity = severity_above(share, OUTSIDE_BANDS)
+        text = f"{share:.2%} of {_shown(name)} outside the reference's values, limit {limit:.2%} ({severity})"
+        yield Finding(name + OUTSIDE, share, limit, severity, text, as_of)
 
 
-def _performance_findings(performance: PerformanceVerdict | None) -> Iterator[Finding]:
+def _shown(name: str) -> str:
+    return "the score" if name == SCORE else name
+
+
+def _performance_findings(performance: PerformanceVerdict | None, as_of: str) -> Iterator[Finding]:
     if performance is None or not performance.is_alarm or performance.recall is None:
         return
     severity = recall_severity(performance.recall, performance.promised)
@@ -146,7 +163,7 @@ def _performance_findings(performance: PerformanceVerdict | None) -> Iterator[Fi
         f"recall at capacity {performance.recall:.3f} against {performance.promised:.3f} on the holdout, limit "
         f"{performance.required:.3f} ({severity})"
     )
-    yield Finding(RECALL, performance.recall, performance.required, severity, text)
+    yield Finding(RECALL, performance.recall, performance.required, severity, text, as_of)
 
 
 def _kept(

@@ -1,7 +1,7 @@
 """Live traffic of a window in the bins of the champion's training traffic; `monitoring.drift` compares the two."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from lifecycle.modelling.evaluation import Interval
-from lifecycle.modelling.reference import SCORE, Reference, count
+from lifecycle.modelling.reference import SCORE, ColumnCounts, Reference, count
 from lifecycle.modelling.training import predict
 from lifecycle.monitoring.drift import DriftVerdict, judge_drift
 from lifecycle.spec.risk_model import RiskModelSpec
@@ -62,6 +62,8 @@ def traffic_verdict(
 def feature_columns(decisions: "pa.Table", spec: RiskModelSpec) -> dict[str, FloatArray]:
     """The recorded feature rows by feature: float64, ``NaN`` for null, a category as its index.
 
+    A category that the specification no longer has is infinite, so that it is outside every reference.
+
     Parameters
     ----------
     decisions
@@ -79,19 +81,19 @@ def feature_columns(decisions: "pa.Table", spec: RiskModelSpec) -> dict[str, Flo
 def _number(value: float | str | None, codes: Mapping[str, float]) -> float:
     if value is None:
         return float("nan")
-    return codes[value] if isinstance(value, str) else float(value)
+    return codes.get(value, float("inf")) if isinstance(value, str) else float(value)
 
 
 def _daily_counts(
     spec: RiskModelSpec, decisions: "pa.Table", champion: ChampionInForce
-) -> dict[dt.date, Mapping[str, Sequence[int]]]:
-    """Rows in each of the reference's bins by day."""
+) -> dict[dt.date, Mapping[str, ColumnCounts]]:
+    """Rows in each of the reference's bins, and outside its support, by day."""
     if not decisions.num_rows:
         return {}
     columns = feature_columns(decisions, spec)
     columns[SCORE] = _champion_scores(decisions, champion, columns)
     dates = decisions.column("occurred_at").to_numpy().astype("datetime64[D]")
-    counts: dict[dt.date, Mapping[str, Sequence[int]]] = {}
+    counts: dict[dt.date, Mapping[str, ColumnCounts]] = {}
     for date in np.unique(dates):
         rows = dates == date
         counts[date.item()] = count(champion.reference, {name: values[rows] for name, values in columns.items()})

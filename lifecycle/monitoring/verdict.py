@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lifecycle.modelling.splits import judged_end
 from lifecycle.monitoring.drift import DriftVerdict
-from lifecycle.monitoring.live_performance import RECALL, PerformanceVerdict
+from lifecycle.monitoring.live_performance import PerformanceVerdict
 from lifecycle.monitoring.standing import News, StandingAlarm, Step
 from lifecycle.monitoring.traffic import ChampionInForce
 from lifecycle.spec.risk_model import RiskModelSpec
@@ -61,7 +61,7 @@ def monitoring_verdict(
     return MonitoringVerdict(
         as_of=as_of.isoformat(),
         is_alarm=step.standing is not None,
-        reason=_reason(traffic, performance, step.standing),
+        reason=_reason(as_of, traffic, performance, step.standing),
         onset=step.standing.onset if step.standing else None,
         new_frauds=new_frauds,
         champion=champion.bundle_digest,
@@ -73,12 +73,13 @@ def monitoring_verdict(
     )
 
 
-def _reason(traffic: DriftVerdict, performance: PerformanceVerdict | None, standing: StandingAlarm | None) -> str:
+def _reason(
+    as_of: dt.date, traffic: DriftVerdict, performance: PerformanceVerdict | None, standing: StandingAlarm | None
+) -> str:
     """The day's findings, and those of earlier days that no verdict of today confirms or ends."""
     alarms = [verdict for verdict in (traffic, performance) if verdict is not None and verdict.is_alarm]
     reasons = [alarm.reason for alarm in alarms] or [traffic.reason]
-    today = {*traffic.alarmed, *([RECALL] if performance is not None and performance.is_alarm else [])}
-    kept = [finding.text for finding in standing.findings if finding.subject not in today] if standing else []
+    kept = [finding.text for finding in standing.findings if finding.as_of != as_of.isoformat()] if standing else []
     if standing is not None and kept:
         reasons.append(f"the alarm since {standing.since} stands: {', '.join(kept)}")
     return "; ".join(reasons)

@@ -150,6 +150,9 @@ class DriftSpec(SpecModel):
     """Whole weeks, so that the mix of weekdays raises no alarm."""
     maximum_psi: Annotated[float, Field(gt=0)] = 0.2
     """Siddiqi, Credit Risk Scorecards (2006): below 0.1 no change, 0.1 to 0.25 some, above 0.25 a shift."""
+    maximum_outside_share: Annotated[float, Field(ge=0, lt=1)] = 0.005
+    """Tolerated share of a window's rows outside the reference's support, for example values below its minimum; a
+    larger one alarms unless unchanged traffic would reach it (`monitoring.drift.OUTSIDE_ALPHA`)."""
     minimum_rows: Annotated[int, Field(ge=1)] = 1000
     """A window with fewer decisions gives no verdict."""
     bins: Annotated[int, Field(ge=2, le=100)] = 10

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.errors import LifecycleError
-from lifecycle.modelling.reference import BinnedColumn, Reference, bin_counts, count, freeze
+from lifecycle.modelling.reference import BinnedColumn, ColumnCounts, Reference, bin_counts, count, freeze
 
 
 def test_a_smooth_column_gets_equally_full_bins_and_one_for_missing() -> None:
@@ -34,8 +34,9 @@ def test_a_value_that_fills_a_bin_stands_alone_and_the_tail_keeps_its_bins() -> 
 
 def test_every_category_has_a_bin_also_one_that_the_window_lacks() -> None:
     binned = freeze(np.array([0.0, 0.0, 2.0, np.nan]), 10, categories=4)
-    assert binned.counts == (2, 0, 1, 0, 1)
-    assert bin_counts(np.array(binned.edges), np.array([3.0, 1.0])).tolist() == [0, 1, 0, 1, 0]
+    assert binned.counts == (2, 0, 1, 0, 0, 1)
+    assert bin_counts(np.array(binned.edges), np.array([3.0, 1.0, np.inf])).tolist() == [0, 1, 0, 1, 1, 0]
+    assert binned.support == ((0.0, 0.0), (2.0, 2.0))
 
 
 @given(
@@ -53,8 +54,8 @@ def test_every_row_is_in_exactly_one_bin_and_counting_again_gives_the_same(value
 
 
 def test_a_constant_or_wholly_missing_column_has_one_bin_of_values() -> None:
-    assert freeze(np.full(5, 2.0), 10) == BinnedColumn((), (5, 0))
-    assert freeze(np.full(5, np.nan), 10) == BinnedColumn((), (0, 5))
+    assert freeze(np.full(5, 2.0), 10) == BinnedColumn((), (5, 0), ((2.0, 2.0),))
+    assert freeze(np.full(5, np.nan), 10) == BinnedColumn((), (0, 5), ())
 
 
 def test_a_reference_survives_json_and_counts_by_column() -> None:
@@ -62,6 +63,6 @@ def test_a_reference_survives_json_and_counts_by_column() -> None:
     reference = Reference({name: freeze(v, 10) for name, v in columns.items()}, "a", "b")
     again = msgspec.json.decode(msgspec.json.encode(reference), type=Reference)
     assert again == reference
-    assert count(again, columns) == {name: list(binned.counts) for name, binned in reference.columns.items()}
+    assert count(again, columns) == {name: ColumnCounts(binned.counts) for name, binned in reference.columns.items()}
     with pytest.raises(LifecycleError, match=r"Expected 2 columns, missing \['score'\]"):
         count(reference, {"amount": columns["amount"]})

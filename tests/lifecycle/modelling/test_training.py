@@ -8,7 +8,7 @@ import pytest
 from lifecycle.errors import LifecycleError
 from lifecycle.modelling.evaluation import METRICS, paired_difference
 from lifecycle.modelling.fitting import margins
-from lifecycle.modelling.reference import count
+from lifecycle.modelling.reference import ColumnCounts, count
 from lifecycle.modelling.training import Trained, contract_reason_texts, holdout, predict, train
 from lifecycle.modelling.training_set import Examples, examples_from_table
 from lifecycle.spec.risk_model import RiskModelSpec, TrainingSpec
@@ -165,8 +165,11 @@ def test_the_reference_holds_the_last_whole_weeks_and_the_released_models_scores
     columns["score"] = predict(trained.model_text, calibration, examples.features[rows]).scores
     counts = count(reference, columns)
     for name in (*spec.feature_names, "score"):
-        assert counts[name] == list(reference.columns[name].counts)
-    assert len(reference.columns["segment"].counts) == 4
+        assert counts[name] == ColumnCounts(reference.columns[name].counts)
+    assert len(reference.columns["segment"].counts) == 5
+    # Its one week is cut into days: the lowest and the highest amount of all days are each of one day.
+    assert reference.columns["amount"].outside >= 2
+    assert reference.columns["is_weekend"].outside == 0
 
 
 def test_a_date_without_enough_history_is_refused(spec: RiskModelSpec, examples: Examples) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import entropy
 
 from lifecycle.modelling.evaluation import Interval
-from lifecycle.modelling.reference import SCORE, Reference, count, freeze
+from lifecycle.modelling.reference import SCORE, ColumnCounts, Reference, count, freeze
 from lifecycle.monitoring.drift import DriftVerdict, estimate_onset, judge_drift, psi
 from lifecycle.monitoring.live_performance import PerformanceVerdict, judge_performance
 from lifecycle.spec.risk_model import DriftSpec
@@ -63,7 +63,7 @@ def reference() -> Reference:
     return Reference({name: freeze(values, 10) for name, values in window.items()}, "a", "b")
 
 
-def daily(reference: Reference, moved: Sequence[float] = (0,) * 7) -> dict[dt.date, dict[str, list[int]]]:
+def daily(reference: Reference, moved: Sequence[float] = (0,) * 7) -> dict[dt.date, dict[str, ColumnCounts]]:
     days = zip(DATES, moved, strict=True)
     return {date: count(reference, traffic(70 + day, moved=share)) for day, (date, share) in enumerate(days)}
 
@@ -88,7 +88,8 @@ def test_a_burst_of_small_amounts_alarms_with_its_first_day(reference: Reference
 def test_the_score_drifts_too(reference: Reference) -> None:
     counts = daily(reference)
     for columns in counts.values():
-        columns[SCORE] = [sum(columns[SCORE])] + [0] * (len(columns[SCORE]) - 1)
+        bins = columns[SCORE].bins
+        columns[SCORE] = ColumnCounts((sum(bins), *[0] * (len(bins) - 1)))
     verdict = judge_drift(reference, counts, END, SPEC, bundle_digest="b")
     assert verdict.alarmed == (SCORE,)
     assert "the score" in verdict.reason
@@ -136,7 +137,7 @@ def test_days_outside_the_window_are_left_aside(reference: Reference) -> None:
 @pytest.mark.parametrize("onset", range(7))
 def test_the_onset_is_found_in_spite_of_weekdays(reference: Reference, onset: int) -> None:
     moved = [0.4 if day >= onset else 0.0 for day in range(7)]
-    by_day = np.array([columns["amount"] for columns in daily(reference, moved).values()], dtype=np.float64)
+    by_day = np.array([columns["amount"].bins for columns in daily(reference, moved).values()], dtype=np.float64)
     assert estimate_onset(reference.columns["amount"].counts, by_day, DATES) == DATES[onset]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lifecycle.modelling.reference import SCORE
 from lifecycle.monitoring.drift import DriftVerdict
 from lifecycle.monitoring.live_performance import RECALL, PerformanceVerdict
-from lifecycle.monitoring.standing import StandingAlarm, Step, advance, psi_severity, recall_severity
+from lifecycle.monitoring.standing import PSI_BANDS, StandingAlarm, Step, advance, recall_severity, severity_above
 
 DAY = dt.date(2024, 2, 1)
 LIMIT = 0.2
@@ -110,6 +110,16 @@ def test_the_issue_of_a_harmless_column_first() -> None:
     ]
 
 
+def test_rows_outside_the_reference_are_a_subject_of_their_own() -> None:
+    """A column whose PSI stands already is alerted again when values leave the reference."""
+    outside = dataclasses.replace(
+        traffic(amount=0.3), outside={"amount": 0.03}, outside_alarmed=("amount",), outside_limit=0.005
+    )
+    [joined] = advance(STANDING, "b", DAY, outside, None).news
+    assert (joined.kind, joined.subject, joined.severity) == ("joined", "amount outside the reference", "major")
+    assert joined.text == "3.00% of amount outside the reference's values, limit 0.50% (major)"
+
+
 def test_a_subject_that_returns_is_news_only_if_it_is_worse() -> None:
     left = advance(STANDING, "b", DAY, traffic(count=0.22), None).standing
     assert advance(left, "b", DAY, traffic(count=0.22, amount=0.3), None).news == ()
@@ -134,7 +144,7 @@ def test_the_onset_is_the_earliest_and_is_kept_without_a_verdict() -> None:
     ("psi", "severity"), [(0.21, "moderate"), (0.25, "moderate"), (0.251, "major"), (1.0, "major"), (1.01, "extreme")]
 )
 def test_the_bands_of_psi(psi: float, severity: str) -> None:
-    assert psi_severity(psi) == severity
+    assert severity_above(psi, PSI_BANDS) == severity
 
 
 @pytest.mark.parametrize(
