@@ -2,10 +2,15 @@
 
 import os
 
-# Turn telemetry off before dbt, Evidently and MLflow are imported. Dagster's switch is in the `dagster.yaml` that
-# `lifecycle init` writes.
-os.environ.setdefault("DO_NOT_TRACK", "1")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-# Waiting LightGBM threads sleep; by default they spin, which makes a shared machine ten times slower.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
+FIXED_VARIABLES = {
+    "DO_NOT_TRACK": "1",
+    "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # Waiting LightGBM threads sleep; by default they spin, which makes a shared machine ten times slower.
+    "OMP_WAIT_POLICY": "passive",
+}
+"""Environment of this process and its children, set before dbt, Evidently, MLflow and LightGBM are imported. It turns
+their telemetry off; Dagster's switch is in the `dagster.yaml` that `lifecycle init` writes."""
+
+for _name, _value in FIXED_VARIABLES.items():
+    os.environ.setdefault(_name, _value)

@@ -4,6 +4,7 @@ import os
 import subprocess
 from importlib.metadata import version
 
+from lifecycle.settings.child_environment import child_environment
 from lifecycle.settings.platform import PROJECT_ROOT
 
 LIBRARIES = ("lightgbm", "numpy", "optuna", "scikit-learn", "scipy")
@@ -30,7 +31,12 @@ def code_commit() -> str | None:
 def _git(*arguments: str) -> str | None:
     try:
         answer = subprocess.run(
-            ["git", "-C", str(PROJECT_ROOT), *arguments], capture_output=True, text=True, check=False, timeout=10
+            ["git", "-C", str(PROJECT_ROOT), *arguments],
+            env=child_environment(),  # a hook of git sets GIT_DIR, which would win over -C
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=10,
         )
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return None

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from lifecycle.cli import check, features, release, run, simulate, snowflake, warehouse
 from lifecycle.errors import LifecycleError
+from lifecycle.settings.child_environment import forget_foreign_variables
 from serving.contract.distribution import DISTRIBUTION
 from serving.storage.private_files import keep_files_private
 
@@ -56,6 +57,7 @@ snowflake.register(app)
 def main() -> None:
     """Run the command; a `LifecycleError` is printed without a traceback and exits with 1."""
     keep_files_private()
+    forget_foreign_variables()
     try:
         app()
     except LifecycleError as error:

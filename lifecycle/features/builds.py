@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lifecycle.errors import LifecycleError
+from lifecycle.features.build_proof import expect_options, expect_untouched, read_contents
 from lifecycle.features.dbt import DbtRun, NodeRun, OnNode, busy_seconds, run_dbt
 from lifecycle.features.manifest import reuse_parsing
 from lifecycle.features.project import TRANSFORM, dbt_state_dir
@@ -75,7 +76,7 @@ def build(
     start_date, end_date
         Days of `occurred_at`, UTC; ``None`` for no bound. Rows of other days stay as they are.
     full_refresh
-        Replace the tables by ones with the rows of these days only.
+        Replace the tables, with every day.
     on_node
         Called after each model and test, as it ends.
     use
@@ -84,7 +85,7 @@ def build(
     Raises
     ------
     LifecycleError
-        If nothing is loaded, the range is empty, or a model or a test fails.
+        As `run_build`; and if a model or a test fails.
     """
     warehouse = open_warehouse(settings, use)
     with warehouse.exclusive("building features"):
@@ -117,10 +118,16 @@ def run_build(
     Raises
     ------
     LifecycleError
-        If nothing is loaded, or the range is empty.
+        If nothing is loaded, the range is empty, or given with `full_refresh`; or if dbt touched more than it was asked
+        to build. In Snowflake, where other machines may build other days meanwhile, only dbt's options are checked.
     """
     arguments = ["build", "--exclude-resource-type", "unit_test"]
     days = day_bounds(start_date, end_date)
+    if full_refresh and any(days.values()):
+        raise LifecycleError(
+            "Expected --full without a range of days, because it replaces the tables with all their days, got "
+            f"[{start_date or 'first'}, {end_date or 'last'}); leave out --full, or --start and --end"
+        )
     if full_refresh:
         arguments.append("--full-refresh")
     if select:
@@ -134,7 +141,13 @@ def run_build(
             )
         target_path = dbt_state_dir(settings) / "builds"
         reuse_parsing(settings, target_path)
-        return run_dbt(settings, arguments, target_path=target_path, variables=days, on_node=on_node, use=use)
+        is_partial = settings.target == "duckdb" and (any(days.values()) or bool(select))
+        before = read_contents(warehouse) if is_partial else None
+        run = run_dbt(settings, arguments, target_path=target_path, variables=days, on_node=on_node, use=use)
+        expect_options(target_path, is_full=full_refresh, select=select)
+        if before is not None:
+            expect_untouched(before, read_contents(warehouse), run.models, start_date, end_date)
+        return run
 
 
 def count_rows(

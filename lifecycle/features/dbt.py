@@ -13,7 +13,8 @@ from typing import Any
 
 from lifecycle.errors import LifecycleError
 from lifecycle.features.project import TRANSFORM, dbt_environment
-from lifecycle.features.snowflake_login import is_login_setting, without_secrets
+from lifecycle.features.snowflake_login import without_secrets
+from lifecycle.settings.child_environment import child_environment
 from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import Use
 from lifecycle.warehouse.duckdb.lock import lock_of
@@ -59,6 +60,16 @@ class NodeRun:
         """Schema and name of the table or view that a model builds."""
         relation = self.event["data"]["node_info"]["node_relation"]
         return f"{relation['schema']}.{relation['alias']}"
+
+    @property
+    def is_built_by_days(self) -> bool:
+        """Whether a build of a range of days leaves the rows of other days as they are."""
+        return bool(self.event["data"]["node_info"]["materialized"] == "incremental")
+
+    @property
+    def look_back_days(self) -> int:
+        """Days before the first one that a build of the model replaces, too."""
+        return int(self.event["data"]["node_info"]["meta"].get("look_back_days", 0))
 
     @property
     def is_failed(self) -> bool:
@@ -137,8 +148,7 @@ def run_dbt(
     LifecycleError
         If a setting of the Snowflake account is missing or wrong.
     """
-    environment = {name: value for name, value in os.environ.items() if not is_login_setting(name)}
-    environment |= {**dbt_environment(settings, target_path, use), **(variables or {})}
+    environment = child_environment() | dbt_environment(settings, target_path, use) | dict(variables or {})
     target_path.mkdir(parents=True, exist_ok=True, mode=0o700)
     started = time.perf_counter()
     with _start(settings, arguments, environment) as process:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from lifecycle.settings.snowflake import PREFIX, SnowflakeSettings
+from lifecycle.settings.snowflake import SnowflakeSettings
 from lifecycle.warehouse import Use
 
 SECRET_PREFIX = "DBT_ENV_SECRET_"  # noqa: S105 - a prefix of names
@@ -61,11 +61,6 @@ def without_secrets(text: str, environment: Mapping[str, str]) -> str:
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "*****")
     return text
-
-
-def is_login_setting(name: str) -> bool:
-    """Whether a variable is one of our Snowflake settings, which dbt receives under other names."""
-    return name.startswith(PREFIX)
 
 
 def _as_dbt_names_it(authenticator: str | None) -> str | None:

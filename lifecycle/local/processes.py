@@ -15,6 +15,7 @@ import httpx
 
 from lifecycle.errors import LifecycleError
 from lifecycle.releases.mlflow_registry import Registry
+from lifecycle.settings.child_environment import SERVER_PREFIXES, SETTINGS_PREFIX, child_environment
 from lifecycle.settings.platform import PROJECT_ROOT, Settings
 from lifecycle.signing.keys import ensure_keys
 
@@ -41,6 +42,8 @@ class Service:
     port: int
     ready_path: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    prefixes: tuple[str, ...] = ()
+    """Beginnings of the names of further variables that it gets from this process."""
 
     @property
     def url(self) -> str:
@@ -56,11 +59,12 @@ def services(settings: Settings, ports: Ports) -> list[Service]:
     artifacts = str(settings.mlflow_dir / "artifacts")
     mlflow = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(ports.mlflow), "--workers", "1"]
     mlflow += ["--backend-store-uri", store, "--artifacts-destination", artifacts]
+    server = serving_environment(settings, ports.serving)
     home = {"DAGSTER_HOME": str(settings.dagster_home), "LIFECYCLE_HOME": str(settings.root)}
     return [
-        Service("dagster", _module(*dagster), ports.dagster, "/server_info", home),
+        Service("dagster", _module(*dagster), ports.dagster, "/server_info", home, (SETTINGS_PREFIX,)),
         Service("mlflow", _module(*mlflow), ports.mlflow, "/health"),
-        Service("serving", _module("serving"), ports.serving, "/healthz", serving_environment(settings, ports.serving)),
+        Service("serving", _module("serving"), ports.serving, "/healthz", server, SERVER_PREFIXES),
     ]
 
 
@@ -102,7 +106,7 @@ class Running:
         with self._log(service).open("ab") as log:
             process = subprocess.Popen(
                 service.arguments,
-                env=os.environ | service.environment,
+                env=child_environment(*service.prefixes) | dict(service.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

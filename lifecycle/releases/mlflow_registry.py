@@ -7,6 +7,7 @@ import msgspec
 
 from lifecycle.artefacts.candidates import EVALUATION_FILE, Candidate
 from lifecycle.artefacts.evidence import GateEvidence
+from lifecycle.settings.child_environment import forget_variables
 from serving.contract.documents import MODEL_FILE
 
 if TYPE_CHECKING:
@@ -95,10 +96,13 @@ class Registry:
         return str(client.create_experiment(model, artifact_location=(self._root / "artifacts" / model).as_uri()))
 
     def _client(self) -> "MlflowClient":
+        # MLflow reads them at each call: another registry, a run to continue, an experiment, a login.
+        forget_variables("MLFLOW_", "DATABRICKS_")
         import mlflow
 
         self._root.mkdir(parents=True, exist_ok=True)
         mlflow.set_tracking_uri(self.tracking_uri)
+        mlflow.set_registry_uri(self.tracking_uri)
         return mlflow.MlflowClient()
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime as dt
-import os
 import subprocess
 import sys
 import time
@@ -27,13 +26,17 @@ from lifecycle.local.ports import free_port
 from lifecycle.local.processes import serving_environment
 from lifecycle.local.simulator import SimulationConfig, simulate
 from lifecycle.local.snowflake import LocalSnowflake
+from lifecycle.settings.child_environment import SERVER_PREFIXES, child_environment
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.risk_model import RiskModelSpec, read_model
 from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.loading.load import load
 from lifecycle.warehouse.raw_tables import RELATIONS
+from tests.harness.foreign_environment import FOREIGN
 
 MODEL = "card_fraud"
+IN_PROCESS = ("AWS_", "DATABRICKS_", "DBT_", "GIT_", "LIFECYCLE_", "MLFLOW_")
+"""Foreign variables that must change nothing although this process, which is no command of ours, keeps them."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,9 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             endpoint = stack.enter_context(local_snowflake.running(home / "endpoint", arguments=("--enforce",)))
             for name, value in endpoint.environment().items():
                 patch.setenv(name, value)
+        for name, value in FOREIGN.items():
+            if name.startswith(IN_PROCESS):
+                patch.setenv(name, value)
         patch.setenv("LIFECYCLE_HOME", str(home))
         patch.setenv("LIFECYCLE_PROFILE", "demo")
         settings = Settings()
@@ -111,7 +117,7 @@ def _load_simulated(settings: Settings, days: Timeline, folder: Path) -> None:
 def server(world: World) -> Iterator[str]:
     """The real server over the world's release store; its address."""
     with free_port() as port:
-        environment = os.environ | serving_environment(world.settings, port)
+        environment = child_environment(*SERVER_PREFIXES) | serving_environment(world.settings, port)
         process = subprocess.Popen([sys.executable, "-m", "serving"], env=environment, stderr=subprocess.PIPE)
         url = f"http://127.0.0.1:{port}"
         try:

@@ -38,6 +38,7 @@ from typing import Any
 from lifecycle.errors import LifecycleError
 from lifecycle.local.ports import free_port
 from lifecycle.local.snowflake.options import ACCOUNT, ADDRESS, PASSWORD, SETUP, USER, WAREHOUSE, WAREHOUSES
+from lifecycle.settings.child_environment import child_environment
 from lifecycle.settings.platform import PROJECT_ROOT, Settings
 from lifecycle.settings.snowflake import PREFIX, STEPS
 
@@ -107,7 +108,9 @@ class LocalSnowflake:
                    *self._arguments]  # fmt: skip
         output = self.home / "endpoint.log"
         with output.open("ab") as file:
-            self._process = subprocess.Popen(command, stdout=file, stderr=file, cwd=PROJECT_ROOT)
+            self._process = subprocess.Popen(
+                command, env=child_environment(), stdout=file, stderr=file, cwd=PROJECT_ROOT
+            )
         end = time.monotonic() + START_SECONDS
         while not is_answering(self.port):
             if self._process.poll() is not None or time.monotonic() >= end:
