@@ -15,7 +15,7 @@ from lifecycle.assets.accounts import account_for_decisions, account_for_request
 from lifecycle.assets.champion import champion_in_force
 from lifecycle.assets.keys import WAREHOUSE_POOL, Materialized, ModelKeys
 from lifecycle.assets.partitions import as_of_after, date_of, occurred_days
-from lifecycle.assets.plots import psi_plot
+from lifecycle.assets.plots import shown
 from lifecycle.assets.resources import Stores
 from lifecycle.gates.champion import champion_for
 from lifecycle.monitoring.accounts import silence_alert
@@ -26,6 +26,7 @@ from lifecycle.monitoring.standing import StandingAlarm, advance
 from lifecycle.monitoring.traffic import ChampionInForce, traffic_verdict, traffic_window
 from lifecycle.monitoring.verdict import MonitoringVerdict, monitoring_verdict, new_fraud_days
 from lifecycle.reports.drift_report import write_drift_report
+from lifecycle.reports.plots import psi_plot
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.reading.accounts import day_accounts
@@ -191,7 +192,7 @@ def _drift_metadata(spec: RiskModelSpec, verdict: MonitoringVerdict) -> dict[str
         "news": "; ".join(news.text for news in verdict.news) or "none",
         "new_frauds": verdict.new_frauds,
         "rows": verdict.traffic.rows,
-        "psi": psi_plot(verdict.traffic.psi, spec.drift.maximum_psi),
+        **shown({"psi": psi_plot(verdict.traffic.psi, spec.drift.maximum_psi)}),
     }
 
 

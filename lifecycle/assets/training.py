@@ -12,12 +12,13 @@ from lifecycle.artefacts.lineage import code_commit, library_versions
 from lifecycle.artefacts.training_sets import Selection
 from lifecycle.assets.keys import WAREHOUSE_POOL, Materialized, ModelKeys
 from lifecycle.assets.partitions import as_of_dates, date_of, training_days
-from lifecycle.assets.plots import model_plots
+from lifecycle.assets.plots import shown
 from lifecycle.assets.resources import Stores
 from lifecycle.gates import input_gates
 from lifecycle.modelling.splits import training_window
 from lifecycle.modelling.training import Trained, train
 from lifecycle.modelling.training_set import examples_from_table
+from lifecycle.reports.plots import model_plots
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.reading.examples import MARTS, daily_volumes, newest_event, training_batches
@@ -135,7 +136,7 @@ def candidate_metadata(candidate: Candidate, trained: Trained) -> dict[str, Any]
         ),
         "trials": len(trained.trials),
         **{name: interval.value for name, interval in trained.evaluation.metrics.items()},
-        **model_plots(trained.curves, trained.importance),
+        **shown(model_plots(trained.curves, trained.importance)),
         "folder": dg.MetadataValue.path(str(candidate.folder)),
     }
 

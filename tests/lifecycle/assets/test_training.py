@@ -63,4 +63,4 @@ def test_a_candidate_names_its_training_set_and_shows_its_metrics(
     assert shown["average_precision"] == model.evaluation.metrics["average_precision"].value
     assert shown["trials"] == len(model.trials)
     assert shown["windows"].count("\n") == 1 + len(model.windows)
-    assert shown["roc"].startswith("![ROC, holdout](data:image/png;base64,")
+    assert shown["roc"].startswith("![roc](data:image/png;base64,")
