@@ -90,6 +90,20 @@ def verified_bundle(store: Path, bundle_digest: str, keys: PublicKeys) -> Bundle
     return bundle
 
 
+def bundle_manifest(store: Path, bundle_digest: str, keys: PublicKeys) -> Manifest:
+    """The manifest of a bundle whose signature and digests verify; its model is not loaded.
+
+    Raises
+    ------
+    LifecycleError
+        If there is no such bundle, or it does not verify.
+    """
+    try:
+        return read_bundle(bundle_folder(store, bundle_digest), keys).manifest
+    except ContractError as error:
+        raise LifecycleError(str(error)) from error
+
+
 def _manifest(files: Mapping[str, bytes], lineage: Lineage, verdicts: Sequence[Verdict]) -> Manifest:
     if sorted(files) != sorted(SEALED_FILES):
         raise LifecycleError(f"Expected the files {list(SEALED_FILES)}, got {sorted(files)} - at the bundle")

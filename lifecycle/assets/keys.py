@@ -66,6 +66,11 @@ class ModelKeys:
         return f"{self.model}_retrain"
 
     @property
+    def champion_job(self) -> str:
+        """Compares the champion that everything names."""
+        return f"{self.model}_champion"
+
+    @property
     def monitor_job(self) -> str:
         """From the decision log to the drift verdict."""
         return f"{self.model}_monitor"

@@ -1,7 +1,7 @@
 """From a candidate that passed its gates to a registered version: a sealed bundle and a version in MLflow."""
 
-import os
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
@@ -9,9 +9,11 @@ from lifecycle.artefacts.bundles import write_bundle
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.assets.keys import Materialized, ModelKeys
+from lifecycle.assets.mirror import attempt, record, register
 from lifecycle.assets.partitions import as_of_dates
 from lifecycle.assets.resources import Stores
 from lifecycle.gates.champion import is_backtest
+from lifecycle.releases.mlflow_registry import RegisteredVersion
 from lifecycle.reports.model_card import model_card
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import CARD_FILE, DECIDING_FILE, GOLDEN_FILE, MODEL_FILE
@@ -31,7 +33,7 @@ def model_version_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         description="Version in MLflow and sealed bundle of a candidate; only if this very candidate passed its gates.",
     )
     def model_version(context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
-        as_of = context.partition_key
+        as_of, run_id = context.partition_key, context.run.run_id
         candidate = stores.candidates(spec.name).current(as_of)
         evidence = stores.evidence(spec.name).gates(candidate.digest)
         if not evidence.is_passed:
@@ -39,18 +41,15 @@ def model_version_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
             raise dg.Failure(f"Candidate {candidate.digest} was refused by {refused}: it is not registered")
         if is_backtest(stores.releases().history(spec.name), as_of):
             context.log.info(f"The champion is at least as new as {as_of}: a backtest stops at the gates")
+            record(spec, stores, candidate, evidence, "backtest", run_id)
             return
         bundle_digest = seal(spec, stores, candidate, evidence)
-        version = stores.registry().register(spec.name, candidate, evidence)
-        yield dg.MaterializeResult(
-            metadata={
-                "mlflow_version": version.version,
-                "mlflow_run_id": version.run_id,
-                "mlflow_url": dg.MetadataValue.url(_mlflow_url(spec.name, version.version)),
-                "bundle_digest": bundle_digest,
-                "candidate_digest": candidate.digest,
-            }
+        step = "Registering the candidate in MLflow"
+        version = attempt(
+            stores, spec.name, as_of, run_id, step, lambda: register(spec, stores, candidate, evidence, run_id)
         )
+        digests = {"bundle_digest": bundle_digest, "candidate_digest": candidate.digest}
+        yield dg.MaterializeResult(metadata=_version_metadata(stores, version) | digests)
 
     return model_version
 
@@ -68,6 +67,12 @@ def seal(spec: RiskModelSpec, stores: Stores, candidate: Candidate, evidence: Ga
     )
 
 
-def _mlflow_url(model: str, version: str) -> str:
-    base = os.environ.get("LIFECYCLE_MLFLOW_URL", "http://127.0.0.1:5000")
-    return f"{base}/#/models/{model}/versions/{version}"
+def _version_metadata(stores: Stores, version: RegisteredVersion | None) -> dict[str, Any]:
+    if version is None:
+        return {"not_registered": "MLflow failed, see the alert; the bundle can be released without it"}
+    url = f"{stores.settings.mlflow_url}/#/models/{version.name}/versions/{version.version}"
+    return {
+        "mlflow_version": version.version,
+        "mlflow_run_id": version.run_id,
+        "mlflow_url": dg.MetadataValue.url(url),
+    }

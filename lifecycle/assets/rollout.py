@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from lifecycle.assets.keys import Materialized, ModelKeys
+from lifecycle.assets.mirror import attempt, mirror_in_mlflow, release_metadata
 from lifecycle.assets.partitions import as_of_dates, date_of
 from lifecycle.assets.registry import seal
 from lifecycle.assets.resources import Stores
@@ -49,8 +50,16 @@ def release_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
             reason=decision.reason,
             after=history[-1].number if history else 0,
         )
-        _mirror(spec, stores, version)
-        yield dg.MaterializeResult(metadata=_metadata(published))
+        step = "Mirroring the release in MLflow"
+        attempt(
+            stores,
+            spec.name,
+            version.as_of.isoformat(),
+            context.run.run_id,
+            step,
+            lambda: mirror_in_mlflow(spec, stores),
+        )
+        yield dg.MaterializeResult(metadata=release_metadata(published))
 
     return release
 
@@ -102,21 +111,3 @@ def judged_version(spec: RiskModelSpec, stores: Stores, as_of: str) -> JudgedVer
         verdicts_for=evidence.candidate_digest,
         verdicts=evidence.verdicts,
     )
-
-
-def _mirror(spec: RiskModelSpec, stores: Stores, version: JudgedVersion) -> None:
-    """Point MLflow's alias at the released version."""
-    registry = stores.registry()
-    registered = registry.find(spec.name, version.candidate_digest)
-    if registered is not None:
-        registry.mirror_champion(spec.name, registered.version, version.bundle_digest)
-
-
-def _metadata(published: Release) -> dict[str, str | int]:
-    return {
-        "release_number": published.number,
-        "bundle_digest": published.champion.bundle_digest,
-        "as_of": published.champion.as_of,
-        "released_by": published.released_by,
-        "reason": published.reason,
-    }

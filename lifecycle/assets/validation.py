@@ -8,6 +8,7 @@ import dagster as dg
 from lifecycle.artefacts.candidates import JUDGED_MODEL_FILE, Candidate
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.assets.keys import ModelKeys
+from lifecycle.assets.mirror import record
 from lifecycle.assets.partitions import date_of
 from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
@@ -38,7 +39,8 @@ def gate_checks(spec: RiskModelSpec) -> dg.AssetChecksDefinition:
         ],
     )
     def run_gates(context: dg.AssetCheckExecutionContext, stores: Stores) -> Iterator[dg.AssetCheckResult]:
-        evidence = judge(spec, stores, context.op_execution_context.partition_key)
+        as_of = context.op_execution_context.partition_key
+        evidence = judge(spec, stores, as_of)
         stores.evidence(spec.name).write_gates(evidence)
         for verdict in evidence.verdicts:
             yield dg.AssetCheckResult(
@@ -52,6 +54,8 @@ def gate_checks(spec: RiskModelSpec) -> dg.AssetChecksDefinition:
                     "required": dict(verdict.required),
                 },
             )
+        if not evidence.is_passed:
+            record(spec, stores, stores.candidates(spec.name).current(as_of), evidence, "refused", context.run.run_id)
 
     return run_gates
 

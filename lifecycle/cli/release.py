@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lifecycle.cli.mirror import mirror_after_release
 from lifecycle.console import output
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def promote(model: Model, bundle_digest: BundleDigest, reason: Reason, after: Af
         model, bundle_digest, by=getpass.getuser(), reason=reason, after=after, is_withdrawn_allowed=True
     )
     _say(release)
+    mirror_after_release(model)
 
 
 def canary(
@@ -75,21 +77,25 @@ def canary(
         is_withdrawn_allowed=True,
     )  # fmt: skip
     _say(release)
+    mirror_after_release(model)
 
 
 def end_canary(model: Model, reason: Reason, after: After = None) -> None:
     """End the canary, so that the champion answers every entity. Allowed during a freeze."""
     _say(_store().end_canary(model, by=getpass.getuser(), reason=reason, after=after))
+    mirror_after_release(model)
 
 
 def shadow(model: Model, bundle_digest: BundleDigest, reason: Reason, after: After = None) -> None:
     """Let a bundle score copies of the traffic in shadow. Its scores are recorded, never returned."""
     _say(_store().put_shadow(model, bundle_digest, by=getpass.getuser(), reason=reason, after=after))
+    mirror_after_release(model)
 
 
 def end_shadow(model: Model, reason: Reason, after: After = None) -> None:
     """End the shadow. Allowed during a freeze."""
     _say(_store().end_shadow(model, by=getpass.getuser(), reason=reason, after=after))
+    mirror_after_release(model)
 
 
 def rollback(model: Model, reason: Reason, standing: After = None) -> None:
@@ -99,12 +105,14 @@ def rollback(model: Model, reason: Reason, standing: After = None) -> None:
     """
     _say(_store().rollback(model, by=getpass.getuser(), reason=reason, standing=standing))
     typer.echo(f"Automatic promotion of {model} is on hold; `lifecycle resume {model} --reason ...` allows it again.")
+    mirror_after_release(model)
 
 
 def resume(model: Model, reason: Reason) -> None:
     """Allow automatic promotion of a model again after a rollback."""
     resumed = _store().resume(model, by=getpass.getuser(), reason=reason)
     typer.echo(f"{model} may be promoted automatically again: the hold of release {resumed.release_number} is over.")
+    mirror_after_release(model)
 
 
 def freeze(reason: Reason) -> None:

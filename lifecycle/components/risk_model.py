@@ -5,6 +5,7 @@ from typing import Self
 import dagster as dg
 from pydantic import BaseModel, ValidationError
 
+from lifecycle.assets.champion_check import champion_check, champion_job, champion_schedule
 from lifecycle.assets.monitoring import monitoring_assets
 from lifecycle.assets.registry import model_version_asset
 from lifecycle.assets.retraining import jobs, monitor_schedule, retrain_sensor
@@ -53,6 +54,8 @@ class RiskModel(dg.Component):
         check_columns(spec, Settings().dbt_project_dir, f"{context.path / 'defs.yaml'}")
         gates = gate_checks(spec)
         retrain, monitor = jobs(spec, gates)
+        check = champion_check(spec)
+        champion = champion_job(spec, check)
         return dg.Definitions(
             assets=[
                 training_set_asset(spec),
@@ -61,8 +64,8 @@ class RiskModel(dg.Component):
                 release_asset(spec),
                 *monitoring_assets(spec),
             ],
-            asset_checks=[gates],
-            jobs=[retrain, monitor],
-            schedules=[monitor_schedule(spec, monitor)],
+            asset_checks=[gates, check],
+            jobs=[retrain, monitor, champion],
+            schedules=[monitor_schedule(spec, monitor), champion_schedule(spec, champion)],
             sensors=[retrain_sensor(spec, retrain)],
         )

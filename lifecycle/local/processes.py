@@ -24,6 +24,10 @@ STOP_TIMEOUT_SECONDS = 15.0
 KILL_TIMEOUT_SECONDS = 3.0
 
 
+NO_JOB_PROCESSES = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""MLflow's server otherwise starts eight processes with 2 GB of memory for jobs that no one orders here."""
+
+
 @dataclass(frozen=True)
 class Ports:
     """Loopback ports of the two UIs and the inference server."""
@@ -60,10 +64,16 @@ def services(settings: Settings, ports: Ports) -> list[Service]:
     mlflow = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(ports.mlflow), "--workers", "1"]
     mlflow += ["--backend-store-uri", store, "--artifacts-destination", artifacts]
     server = serving_environment(settings, ports.serving)
-    home = {"DAGSTER_HOME": str(settings.dagster_home), "LIFECYCLE_HOME": str(settings.root)}
+    home = {
+        "DAGSTER_HOME": str(settings.dagster_home),
+        "LIFECYCLE_HOME": str(settings.root),
+        "LIFECYCLE_DAGSTER_URL": f"http://127.0.0.1:{ports.dagster}",
+        "LIFECYCLE_MLFLOW_URL": f"http://127.0.0.1:{ports.mlflow}",
+        "LIFECYCLE_SERVING_URL": f"http://127.0.0.1:{ports.serving}",
+    }
     return [
         Service("dagster", _module(*dagster), ports.dagster, "/server_info", home, (SETTINGS_PREFIX,)),
-        Service("mlflow", _module(*mlflow), ports.mlflow, "/health"),
+        Service("mlflow", _module(*mlflow), ports.mlflow, "/health", NO_JOB_PROCESSES),
         Service("serving", _module("serving"), ports.serving, "/healthz", server, SERVER_PREFIXES),
     ]
 

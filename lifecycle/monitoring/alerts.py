@@ -9,7 +9,16 @@ import msgspec
 from lifecycle.monitoring.standing import News
 from lifecycle.monitoring.verdict import MonitoringVerdict
 
-AlertKind = Literal["candidate_refused", "run_broken", "drift", "no_decisions", "unaccounted", "no_verdict"]
+AlertKind = Literal[
+    "candidate_refused",
+    "run_broken",
+    "drift",
+    "no_decisions",
+    "unaccounted",
+    "no_verdict",
+    "registry_failed",
+    "champion_differs",
+]
 _TITLES: dict[AlertKind, str] = {
     "candidate_refused": "Candidate refused",
     "run_broken": "Run broken",
@@ -17,6 +26,8 @@ _TITLES: dict[AlertKind, str] = {
     "no_decisions": "No decisions",
     "unaccounted": "Not accounted for",
     "no_verdict": "No verdict",
+    "registry_failed": "MLflow failed",
+    "champion_differs": "Champion differs",
 }
 _REMEDIES: dict[AlertKind, str] = {
     "drift": "The retrain sensor starts a training once enough frauds since the onset have matured.",

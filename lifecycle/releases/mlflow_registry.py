@@ -1,21 +1,23 @@
 """MLflow as the registry for people; servers read the release, never an alias."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from lifecycle.artefacts.candidates import EVALUATION_FILE, Candidate
+from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
+from lifecycle.releases.mlflow_runs import CANDIDATE_TAG, CandidateRuns, Outcome, RunPages
+from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.settings.child_environment import forget_variables
-from serving.contract.documents import MODEL_FILE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-CANDIDATE_TAG = "candidate_digest"
-CHAMPION_ALIAS = "champion"
+BUNDLE_TAG = "bundle_digest"
+ALIASES = ("champion", "canary", "shadow")
 
 
 class RegisteredVersion(msgspec.Struct, frozen=True):
@@ -26,6 +28,13 @@ class RegisteredVersion(msgspec.Struct, frozen=True):
     run_id: str
 
 
+class MirroredSlot(NamedTuple):
+    """A bundle of the release in force and its version."""
+
+    version: str
+    bundle_digest: str
+
+
 class Registry:
     """The MLflow registry of this installation: SQLite and a folder of artifacts."""
 
@@ -33,8 +42,18 @@ class Registry:
         self._root = root
         self.tracking_uri = f"sqlite:///{root / 'mlflow.db'}"
 
-    def register(self, model: str, candidate: Candidate, evidence: GateEvidence) -> RegisteredVersion:
+    def record(
+        self, spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence, outcome: Outcome, pages: RunPages
+    ) -> str:
+        """Id of the candidate's run in the model's experiment, marked with its outcome; idempotent."""
+        return self._runs(self._client(), spec).ensure(candidate, evidence, outcome, pages)
+
+    def register(
+        self, spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence, pages: RunPages
+    ) -> RegisteredVersion:
         """Register a candidate that passed its gates; idempotent.
+
+        A version, a run, an experiment or a model that a person deleted is made again.
 
         Raises
         ------
@@ -46,54 +65,54 @@ class Registry:
                 f"Expected passing verdicts for candidate {candidate.digest}, got "
                 f"{[verdict.gate for verdict in evidence.refusals]} refused for {evidence.candidate_digest}"
             )
-        return self.find(model, candidate.digest) or self._register(model, candidate, evidence)
+        return self.find(spec.name, candidate.digest) or self._register(spec, candidate, evidence, pages)
 
     def find(self, model: str, candidate_digest: str) -> RegisteredVersion | None:
-        """The version of a candidate; ``None`` if it is not registered."""
-        client = self._client()
-        for version in client.search_model_versions(f"name = '{model}'"):
-            if version.tags.get(CANDIDATE_TAG) == candidate_digest:
-                return _registered(version)
-        return None
+        """The newest version of a candidate; ``None`` if it is not registered."""
+        chosen = f"name = '{model}' and tags.{CANDIDATE_TAG} = '{candidate_digest}'"
+        versions = self._client().search_model_versions(chosen, order_by=["version_number DESC"], max_results=1)
+        return _registered(versions[0]) if versions else None
 
-    def mirror_champion(self, model: str, version: str, bundle_digest: str) -> None:
-        """Point the alias `champion` at the version that was released; for information only."""
+    def mirror(self, model: str, slots: Mapping[str, MirroredSlot]) -> None:
+        """Point the aliases at the versions of the slots, and remove the alias of an empty slot."""
         client = self._client()
-        client.set_model_version_tag(model, version, "bundle_digest", bundle_digest)
-        client.set_registered_model_alias(model, CHAMPION_ALIAS, version)
+        for slot in slots.values():
+            client.set_model_version_tag(model, slot.version, BUNDLE_TAG, slot.bundle_digest)
+        models = client.search_registered_models(f"name = '{model}'")
+        aliases = models[0].aliases if models else {}
+        for name in ALIASES:
+            if name in slots:
+                client.set_registered_model_alias(model, name, slots[name].version)
+            elif name in aliases:
+                client.delete_registered_model_alias(model, name)
 
-    def _register(self, model: str, candidate: Candidate, evidence: GateEvidence) -> RegisteredVersion:
-        import lightgbm
-        import mlflow
-        import mlflow.lightgbm
-
+    def champion(self, model: str) -> str | None:
+        """Digest of the bundle that the alias `champion` names; ``None`` without an alias."""
         client = self._client()
-        experiment_id = self._experiment(client, model)
-        lineage = candidate.lineage
-        with mlflow.start_run(experiment_id=experiment_id, run_name=f"{model} as of {lineage.as_of}") as run:
-            mlflow.set_tags({CANDIDATE_TAG: candidate.digest, "training_set_digest": lineage.training_set_digest})
-            mlflow.log_params(lineage.parameters | {"seed": lineage.seed, "as_of": lineage.as_of})
-            holdout = candidate.evaluation.holdout
-            mlflow.log_metrics({name: interval.value for name, interval in holdout.metrics.items()})
-            mlflow.log_dict(msgspec.to_builtins(evidence), "verdicts.json")
-            mlflow.log_artifact(str(candidate.folder / EVALUATION_FILE))
-            info = mlflow.lightgbm.log_model(
-                lightgbm.Booster(model_str=candidate.read(MODEL_FILE).decode()),
-                name="model",
-                # Declared, because MLflow otherwise starts a process that imports the model to infer them.
-                pip_requirements=[f"{name}=={version}" for name, version in lineage.library_versions.items()],
-            )
-        _ensure_registered_model(client, model)
+        models = client.search_registered_models(f"name = '{model}'")
+        version = models[0].aliases.get(ALIASES[0]) if models else None
+        if version is None:
+            return None
+        return str(client.get_model_version(model, str(version)).tags.get(BUNDLE_TAG))
+
+    def _register(
+        self, spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence, pages: RunPages
+    ) -> RegisteredVersion:
+        client = self._client()
+        runs = self._runs(client, spec)
+        run_id = runs.ensure(candidate, evidence, "passed", pages)
+        _ensure_registered_model(client, spec)
         version = client.create_model_version(
-            model, info.model_uri, run.info.run_id, tags={CANDIDATE_TAG: candidate.digest, "as_of": lineage.as_of}
+            spec.name,
+            runs.model_uri(run_id),
+            run_id,
+            tags={CANDIDATE_TAG: candidate.digest, "as_of": candidate.lineage.as_of},
+            description=f"Trained as of {candidate.lineage.as_of}. [Run in Dagster]({pages.dagster_url})",
         )
         return _registered(version)
 
-    def _experiment(self, client: "MlflowClient", model: str) -> str:
-        experiment = client.get_experiment_by_name(model)
-        if experiment is not None:
-            return str(experiment.experiment_id)
-        return str(client.create_experiment(model, artifact_location=(self._root / "artifacts" / model).as_uri()))
+    def _runs(self, client: "MlflowClient", spec: RiskModelSpec) -> CandidateRuns:
+        return CandidateRuns(client, self._root / "artifacts", spec)
 
     def _client(self) -> "MlflowClient":
         # MLflow reads them at each call: another registry, a run to continue, an experiment, a login.
@@ -106,9 +125,12 @@ class Registry:
         return mlflow.MlflowClient()
 
 
-def _ensure_registered_model(client: "MlflowClient", model: str) -> None:
-    if not client.search_registered_models(f"name = '{model}'"):
-        client.create_registered_model(model)
+def _ensure_registered_model(client: "MlflowClient", spec: RiskModelSpec) -> None:
+    models = client.search_registered_models(f"name = '{spec.name}'")
+    if not models:
+        client.create_registered_model(spec.name, description=spec.description)
+    elif models[0].description != spec.description:
+        client.update_registered_model(spec.name, spec.description)
 
 
 def _registered(version: "ModelVersion") -> RegisteredVersion:

@@ -29,6 +29,10 @@ class Settings(BaseSettings):
     dbt_project_dir: Path = PROJECT_ROOT / "dbt_project"
     duckdb_memory_limit: str = "3GB"
     duckdb_threads: int = 2
+    dagster_url: str = "http://127.0.0.1:3000"
+    mlflow_url: str = "http://127.0.0.1:5000"
+    serving_url: str = "http://127.0.0.1:8000"
+    """Addresses of the two UIs, for links, and of the server, whose champion is compared with the release store's."""
     snowflake: SnowflakeSettings = Field(default_factory=SnowflakeSettings)
 
     @property

@@ -9,6 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from lifecycle.artefacts.bundles import verified_bundle
+from lifecycle.assets.keys import ModelKeys
+from lifecycle.assets.mirror import newest_metadata
 from lifecycle.assets.retraining import retrain_sensor, retraining_state
 from lifecycle.cli import app
 from lifecycle.local.demo.traffic import Replay
@@ -189,6 +191,10 @@ def test_a_freeze_stops_promotion_and_a_rollback_holds_it_until_it_is_resumed(re
     assert answer.exit_code == 0, answer.output
     history = releases.history(MODEL)
     assert history[-1].champion == history[0].champion
+    assert answer.stderr == ""
+    assert installation.registry().champion(MODEL) == history[0].champion.bundle_digest
+    with dg.DagsterInstance.from_config(str(released.settings.dagster_home)) as instance:
+        assert newest_metadata(instance, ModelKeys(MODEL).release)["release_number"] == len(history)
     rerun = released.run(f"{MODEL}_retrain", as_of)
     assert rerun.success, failure(rerun)
     assert releases.history(MODEL) == history

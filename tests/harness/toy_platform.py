@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -10,7 +10,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lifecycle.artefacts.candidates import Candidate, training_files
+from lifecycle.artefacts.candidates import Candidate, CandidateStore, training_files
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.artefacts.training_sets import FrozenTrainingSet, Selection
 from lifecycle.assets.registry import seal
@@ -18,7 +18,8 @@ from lifecycle.assets.resources import Stores
 from lifecycle.gates.candidate_gates import GATES
 from lifecycle.modelling.splits import training_window
 from lifecycle.modelling.training import Trained
-from lifecycle.releases.mlflow_registry import RegisteredVersion
+from lifecycle.releases.mlflow_registry import MirroredSlot, RegisteredVersion
+from lifecycle.releases.mlflow_runs import Outcome, RunPages
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.interface import Session
@@ -86,9 +87,12 @@ def keep(stores: Stores, trained: Trained, training_set: str = "d" * 64, as_of: 
         seed=trained.seed,
         library_versions={},
     )
-    return stores.candidates("toy").write(
-        trained.model_text, trained.deciding, trained.golden, lineage, training_files(trained)
-    )
+    return written(stores.candidates("toy"), trained, lineage)
+
+
+def written(store: CandidateStore, trained: Trained, lineage: Lineage) -> Candidate:
+    """The trained model as a candidate of a store."""
+    return store.write(trained.model_text, trained.deciding, trained.golden, lineage, training_files(trained))
 
 
 def judge(stores: Stores, candidate: Candidate, verdicts: tuple[Verdict, ...] = PASSING) -> GateEvidence:
@@ -139,22 +143,45 @@ def log_decisions(stores: Stores, spec: RiskModelSpec, rows: pa.Table, bundle: s
 
 
 class FakeRegistry:
-    """An MLflow registry in memory."""
+    """An MLflow registry in memory; while `fault` is set, it raises it."""
 
     def __init__(self) -> None:
         self.versions: dict[str, RegisteredVersion] = {}
-        self.champion: tuple[str, str] | None = None
+        self.outcomes: list[tuple[str, Outcome]] = []
+        self.slots: dict[str, MirroredSlot] = {}
+        self.fault: Exception | None = None
 
-    def register(self, model: str, candidate: Candidate, evidence: GateEvidence) -> RegisteredVersion:
+    def record(
+        self, spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence, outcome: Outcome, pages: RunPages
+    ) -> str:
+        self._answer()
+        assert b"model card" in pages.card
+        self.outcomes.append((candidate.digest, outcome))
+        return "run"
+
+    def register(
+        self, spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence, pages: RunPages
+    ) -> RegisteredVersion:
+        self._answer()
         assert evidence.is_passed
-        version = RegisteredVersion(model, str(len(self.versions) + 1), "run")
+        version = RegisteredVersion(spec.name, str(len(self.versions) + 1), "run")
         return self.versions.setdefault(candidate.digest, version)
 
     def find(self, model: str, candidate_digest: str) -> RegisteredVersion | None:
+        self._answer()
         return self.versions.get(candidate_digest)
 
-    def mirror_champion(self, model: str, version: str, bundle_digest: str) -> None:
-        self.champion = (version, bundle_digest)
+    def mirror(self, model: str, slots: Mapping[str, MirroredSlot]) -> None:
+        self._answer()
+        self.slots = dict(slots)
+
+    def champion(self, model: str) -> str | None:
+        self._answer()
+        return self.slots["champion"].bundle_digest if "champion" in self.slots else None
+
+    def _answer(self) -> None:
+        if self.fault is not None:
+            raise self.fault
 
 
 def materialize(

@@ -50,9 +50,14 @@ def test_the_graph_holds_every_stage_of_the_model(repository: dg.RepositoryDefin
 
 def test_jobs_schedules_and_sensors_are_there(repository: dg.RepositoryDefinition) -> None:
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
-    assert jobs == {"features", "source_freshness", "card_fraud_retrain", "card_fraud_monitor"}
+    assert jobs == {"features", "source_freshness", "card_fraud_retrain", "card_fraud_monitor", "card_fraud_champion"}
     schedules = {schedule.name for schedule in repository.schedule_defs}
-    assert schedules == {"features_daily", "card_fraud_daily", "source_freshness_schedule"}
+    assert schedules == {
+        "features_daily",
+        "card_fraud_daily",
+        "card_fraud_champion_daily",
+        "source_freshness_schedule",
+    }
     assert {sensor.name for sensor in repository.sensor_defs} == {"card_fraud_retrain_sensor", "run_failure_alerts"}
 
 

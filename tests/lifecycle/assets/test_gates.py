@@ -70,6 +70,7 @@ def test_a_failed_gate_blocks_the_registration(
     assert failed == [enough_evidence.NAME]
     assert not result.asset_materializations_for_node("toy__model_version")
     assert registry.versions == {}
+    assert registry.outcomes == [(stores.candidates("toy").current(AS_OF.isoformat()).digest, "refused")]
     candidate = stores.candidates("toy").current(AS_OF.isoformat())
     assert [verdict.gate for verdict in stores.evidence("toy").gates(candidate.digest).refusals] == failed
 

@@ -1,9 +1,15 @@
 import datetime as dt
 
+import msgspec
+import pytest
+
 from lifecycle.artefacts.bundles import verified_bundle
+from lifecycle.assets.mirror import mirror_in_mlflow
 from lifecycle.assets.registry import model_version_asset
 from lifecycle.assets.resources import Stores
+from lifecycle.assets.rollout import release_asset
 from lifecycle.modelling.training import Trained
+from lifecycle.monitoring.alerts import Alert
 from lifecycle.spec.risk_model import RiskModelSpec
 from tests.harness.toy_model import AS_OF
 from tests.harness.toy_platform import (
@@ -45,6 +51,30 @@ def test_a_refused_candidate_is_not_registered(
     assert registry.versions == {}
 
 
+@pytest.mark.parametrize("fault", [OSError("disk full"), TimeoutError("locked")])
+def test_a_registry_that_is_down_is_an_alert_and_holds_up_neither_the_version_nor_the_release(
+    stores: Stores, spec: RiskModelSpec, model: Trained, registry: FakeRegistry, fault: Exception
+) -> None:
+    candidate = keep(stores, model)
+    judge(stores, candidate)
+    registry.fault = fault
+    result = materialize(stores, [model_version_asset(spec), release_asset(spec)], AS_OF)
+    assert result.success, failure(result)
+    shown = metadata(result, "model_version")
+    assert shown["not_registered"].startswith("MLflow failed")
+    [release] = stores.releases().history("toy")
+    assert (shown["bundle_digest"], shown["candidate_digest"]) == (release.champion.bundle_digest, candidate.digest)
+    lines = (stores.settings.root / "alerts.jsonl").read_bytes().splitlines()
+    alerts = [msgspec.json.decode(line, type=Alert) for line in lines]
+    assert [(alert.kind, alert.as_of, alert.run_id) for alert in alerts] == [
+        ("registry_failed", AS_OF.isoformat(), result.run_id)
+    ] * 2
+    assert f"{type(fault).__name__}: {fault}" in alerts[0].message
+    registry.fault = None
+    mirror_in_mlflow(spec, stores)
+    assert registry.slots["champion"].bundle_digest == release.champion.bundle_digest
+
+
 def test_a_backtest_stops_before_the_registration(
     stores: Stores, spec: RiskModelSpec, model: Trained, registry: FakeRegistry
 ) -> None:
@@ -55,3 +85,4 @@ def test_a_backtest_stops_before_the_registration(
     assert result.success, failure(result)
     assert not result.asset_materializations_for_node("toy__model_version")
     assert registry.versions == {}
+    assert [outcome for _, outcome in registry.outcomes] == ["backtest"]

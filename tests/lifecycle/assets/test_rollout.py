@@ -16,7 +16,7 @@ def test_a_registered_version_is_released_and_mirrored_once(
     stores: Stores, spec: RiskModelSpec, model: Trained, registry: FakeRegistry
 ) -> None:
     candidate = keep(stores, model)
-    version = registry.register("toy", candidate, judge(stores, candidate))
+    judge(stores, candidate)
     result = materialize(stores, [release_asset(spec)], AS_OF)
     assert result.success, failure(result)
     [release] = stores.releases().history("toy")
@@ -24,7 +24,7 @@ def test_a_registered_version_is_released_and_mirrored_once(
     assert (shown["release_number"], shown["bundle_digest"]) == (1, release.champion.bundle_digest)
     assert (shown["as_of"], shown["released_by"]) == (AS_OF.isoformat(), RELEASED_BY)
     assert shown["reason"] == "promoted automatically: 4 gates passed"
-    assert registry.champion == (version.version, release.champion.bundle_digest)
+    assert registry.slots == {"champion": ("1", release.champion.bundle_digest)}
     assert materialize(stores, [release_asset(spec)], AS_OF).success
     assert stores.releases().history("toy") == (release,)
 
@@ -42,7 +42,7 @@ def test_without_leave_nothing_is_released_and_the_run_succeeds(
     assert result.success, failure(result)
     assert not result.asset_materializations_for_node("toy__release")
     assert stores.releases().history("toy") == ()
-    assert registry.champion is None
+    assert registry.slots == {}
 
 
 def test_after_a_rollback_nothing_is_promoted_until_a_person_resumes(

@@ -1,4 +1,5 @@
 import json
+import re
 import struct
 from pathlib import Path
 
@@ -48,6 +49,30 @@ def test_promote_roll_back_and_look(app: typer.Typer, store: SmallStore) -> None
     history = json.loads(said(app, "releases", MODEL, "--json"))
     assert [release["number"] for release in history] == [1, 2, 3]
     assert "release 4 is in force" in said(app, "promote", MODEL, bundle, "--reason", "by hand it may come back")
+
+
+@pytest.mark.parametrize(
+    ("timeout_seconds", "fault"),
+    [
+        (0.1, "no end within 0.1 s"),
+        pytest.param(
+            60.0, "Dagster: .* MLflow: LifecycleError: champion: Expected a candidate", marks=pytest.mark.long
+        ),
+    ],
+)
+def test_a_mirror_that_fails_holds_up_no_rollback_and_is_an_alert(
+    app: typer.Typer, store: SmallStore, monkeypatch: pytest.MonkeyPatch, timeout_seconds: float, fault: str
+) -> None:
+    for seed in (1, 2):
+        store.publish(seed)
+    store.settings.mlflow_dir.mkdir()
+    monkeypatch.setattr("lifecycle.cli.mirror.TIMEOUT_SECONDS", timeout_seconds)
+    answer = said(app, "rollback", MODEL, "--reason", "worse")
+    assert "release 3 is in force" in answer
+    assert re.search(f"The release is in force. Mirroring the release failed: .*{fault}", answer)
+    assert f"run `lifecycle mirror {MODEL}`" in answer
+    [line] = (store.settings.root / "alerts.jsonl").read_text().splitlines()
+    assert json.loads(line)["kind"] == "registry_failed"
 
 
 def test_a_rollback_holds_automatic_promotion_until_a_person_resumes_it(app: typer.Typer, store: SmallStore) -> None:

@@ -1,0 +1,5 @@
+"""`python -m lifecycle.cli`: the `lifecycle` command."""
+
+from lifecycle.cli import main
+
+main()
