@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dagster._core.definitions.partitions.partitioned_schedule import UnresolvedPartitionedAssetScheduleDefinition
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+PARTITION_TAG = "dagster/partition"
 IN_FLIGHT = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -34,7 +35,7 @@ def jobs(
     monitoring = dg.AssetSelection.assets(keys.decisions, keys.live_performance, keys.drift, keys.drift_report)
     retrain = dg.define_asset_job(
         keys.retrain_job,
-        selection=training | dg.AssetSelection.checks(gates),
+        selection=training.without_checks() | dg.AssetSelection.checks(gates),
         partitions_def=as_of_dates(spec),
         description=f"Freezes a training set of {spec.name}, then fits, judges, registers and releases the model.",
     )
@@ -72,7 +73,13 @@ def retrain_sensor(
     )
     def sensor(context: dg.SensorEvaluationContext, stores: Stores) -> dg.SensorResult | dg.SkipReason:
         last_ordered = json.loads(context.cursor)["last_ordered_as_of"] if context.cursor else None
-        state = retraining_state(spec, stores, last_ordered, is_in_flight=is_in_flight(context.instance, spec))
+        state = retraining_state(
+            spec,
+            stores,
+            last_ordered,
+            is_in_flight=is_in_flight(context.instance, spec),
+            broken_tries=broken_tries(context.instance, spec, last_ordered) if last_ordered else 0,
+        )
         if state is None:
             return dg.SkipReason("There is no verdict on live traffic yet")
         decision = decide_retraining(state, spec.retraining)
@@ -88,7 +95,7 @@ def retrain_sensor(
 
 
 def retraining_state(
-    spec: RiskModelSpec, stores: Stores, last_ordered: str | None, *, is_in_flight: bool
+    spec: RiskModelSpec, stores: Stores, last_ordered: str | None, *, is_in_flight: bool, broken_tries: int = 0
 ) -> RetrainingState | None:
     """State by the newest verdict, read from the evidence alone; ``None`` without a verdict."""
     verdicts = stores.evidence(spec.name).drift()
@@ -107,6 +114,7 @@ def retraining_state(
         new_frauds=verdict.new_frauds,
         last_ordered_as_of=date_of(last_ordered) if last_ordered else None,
         is_in_flight=is_in_flight,
+        broken_tries=broken_tries,
     )
 
 
@@ -114,3 +122,26 @@ def is_in_flight(instance: dg.DagsterInstance, spec: RiskModelSpec) -> bool:
     """Whether a retraining of the model is queued or running, however it was started."""
     filters = dg.RunsFilter(job_name=ModelKeys(spec.name).retrain_job, statuses=IN_FLIGHT)
     return bool(instance.get_runs(filters, limit=1))
+
+
+def broken_tries(instance: dg.DagsterInstance, spec: RiskModelSpec, as_of: str) -> int:
+    """Number of retrainings of a date that failed for another reason than a gate; 0 if the last one did not."""
+    filters = dg.RunsFilter(job_name=ModelKeys(spec.name).retrain_job, tags={PARTITION_TAG: as_of})
+    runs = instance.get_runs(filters)  # the newest first
+    broken = [
+        run.status is dg.DagsterRunStatus.FAILURE and not refused_gates(instance, run.run_id)
+        for run in runs
+        if run.is_finished
+    ]
+    return sum(broken) if broken and broken[0] else 0
+
+
+def refused_gates(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    """Names of the blocking checks that failed in a run."""
+    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
+    evaluations = [
+        record.event_log_entry.dagster_event.asset_check_evaluation_data
+        for record in records
+        if record.event_log_entry.dagster_event is not None
+    ]
+    return [evaluation.check_name for evaluation in evaluations if not evaluation.passed and evaluation.blocking]

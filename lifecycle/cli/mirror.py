@@ -52,6 +52,7 @@ def mirror_after_release(model: str) -> None:
 
     An installation that has neither MLflow's nor Dagster's folder has nothing to mirror.
     """
+    from lifecycle.settings.child_environment import SETTINGS_PREFIX, child_environment
     from lifecycle.settings.platform import Settings
 
     settings = Settings()
@@ -60,7 +61,15 @@ def mirror_after_release(model: str) -> None:
     sys.stdout.flush()
     command = [sys.executable, "-m", "lifecycle.cli", "mirror", model]
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+        ended = subprocess.run(
+            command,
+            env=child_environment(SETTINGS_PREFIX),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         _warn(model, f"no end within {TIMEOUT_SECONDS:g} s")
     else:

@@ -14,7 +14,8 @@ class RetrainingState:
     `as_of` is the cut-off of a training now. `alarm_reason` is that of the newest monitoring verdict, ``None`` without
     an alarm; `alarm_bundle` and `onset` are of the same verdict. `champion_bundle` serves now. `new_frauds` are frauds
     from `monitoring.verdict.first_new_fraud_day` on and before the holdout of a training now. `last_ordered_as_of` is
-    the cut-off of the last training ordered by an alarm, whatever its result.
+    the cut-off of the last training ordered by an alarm, whatever its result. `broken_tries` counts its runs that broke
+    off for another reason than a gate; 0 if the last of them did not.
     """
 
     model: str
@@ -26,11 +27,12 @@ class RetrainingState:
     new_frauds: int
     last_ordered_as_of: dt.date | None
     is_in_flight: bool
+    broken_tries: int = 0
 
 
 @dataclass(frozen=True)
 class RetrainOrder:
-    """Train as of a date; `run_key` is the same for the same model and date, so that Dagster runs it once."""
+    """Train as of a date; `run_key` is the same for the same model, date and try, so that Dagster runs it once."""
 
     as_of: dt.date
     run_key: str
@@ -48,27 +50,35 @@ def decide_retraining(state: RetrainingState, spec: RetrainingSpec) -> RetrainOr
     """Order a training if there is an alarm and there are enough new frauds to learn from.
 
     A freeze of promotion does not prevent it: the candidate is still trained and judged. The first reason against a
-    training is returned.
+    training is returned. A training that broke off for another reason than a gate is ordered again, up to
+    `maximum_tries` times for its date and without a cooldown for a later one: the alarm has had no answer.
     """
     refusal = next(_refusals(state, spec), None)
     if refusal is not None:
         return NoRetraining(refusal)
     return RetrainOrder(
         as_of=state.as_of,
-        run_key=run_key(state.model, state.as_of),
+        run_key=run_key(state.model, state.as_of, state.broken_tries if _is_repeated(state) else 0),
         reason=f"{state.alarm_reason}; {state.new_frauds} new frauds since {state.onset} are mature",
     )
 
 
-def run_key(model: str, as_of: dt.date) -> str:
-    """Key that identifies the retraining of a model as of a date.
+def run_key(model: str, as_of: dt.date, broken_tries: int = 0) -> str:
+    """Key that identifies a try of the retraining of a model as of a date.
 
     Examples
     --------
     >>> run_key("card_fraud", dt.date(2018, 8, 29))
     'card_fraud:2018-08-29'
+    >>> run_key("card_fraud", dt.date(2018, 8, 29), broken_tries=1)
+    'card_fraud:2018-08-29:try-2'
     """
-    return f"{model}:{as_of.isoformat()}"
+    key = f"{model}:{as_of.isoformat()}"
+    return f"{key}:try-{broken_tries + 1}" if broken_tries else key
+
+
+def _is_repeated(state: RetrainingState) -> bool:
+    return state.last_ordered_as_of == state.as_of
 
 
 def _refusals(state: RetrainingState, spec: RetrainingSpec) -> Iterator[str]:
@@ -82,9 +92,11 @@ def _refusals(state: RetrainingState, spec: RetrainingSpec) -> Iterator[str]:
     if state.is_in_flight:
         yield "a retraining is in progress"
     last = state.last_ordered_as_of
-    if last is not None and state.as_of <= last:
+    if _is_repeated(state) and state.broken_tries >= spec.maximum_tries:
+        yield f"{state.broken_tries} retrainings at as_of {last} broke off; a later as_of is tried again"
+    elif last is not None and (state.as_of < last or (_is_repeated(state) and not state.broken_tries)):
         yield f"a retraining at as_of {last} was already ordered"
-    if last is not None and state.as_of < last + dt.timedelta(days=spec.cooldown_days):
+    if last is not None and not state.broken_tries and state.as_of < last + dt.timedelta(days=spec.cooldown_days):
         yield f"the cooldown lasts until as_of {last + dt.timedelta(days=spec.cooldown_days)}"
     if state.new_frauds < spec.minimum_new_frauds:
         yield (

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lifecycle.errors import LifecycleError
+from lifecycle.local.lost_runs import fail_lost_runs
 from lifecycle.local.private_home import repair_home
 from lifecycle.local.processes import Ports, Running, expect_free_port, running, services
 from lifecycle.settings.platform import Settings
@@ -29,6 +30,8 @@ concurrency:
 run_monitoring:
   enabled: true
   start_timeout_seconds: 180
+  # A second net under the check for lost runs: no run of a model takes this long.
+  max_runtime_seconds: 21600
 """
 
 
@@ -78,6 +81,8 @@ def start_services(settings: Settings, ports: Ports) -> Iterator[Running]:
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         prepare(settings)
+        if lost := fail_lost_runs(settings):
+            sys.stderr.write(f"Failed {len(lost)} runs whose process is gone: {', '.join(run[:8] for run in lost)}\n")
         with running(started, settings.root / "logs") as group:
             yield group
     finally:

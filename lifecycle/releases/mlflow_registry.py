@@ -9,8 +9,8 @@ import msgspec
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.releases.mlflow_runs import CANDIDATE_TAG, CandidateRuns, Outcome, RunPages
-from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.settings.child_environment import forget_variables
+from lifecycle.spec.risk_model import RiskModelSpec
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

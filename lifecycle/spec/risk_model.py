@@ -169,6 +169,8 @@ class RetrainingSpec(SpecModel):
     from. With fewer, the gates would judge a procedure that has not seen the change."""
     cooldown_days: Annotated[int, Field(ge=0)] = 7
     """Days of `as_of` between two retrainings."""
+    maximum_tries: Annotated[int, Field(ge=1, le=10)] = 3
+    """Runs for one `as_of`, if they break off for another reason than a gate."""
     poll_seconds: Annotated[int, Field(ge=1)] = 60
 
 

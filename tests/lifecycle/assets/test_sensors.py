@@ -6,7 +6,14 @@ import msgspec
 import pytest
 
 from lifecycle.assets.resources import Stores
-from lifecycle.assets.retraining import IN_FLIGHT, is_in_flight, retrain_sensor
+from lifecycle.assets.retraining import (
+    IN_FLIGHT,
+    PARTITION_TAG,
+    broken_tries,
+    is_in_flight,
+    refused_gates,
+    retrain_sensor,
+)
 from lifecycle.defs.alerts import run_failure_alerts
 from lifecycle.modelling.training import Trained
 from lifecycle.monitoring.alerts import Alert
@@ -29,6 +36,31 @@ ALARM = MonitoringVerdict(
 @dg.job(name="toy_retrain")
 def retrain() -> None:
     """Stands for the real job."""
+
+
+@dg.op
+def fails() -> None:
+    raise dg.Failure("disk full")
+
+
+@dg.job(name="toy_retrain")
+def broken() -> None:
+    fails()
+
+
+@dg.asset
+def judged() -> None:
+    """An asset whose gate refuses."""
+
+
+@dg.asset_check(asset=judged, blocking=True)
+def blocking_gate() -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=False)
+
+
+refusing = dg.Definitions(
+    assets=[judged], asset_checks=[blocking_gate], jobs=[dg.define_asset_job("toy_retrain")]
+).resolve_job_def("toy_retrain")
 
 
 def evaluated(
@@ -67,6 +99,41 @@ def test_the_retrain_sensor_orders_the_newest_alarm_once(stores: Stores, spec: R
         assert "already ordered" in (repeated.skip_message or "")
 
 
+def test_a_retraining_that_broke_off_is_ordered_again_three_times_at_most(
+    stores: Stores, spec: RiskModelSpec, model: Trained
+) -> None:
+    release = promote(stores, spec, keep(stores, model))
+    stores.evidence("toy").write_drift(dataclasses.replace(ALARM, champion=release.champion.bundle_digest))
+    keys, cursor = [], None
+    with dg.DagsterInstance.ephemeral() as instance:
+        for _ in range(3):
+            ordered = evaluated(stores, spec, instance, cursor)
+            assert isinstance(ordered, dg.SensorResult)
+            [request] = ordered.run_requests or []
+            keys.append(request.run_key)
+            cursor = ordered.cursor
+            tags = {PARTITION_TAG: request.partition_key or ""}
+            broken.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
+        skipped = evaluated(stores, spec, instance, cursor)
+    assert keys == ["toy:2024-02-01", "toy:2024-02-01:try-2", "toy:2024-02-01:try-3"]
+    assert isinstance(skipped, dg.SkipReason)
+    assert "3 retrainings at as_of 2024-02-01 broke off" in (skipped.skip_message or "")
+
+
+def test_a_retraining_that_a_gate_refused_or_a_person_cancelled_did_not_break_off(spec: RiskModelSpec) -> None:
+    as_of = AS_OF.isoformat()
+    with dg.DagsterInstance.ephemeral() as instance:
+        tags = {PARTITION_TAG: as_of}
+        broken.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
+        assert broken_tries(instance, spec, as_of) == 1
+        status = dg.DagsterRunStatus.CANCELED
+        instance.add_run(dg.DagsterRun(job_name="toy_retrain", run_id="1" * 36, status=status, tags=tags))
+        assert broken_tries(instance, spec, as_of) == 0
+        result = refusing.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
+        assert refused_gates(instance, result.run_id) == ["blocking_gate"]
+        assert broken_tries(instance, spec, as_of) == 0
+
+
 STATUSES = [*IN_FLIGHT, dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 
 
@@ -76,16 +143,6 @@ def test_a_retraining_is_in_flight_until_it_has_ended(spec: RiskModelSpec, statu
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_run(dg.DagsterRun(job_name="toy_retrain", run_id="1" * 36, status=status))
         assert is_in_flight(instance, spec) == (status in IN_FLIGHT)
-
-
-@dg.op
-def fails() -> None:
-    raise dg.Failure("disk full")
-
-
-@dg.job(name="toy_retrain")
-def broken() -> None:
-    fails()
 
 
 def alert_of(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance, stores: Stores) -> Alert:
@@ -103,7 +160,7 @@ def alert_of(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance, st
 
 def test_a_failed_run_raises_an_alert(stores: Stores) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        tags = {"dagster/partition": AS_OF.isoformat()}
+        tags = {PARTITION_TAG: AS_OF.isoformat()}
         result = broken.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
         alert = alert_of(result, instance, stores)
     assert (alert.title, alert.run_id) == ("Run broken: toy as of 2024-02-01", result.run_id)

@@ -32,6 +32,15 @@ ALARMED = RetrainingState(
         ({"last_ordered_as_of": dt.date(2018, 9, 1)}, "a retraining at as_of 2018-09-01 was already ordered"),
         ({"last_ordered_as_of": dt.date(2018, 8, 23)}, "the cooldown lasts until as_of 2018-08-30"),
         ({"last_ordered_as_of": dt.date(2018, 8, 22)}, None),
+        ({"last_ordered_as_of": dt.date(2018, 8, 28), "broken_tries": 3}, None),
+        (
+            {"last_ordered_as_of": dt.date(2018, 8, 29), "broken_tries": 3},
+            "3 retrainings at as_of 2018-08-29 broke off; a later as_of is tried again",
+        ),
+        (
+            {"last_ordered_as_of": dt.date(2018, 9, 1), "broken_tries": 1},
+            "a retraining at as_of 2018-09-01 was already ordered",
+        ),
         ({"new_frauds": 49}, "49 mature frauds since the onset are new to the champion, below 50"),
         ({}, None),
     ],
@@ -44,6 +53,14 @@ def test_retraining(changes: dict[str, Any], reason: str | None) -> None:
         assert decision.reason == "PSI above 0.2: amount 0.412; 50 new frauds since 2018-08-10 are mature"
     else:
         assert decision == NoRetraining(reason)
+
+
+@pytest.mark.parametrize("broken_tries", [1, 2])
+def test_a_retraining_that_broke_off_is_ordered_again_under_another_key(broken_tries: int) -> None:
+    state = dataclasses.replace(ALARMED, last_ordered_as_of=ALARMED.as_of, broken_tries=broken_tries)
+    decision = decide_retraining(state, SPEC)
+    assert isinstance(decision, RetrainOrder)
+    assert decision.run_key == f"card_fraud:2018-08-29:try-{broken_tries + 1}"
 
 
 def test_retraining_can_be_switched_off() -> None:
