@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from serving.contract.documents import ContractError
 from serving.process import workers
+from serving.process.log_output import QueuedHandler, take_over_stderr
 from serving.settings import ServingSettings
 from serving.storage.private_files import keep_files_private
 
@@ -164,7 +165,7 @@ def settings_help() -> str:
 
 
 def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
+    handler = QueuedHandler(take_over_stderr())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handler.addFilter(RedactedTracebacks())
     logging.basicConfig(level=logging.INFO, handlers=[handler])

@@ -61,11 +61,13 @@ ANSWERED   its response is written, or dropped if the caller            (final)
 =========  ===========================================================  ===============================================
 """
 
+import contextlib
 import functools
+import logging
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import httptools
@@ -301,6 +303,14 @@ async def _write_by_send(send: Any, answer: Answer) -> bool:
 
 class ServingServer(uvicorn.Server):
     """uvicorn's server, which also applies the time limits of connections."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Write the last log lines before uvicorn raises a captured signal again, which ends the process at once."""
+        with super().capture_signals():
+            yield
+            for handler in logging.getLogger().handlers:
+                handler.flush()
 
     async def on_tick(self, counter: int) -> bool:
         """Look at the connections each second; called ten times a second."""

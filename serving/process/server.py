@@ -21,6 +21,7 @@ from serving.log.segments import leftover_folders, recent_records, worker_folder
 from serving.log.shipping.destinations import open_sink
 from serving.log.shipping.shipper import Shipper
 from serving.log.writer import DecisionLog
+from serving.process.log_output import dropped_lines
 from serving.process.observed import log_status, shipping_status, store_status
 from serving.settings import ServingSettings
 from serving.slots.cache import Cache
@@ -121,6 +122,7 @@ class Server:
             log=lambda: log_status(self.log),
             shipping=None if shipper is None else lambda: shipping_status(shipper),
             keys=lambda: self.api_keys.failure,
+            dropped_lines=dropped_lines,
         )
         self.shadows.open()
         if self.shipper is not None:

@@ -69,6 +69,7 @@ EXPLAIN_FAILURES: Final = _counter("explain_failures", "Decisions whose required
 SHADOW_DROPPED: Final = _counter("shadow_dropped", "Requests not copied because the shadow's queue was full", "model")
 SHADOW_FAILURES: Final = _counter("shadow_failures", "Copied requests that the shadow failed to score", "model")
 SLOT_TRANSITIONS: Final = _counter("slot_transitions", "Changes of a slot's state", "model", "slot", "state")
+OUTPUT_DROPPED: Final = _counter("log_lines_dropped", "Lines of standard error dropped because nothing read them")
 LOAD_FAILURES: Final = _counter("load_failures", "Releases rejected")
 SHIPPED_RECORDS: Final = _counter("shipped_records", "Records that the decision log's sink confirmed")
 

@@ -152,6 +152,7 @@ class Metrics:
         self._read_log_status: Callable[[], LogStatus] | None = None
         self._read_shipping_status: Callable[[], ShippingStatus] | None = None
         self._read_key_failure: Callable[[], str | None] | None = None
+        self._read_dropped_lines: Callable[[], int] | None = None
         self._counting = threading.Lock()
         self._followed: dict[tuple[Family, Labels], int] = {}
         # A counter must exist at 0 before its first count, or Prometheus misses that step.
@@ -172,15 +173,18 @@ class Metrics:
         log: Callable[[], LogStatus] | None = None,
         shipping: Callable[[], ShippingStatus] | None = None,
         keys: Callable[[], str | None] | None = None,
+        dropped_lines: Callable[[], int] | None = None,
     ) -> None:
         """Set the functions that every `refresh` reads states from; an omitted one stays as it is.
 
-        `keys` returns why the file of API keys is not in force, ``None`` if it is.
+        `keys` returns why the file of API keys is not in force, ``None`` if it is; `dropped_lines` counts lines of
+        standard error.
         """
         self._read_store_status = store or self._read_store_status
         self._read_log_status = log or self._read_log_status
         self._read_shipping_status = shipping or self._read_shipping_status
         self._read_key_failure = keys or self._read_key_failure
+        self._read_dropped_lines = dropped_lines or self._read_dropped_lines
 
     def slot(self, model: str, slot: SlotName, bundle_digest: str, nullable: Sequence[tuple[int, str]]) -> SlotMetrics:
         """Return the counts of one bundle in one slot: the same object for the same arguments."""
@@ -285,6 +289,8 @@ class Metrics:
             self._follow(families.SHIPPED_RECORDS, (), shipping.shipped_records)
         if self._read_key_failure is not None:
             numbers[families.API_KEYS_FAILING][()] = int(self._read_key_failure() is not None)
+        if self._read_dropped_lines is not None:
+            self._follow(families.OUTPUT_DROPPED, (), self._read_dropped_lines())
         with self._counting:
             for (family, labels), count in self._counts.items():
                 numbers[family][labels] = count
