@@ -68,6 +68,35 @@ class Segment:
             flush_content(self._descriptor)
             self.synced_size = size
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether appends were truncated: the digest then has to be computed from the file."""
+        return self._is_cut
+
+    def displacement(self) -> str | None:
+        """What something else did to the file, as ``was removed``; ``None`` if it is in its place, as long as written.
+
+        Call it with the log's lock held, or repeat it so: `size` may change meanwhile.
+        """
+        size, own = self.size, os.fstat(self._descriptor)
+        try:
+            found = self.path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return "was removed"
+        except OSError:
+            return None  # the disk fails, which the next write reports
+        if (found.st_dev, found.st_ino) != (own.st_dev, own.st_ino):
+            return "was replaced"
+        return "was truncated" if own.st_size < size else None
+
+    def lost_records(self) -> int:
+        """Records of a displaced segment that are no longer in its place."""
+        try:
+            left = self.path.read_bytes().count(b"\n") if self.path.is_file() else 0
+        except OSError:
+            left = 0
+        return max(self.records - left, 0)
+
     def cut(self, size: int) -> None:
         """Truncate to `size`; if the disk refuses, `seal` retries."""
         self._is_cut = self._is_cut or size < self.size

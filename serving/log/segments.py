@@ -24,6 +24,7 @@ from serving.contract.documents import (
     RejectionRecord,
     readable_versions,
 )
+from serving.log.head import known_head
 from serving.storage.durable import flush_file
 
 logger = logging.getLogger(__name__)
@@ -151,8 +152,10 @@ def seal_paths(directory: Path) -> list[Path]:
 
 
 def next_number(directory: Path) -> int:
-    """Number after the highest one of a segment or seal."""
-    return max(map(number_of, (*segment_paths(directory)[-1:], *seal_paths(directory)[-1:])), default=0) + 1
+    """Number after the highest one that the folder has or had; a number is never used again."""
+    known = map(number_of, (*segment_paths(directory)[-1:], *seal_paths(directory)[-1:]))
+    head = known_head(directory)
+    return max(0 if head is None else head.newest, *known, 0) + 1
 
 
 def log_folders(directory: Path) -> list[Path]:

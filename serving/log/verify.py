@@ -4,14 +4,17 @@ It reads every line and every seal, and may run while the server writes.
 """
 
 import argparse
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from serving.contract.documents import ContractError, Struct, digest
+from serving.log.head import HEAD_FILE, read_head
 from serving.log.seals import Seal, file_digest, read_seal
 from serving.log.segments import (
     DamagedLineError,
@@ -24,18 +27,21 @@ from serving.log.segments import (
     segment_name,
     segment_paths,
 )
+from serving.log.shipping.cursor import delivered, finished_through
 
 _DAMAGES_PER_SEGMENT: Final = 20
 _HELP: Final = """\
 Checks a decision log without changing it: the checksum of each line, the digests and the chain of the seals, and that
-no segment in between is missing. DIR is the server's SERVING_LOG_DIR; the folders of its workers are checked too.
+no segment is missing, the newest (head.json has its number) and the oldest ones included. DIR is the server's
+SERVING_LOG_DIR; the folders of its workers are checked too.
 
 Reported, but not as damage: segments at the end that are not sealed yet (the open one, or those that a killed server
 left; its next start seals them), an unfinished last line of such a segment, lines of schema version 1, which have no
-checksum, and the oldest segments, if they were deleted after shipping and their seals are still there.
+checksum, and deleted segments whose seals are still there, if the shipping cursor (shipped.json) confirms that their
+destination has them.
 
-An attacker who can write to the folder can remove the newest seals and segments without a trace: compare the last
-seal's digest, printed here, with one that was shipped elsewhere.
+An attacker who can write to the folder can change head.json and the cursor too: compare the last seal's digest, printed
+here, with one that was shipped elsewhere.
 
 Exit code: 0 if the log is intact, 1 if anything is damaged or missing, 2 if DIR is not a folder.
 """
@@ -52,8 +58,9 @@ class Damage(Struct, frozen=True, kw_only=True):
 class LogReport(Struct, frozen=True, kw_only=True):
     """Content and damages of a log.
 
-    `retired` counts deleted segments whose seals exist; `unfinished_bytes` the bytes of incomplete last lines;
-    `last_seals` holds the digest of the newest seal file by folder (``.`` for the log's own).
+    `retired` counts segments that were deleted after they were shipped, and whose seals exist; `unfinished_bytes` the
+    bytes of incomplete last lines; `last_seals` holds the digest of the newest seal file by folder (``.`` for the log's
+    own).
     """
 
     segments: int
@@ -115,11 +122,8 @@ def _verify_folder(folder: Path, directory: Path, tally: _Tally) -> None:
     contents = {number_of(path): path.read_bytes() for path in reversed(seal_paths(folder))}
     seals = dict(_seals(folder, directory, contents, tally))
     _verify_chain(folder, directory, contents, seals, tally)
-    known = segments.keys() | contents.keys()
-    oldest, newest_seal = min(segments, default=0), max(contents, default=0)
-    # A log older than seals may have lost its oldest segments before; the first seal, which names no predecessor,
-    # covers all later ones.
-    for number in range(min(known, default=1), max(known, default=0) + 1):
+    newest_seal, missing = max(contents, default=0), []
+    for number in _expected_numbers(folder, directory, segments.keys() | contents.keys(), seals, tally):
         path = folder / segment_name(number)
         name = path.relative_to(directory).as_posix()
         if number in segments:
@@ -127,14 +131,51 @@ def _verify_folder(folder: Path, directory: Path, tally: _Tally) -> None:
                 tally.damage(name, "its seal is missing, but a later segment is sealed")
             try:
                 _verify_segment(path, name, seals.get(number), number in contents, tally)
-            except FileNotFoundError:  # deleted by the shipper since it was listed
-                tally.retired += 1
-        elif number in contents and number < (oldest or number + 1):
+                continue
+            except FileNotFoundError:  # deleted since it was listed
+                pass
+        if number in contents and number <= finished_through(folder):
             tally.retired += 1
         else:
-            tally.damage(name, "the segment is missing")
+            missing.append(number)
+    for first, count in _runs(missing):
+        name = (folder / segment_name(first)).relative_to(directory).as_posix()
+        others = f", and so are the {count - 1} after it" if count > 1 else ""
+        tally.damage(name, f"the segment is missing{others}; no cursor confirms that it was shipped")
     if contents:
         tally.last_seals[folder.relative_to(directory).as_posix()] = digest(contents[newest_seal])
+
+
+def _expected_numbers(
+    folder: Path, directory: Path, known: AbstractSet[int], seals: dict[int, Seal], tally: _Tally
+) -> range:
+    """Numbers of all segments that the folder has or had."""
+    head = None
+    try:
+        head = read_head(folder)
+    except ContractError as error:
+        tally.damage((folder / HEAD_FILE).relative_to(directory).as_posix(), str(error))
+    cursor = delivered(folder)
+    shipped = (cursor.finished_through, *(number_of(Path(name)) for name in cursor.offsets))
+    newest = max(0 if head is None else head.newest, *shipped, *known, 0)
+    if head is not None:
+        return range(head.oldest, newest + 1)
+    # A log from before there were heads may have lost its oldest segments before: its first seal names no predecessor.
+    oldest = min(known, default=1)
+    return range(oldest if oldest in seals and seals[oldest].predecessor is None else 1, newest + 1)
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The first number and the length of each run of consecutive numbers.
+
+    Examples
+    --------
+    >>> list(_runs([1, 2, 3, 7]))
+    [(1, 3), (7, 1)]
+    """
+    for _, run in itertools.groupby(enumerate(numbers), key=lambda item: item[1] - item[0]):
+        members = [number for _, number in run]
+        yield members[0], len(members)
 
 
 def _seals(folder: Path, directory: Path, contents: dict[int, bytes], tally: _Tally) -> Iterator[tuple[int, Seal]]:
@@ -172,6 +213,9 @@ def _verify_segment(path: Path, name: str, seal: Seal | None, is_sealed: bool, t
         tally.damage(name, "the last line is not complete", size)
     elif unfinished:
         tally.unfinished_bytes += unfinished
+    shipped = delivered(path.parent).offsets.get(path.name, 0)
+    if size < shipped:
+        tally.damage(name, f"Expected at least the {shipped} bytes that were shipped, got {size}")
     if seal is None:
         return
     if size + unfinished != seal.bytes:
@@ -209,7 +253,7 @@ def report_lines(report: LogReport) -> Iterator[str]:
         f"{report.records} records in {report.segments} segments, {report.sealed} of them sealed, {report.bytes} bytes"
     )
     if report.retired:
-        yield f"{report.retired} older segments were deleted; their seals are here"
+        yield f"{report.retired} older segments were deleted after they were shipped; their seals are here"
     if report.without_checksum:
         yield f"{report.without_checksum} records of schema version 1 have no checksum"
     if report.unfinished_bytes:

@@ -4,6 +4,10 @@
 ``fsync`` a thread flushes all records that arrived while the disk was busy at once (group commit), and their answers
 wait for it. If the disk is full, broken or stuck, decisions are refused, or answered and counted (`on_failure`);
 `failure` names the cause until a write succeeds. The thread also ends old segments and seals ended ones.
+
+Once a second the thread looks whether something else has removed, moved, replaced or truncated a segment
+(`serving.log.guard`). Its records count as unrecorded, its seal is written from what was written, so that `verify_log`
+reports the loss, and the next record begins another segment. While the folder cannot be used, `on_failure` applies.
 """
 
 import asyncio
@@ -18,11 +22,11 @@ from typing import Final, Literal
 from serving.contract.documents import ContractError
 from serving.errors import LogUnavailableError
 from serving.log.group_commit import Group, GroupCommit
+from serving.log.guard import LogFolder, SealedSegments
 from serving.log.open_segment import Segment
 from serving.log.seals import settle, write_seal
 from serving.log.segments import LogRecord, line_of, segment_name
 from serving.storage.durable import flush_file
-from serving.storage.locks import Lock, lock_file
 
 Durability = Literal["written", "fsync"]
 FailurePolicy = Literal["refuse", "continue"]
@@ -66,6 +70,9 @@ class DecisionLog:
         Writes and flushes that failed.
     unrecorded
         Records of decisions that were answered without being recorded.
+    lost_segments
+        Segments that something else removed, replaced or truncated; what they held also counts as unrecorded if it was
+        written to the segment that was open.
     seal_failures
         Seals that could not be written; they are retried.
     cut_bytes
@@ -86,7 +93,7 @@ class DecisionLog:
     ) -> None:
         self.directory = directory
         self.writes = self.records = self.bytes = 0
-        self.write_failures = self.unrecorded = self.seal_failures = self.cut_bytes = 0
+        self.write_failures = self.unrecorded = self.lost_segments = self.seal_failures = self.cut_bytes = 0
         self._is_flushing = durability == "fsync"
         self._is_refusing = on_failure == "refuse"
         self._segment_bytes = segment_bytes
@@ -103,10 +110,11 @@ class DecisionLog:
         self._segment: Segment | None = None
         self._ended: list[Segment] = []
         self._next_number = 1
+        self._sealed = SealedSegments(directory)
         self._predecessor: str | None = None
         self._retry_seal_at = 0.0
         self._commit = GroupCommit(self._changed, stall_seconds, self._lost)
-        self._folder_lock: Lock | None = None
+        self._folder = LogFolder(directory)
         self._thread = threading.Thread(target=self._run, name="decision-log", daemon=True)
 
     def open(self) -> int:
@@ -120,8 +128,7 @@ class DecisionLog:
             If another process writes to this folder, or it cannot be created or locked.
         """
         try:
-            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._folder_lock = lock_file(self.directory / ".lock", is_waiting=False)
+            self._folder.take()
         except BlockingIOError:
             raise ContractError(
                 f"Expected a decision log of its own, got one that another server writes to; "
@@ -212,9 +219,7 @@ class DecisionLog:
             self._changed.notify()
         if self._thread.is_alive():
             self._thread.join()
-        if self._folder_lock is not None:
-            self._folder_lock.release()
-            self._folder_lock = None
+        self._folder.release()
 
     # With the lock held.
 
@@ -275,6 +280,7 @@ class DecisionLog:
 
     def _turn(self) -> None:
         self._flush_group()
+        self._check_files()
         with self._lock:
             segment = self._segment
             if segment is not None and (
@@ -284,6 +290,29 @@ class DecisionLog:
         self._seal_ended()
         if self._failure is not None and not self._is_closing:
             self._probe()
+
+    def _check_files(self) -> None:
+        """Look for files that something else changed, and store the number of the newest segment."""
+        try:
+            self._folder.retake()
+        except OSError as error:
+            with self._lock:
+                self._failure = _reason(error)
+        segment = self._segment
+        if segment is not None and segment.displacement() is not None:
+            with self._lock:
+                if self._segment is segment and segment.displacement() is not None:
+                    self._end_segment()
+        if losses := self._sealed.lost():
+            self._note_losses(losses, 0)
+        with contextlib.suppress(OSError):
+            self._folder.keep_head(self._next_number - 1)
+
+    def _note_losses(self, losses: Sequence[str], records: int) -> None:
+        with self._lock:
+            self.lost_segments += len(losses)
+            self.unrecorded += records
+        logger.critical("%d segments of the decision log are lost: %s", len(losses), ", ".join(losses[:3]))
 
     def _flush_group(self) -> None:
         with self._lock:
@@ -319,8 +348,11 @@ class DecisionLog:
     def _seal_ended(self) -> None:
         while self._ended and (self._is_closing or time.monotonic() >= self._retry_seal_at):
             segment = self._ended[0]
+            displacement = segment.displacement()
             try:
-                self._predecessor = write_seal(segment.path, segment.seal(self._predecessor))
+                # The digest of a cut segment is computed from its file, which a displaced one has no more.
+                if displacement is None or not segment.is_cut:
+                    self._predecessor = write_seal(segment.path, segment.seal(self._predecessor))
             except OSError as error:
                 self.seal_failures += 1
                 self._retry_seal_at = time.monotonic() + _PROBE_SECONDS
@@ -328,6 +360,10 @@ class DecisionLog:
                 if self._is_closing:
                     break
                 continue
+            if displacement is None:
+                self._sealed.add(segment.path.name, segment.size)
+            else:
+                self._note_losses([f"{segment.path.name} {displacement}"], segment.lost_records())
             segment.close()
             with self._lock:
                 self._ended.pop(0)
@@ -336,12 +372,14 @@ class DecisionLog:
         if not self._is_settled:
             settled = settle(self.directory)
             self.cut_bytes, self._next_number, self._predecessor = settled
+            self._sealed.begin()
             self._is_settled = True
 
     def _probe(self) -> None:
         """Test whether the disk takes bytes again: a server that is not ready gets no requests that would show it."""
         path = self.directory / ".probe"
         try:
+            self._folder.retake()
             with path.open("wb") as probe:
                 probe.write(bytes(_PROBE_BYTES))
                 flush_file(probe)

@@ -20,7 +20,7 @@ def store_status(slots: Slots) -> StoreStatus:
 
 def log_status(log: DecisionLog) -> LogStatus:
     """Status of the decision log."""
-    return LogStatus(log.failure, log.lag_seconds, log.writes, log.write_failures, log.unrecorded)
+    return LogStatus(log.failure, log.lag_seconds, log.writes, log.write_failures, log.unrecorded, log.lost_segments)
 
 
 def shipping_status(shipper: Shipper) -> ShippingStatus:

@@ -65,6 +65,7 @@ ERRORS: Final = _counter("errors", "Requests without a decision, by kind of erro
 REQUESTS_SHED: Final = _counter("requests_shed", "Requests rejected before any work, by reason", "kind")
 LOG_WRITES: Final = _counter("log_writes", "Writes to the decision log, by result", "result")
 LOG_UNRECORDED: Final = _counter("log_unrecorded", "Decisions answered without a record")
+LOG_SEGMENTS_LOST: Final = _counter("log_segments_lost", "Segments that something else removed, moved or truncated")
 EXPLAIN_FAILURES: Final = _counter("explain_failures", "Decisions whose required reasons are missing", "model")
 SHADOW_DROPPED: Final = _counter("shadow_dropped", "Requests not copied because the shadow's queue was full", "model")
 SHADOW_FAILURES: Final = _counter("shadow_failures", "Copied requests that the shadow failed to score", "model")

@@ -74,6 +74,7 @@ class LogStatus(NamedTuple):
     writes: int = 0
     write_failures: int = 0
     unrecorded: int = 0
+    lost_segments: int = 0
 
 
 class ShippingStatus(NamedTuple):
@@ -282,6 +283,7 @@ class Metrics:
             self._follow(families.LOG_WRITES, ("written",), log.writes)
             self._follow(families.LOG_WRITES, ("failed",), log.write_failures)
             self._follow(families.LOG_UNRECORDED, (), log.unrecorded)
+            self._follow(families.LOG_SEGMENTS_LOST, (), log.lost_segments)
         if self._read_shipping_status is not None:
             shipping = self._read_shipping_status()
             numbers[families.SHIPPING_FAILING][()] = int(shipping.failure is not None)

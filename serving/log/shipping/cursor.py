@@ -42,6 +42,19 @@ def read_cursor(folder: Path, destination: str) -> Cursor:
     return cursor
 
 
+def delivered(folder: Path) -> Cursor:
+    """What any destination has confirmed of a folder; nothing if the file is missing or damaged."""
+    try:
+        return decode((folder / CURSOR_FILE).read_bytes(), Cursor, str(folder / CURSOR_FILE))
+    except (OSError, ContractError):
+        return Cursor(schema_version=SCHEMA_VERSION, destination="", offsets={})
+
+
+def finished_through(folder: Path) -> int:
+    """Number of the newest segment that was delivered with its seal; 0 if there is none."""
+    return delivered(folder).finished_through
+
+
 def write_cursor(folder: Path, cursor: Cursor) -> None:
     """Write a cursor; raises `OSError` if the disk fails."""
     write_file(folder / CURSOR_FILE, encode(cursor), is_sole_writer=True)

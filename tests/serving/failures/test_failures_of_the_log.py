@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from serving.log.segments import segment_name, segment_paths
+from serving.log.verify import verify_log
 from serving.log.writer import DecisionLog
 from serving.process.app import create_app
 from tests.harness.api import URL, settings_of
@@ -210,6 +211,23 @@ def test_too_much_waits_to_be_shipped_and_decisions_go_on(row: Row, store: Small
         row.is_ready(client)
         (tmp_path / "archive").unlink()
     row.records(store, "d1", "d2")
+
+
+def test_a_segment_of_the_log_is_removed(
+    row: Row, store: SmallStore, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.publish(1)
+    with on(disk, store, monkeypatch) as client:
+        assert client.post(URL, json=score_request("d1")).status_code == 200
+        row.begins(client)
+        [segment] = segment_paths(store.settings.decision_log_dir)
+        segment.unlink()
+        row.moves(client)
+        row.answers(client.post(URL, json=score_request("d2")))
+        row.is_ready(client)
+    row.records(store, "d2")
+    [damage] = verify_log(store.settings.decision_log_dir).damages
+    assert damage.segment == segment.name
 
 
 def test_a_line_of_the_log_is_damaged(row: Row, store: SmallStore, tmp_path: Path) -> None:

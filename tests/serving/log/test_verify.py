@@ -11,6 +11,7 @@ import pytest
 from serving.contract.documents import encode
 from serving.log.seals import read_seal, seal_of_file, write_seal
 from serving.log.segments import seal_path, segment_name, segment_paths
+from serving.log.shipping.cursor import Cursor, write_cursor
 from serving.log.verify import main, verify_log
 from tests.harness.logs import first_version_line, line, opened, write
 from tests.harness.paths import ROOT
@@ -63,11 +64,56 @@ def test_a_log_from_before_there_were_seals_is_whole_and_is_sealed_by_the_next_s
     assert (report.is_whole, report.sealed, report.without_checksum) == (True, 2, 2)
 
 
-def test_oldest_segments_may_be_gone_if_their_seals_are_there(log: Path) -> None:
-    segment(log, 1).unlink()
-    segment(log, 2).unlink()
+def confirm(log: Path, through: int) -> None:
+    """The cursor of a destination that has the segments up to a number, with their seals."""
+    write_cursor(log, Cursor(schema_version=1, destination="x", finished_through=through, offsets={}))
+
+
+@pytest.mark.parametrize("with_seal", [False, True], ids=["seal left", "seal removed"])
+@pytest.mark.parametrize("shipped_through", [0, 2, 4])
+@pytest.mark.parametrize("removed", [[1], [1, 2], [2], [3], [4], [3, 4], [1, 2, 3, 4]])
+def test_a_segment_may_be_gone_only_if_its_seal_is_there_and_a_cursor_confirms_that_it_was_shipped(
+    log: Path, removed: list[int], shipped_through: int, with_seal: bool
+) -> None:
+    if shipped_through:
+        confirm(log, shipped_through)
+    for number in removed:
+        segment(log, number).unlink()
+        if with_seal:
+            seal_path(segment(log, number)).unlink()
     report = verify_log(log)
-    assert (report.is_whole, report.retired) == (True, 2)
+    assert report.is_whole == (not with_seal and max(removed) <= shipped_through), report.damages
+    if report.is_whole:
+        assert report.retired == len(removed)
+
+
+def test_an_open_segment_that_was_shipped_further_than_it_is_long_is_damaged(log: Path) -> None:
+    segment(log, 5).write_bytes(line("d9"))
+    shipped = len(line("d9"))
+    write_cursor(log, Cursor(schema_version=1, destination="x", finished_through=4, offsets={segment_name(5): shipped}))
+    assert verify_log(log).is_whole
+    segment(log, 5).write_bytes(b"")
+    assert problems(log) == [f"{segment_name(5)}: Expected at least the {shipped} bytes that were shipped, got 0"]
+    segment(log, 5).unlink()
+    assert problems(log) == [f"{segment_name(5)}: the segment is missing; no cursor confirms that it was shipped"]
+
+
+def test_a_log_that_lost_everything_but_the_number_of_its_newest_segment_is_damaged(log: Path) -> None:
+    for path in log.glob("decisions-*"):
+        path.unlink()
+    assert problems(log) == [
+        f"{segment_name(1)}: the segment is missing, and so are the 3 after it; no cursor confirms that it was shipped"
+    ]
+    write(log, ["d9"])
+    assert segment(log, 5).exists(), "no number is used again"
+    assert len(problems(log)) == 1
+
+
+def test_a_log_without_seals_must_begin_at_its_first_segment(tmp_path: Path) -> None:
+    segment(tmp_path, 3).write_bytes(line("d1"))
+    assert problems(tmp_path) == [
+        f"{segment_name(1)}: the segment is missing, and so are the 1 after it; no cursor confirms that it was shipped"
+    ]
 
 
 def flip(path: Path, place: int) -> None:

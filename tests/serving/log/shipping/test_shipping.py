@@ -80,6 +80,9 @@ def shipped(log: Path, sink: Any, **settings: Any) -> Shipper:
     return shipper
 
 
+COPIED = ("decisions-*.jsonl", "decisions-*.json")
+
+
 def contents(folder: Path, *patterns: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for pattern in patterns for path in folder.glob(pattern)}
 
@@ -101,9 +104,7 @@ def test_the_copy_in_a_folder_is_a_log(log: Path, tmp_path: Path) -> None:
     assert contents(copy, "*.part") == {f"{segment_name(4)}.part": line("d9")}
     opened(log).close()
     shipped(log, DirectorySink(copy))
-    assert contents(copy, "*.jsonl", "*.json") == {
-        name: content for name, content in contents(log, "*.jsonl", "*.json").items() if name != CURSOR_FILE
-    }
+    assert contents(copy, *COPIED) == contents(log, *COPIED)
     assert verify_log(copy).is_whole
     assert not list(copy.glob("*.part"))
 
@@ -186,7 +187,7 @@ def test_a_crash_at_any_step_loses_nothing(log: Path, tmp_path: Path, monkeypatc
 
     for module, name in STEPS:
         monkeypatch.setattr(f"{module}.{name}", dying(getattr(__import__(module, fromlist=[name]), name)))
-    expected = {name: content for name, content in contents(log, "*.jsonl", "*.json").items() if name != CURSOR_FILE}
+    expected = contents(log, *COPIED)
     deaths = 0
     for turn in range(1, 200):
         for path in (*log.glob(f"*{CURSOR_FILE}*"), *copy.glob("*")):
@@ -199,7 +200,7 @@ def test_a_crash_at_any_step_loses_nothing(log: Path, tmp_path: Path, monkeypatc
         else:
             break
         shipped(log, DirectorySink(copy), batch_bytes=2_000)
-        assert contents(copy, "*.jsonl", "*.json") == expected, f"after a death at step {turn}"
+        assert contents(copy, *COPIED) == expected, f"after a death at step {turn}"
         assert shipped(log, DirectorySink(copy)).shipped_records == 0
     assert 40 < deaths < 199
 
