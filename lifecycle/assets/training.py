@@ -15,7 +15,7 @@ from lifecycle.assets.partitions import as_of_dates, date_of, training_days
 from lifecycle.assets.plots import shown
 from lifecycle.assets.resources import Stores
 from lifecycle.gates import input_gates
-from lifecycle.modelling.splits import training_window
+from lifecycle.modelling.splits import snapshot_days
 from lifecycle.modelling.training import Trained, train
 from lifecycle.modelling.training_set import examples_from_table
 from lifecycle.reports.plots import model_plots
@@ -36,11 +36,12 @@ def training_set_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         group_name=spec.name,
         kinds={"parquet"},
         pool=WAREHOUSE_POOL,
-        description="Mature examples with their outcomes as known on the partition's date; named by its digest.",
+        description="Examples with their outcomes as known on the partition's date, and the last days before it, whose "
+        "outcomes are not mature and not used; named by its digest.",
     )
     def training_set(context: dg.AssetExecutionContext, stores: Stores) -> Materialized:
         as_of = date_of(context.partition_key)
-        start, end = training_window(as_of, spec.training, spec.label.maturity_days)
+        start, end = snapshot_days(as_of, spec.training, spec.label.maturity_days)
         # The role that extracts may not see raw rows, so the reading role checks that they are complete.
         expect_complete_input(input_verdicts(stores.warehouse(context), spec, start, as_of), as_of)
         store = stores.training_sets(spec.name)

@@ -16,12 +16,15 @@ from lifecycle.gates.candidate_gates import (
     DESCRIPTIONS,
     GATES,
     beats_baseline,
+    bounded_declines,
     enough_evidence,
     not_worse_than_champion,
     point_in_time,
 )
 from lifecycle.gates.champion import champion_for
 from lifecycle.gates.comparison import ChampionModel, JudgedModel, compare_with_champion
+from lifecycle.modelling.thresholds import count_bands, floors
+from lifecycle.modelling.training import recent_traffic, released_window
 from lifecycle.modelling.training_set import Examples, examples_from_table
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import MODEL_FILE, Verdict
@@ -80,11 +83,22 @@ def judge(spec: RiskModelSpec, stores: Stores, as_of: str) -> GateEvidence:
         as_of=as_of,
         verdicts=(
             enough_evidence.enough_evidence(windows["judged"], windows["holdout"], spec.gates),
-            point_in_time.point_in_time(examples, date, spec.training, maturity_days),
+            point_in_time.point_in_time(examples, evaluation.windows, date, spec.training, maturity_days),
             beats_baseline.beats_baseline(evaluation.baseline_difference, spec.gates),
             _champion_verdict(spec, stores, candidate, examples, date),
+            _declines_verdict(spec, candidate, examples, date),
         ),
     )
+
+
+def _declines_verdict(spec: RiskModelSpec, candidate: Candidate, examples: Examples, as_of: dt.date) -> Verdict:
+    """The stored deciding file's bands on the released model's scores of the last days."""
+    deciding = candidate.deciding
+    traffic = recent_traffic(spec, examples, as_of, candidate.read(MODEL_FILE), deciding.calibration)
+    counts = count_bands(traffic, deciding.bands)
+    evaluation = candidate.evaluation
+    lowest = floors(spec.decision, released_window(evaluation.windows, evaluation.is_refitted).base_rate)
+    return bounded_declines.bounded_declines(deciding.bands, counts, lowest, spec.decision, spec.gates)
 
 
 def _champion_verdict(

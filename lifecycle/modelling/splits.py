@@ -1,4 +1,8 @@
-"""Out-of-time windows of a training set, counted back from ``as_of``, with a gap for the labels' delay between them."""
+"""Out-of-time windows of a training set, counted back from ``as_of``, with a gap for the labels' delay between them.
+
+A training set also holds the days between its windows and ``as_of``. Their labels are not mature and never used; the
+decision bands are cut on the scores of the last of them.
+"""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -8,6 +12,11 @@ import numpy as np
 from lifecycle.errors import LifecycleError
 from lifecycle.spec.risk_model import TrainingSpec
 from lifecycle.tables.arrays import IntArray, TimeArray, date_of, day_numbers, instant
+
+RECENT_DAYS = 7
+"""Days before ``as_of`` that the decision bands are cut on: a whole week, so that each weekday counts once. If labels
+mature sooner, the refitted model has seen some of these days. Its scores there are slightly more extreme than on later
+days, so that slightly fewer cards reach the bands."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,8 @@ class Fold:
 class Split:
     """Every window of one training: `folds` select, `judged` is fitted and judged on `holdout`, `refit` is released.
 
+    `recent` are the last days before ``as_of``, for the decision bands; their labels are not mature.
+
     Labels are point-in-time for each window: a training window knows what was reported before the window it is
     validated on starts; the validation windows and `judged` know what was reported before the holdout starts, as the
     whole procedure would have on that day; only `holdout` and `refit` use what is known at ``as_of``.
@@ -48,6 +59,12 @@ class Split:
     judged: Window
     holdout: Window
     refit: Window
+    recent: Window
+
+
+def snapshot_days(as_of: dt.date, training: TrainingSpec, maturity_days: int) -> tuple[dt.date, dt.date]:
+    """First day and end (exclusive) of a training set: its windows, and the days from them to `as_of`."""
+    return training_window(as_of, training, maturity_days)[0], as_of
 
 
 def training_window(as_of: dt.date, training: TrainingSpec, maturity_days: int) -> tuple[dt.date, dt.date]:
@@ -113,13 +130,17 @@ def out_of_time_split(occurred_at: TimeArray, as_of: dt.date, training: Training
         judged=_window(occurred_at, judged_end - train, judged_end, holdout_start),
         holdout=_window(occurred_at, holdout_start, end, as_of),
         refit=_window(occurred_at, end - train, end, as_of),
+        recent=_window(occurred_at, as_of - dt.timedelta(days=RECENT_DAYS), as_of, as_of),
     )
 
 
 def _window(occurred_at: TimeArray, start: dt.date, end: dt.date, known_at: dt.date) -> Window:
     rows = np.flatnonzero((occurred_at >= instant(start)) & (occurred_at < instant(end)))
     if not rows.size:
-        raise LifecycleError(f"Expected examples in the window [{start}, {end}), got none - at the training set")
+        raise LifecycleError(
+            f"Expected examples in the window [{start}, {end}), got none; materialise the training set again "
+            "- at the training set"
+        )
     return Window(start, end, known_at, rows.astype(np.int64))
 
 

@@ -1,50 +1,150 @@
-"""Decision bands: the server's frozen thresholds, from the analysts' alert capacity."""
+"""Decision bands: the server's frozen thresholds, from the capacity of people and from what a score means.
+
+The capacity is the number of cards that people can look at. It does not protect customers: a capacity of at least the
+number of cards would stop every payment. Each band therefore has a floor, and the higher of the two decides:
+
+- No payment is declined below ``decision.minimum_decline_score``. Scores are calibrated probabilities, and declining at
+  ``p`` stops ``(1 - p) / p`` genuine payments for each fraud. With the default of 0.5 that is one: no payment is
+  declined while it is more likely genuine than fraud. This is the threshold ``c / (c + l)`` of Elkan, The Foundations
+  of Cost-Sensitive Learning (2001), for equal costs of a wrong decline ``c`` and a missed fraud ``l``.
+- No payment is reviewed below ``decision.minimum_review_lift`` times the odds of an average payment. At 1, a random
+  sample would find as much. Odds and not probabilities, so that the floor stays below 1 for a frequent event.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from lifecycle.modelling.ranking import Outcomes, card_codes
+from lifecycle.errors import LifecycleError
+from lifecycle.modelling.ranking import card_codes
 from lifecycle.spec.risk_model import DecisionSpec
-from lifecycle.tables.arrays import FloatArray, day_numbers
+from lifecycle.tables.arrays import AnyArray, FloatArray, IntArray, TimeArray, day_numbers
 from serving.contract.documents import Bands
 
 
-def bands_from_capacity(outcomes: Outcomes, scores: FloatArray, decision: DecisionSpec) -> Bands:
+@dataclass(frozen=True)
+class Traffic:
+    """Payments of whole days and the scores that the server would give them; every array of shape ``(n,)``."""
+
+    occurred_at: TimeArray
+    entity: AnyArray
+    scores: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True)
+class Floors:
+    """Lowest scores that may be reviewed and declined, whatever the capacity is."""
+
+    review: float
+    decline: float
+
+
+@dataclass(frozen=True)
+class BandCounts:
+    """What bands do to some traffic. A card counts once a day; the reviewed ones include the declined ones."""
+
+    days: int
+    payments: int
+    card_days: int
+    reviewed_card_days: int
+    declined_card_days: int
+    declined_payments: int
+
+
+def floors(decision: DecisionSpec, base_rate: float) -> Floors:
+    """The floors of the bands.
+
+    Parameters
+    ----------
+    base_rate
+        Share of frauds among mature payments.
+
+    Raises
+    ------
+    ValueError
+        If the base rate is not between 0 and 1.
+
+    Examples
+    --------
+    >>> floors(DecisionSpec(review_cards_per_day=10), 0.01)
+    Floors(review=0.0198..., decline=0.5)
+    """
+    if not 0 < base_rate < 1:
+        raise ValueError(f"Expected a base rate between 0 and 1, got {base_rate}")
+    odds = decision.minimum_review_lift * base_rate / (1 - base_rate)
+    review = odds / (1 + odds)
+    return Floors(review, max(decision.minimum_decline_score, review))
+
+
+def bands_from_capacity(traffic: Traffic, decision: DecisionSpec, base_rate: float) -> Bands:
     """Thresholds that, on the given days, at most the capacity's number of cards a day reach on average.
 
     Parameters
     ----------
-    outcomes, scores
-        Whole days of transactions and the scores that the server would have given, shape ``(n,)``.
+    traffic
+        Whole days. Days without a payment do not count, since they would add to the other days' capacity.
     decision
-        Cards a day to review in all (those declined among them), and how many of these to decline.
+        Cards a day to review in all (those declined among them), how many of these to decline, and the floors.
+    base_rate
+        As for `floors`.
 
     Returns
     -------
     Bands
-        Scores that occurred: where equal scores straddle the capacity, the next higher one (if necessary above all
-        scores), since the analysts' time is the limit. A capacity above the number of cards sets the threshold to 0.
+        Scores that occurred, or a floor. Where equal scores straddle the capacity, the next higher score (if necessary
+        above all scores), since the analysts' time is the limit.
+
+    Raises
+    ------
+    LifecycleError
+        If there is no traffic.
     """
-    highest = _highest_of_card_days(outcomes, scores)
-    days = len(np.unique(day_numbers(outcomes.occurred_at)))
+    if not len(traffic):
+        raise LifecycleError("Expected payments to cut the decision bands on, got none - at the last days before as_of")
+    lowest = floors(decision, base_rate)
+    days, numbers = _card_days(traffic)
+    highest = np.full(numbers.max() + 1, -np.inf)
+    np.maximum.at(highest, numbers, traffic.scores)
+    descending: FloatArray = -np.sort(-highest)
+    review = max(_threshold(descending, decision.review_cards_per_day * days), lowest.review)
     decline = decision.decline_cards_per_day
-    return Bands(
-        review_from=_threshold(highest, decision.review_cards_per_day * days),
-        decline_from=None if decline is None else _threshold(highest, decline * days),
+    if decline is None:
+        return Bands(review_from=review)
+    return Bands(review_from=review, decline_from=max(_threshold(descending, decline * days), lowest.decline))
+
+
+def count_bands(traffic: Traffic, bands: Bands) -> BandCounts:
+    """Payments and cards of some traffic in each band."""
+    days, numbers = _card_days(traffic)
+    is_declined = _reaches(traffic.scores, bands.decline_from)
+    is_reviewed = _reaches(traffic.scores, bands.review_from) | is_declined
+    return BandCounts(
+        days=days,
+        payments=len(traffic),
+        card_days=len(np.unique(numbers)),
+        reviewed_card_days=len(np.unique(numbers[is_reviewed])),
+        declined_card_days=len(np.unique(numbers[is_declined])),
+        declined_payments=int(is_declined.sum()),
     )
 
 
-def _highest_of_card_days(outcomes: Outcomes, scores: FloatArray) -> FloatArray:
-    """The highest score of each card on each day, descending."""
-    codes, cards = card_codes(outcomes.entity)
-    keys = (day_numbers(outcomes.occurred_at)) * cards + codes
-    unique, positions = np.unique(keys, return_inverse=True)
-    highest = np.zeros(len(unique))
-    np.maximum.at(highest, positions, scores)
-    descending: FloatArray = -np.sort(-highest)
-    return descending
+def _reaches(scores: FloatArray, threshold: float | None) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    return np.zeros(len(scores), dtype=np.bool_) if threshold is None else scores >= threshold
+
+
+def _card_days(traffic: Traffic) -> tuple[int, IntArray]:
+    """The number of days with payments, and each payment's card and day as one number from 0, shape ``(n,)``."""
+    codes, cards = card_codes(traffic.entity)
+    numbers = day_numbers(traffic.occurred_at)
+    _, positions = np.unique(numbers * cards + codes, return_inverse=True)
+    return len(np.unique(numbers)), positions.astype(np.int64).reshape(-1)
 
 
 def _threshold(descending: FloatArray, card_days: int) -> float:
+    """The score that at most `card_days` cards reach; 0 where the capacity suffices for all of them."""
     if card_days >= len(descending):
         return 0.0
     inside, next_below = float(descending[card_days - 1]), float(descending[card_days])

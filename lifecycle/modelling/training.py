@@ -4,11 +4,13 @@ Search and rounds are selected on the validation windows. The judged model is fi
 calibrated on the validation windows' margins (made by the folds' models, so out of time), and evaluated on the holdout
 once. With ``training.is_refitted`` the released model is then fitted by the same recipe on the last mature days: the
 holdout has judged the procedure, not these trees. Its own margins on later days do not exist yet, so its calibration is
-fitted on every out-of-time margin of the procedure: the folds' and the judged model's on the holdout. Bands and score
-bins come from the judged model's holdout margins on the released calibration's scale.
+fitted on every out-of-time margin of the procedure: the folds' and the judged model's on the holdout. The decision
+bands are cut on the released model's own scores of the last days before ``as_of``, which need no labels: on another
+model's scores of earlier days, twice as many cards as promised reached them in a later week.
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +26,7 @@ from lifecycle.modelling.ranking import Outcomes
 from lifecycle.modelling.reference import SCORE, BinnedColumn, Reference, freeze
 from lifecycle.modelling.search import FoldRows, Progress, SearchResult, Trial, search
 from lifecycle.modelling.splits import Split, Window, out_of_time_split, weeks_or_days, whole_weeks
-from lifecycle.modelling.thresholds import bands_from_capacity
+from lifecycle.modelling.thresholds import Traffic, bands_from_capacity
 from lifecycle.modelling.training_set import Examples, labels
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import BoolArray, FloatArray
@@ -41,6 +43,11 @@ class WindowCount:
     known_at: str
     rows: int
     frauds: int
+
+    @property
+    def base_rate(self) -> float:
+        """Share of frauds."""
+        return self.frauds / self.rows
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,8 @@ def _trained(
     theirs = fit_baseline(training.fit_rows(split.judged), spec.features).predict(training.features(split.holdout))
     capacity, confidence = spec.decision.review_cards_per_day, spec.gates.confidence
     evaluation, baseline_evaluation, difference = compare(outcomes, ours, theirs, capacity, confidence=confidence)
-    released_scores = scores(judged.holdout_margins, released.calibration)
+    recent, windows = training.recent_traffic(released.text, released.calibration), training.counts()
+    base_rate = released_window(windows, spec.training.is_refitted).base_rate
     fitted_on = training.features(released.window)
     return Trained(
         model_text=released.text,
@@ -123,7 +131,7 @@ def _trained(
             model=spec.name,
             features=contract_features(spec),
             calibration=released.calibration,
-            bands=bands_from_capacity(outcomes, released_scores, spec.decision),
+            bands=bands_from_capacity(recent, spec.decision, base_rate),
             reason_texts=contract_reason_texts(spec),
         ),
         golden=golden_rows(fitted_on, spec.features, released.text, released.calibration, training.seed),
@@ -139,7 +147,7 @@ def _trained(
         rounds=found.best.rounds,
         seed=training.seed,
         trials=found.trials,
-        windows=training.counts(),
+        windows=windows,
         is_refitted=spec.training.is_refitted,
         trained_until=released.window.end.isoformat(),
     )
@@ -215,6 +223,12 @@ class _Training:
         examples = self._examples
         return Outcomes(examples.occurred_at[rows], examples.entity[rows], examples.amount[rows], self.labels(window))
 
+    def recent_traffic(self, model_text: bytes, calibration: Calibration) -> Traffic:
+        """The last days before ``as_of`` with a model's scores."""
+        rows, examples = self.split.recent.rows, self._examples
+        recent = predict(model_text, calibration, self.features(self.split.recent))
+        return Traffic(examples.occurred_at[rows], examples.entity[rows], recent.scores)
+
     def fit(self, window: Window, trial: Trial) -> bytes:
         """Fit one trial's recipe on a window."""
         search_spec = self._spec.training.search
@@ -257,12 +271,26 @@ class _Training:
         )
 
 
+def released_window(windows: Sequence[WindowCount], is_refitted: bool) -> WindowCount:
+    """The window that the released model was fitted on."""
+    name = "refit" if is_refitted else "judged"
+    return next(window for window in windows if window.name == name)
+
+
 def holdout(spec: RiskModelSpec, examples: Examples, as_of: dt.date) -> tuple[Outcomes, FloatArray]:
     """Outcomes and features of the holdout that a training at `as_of` is judged on, to compare another model there."""
     split = out_of_time_split(examples.occurred_at, as_of, spec.training, spec.label.maturity_days)
     return _Training(spec, examples, split).outcomes(split.holdout), np.ascontiguousarray(
         examples.features[split.holdout.rows]
     )
+
+
+def recent_traffic(
+    spec: RiskModelSpec, examples: Examples, as_of: dt.date, model_text: bytes, calibration: Calibration
+) -> Traffic:
+    """The days that the bands of a training at `as_of` are cut on, with a model's scores."""
+    split = out_of_time_split(examples.occurred_at, as_of, spec.training, spec.label.maturity_days)
+    return _Training(spec, examples, split).recent_traffic(model_text, calibration)
 
 
 def predict(model_text: bytes, calibration: Calibration, features: FloatArray) -> Predictions:

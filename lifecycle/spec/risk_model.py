@@ -102,10 +102,17 @@ class TrainingSpec(SpecModel):
 
 
 class DecisionSpec(SpecModel):
-    """Alert capacity: cards a day that people can review, and cards that may be declined without review."""
+    """Alert capacity: cards a day that people can review, and cards that may be declined without review.
+
+    The floors bound what a capacity may do to customers (`modelling.thresholds`).
+    """
 
     review_cards_per_day: Annotated[int, Field(ge=1)]
     decline_cards_per_day: Annotated[int, Field(ge=1)] | None = None
+    minimum_decline_score: Share = 0.5
+    """Lowest score that may be declined: at 0.5 at most one genuine payment is declined for each fraud."""
+    minimum_review_lift: Annotated[float, Field(ge=1)] = 2.0
+    """Lowest odds that may be reviewed, as a multiple of an average payment's odds."""
 
     @model_validator(mode="after")
     def _decline_is_below_review(self) -> Self:
@@ -126,6 +133,10 @@ class GatesSpec(SpecModel):
     metric: Literal["average_precision", "roc_auc", "card_precision", "recall_at_capacity"] = "average_precision"
     """Metric on which the candidate must beat the baseline and not be worse than the champion."""
     confidence: Share = 0.95
+    maximum_decline_share: Share = 0.02
+    """Largest share of a day's active cards that the decision bands may decline. One card in fifty is far above the
+    frauds of a portfolio in order (below 1 % of its payments); more means that the capacity does not fit the population
+    or that the scores do not separate, and a person must look before customers are stopped."""
 
 
 class InputSpec(SpecModel):

@@ -16,7 +16,7 @@ from lifecycle.artefacts.training_sets import FrozenTrainingSet, Selection
 from lifecycle.assets.registry import seal
 from lifecycle.assets.resources import Stores
 from lifecycle.gates.candidate_gates import GATES
-from lifecycle.modelling.splits import training_window
+from lifecycle.modelling.splits import snapshot_days
 from lifecycle.modelling.training import Trained
 from lifecycle.releases.mlflow_registry import MirroredSlot, RegisteredVersion
 from lifecycle.releases.mlflow_runs import Outcome, RunPages
@@ -68,7 +68,7 @@ def _make(session: Session, relation: str, rows: pa.Table) -> None:
 
 def freeze(stores: Stores, spec: RiskModelSpec, table: pa.Table) -> FrozenTrainingSet:
     """The training set of `AS_OF`, without a warehouse."""
-    start, end = training_window(AS_OF, spec.training, spec.label.maturity_days)
+    start, end = snapshot_days(AS_OF, spec.training, spec.label.maturity_days)
     days = table["occurred_at"].cast(pa.date32())
     rows = table.filter(pc.and_(pc.greater_equal(days, start), pc.less(days, end))).sort_by("occurred_at")
     names = ["transaction_id", "customer_id", "occurred_at", *spec.feature_names, "reported_at"]

@@ -6,10 +6,17 @@ above 0) and not inferior to the champion (the interval is not below 0). These a
 in ICH E9, Statistical Principles for Clinical Trials (1998), section 3.3.
 """
 
-from lifecycle.gates.candidate_gates import beats_baseline, enough_evidence, not_worse_than_champion, point_in_time
+from lifecycle.gates.candidate_gates import (
+    beats_baseline,
+    bounded_declines,
+    enough_evidence,
+    not_worse_than_champion,
+    point_in_time,
+)
 
 DESCRIPTIONS = {
-    gate.NAME: gate.DESCRIPTION for gate in (enough_evidence, point_in_time, beats_baseline, not_worse_than_champion)
+    gate.NAME: gate.DESCRIPTION
+    for gate in (enough_evidence, point_in_time, beats_baseline, not_worse_than_champion, bounded_declines)
 }
 """What each gate demands, by its name and in the order of the verdicts."""
 GATES = tuple(DESCRIPTIONS)

@@ -1,39 +1,57 @@
 """Nothing in the frozen training set is later than its cut-off."""
 
 import datetime as dt
+from collections.abc import Sequence
 
 import numpy as np
 
-from lifecycle.modelling.training_set import Examples, labels
+from lifecycle.modelling.splits import snapshot_days
+from lifecycle.modelling.training import WindowCount
+from lifecycle.modelling.training_set import Examples
 from lifecycle.spec.risk_model import TrainingSpec
-from lifecycle.tables.arrays import days, instant
+from lifecycle.tables.arrays import instant
 from serving.contract.documents import Verdict
 
 NAME = "point_in_time"
 DESCRIPTION = "No example and no label of the frozen training set is later than its cut-off."
 
 
-def point_in_time(examples: Examples, as_of: dt.date, training: TrainingSpec, maturity_days: int) -> Verdict:
-    """Every row of the frozen training set occurred in its windows and was known before `as_of`."""
-    end = instant(as_of) - days(maturity_days)
-    start = end - days(training.span_days(maturity_days))
-    _, is_mature = labels(examples, as_of, maturity_days)
+def point_in_time(
+    examples: Examples, windows: Sequence[WindowCount], as_of: dt.date, training: TrainingSpec, maturity_days: int
+) -> Verdict:
+    """Every row of the frozen training set was known before `as_of`, and every label in use was mature.
+
+    Parameters
+    ----------
+    windows
+        The windows whose labels the training used.
+    """
+    start, end = snapshot_days(as_of, training, maturity_days)
     reported = ~np.isnat(examples.reported_at)
-    observed = {
-        "rows": len(examples),
-        "outside_the_windows": int(((examples.occurred_at < start) | (examples.occurred_at >= end)).sum()),
-        "not_mature": int((~is_mature).sum()),
-        "reported_at_or_after_as_of": int((reported & (examples.reported_at >= instant(as_of))).sum()),
-        "reported_before_it_happened": int((reported & (examples.reported_at < examples.occurred_at)).sum()),
-        "repeated_transactions": len(examples) - len(np.unique(examples.transaction_id)),
+    outside = (examples.occurred_at < instant(start)) | (examples.occurred_at >= instant(end))
+    faults = {
+        "rows outside the windows": int(outside.sum()),
+        "rows reported at or after as of": int((reported & (examples.reported_at >= instant(as_of))).sum()),
+        "rows reported before it happened": int((reported & (examples.reported_at < examples.occurred_at)).sum()),
+        "rows repeated transactions": len(examples) - len(np.unique(examples.transaction_id)),
+        "windows not mature": sum(not _is_mature(window, as_of, maturity_days) for window in windows),
     }
-    faults = [f"{count} rows {name.replace('_', ' ')}" for name, count in observed.items() if name != "rows" and count]
-    if not len(examples):
-        faults.append("no rows")
+    listed = [f"{count} {name}" for name, count in faults.items() if count] + ["no rows"] * (not len(examples))
     return Verdict(
         gate=NAME,
-        is_passed=not faults,
-        summary="; ".join(faults) or f"{len(examples)} examples, all known before {as_of}",
-        observed=observed,
-        required={"occurred_from": str(start), "occurred_before": str(end), "reported_before": as_of.isoformat()},
+        is_passed=not listed,
+        summary="; ".join(listed) or f"{len(examples)} examples, all known before {as_of}",
+        observed={"rows": len(examples)}
+        | {name.removeprefix("rows ").replace(" ", "_"): count for name, count in faults.items()},
+        required={
+            "occurred_from": start.isoformat(),
+            "occurred_before": end.isoformat(),
+            "reported_before": as_of.isoformat(),
+        },
     )
+
+
+def _is_mature(window: WindowCount, as_of: dt.date, maturity_days: int) -> bool:
+    """Whether the waiting time of a window's last day was over when its labels were read, no later than `as_of`."""
+    known_at = dt.date.fromisoformat(window.known_at)
+    return known_at <= as_of and dt.date.fromisoformat(window.end) + dt.timedelta(days=maturity_days) <= known_at

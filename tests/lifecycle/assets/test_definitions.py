@@ -67,6 +67,7 @@ def test_every_gate_blocks(repository: dg.RepositoryDefinition) -> None:
     gates = [key for key in graph.asset_check_keys if key.asset_key == candidate]
     assert sorted(key.name for key in gates) == [
         "beats_baseline",
+        "bounded_declines",
         "enough_evidence",
         "not_worse_than_champion",
         "point_in_time",

@@ -11,12 +11,17 @@ from lifecycle.gates.candidate_gates.not_worse_than_champion import not_worse_th
 from lifecycle.gates.candidate_gates.point_in_time import point_in_time
 from lifecycle.gates.comparison import ChampionComparison, unseen_days
 from lifecycle.modelling.evaluation import Interval
+from lifecycle.modelling.training import WindowCount
 from lifecycle.modelling.training_set import Examples
 from lifecycle.spec.risk_model import GatesSpec, SearchSpec, TrainingSpec
 
 GATES_SPEC = GatesSpec(minimum_rows=1000, minimum_frauds=50)
 TRAINING = TrainingSpec(train_days=7, validation_days=7, holdout_days=7, search=SearchSpec(trials=1))
 AS_OF = dt.date(2018, 8, 29)
+WINDOWS = (
+    WindowCount("judged", "2018-08-01", "2018-08-08", "2018-08-15", 168, 16),
+    WindowCount("holdout", "2018-08-15", "2018-08-22", "2018-08-29", 168, 16),
+)
 
 
 @pytest.mark.parametrize(
@@ -41,12 +46,12 @@ def test_enough_evidence(rows: int, frauds: int, holdout_frauds: int, is_passed:
 
 
 def examples(**changes: dict[int, Any]) -> Examples:
-    """One example an hour over exactly the windows [2018-07-18, 2018-08-22), every tenth reported a week later."""
+    """One example an hour over [2018-07-18, 2018-08-29), every tenth of the windows reported a week later."""
     occurred = np.arange(
-        np.datetime64("2018-07-18T00", "us"), np.datetime64("2018-08-22T00", "us"), np.timedelta64(1, "h")
+        np.datetime64("2018-07-18T00", "us"), np.datetime64("2018-08-29T00", "us"), np.timedelta64(1, "h")
     )
     reported = np.full(len(occurred), np.datetime64("NaT", "us"))
-    reported[::10] = occurred[::10] + np.timedelta64(7, "D")
+    reported[:840:10] = occurred[:840:10] + np.timedelta64(7, "D")
     ids = np.arange(len(occurred))
     columns: dict[str, Any] = {"occurred_at": occurred, "reported_at": reported, "transaction_id": ids}
     for name, values in changes.items():
@@ -68,18 +73,35 @@ def moment(text: str) -> np.datetime64:
         ({"reported_at": {5: moment("2018-08-29")}}, "1 rows reported at or after as of"),
         ({"reported_at": {5: moment("2018-07-01"), 6: moment("2018-07-01")}}, "2 rows reported before it happened"),
         ({"occurred_at": {0: moment("2018-07-17T23:59:59")}}, "1 rows outside the windows"),
-        ({"occurred_at": {1: moment("2018-08-22")}}, "1 rows outside the windows; 1 rows not mature"),
+        ({"occurred_at": {1: moment("2018-08-29")}}, "1 rows outside the windows"),
         ({"transaction_id": {3: 4}}, "1 rows repeated transactions"),
     ],
 )
 def test_point_in_time(changes: dict[str, dict[int, Any]], fault: str | None) -> None:
-    verdict = point_in_time(examples(**changes), AS_OF, TRAINING, 7)
+    verdict = point_in_time(examples(**changes), WINDOWS, AS_OF, TRAINING, 7)
     assert verdict.is_passed == (fault is None)
-    assert verdict.summary == (fault or "840 examples, all known before 2018-08-29")
+    assert verdict.summary == (fault or "1008 examples, all known before 2018-08-29")
+
+
+@pytest.mark.parametrize(
+    ("end", "known_at", "is_passed"),
+    [
+        ("2018-08-22", "2018-08-29", True),
+        ("2018-08-23", "2018-08-29", False),
+        ("2018-08-22", "2018-08-30", False),
+        ("2018-08-22", "2018-08-28", False),
+    ],
+)
+def test_a_window_whose_labels_were_not_mature_is_not_point_in_time(end: str, known_at: str, is_passed: bool) -> None:
+    windows = [*WINDOWS, WindowCount("refit", "2018-08-15", end, known_at, 168, 16)]
+    verdict = point_in_time(examples(), windows, AS_OF, TRAINING, 7)
+    assert verdict.is_passed == is_passed
+    assert ("1 windows not mature" in verdict.summary) != is_passed
 
 
 def test_an_empty_training_set_is_not_point_in_time() -> None:
-    assert not point_in_time(examples().rows(np.zeros(840, dtype=np.bool_)), AS_OF, TRAINING, 7).is_passed
+    nothing = examples().rows(np.zeros(1008, dtype=np.bool_))
+    assert not point_in_time(nothing, WINDOWS, AS_OF, TRAINING, 7).is_passed
 
 
 def difference(value: float, low: float, high: float) -> dict[str, Interval]:

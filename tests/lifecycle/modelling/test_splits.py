@@ -33,6 +33,8 @@ def test_the_windows_lie_as_the_specification_says() -> None:
         {"start": "2018-08-15", "end": "2018-08-22", "known_at": "2018-08-29"},
         {"start": "2018-08-15", "end": "2018-08-22", "known_at": "2018-08-29"},
     ]
+    assert (split.recent.start, split.recent.end) == (dt.date(2018, 8, 22), AS_OF)
+    assert len(split.recent.rows) == 14
     assert [(fold.train.dates(), fold.validation.dates()) for fold in split.folds] == [
         (
             {"start": "2018-07-18", "end": "2018-07-25", "known_at": "2018-08-01"},

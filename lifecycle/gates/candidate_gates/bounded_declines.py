@@ -1,0 +1,75 @@
+"""The decision bands stop few customers, and none for a low score."""
+
+from collections.abc import Iterator
+
+from lifecycle.modelling.splits import RECENT_DAYS
+from lifecycle.modelling.thresholds import BandCounts, Floors
+from lifecycle.spec.risk_model import DecisionSpec, GatesSpec
+from serving.contract.documents import Bands, Verdict
+
+NAME = "bounded_declines"
+DESCRIPTION = "On the last days, the released model's bands stop no more cards than allowed, and none for a low score."
+
+
+def bounded_declines(
+    bands: Bands, counts: BandCounts, lowest: Floors, decision: DecisionSpec, gates: GatesSpec
+) -> Verdict:
+    """The bands of the candidate's deciding file, counted again on the last days of its training set.
+
+    The share of cards is bounded whatever the capacity is: a capacity set for another population, or scores that do not
+    separate, would otherwise stop everybody. It counts cards, not payments: a card with
+    many payments is one customer.
+
+    Parameters
+    ----------
+    bands, counts, lowest
+        The candidate's bands, what they do on the `modelling.splits.RECENT_DAYS` days before ``as_of``, and the floors.
+    """
+    faults = list(_faults(bands, counts, lowest, decision, gates))
+    days, card_days = max(counts.days, 1), max(counts.card_days, 1)
+    declined_share = counts.declined_card_days / card_days
+    return Verdict(
+        gate=NAME,
+        is_passed=not faults,
+        summary="; ".join(faults)
+        or f"{counts.declined_card_days / days:.1f} cards a day declined ({declined_share:.2%} of the cards), "
+        f"{counts.reviewed_card_days / days:.1f} reviewed or declined",
+        observed={
+            "declined_card_share": declined_share,
+            "declined_cards_per_day": counts.declined_card_days / days,
+            "reviewed_cards_per_day": counts.reviewed_card_days / days,
+            "declined_payment_share": counts.declined_payments / max(counts.payments, 1),
+            "cards_per_day": counts.card_days / days,
+            "days": counts.days,
+            "decline_from": bands.decline_from,
+            "review_from": bands.review_from,
+        },
+        required={
+            "maximum_decline_share": gates.maximum_decline_share,
+            "decline_cards_per_day": decision.decline_cards_per_day,
+            "review_cards_per_day": decision.review_cards_per_day,
+            "days": RECENT_DAYS,
+            "decline_floor": lowest.decline,
+            "review_floor": lowest.review,
+        },
+    )
+
+
+def _faults(
+    bands: Bands, counts: BandCounts, lowest: Floors, decision: DecisionSpec, gates: GatesSpec
+) -> Iterator[str]:
+    if counts.days < RECENT_DAYS:
+        yield f"payments on {counts.days} of the last {RECENT_DAYS} days, so that the bands are cut on too few"
+    if bands.review_from is None or not bands.review_from >= lowest.review:
+        yield f"review from {bands.review_from}, below the floor {lowest.review:.4f}"
+    if bands.decline_from is not None and not bands.decline_from >= lowest.decline:
+        yield f"decline from {bands.decline_from}, below the floor {lowest.decline:.4f}"
+    share = counts.declined_card_days / max(counts.card_days, 1)
+    if share > gates.maximum_decline_share:
+        yield f"{share:.2%} of the cards declined, above {gates.maximum_decline_share:.2%}"
+    for word, card_days, capacity in (
+        ("declined", counts.declined_card_days, decision.decline_cards_per_day or 0),
+        ("reviewed or declined", counts.reviewed_card_days, decision.review_cards_per_day),
+    ):
+        if card_days > capacity * counts.days:
+            yield f"{card_days / counts.days:.1f} cards a day {word}, above {capacity}"
