@@ -7,13 +7,14 @@ from typing import TypeVar
 import msgspec
 
 from lifecycle.errors import LifecycleError
+from lifecycle.monitoring.decision_load import LoadVerdict
 from lifecycle.monitoring.live_performance import PerformanceVerdict
 from lifecycle.monitoring.verdict import MonitoringVerdict
 from serving.contract.documents import Struct, Verdict
 from serving.storage.durable import write_file
 
 _Document = TypeVar("_Document")
-_GATES, _DRIFT, _LIVE_PERFORMANCE = "gates", "drift", "live_performance"
+_GATES, _DRIFT, _LIVE_PERFORMANCE, _LOAD = "gates", "drift", "live_performance", "decision_load"
 
 
 class GateEvidence(Struct, frozen=True):
@@ -77,6 +78,14 @@ class EvidenceStore:
     def live_performance(self) -> dict[dt.date, PerformanceVerdict]:
         """Live performance by `as_of`, oldest first."""
         return self._by_date(_LIVE_PERFORMANCE, PerformanceVerdict)
+
+    def write_decision_load(self, verdict: LoadVerdict) -> None:
+        """Write the verdict of its `as_of`."""
+        self._write(_LOAD, verdict.as_of, verdict)
+
+    def decision_load(self) -> dict[dt.date, LoadVerdict]:
+        """Verdicts on the cards stopped a day by `as_of`, oldest first."""
+        return self._by_date(_LOAD, LoadVerdict)
 
     def _path(self, kind: str, name: str) -> Path:
         return self._root / kind / f"{name}.json"

@@ -46,6 +46,11 @@ class ModelKeys:
         return self._key("decisions")
 
     @property
+    def decision_load(self) -> dg.AssetKey:
+        """Cards stopped a day, against the capacity."""
+        return self._key("decision_load")
+
+    @property
     def live_performance(self) -> dg.AssetKey:
         """Recall at capacity on matured outcomes."""
         return self._key("live_performance")

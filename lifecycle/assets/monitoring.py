@@ -18,8 +18,10 @@ from lifecycle.assets.partitions import as_of_after, date_of, occurred_days
 from lifecycle.assets.plots import shown
 from lifecycle.assets.resources import Stores
 from lifecycle.gates.champion import champion_for
+from lifecycle.modelling.splits import RECENT_DAYS
 from lifecycle.monitoring.accounts import silence_alert
-from lifecycle.monitoring.alerts import monitoring_alerts
+from lifecycle.monitoring.alerts import capacity_alert, monitoring_alerts
+from lifecycle.monitoring.decision_load import DayLoad, LoadVerdict, judge_load
 from lifecycle.monitoring.drift import DriftVerdict
 from lifecycle.monitoring.live_performance import PerformanceVerdict, mature_window, performance_verdict
 from lifecycle.monitoring.standing import StandingAlarm, advance
@@ -30,6 +32,7 @@ from lifecycle.reports.plots import psi_plot
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.reading.accounts import day_accounts
+from lifecycle.warehouse.reading.daily_loads import daily_loads
 from lifecycle.warehouse.reading.decisions import load_decisions, read_decisions
 from lifecycle.warehouse.reading.examples import MARTS, known_frauds
 from serving.storage.crash_points import crash_point
@@ -40,7 +43,7 @@ Body = Callable[[RiskModelSpec, dg.AssetExecutionContext, Stores], Iterator[Mate
 
 
 def monitoring_assets(spec: RiskModelSpec) -> list[dg.AssetsDefinition]:
-    """Decisions, live performance, drift, and the drift report."""
+    """Decisions, live performance, drift, the drift report, and the load that the decisions make."""
     keys = ModelKeys(spec.name)
     outcomes = dg.AssetKey([MARTS, spec.label.relation])
     return [
@@ -67,6 +70,13 @@ def monitoring_assets(spec: RiskModelSpec) -> list[dg.AssetsDefinition]:
             [keys.drift],
             _drift_report,
             "Evidently's pages on a sample, for information only; no verdict depends on them.",
+        ),
+        _asset(
+            spec,
+            keys.decision_load,
+            [keys.decisions],
+            _decision_load,
+            "Cards that the champion's answers reviewed and declined a day, against the capacity of its bands.",
         ),
     ]
 
@@ -119,6 +129,40 @@ def _days_with_champion(
             _show(context, day, {"as_of": as_of.isoformat(), "reason": NO_CHAMPION})
         else:
             yield day, as_of, champion
+
+
+def _decision_load(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
+    warehouse, evidence, root = stores.warehouse(context), stores.evidence(spec.name), stores.settings.root
+    first = _days(context)[0] - dt.timedelta(days=RECENT_DAYS)
+    loads = daily_loads(warehouse, spec.name, first, as_of_after(_days(context)[-1]))
+    is_any = False
+    for day, as_of, champion in _days_with_champion(spec, context, stores):
+        verdict = judge_load(loads, champion.bundle_digest, as_of, spec.decision)
+        earlier = [load for date, load in evidence.decision_load().items() if date < as_of]
+        previous, now = (earlier[-1] if earlier else None), dt.datetime.now(dt.UTC)
+        alert = capacity_alert(spec.name, verdict, previous, told_keys(root), context.run.run_id, now)
+        if alert is not None:
+            raise_alert(root, alert)
+        evidence.write_decision_load(verdict)
+        _show(context, day, _load_metadata(loads.get(day), verdict))
+        is_any = True
+    if not is_any:
+        context.log.info("There was no champion on these days: nothing to count")
+        return
+    yield dg.MaterializeResult()
+
+
+def _load_metadata(load: DayLoad | None, verdict: LoadVerdict) -> dict[str, Any]:
+    return {
+        "as_of": verdict.as_of,
+        "is_alarm": verdict.is_alarm,
+        "reason": verdict.reason,
+        "cards": load.cards if load else 0,
+        "reviewed_cards": load.reviewed_cards if load else 0,
+        "declined_cards": load.declined_cards if load else 0,
+        "review_capacity": verdict.review_capacity,
+        "decline_capacity": verdict.decline_capacity or 0,
+    }
 
 
 def _live_performance(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:

@@ -32,7 +32,9 @@ def jobs(
     """The two jobs of a model: retrain, and monitor."""
     keys = ModelKeys(spec.name)
     training = dg.AssetSelection.assets(keys.training_set, keys.candidate, keys.model_version, keys.release)
-    monitoring = dg.AssetSelection.assets(keys.decisions, keys.live_performance, keys.drift, keys.drift_report)
+    monitoring = dg.AssetSelection.assets(
+        keys.decisions, keys.decision_load, keys.live_performance, keys.drift, keys.drift_report
+    )
     retrain = dg.define_asset_job(
         keys.retrain_job,
         selection=training.without_checks() | dg.AssetSelection.checks(gates),

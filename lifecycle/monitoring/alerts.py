@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from lifecycle.monitoring.decision_load import LoadVerdict
 from lifecycle.monitoring.standing import News
 from lifecycle.monitoring.verdict import MonitoringVerdict
 
@@ -18,6 +19,7 @@ AlertKind = Literal[
     "no_verdict",
     "registry_failed",
     "champion_differs",
+    "over_capacity",
 ]
 _TITLES: dict[AlertKind, str] = {
     "candidate_refused": "Candidate refused",
@@ -28,11 +30,13 @@ _TITLES: dict[AlertKind, str] = {
     "no_verdict": "No verdict",
     "registry_failed": "MLflow failed",
     "champion_differs": "Champion differs",
+    "over_capacity": "Over capacity",
 }
 _REMEDIES: dict[AlertKind, str] = {
     "drift": "The retrain sensor starts a training once enough frauds since the onset have matured.",
     "no_decisions": "See whether the server answered that day and whether its decision log reached the warehouse, then "
     "materialise the day again.",
+    "over_capacity": "Train again: the bands are then cut on the last week. Or roll back with `lifecycle rollback`.",
 }
 
 
@@ -101,6 +105,40 @@ def _message(kind: AlertKind, news: Sequence[News], verdict: MonitoringVerdict) 
     if all(item.kind == "began" for item in news):
         return f"An alarm begins: {texts}. Onset {verdict.standing.onset}."
     return f"The alarm since {verdict.standing.since} grows: {texts}. Onset {verdict.standing.onset}."
+
+
+def capacity_alert(
+    model: str,
+    verdict: LoadVerdict,
+    previous: LoadVerdict | None,
+    told: Container[str],
+    run_id: str,
+    raised_at: dt.datetime,
+) -> Alert | None:
+    """The alert of the bands that exceed their capacity since this day; ``None`` without one, or if it was told.
+
+    Parameters
+    ----------
+    previous
+        The verdict of the latest earlier day.
+    told
+        Keys of the alerts raised so far.
+    """
+    known = previous.exceeded if previous is not None and previous.champion == verdict.champion else ()
+    keys = [f"{model}:{verdict.as_of}:over_capacity:{band}" for band in verdict.exceeded if band not in known]
+    fresh = tuple(key for key in keys if key not in told)
+    if not fresh:
+        return None
+    return Alert(
+        kind="over_capacity",
+        model=model,
+        as_of=verdict.as_of,
+        run_id=run_id,
+        message=f"{verdict.reason}.",
+        remedy=_REMEDIES["over_capacity"],
+        raised_at=raised_at,
+        keys=fresh,
+    )
 
 
 def failure_alert(

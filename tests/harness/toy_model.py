@@ -36,7 +36,7 @@ SPEC: dict[str, Any] = {
         "holdout_days": 7,
         "search": {"trials": 8, "num_threads": 1},
     },
-    "decision": {"review_cards_per_day": 6, "decline_cards_per_day": 2},
+    "decision": {"review_cards_per_day": 6, "decline_cards_per_day": 2, "minimum_decline_score": 0.1},
     "gates": {"minimum_rows": 100, "minimum_frauds": 5},
 }
 

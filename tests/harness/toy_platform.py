@@ -23,7 +23,7 @@ from lifecycle.releases.mlflow_runs import Outcome, RunPages
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.interface import Session
-from serving.contract.documents import DecisionRecord, Lineage, Release, Verdict
+from serving.contract.documents import DecisionName, DecisionRecord, Lineage, Release, Verdict
 from serving.log.segments import segment_name
 from tests.harness.toy_model import AS_OF
 
@@ -114,7 +114,9 @@ def promote(stores: Stores, spec: RiskModelSpec, candidate: Candidate) -> Releas
     return stores.releases().publish(spec.name, bundle, by="test", reason="test")
 
 
-def log_decisions(stores: Stores, spec: RiskModelSpec, rows: pa.Table, bundle: str | None) -> None:
+def log_decisions(
+    stores: Stores, spec: RiskModelSpec, rows: pa.Table, bundle: str | None, decision: DecisionName = "approve"
+) -> None:
     """A segment of the decision log with a decision of the champion for each row."""
     folder = stores.settings.decision_log_dir
     folder.mkdir(parents=True)
@@ -123,7 +125,7 @@ def log_decisions(stores: Stores, spec: RiskModelSpec, rows: pa.Table, bundle: s
             schema_version=1,
             decision_id=f"d{row['transaction_id']}",
             transaction_id=str(row["transaction_id"]),
-            entity_key="e" * 64,
+            entity_key=f"{row['customer_id']:064d}",
             occurred_at=row["occurred_at"].replace(tzinfo=dt.UTC),
             decided_at=row["occurred_at"].replace(tzinfo=dt.UTC),
             model=spec.name,
@@ -133,7 +135,7 @@ def log_decisions(stores: Stores, spec: RiskModelSpec, rows: pa.Table, bundle: s
             features=tuple(float(row[name]) if name == "amount" else row[name] for name in spec.feature_names),
             margin=0.1,
             score=0.2,
-            decision="approve",
+            decision=decision,
             elapsed_us=30,
         )
         for row in rows.to_pylist()

@@ -42,6 +42,7 @@ def test_the_graph_holds_every_stage_of_the_model(repository: dg.RepositoryDefin
         "card_fraud/model_version",
         "card_fraud/release",
         "card_fraud/decisions",
+        "card_fraud/decision_load",
         "card_fraud/live_performance",
         "card_fraud/drift",
         "card_fraud/drift_report",

@@ -31,7 +31,7 @@ from tests.harness.toy_platform import (
 
 DAY = dt.date(2024, 1, 31)
 """Its monitoring is as of `AS_OF`, and compares the decisions of 25 to 31 January."""
-ASSETS = {"decisions": 0, "live_performance": 1, "drift": 2, "drift_report": 3}
+ASSETS = {"decisions": 0, "live_performance": 1, "drift": 2, "drift_report": 3, "decision_load": 4}
 
 
 def monitored(stores: Stores, spec: RiskModelSpec, *names: str) -> dg.ExecuteInProcessResult:
@@ -166,7 +166,7 @@ def test_decisions_without_a_champion_are_an_alert(stores: Stores, spec: RiskMod
 
 def test_each_day_of_a_range_shows_its_own_values(stores: Stores, spec: RiskModelSpec, live: int) -> None:
     days = [DAY - dt.timedelta(days=1), DAY]
-    assets = monitoring_assets(spec)[:3]
+    assets = [asset for asset in monitoring_assets(spec) if asset.key.path[-1] != "drift_report"]
     result = dg.materialize(
         assets,
         resources={"stores": stores},
@@ -182,13 +182,15 @@ def test_each_day_of_a_range_shows_its_own_values(stores: Stores, spec: RiskMode
             event.partition: {key: value.value for key, value in event.metadata.items()}
             for event in result.asset_materializations_for_node(f"toy__{name}")
         }
-        for name in ("decisions", "live_performance", "drift")
+        for name in ("decisions", "decision_load", "live_performance", "drift")
     }
     evidence = stores.evidence("toy")
     counts = daily_decisions(open_warehouse(stores.settings, Use("read")), "toy", days[0], AS_OF)
     for day in days:
         key, as_of = day.isoformat(), day + dt.timedelta(days=1)
         assert shown["decisions"][key]["dagster/row_count"] == counts[day]
+        assert shown["decision_load"][key]["cards"] > shown["decision_load"][key]["reviewed_cards"]
+        assert shown["decision_load"][key]["reason"] == evidence.decision_load()[as_of].reason
         performance, verdict = evidence.live_performance()[as_of], evidence.drift()[as_of]
         assert (shown["live_performance"][key]["as_of"], shown["live_performance"][key]["reason"]) == (
             as_of.isoformat(),
@@ -221,7 +223,31 @@ def test_the_report_compares_the_window_with_the_training_set_of_the_champion(
     assert metadata(result, "drift_report") == {"report": path.as_uri(), "sampled_rows": 500, "path": str(path)}
 
 
-@pytest.mark.parametrize("name", ["live_performance", "drift", "drift_report"])
+def test_cards_above_the_capacity_are_alerted_once_and_shown_for_the_day(
+    stores: Stores, spec: RiskModelSpec, model: Trained, table: pa.Table
+) -> None:
+    release = promote(stores, spec, keep(stores, model, as_of=DAY))
+    fill_warehouse(stores, spec, table, table)
+    start = pa.scalar(dt.datetime(2024, 1, 25), pa.timestamp("us"))  # noqa: DTZ001 - as the table has it
+    rows = table.filter(pc.greater_equal(table["occurred_at"], start))
+    log_decisions(stores, spec, rows, release.champion.bundle_digest, decision="decline")
+    for _ in range(2):
+        result = monitored(stores, spec, "decisions", "decision_load")
+        assert result.success, failure(result)
+    verdict = stores.evidence("toy").decision_load()[AS_OF]
+    assert verdict.exceeded == ("declined", "reviewed or declined")
+    assert verdict.days == 7
+    shown = metadata(result, "decision_load")
+    assert (shown["is_alarm"], shown["reason"], shown["decline_capacity"]) == (True, verdict.reason, 2)
+    assert shown["declined_cards"] == shown["reviewed_cards"] == shown["cards"] > 0
+    [alert] = [
+        msgspec.json.decode(line, type=Alert)
+        for line in (stores.settings.root / "alerts.jsonl").read_bytes().splitlines()
+    ]
+    assert (alert.kind, alert.message) == ("over_capacity", f"{verdict.reason}.")
+
+
+@pytest.mark.parametrize("name", ["decision_load", "live_performance", "drift", "drift_report"])
 def test_without_a_champion_there_is_no_verdict_and_no_report(stores: Stores, spec: RiskModelSpec, name: str) -> None:
     result = monitored(stores, spec, name)
     assert result.success, failure(result)

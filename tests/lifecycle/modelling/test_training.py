@@ -147,7 +147,7 @@ def test_bands_let_the_capacity_through_on_the_released_models_scores_of_the_las
     assert 0.8 * 6 * 7 <= counts.reviewed_card_days <= 6 * 7
     assert 0.5 * 2 * 7 <= counts.declined_card_days <= 2 * 7
     assert bands.decline_from is not None
-    assert bands.decline_from >= 0.5
+    assert bands.decline_from >= spec.decision.minimum_decline_score
 
 
 def test_bands_need_no_label_of_the_last_days(spec: RiskModelSpec, table: pa.Table, trained: Trained) -> None:

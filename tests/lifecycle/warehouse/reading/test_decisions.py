@@ -12,6 +12,7 @@ from lifecycle.spec.risk_model import RiskModelSpec, read_model
 from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.interface import Definition
 from lifecycle.warehouse.reading.accounts import day_accounts
+from lifecycle.warehouse.reading.daily_loads import daily_loads
 from lifecycle.warehouse.reading.decisions import (
     DECISIONS,
     LoadedDecisions,
@@ -71,6 +72,29 @@ def test_each_decision_counts_once_whoever_answered_and_shadows_stand_beside_it(
     ]
     assert load_decisions(warehouse, log) == LoadedDecisions(0, 0)
     assert daily_decisions(warehouse, "card_fraud", DAY, NEXT_DAY) == {DAY: 3}
+
+
+def test_the_cards_of_a_day_are_counted_once_by_the_answers_that_they_got(warehouse: Warehouse, tmp_path: Path) -> None:
+    (tmp_path / segment_name(1)).write_bytes(
+        line("d1", entity_key="a" * 64, decision="decline")
+        + line("d2", entity_key="a" * 64, decision="approve")
+        + line("d3", entity_key="b" * 64, decision="review", slot="canary")
+        + line("d4", entity_key="c" * 64, decision="approve")
+        + line("d5", entity_key="c" * 64, decision="decline", slot="shadow")
+        + line("d6", entity_key="d" * 64, error="ScoringError", margin=None, score=None, decision=None)
+    )
+    load_decisions(warehouse, tmp_path)
+    [(day, load)] = daily_loads(warehouse, "card_fraud", DAY, NEXT_DAY).items()
+    assert (day, load.cards, load.reviewed_cards, load.declined_cards) == (DAY, 3, 2, 1)
+    assert load.champion is not None
+    assert daily_loads(warehouse, "card_fraud", NEXT_DAY, NEXT_DAY + dt.timedelta(days=1)) == {}
+
+
+def test_a_day_of_two_champions_names_none(warehouse: Warehouse, tmp_path: Path) -> None:
+    (tmp_path / segment_name(1)).write_bytes(line("d1", bundle_digest="1" * 64) + line("d2", bundle_digest="2" * 64))
+    load_decisions(warehouse, tmp_path)
+    [load] = daily_loads(warehouse, "card_fraud", DAY, NEXT_DAY).values()
+    assert load.champion is None
 
 
 def test_a_repeat_that_comes_with_a_later_load_is_not_counted_again(warehouse: Warehouse, log: Path) -> None:
