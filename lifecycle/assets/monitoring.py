@@ -133,10 +133,9 @@ def _days_with_champion(
 
 def _decision_load(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
     warehouse, evidence, root = stores.warehouse(context), stores.evidence(spec.name), stores.settings.root
-    first = _days(context)[0] - dt.timedelta(days=RECENT_DAYS)
-    loads = daily_loads(warehouse, spec.name, first, as_of_after(_days(context)[-1]))
     is_any = False
     for day, as_of, champion in _days_with_champion(spec, context, stores):
+        loads = daily_loads(warehouse, spec.name, as_of - dt.timedelta(days=RECENT_DAYS), as_of)
         verdict = judge_load(loads, champion.bundle_digest, as_of, spec.decision)
         earlier = [load for date, load in evidence.decision_load().items() if date < as_of]
         previous, now = (earlier[-1] if earlier else None), dt.datetime.now(dt.UTC)
