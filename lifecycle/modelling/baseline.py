@@ -1,5 +1,6 @@
 """The simple model that a candidate must beat: logistic regression on standardised features."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,11 +9,13 @@ import numpy as np
 from lifecycle.modelling.calibration import scores
 from lifecycle.modelling.evaluation import Predictions
 from lifecycle.modelling.fitting import FitRows, require_both
+from lifecycle.modelling.logistic import fit_logistic, linear
 from lifecycle.spec.risk_model import FeatureSpec
 from lifecycle.tables.arrays import FloatArray
 from serving.contract.documents import Calibration
 
-MAXIMUM_ITERATIONS = 2000
+RIDGE = 1.0
+"""Factor of half the squared coefficients in the loss, without the intercept: scikit-learn's default ``C=1``."""
 IDENTITY = Calibration(slope=1.0, intercept=0.0)
 
 
@@ -28,7 +31,8 @@ class Baseline:
 
     def predict(self, features: FloatArray) -> Predictions:
         """Margins and probabilities of rows of shape ``(n, n_features)``."""
-        margins = ((_design(features, self.schema) - self.center) / self.scale) @ self.coefficients + self.intercept
+        columns = (_design(features, self.schema) - self.center[:, None]) / self.scale[:, None]
+        margins = linear(columns, self.coefficients) + self.intercept
         return Predictions(margins, scores(margins, IDENTITY))
 
 
@@ -43,18 +47,20 @@ def fit_baseline(rows: FitRows, schema: Sequence[FeatureSpec]) -> Baseline:
     LifecycleError
         If frauds or genuine examples are missing.
     """
-    from sklearn.linear_model import LogisticRegression
-
     require_both(rows, "the baseline's training window")
     design = _design(rows.features, schema)
-    center, scale = design.mean(axis=0), design.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
-    model = LogisticRegression(max_iter=MAXIMUM_ITERATIONS)
-    model.fit((design - center) / scale, rows.is_fraud)
-    return Baseline(tuple(schema), center, scale, model.coef_[0].astype(np.float64), float(model.intercept_[0]))
+    center = np.array([column.mean() for column in design])
+    scale = np.array([float(column.std()) or 1.0 for column in design])
+    columns = np.vstack([(design - center[:, None]) / scale[:, None], np.ones(design.shape[1])])
+    frauds = int(rows.is_fraud.sum())
+    start, penalty = np.zeros(len(columns)), np.full(len(columns), RIDGE)
+    start[-1], penalty[-1] = math.log(frauds / (len(rows.is_fraud) - frauds)), 0.0
+    fitted = fit_logistic(columns, rows.is_fraud.astype(np.float64), start, penalty)
+    return Baseline(tuple(schema), center, scale, fitted[:-1], float(fitted[-1]))
 
 
 def _design(features: FloatArray, schema: Sequence[FeatureSpec]) -> FloatArray:
+    """The columns of the regression, each contiguous; shape ``(n_columns, n)``."""
     columns: list[FloatArray] = []
     for position, feature in enumerate(schema):
         values = features[:, position]
@@ -65,4 +71,4 @@ def _design(features: FloatArray, schema: Sequence[FeatureSpec]) -> FloatArray:
             columns.append(np.where(missing, 0.0, values))
         if feature.is_nullable:
             columns.append(missing.astype(np.float64))
-    return np.column_stack(columns)
+    return np.stack(columns)

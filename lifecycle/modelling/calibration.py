@@ -1,16 +1,17 @@
 """Margins to probabilities: a strictly increasing Platt curve, and scores through the server's own function."""
 
+import math
+
 import numpy as np
 
 from lifecycle.errors import LifecycleError
+from lifecycle.modelling.logistic import fit_logistic
 from lifecycle.tables.arrays import BoolArray, FloatArray
 from serving.contract.documents import Calibration
 from serving.scoring.probability import probability
 
 MINIMUM_SLOPE = 1e-3
 """A curve that falls or is flat would break the order of the margins; a slope is not allowed below this."""
-MAXIMUM_STEPS = 100
-TOLERANCE = 1e-10
 
 
 def fit_calibration(margins: FloatArray, is_fraud: BoolArray) -> Calibration:
@@ -41,54 +42,15 @@ def fit_calibration(margins: FloatArray, is_fraud: BoolArray) -> Calibration:
     targets = np.where(is_fraud, (frauds + 1) / (frauds + 2), 1 / (genuine + 2))
     # Newton's steps are well conditioned on standardised margins only.
     center, scale = float(margins.mean()), float(margins.std()) or 1.0
-    standardised = (margins - center) / scale
-    start = np.array([0.0, np.log((frauds + 1) / (genuine + 1))])
-    slope, intercept = _newton(standardised, targets, start, is_slope_free=True)
+    columns = np.stack([(margins - center) / scale, np.ones_like(margins)])
+    start = np.array([0.0, math.log((frauds + 1) / (genuine + 1))])
+    slope, intercept = fit_logistic(columns, targets, start, np.zeros(2)).tolist()
     if slope / scale < MINIMUM_SLOPE:
         flattest = np.array([MINIMUM_SLOPE * scale, start[1]])
-        slope, intercept = _newton(standardised, targets, flattest, is_slope_free=False)
+        slope, intercept = fit_logistic(columns, targets, flattest, np.array([np.inf, 0.0])).tolist()
     return Calibration(slope=float(slope / scale), intercept=float(intercept - slope * center / scale))
 
 
 def scores(margins: FloatArray, calibration: Calibration) -> FloatArray:
     """Calibrated probabilities of margins, by the same function as the server's; shape ``(n,)``."""
     return np.array([probability(margin, calibration) for margin in margins.tolist()], dtype=np.float64)
-
-
-def _newton(margins: FloatArray, targets: FloatArray, start: FloatArray, is_slope_free: bool) -> FloatArray:
-    """Slope and intercept of least cross-entropy, from `start`; the slope stays where it is unless free."""
-    design = np.column_stack([margins, np.ones_like(margins)])
-    free = np.array([is_slope_free, True])
-    parameters = start
-    loss = _cross_entropy(design @ parameters, targets)
-    for _ in range(MAXIMUM_STEPS):
-        expected = _sigmoid(design @ parameters)
-        gradient = (design.T @ (expected - targets))[free]
-        weights = expected * (1 - expected)
-        hessian = ((design * weights[:, None]).T @ design)[np.ix_(free, free)] + 1e-12 * np.eye(int(free.sum()))
-        step = np.zeros(2)
-        step[free] = np.linalg.solve(hessian, gradient)
-        size = 1.0
-        while size > 1e-10:
-            candidate = parameters - size * step
-            candidate_loss = _cross_entropy(design @ candidate, targets)
-            if candidate_loss <= loss:
-                break
-            size /= 2
-        else:
-            return parameters
-        is_settled = loss - candidate_loss <= TOLERANCE * max(abs(loss), 1.0)
-        parameters, loss = candidate, candidate_loss
-        if is_settled:
-            return parameters
-    return parameters
-
-
-def _sigmoid(log_odds: FloatArray) -> FloatArray:
-    """For fitting only: `serving.scoring.probability` computes scores."""
-    values: FloatArray = np.exp(-np.logaddexp(0.0, -log_odds))
-    return values
-
-
-def _cross_entropy(log_odds: FloatArray, targets: FloatArray) -> float:
-    return float(np.sum(np.logaddexp(0.0, log_odds) - targets * log_odds))

@@ -11,7 +11,7 @@ import numpy as np
 
 from lifecycle.errors import LifecycleError
 from lifecycle.modelling.ranking import CardDay, Outcomes, card_codes, card_days, require_frauds
-from lifecycle.tables.arrays import FloatArray, IntArray, day_numbers
+from lifecycle.tables.arrays import AnyArray, FloatArray, IntArray, day_numbers
 
 METRICS = (
     "roc_auc",
@@ -209,13 +209,15 @@ class _RowMetrics:
     def over(self, multiplicities: FloatArray) -> dict[str, FloatArray]:
         """The metrics of each draw, shape ``(b,)``."""
         auc, precision = self._ranking(multiplicities)
-        rows = multiplicities @ self._rows
+        rows = weighted_sums(multiplicities, self._rows)
         # |sum over a bin of (score - outcome)| / rows = the bin's share of rows * |mean score - share of frauds|
-        gaps = sum((np.abs(multiplicities @ errors) for errors in self._bins), np.zeros(len(multiplicities)))
+        gaps = sum(
+            (np.abs(weighted_sums(multiplicities, errors)) for errors in self._bins), np.zeros(len(multiplicities))
+        )
         return {
             "roc_auc": auc,
             "average_precision": precision,
-            "brier": multiplicities @ self._squared_error / rows,
+            "brier": weighted_sums(multiplicities, self._squared_error) / rows,
             "calibration_error": gaps / rows,
         }
 
@@ -236,6 +238,18 @@ class _RowMetrics:
             below = genuine - (genuine_at_end + genuine_at_start) / 2
             auc = (gained * below).sum(axis=1) / (all_frauds * genuine[:, 0])
         return auc, average_precision
+
+
+def weighted_sums(weights: FloatArray, values: AnyArray) -> FloatArray:
+    """Sum of the values by each row's weights, shape ``(b,)``; not by BLAS, whose order depends on the machine.
+
+    Parameters
+    ----------
+    weights, values
+        Shape ``(b, n)`` and ``(n,)``.
+    """
+    sums: FloatArray = np.einsum("ij,j->i", weights, values, optimize=False)
+    return sums
 
 
 def _seen(weights: FloatArray, capacity: int) -> FloatArray:
@@ -263,8 +277,8 @@ def _recalls(days: list[CardDay], multiplicities: FloatArray, capacity: int) -> 
         weights = multiplicities[:, day.cards]
         seen = _seen(weights, capacity)
         for row, worth in enumerate((day.frauds, day.fraud_amount)):
-            caught[row] += seen @ worth
-            total[row] += weights @ worth
+            caught[row] += weighted_sums(seen, worth)
+            total[row] += weighted_sums(weights, worth)
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = caught / total
     return shares[0], shares[1]

@@ -18,7 +18,7 @@ def test_the_baseline_is_scikit_learns_logistic_regression_on_standardised_featu
     is_fraud = generator.random(2000) < 1 / (1 + np.exp(-(features[:, 0] - 5.0)))
     schema = [FeatureSpec(name="a"), FeatureSpec(name="b")]
     ours = fit_baseline(FitRows(features, is_fraud), schema).predict(features)
-    twin = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(features, is_fraud)
+    twin = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, tol=1e-12)).fit(features, is_fraud)
     np.testing.assert_allclose(ours.scores, twin.predict_proba(features)[:, 1], rtol=1e-6)
 
 
