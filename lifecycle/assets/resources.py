@@ -1,9 +1,11 @@
 """The stores of this installation, for assets and sensors."""
 
+import datetime as dt
 from functools import cached_property
 
 import dagster as dg
 
+from lifecycle.artefacts.acknowledged_days import AcknowledgedDays
 from lifecycle.artefacts.bundles import verified_bundle
 from lifecycle.artefacts.candidates import Candidate, CandidateStore
 from lifecycle.artefacts.evidence import EvidenceStore
@@ -44,6 +46,10 @@ class Stores(dg.ConfigurableResource[None]):
     def evidence(self, model: str) -> EvidenceStore:
         """Verdicts on a model's candidates and live traffic."""
         return EvidenceStore(self.settings.evidence_dir, model)
+
+    def acknowledged_days(self, model: str) -> frozenset[dt.date]:
+        """Days whose number of transactions a person has accepted."""
+        return frozenset(AcknowledgedDays(self.settings.evidence_dir, model).read())
 
     def registry(self) -> Registry:
         """The MLflow registry."""

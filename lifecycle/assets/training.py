@@ -1,7 +1,7 @@
 """From the mart to a candidate: a training set frozen as of a date, and the model fitted on it."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -15,6 +15,7 @@ from lifecycle.assets.partitions import as_of_dates, date_of, training_days
 from lifecycle.assets.plots import shown
 from lifecycle.assets.resources import Stores
 from lifecycle.gates import input_gates
+from lifecycle.gates.usual_volume import REFERENCE_WEEKS
 from lifecycle.modelling.splits import snapshot_days
 from lifecycle.modelling.training import Trained, train
 from lifecycle.modelling.training_set import examples_from_table
@@ -43,7 +44,8 @@ def training_set_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         as_of = date_of(context.partition_key)
         start, end = snapshot_days(as_of, spec.training, spec.label.maturity_days)
         # The role that extracts may not see raw rows, so the reading role checks that they are complete.
-        expect_complete_input(input_verdicts(stores.warehouse(context), spec, start, as_of), as_of)
+        acknowledged = stores.acknowledged_days(spec.name)
+        expect_complete_input(input_verdicts(stores.warehouse(context), spec, start, as_of, acknowledged), as_of)
         store = stores.training_sets(spec.name)
         warehouse = stores.warehouse(context, "train")
         with closing(training_batches(warehouse, spec, start, end, as_of)) as batches:
@@ -99,13 +101,21 @@ def candidate_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
     return candidate
 
 
-def input_verdicts(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, as_of: dt.date) -> list[Verdict]:
+def input_verdicts(
+    warehouse: Warehouse,
+    spec: RiskModelSpec,
+    start: dt.date,
+    as_of: dt.date,
+    acknowledged: Collection[dt.date] = (),
+) -> list[Verdict]:
     """Verdicts on the input of a training set: fresh, raw rows on every day, and all of them in the mart."""
-    volumes = daily_volumes(warehouse, spec, start, as_of)
+    volumes = daily_volumes(warehouse, spec, start - dt.timedelta(weeks=REFERENCE_WEEKS), as_of)
+    raw_rows = {volume.day: volume.raw_rows for volume in volumes}
+    trained = {volume.day: (volume.raw_rows, volume.mart_rows) for volume in volumes if volume.day >= start}
     return [
-        input_gates.freshness(newest_event(warehouse, as_of), as_of, spec.input),
-        input_gates.volume({volume.day: volume.raw_rows for volume in volumes}, start, as_of, spec.input),
-        input_gates.mart_complete({volume.day: (volume.raw_rows, volume.mart_rows) for volume in volumes}, spec.mart),
+        input_gates.freshness(newest_event(warehouse, as_of), as_of, spec.input, acknowledged),
+        input_gates.volume(raw_rows, start, as_of, spec.input, model=spec.name, acknowledged=acknowledged),
+        input_gates.mart_complete(trained, spec.mart),
     ]
 
 

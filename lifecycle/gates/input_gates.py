@@ -1,9 +1,9 @@
 """The gates of the raw input, run before a training set is frozen: fresh, and complete."""
 
 import datetime as dt
-import statistics
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
+from lifecycle.gates.usual_volume import JudgedDay, empty_days_before, judged_days
 from lifecycle.spec.risk_model import InputSpec
 from serving.contract.documents import Verdict
 
@@ -13,54 +13,91 @@ MART_COMPLETE = "mart_complete"
 NAMED_DAYS = 5
 
 
-def freshness(newest_at: dt.datetime | None, as_of: dt.date, spec: InputSpec) -> Verdict:
+def freshness(
+    newest_at: dt.datetime | None, as_of: dt.date, spec: InputSpec, acknowledged: Collection[dt.date] = ()
+) -> Verdict:
     """The newest transaction before `as_of` is no older than the specification allows.
 
     Parameters
     ----------
     newest_at
         `occurred_at` of the newest raw transaction before `as_of`, UTC without a time zone; ``None`` without one.
+    acknowledged
+        Days that may be empty although the calendar expects transactions. Each such or closed day directly before
+        `as_of` allows 24 hours more.
     """
-    required = {"maximum_age_hours": spec.maximum_age_hours}
+    empty_days = empty_days_before(as_of, spec.calendar, acknowledged)
+    maximum_hours = spec.maximum_age_hours + 24 * empty_days
+    required = {"maximum_age_hours": maximum_hours}
     if newest_at is None:
         return Verdict(
             gate=FRESHNESS, is_passed=False, summary=f"no transaction before {as_of}", observed={}, required=required
         )
     hours = (dt.datetime.combine(as_of, dt.time()) - newest_at).total_seconds() / 3600
-    is_passed = hours <= spec.maximum_age_hours
+    is_passed = hours <= maximum_hours
     return Verdict(
         gate=FRESHNESS,
         is_passed=is_passed,
         summary=f"the newest transaction is {hours:.1f} h older than {as_of}"
-        + ("" if is_passed else f", more than {spec.maximum_age_hours} h"),
+        + ("" if is_passed else f", more than {maximum_hours} h"),
         observed={"newest_at": newest_at.isoformat(), "age_hours": hours},
         required=required,
     )
 
 
-def volume(daily_counts: Mapping[dt.date, int], start: dt.date, end: dt.date, spec: InputSpec) -> Verdict:
-    """Every day of ``[start, end)`` has its share of the median day's transactions: no missing and no half days.
+def volume(
+    daily_counts: Mapping[dt.date, int],
+    start: dt.date,
+    end: dt.date,
+    spec: InputSpec,
+    *,
+    model: str,
+    acknowledged: Collection[dt.date] = (),
+) -> Verdict:
+    """Every day of ``[start, end)`` has its share of the transactions that such a day usually has.
 
-    `daily_counts` are raw transactions by day of `occurred_at`; an absent day counts as 0.
+    Parameters
+    ----------
+    daily_counts
+        Raw transactions by day of `occurred_at`, if possible from `REFERENCE_WEEKS` before `start`; an absent day of
+        ``[start, end)`` counts as 0.
+    acknowledged
+        Days that a person has accepted as they are.
     """
     dates = [start + dt.timedelta(days=offset) for offset in range((end - start).days)]
-    counts = [daily_counts.get(date, 0) for date in dates]
-    median = statistics.median(counts) if counts else 0
-    least = spec.minimum_volume_share * median
-    short = [(date, count) for date, count in zip(dates, counts, strict=True) if count < max(least, 1)]
-    listed = ", ".join(f"{date}: {count}" for date, count in short[:NAMED_DAYS])
+    known = {date: count for date, count in daily_counts.items() if date < end}
+    days = judged_days(known, dates, spec, acknowledged)
+    short = [day for day in days if day.is_short]
     return Verdict(
         gate=VOLUME,
         is_passed=bool(dates) and not short,
-        summary=f"{len(short)} of {len(dates)} days below {least:.0f} transactions ({listed})"
+        summary=_short_days(short, len(dates), model)
         if short or not dates
-        else f"{len(dates)} days, each at least {least:.0f} transactions",
-        observed={"days": len(dates), "median": median, "short_days": [date.isoformat() for date, _ in short]},
+        else f"{len(dates)} days, each with at least {spec.minimum_volume_share:.0%} of its usual transactions",
+        observed={
+            "days": len(dates),
+            "short_days": [day.date.isoformat() for day in short],
+            "days_not_judged": len(dates) - len(days),
+        },
         required={
             "minimum_volume_share": spec.minimum_volume_share,
             "start": start.isoformat(),
             "end": end.isoformat(),
         },
+    )
+
+
+def _short_days(short: Sequence[JudgedDay], days: int, model: str) -> str:
+    if not short:
+        return "no days to judge"
+    listed = ", ".join(
+        f"{day.date:%a} {day.date}: {day.count:,} of about {day.usual:,.0f}" for day in short[:NAMED_DAYS]
+    )
+    command = f"`lifecycle acknowledge {model} {short[0].date} --reason ...`"
+    return (
+        f"{len(short)} of {days} days have too few transactions ({listed}). Load what is missing and build the "
+        f"features of these days; or accept a day as it is: {command}; or put days "
+        "that are always like this into `input.calendar` of the model's file"
     )
 
 

@@ -139,13 +139,30 @@ class GatesSpec(SpecModel):
     or that the scores do not separate, and a person must look before customers are stopped."""
 
 
+CalendarDay = Annotated[str, Field(pattern=r"^(\d{4}-)?(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
+"""``2026-05-01``, or ``12-25`` for every year."""
+
+
+class CalendarSpec(SpecModel):
+    """Days on which fewer transactions are normal; none of them is a reference for other days."""
+
+    holidays: tuple[CalendarDay, ...] = ()
+    """Days with any number of transactions but none."""
+    closed: tuple[CalendarDay, ...] = ()
+    """Days that may be without transactions."""
+    closed_weekdays: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = ()
+    """Days of the week that may be without transactions."""
+
+
 class InputSpec(SpecModel):
     """Checks of the raw input before a training set is frozen."""
 
     maximum_age_hours: Annotated[int, Field(ge=1)] = 30
-    """Maximum age of the newest transaction at `as_of`."""
+    """Maximum age of the newest transaction at `as_of`; closed and acknowledged days before it do not count."""
     minimum_volume_share: Share = 0.5
-    """Minimum share of the median day's transactions on each day of the training set."""
+    """Minimum share of the transactions that a day of the training set usually has: the median of the same weekday in
+    the weeks before, so that weekends and growth raise no alarm."""
+    calendar: CalendarSpec = CalendarSpec()
 
 
 class PromotionSpec(SpecModel):
