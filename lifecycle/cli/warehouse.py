@@ -36,6 +36,12 @@ def load_command(
         Path | None,
         typer.Option(help="YAML file that maps the file's columns. Default: recognise columns by their names."),
     ] = None,
+    reject_to: Annotated[
+        Path | None, typer.Option(help="New CSV file for rows that violate a rule; with --max-rejects.")
+    ] = None,
+    max_rejects: Annotated[
+        int, typer.Option(min=0, help="Rows that may be left out; with more, nothing is loaded.")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Load a file into a raw relation. Rows are validated; the load is atomic and idempotent."""
@@ -57,6 +63,8 @@ def load_command(
             path,
             mapping,
             lambda step, done, total: bars.update(bar, description=step, completed=done, total=total),
+            reject_to=reject_to,
+            max_rejects=max_rejects,
         )
     if as_json:
         typer.echo(json.dumps(result.as_document()))
@@ -114,6 +122,10 @@ def _print_load(result: "LoadResult") -> None:
         f"{result.rows_known:,} known already",
         soft_wrap=True,
     )
+    if result.rows_corrected:
+        console.print(f"{result.rows_corrected:,} later versions of known rows added; the first versions stay")
+    if result.rows_rejected:
+        console.print(f"[bold red]{result.rows_rejected:,} rejected[/] and left out", soft_wrap=True)
     for derived in result.derived:
         console.print(
             f"[bold]{derived.relation}[/] derived from it: {derived.rows_inserted:,} inserted, "

@@ -23,7 +23,12 @@ class Column:
 
 @dataclass(frozen=True)
 class RawRelation:
-    """A raw table: `key` identifies a row, and loads are reported by the day of `event_at`."""
+    """A raw table: `key` identifies a row, and loads are reported by the day of `event_at`.
+
+    A row is never changed. A later load with other values of the `corrected` columns adds a version, with the time
+    from which it is known; the first version keeps its place in the table. With `is_repeatable`, one key may have
+    several rows, which differ in `event_at`.
+    """
 
     name: RelationName
     grain: str
@@ -31,6 +36,18 @@ class RawRelation:
     key: str
     event_at: str | None = None
     schema: str = SCHEMA
+    corrected: tuple[str, ...] = ()
+    is_repeatable: bool = False
+
+    @property
+    def versions_table(self) -> str:
+        """Qualified name of the table of later versions: the columns of the table, and `known_at`."""
+        return f"{self.table}_versions"
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Columns that identify a row."""
+        return (self.key, self.event_at) if self.is_repeatable and self.event_at else (self.key,)
 
     @property
     def table(self) -> str:
@@ -58,13 +75,15 @@ RAW: dict[RelationName, RawRelation] = {
             ),
             key="transaction_id",
             event_at="occurred_at",
+            corrected=("amount",),
         ),
         RawRelation(
             "fraud_reports",
-            "One row per transaction that was reported as fraudulent.",
+            "One row per report of a transaction as fraudulent; the earliest counts.",
             (Column("transaction_id", "BIGINT"), Column("reported_at", TIMESTAMP)),
             key="transaction_id",
             event_at="reported_at",
+            is_repeatable=True,
         ),
         RawRelation(
             "customers",
@@ -77,12 +96,14 @@ RAW: dict[RelationName, RawRelation] = {
             ),
             key="customer_id",
             schema=PROTECTED,
+            corrected=("segment", "age_band", "sex"),
         ),
         RawRelation(
             "terminals",
             "One row per terminal.",
             (Column("terminal_id", "BIGINT"), Column("kind", "VARCHAR")),
             key="terminal_id",
+            corrected=("kind",),
         ),
     )
 }
@@ -100,6 +121,23 @@ _LOADS_COLUMNS = """
     loaded_at {timestamp} not null
 """
 
+REJECTS_TABLE = f"{SCHEMA}.load_rejects"
+_REJECTS_COLUMNS = """
+    relation varchar not null,
+    content_digest varchar not null,
+    source_name varchar not null,
+    reason varchar not null,
+    rows_rejected bigint not null,
+    loaded_at {timestamp} not null
+"""
+TABLES_OF_LOADS = (
+    *(relation.table for relation in RAW.values()),
+    *(relation.versions_table for relation in RAW.values() if relation.corrected),
+    LOADS_TABLE,
+    REJECTS_TABLE,
+)
+"""Every table that a load changes."""
+
 
 def raw_definitions(dialect: Dialect) -> tuple[Definition, ...]:
     """Definitions of the schemas and raw tables.
@@ -114,6 +152,10 @@ def raw_definitions(dialect: Dialect) -> tuple[Definition, ...]:
             for column in relation.columns
         )
         definitions.append(Definition(relation.table, f"create table if not exists {relation.table} ({columns})"))
-    loads = _LOADS_COLUMNS.format(timestamp=dialect.timestamp)
-    definitions.append(Definition(LOADS_TABLE, f"create table if not exists {LOADS_TABLE} ({loads})"))
+        if relation.corrected:
+            table, known_at = relation.versions_table, f"known_at {dialect.timestamp} not null"
+            definitions.append(Definition(table, f"create table if not exists {table} ({columns}, {known_at})"))
+    for table, template in ((LOADS_TABLE, _LOADS_COLUMNS), (REJECTS_TABLE, _REJECTS_COLUMNS)):
+        columns = template.format(timestamp=dialect.timestamp)
+        definitions.append(Definition(table, f"create table if not exists {table} ({columns})"))
     return tuple(definitions)

@@ -2,25 +2,27 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lifecycle.errors import LifecycleError
 from lifecycle.warehouse.interface import Queries, Session, Warehouse
-from lifecycle.warehouse.loading.manifest import RowsOfFile, record, recorded_files
+from lifecycle.warehouse.loading.manifest import RowsOfFile, record, record_rejects, recorded_files, rejected_rows
 from lifecycle.warehouse.loading.mapping import ColumnMapping, read_mapping, recognise
+from lifecycle.warehouse.loading.quarantine import Quarantine
 from lifecycle.warehouse.loading.source_files import Source, find_files, open_source
 from lifecycle.warehouse.loading.staging import (
-    FIX_THE_FILE,
     STAGED,
     LoadRefusedError,
     Progress,
     key_problem,
     refuse_columns,
+    reject_keys,
     stage,
 )
 from lifecycle.warehouse.loading.stale_days import DayRange, touched_days
+from lifecycle.warehouse.loading.versions import add_versions, delete_known, insert_known, known_columns
 from lifecycle.warehouse.raw_tables import RAW, RelationName, raw_definitions
 from serving.storage.crash_points import crash_point
 
@@ -29,12 +31,14 @@ _REPORTS = "staged_reports"
 
 @dataclass(frozen=True)
 class RelationLoad:
-    """Row counts of a load into one raw relation; ``rows_read == rows_inserted + rows_known``."""
+    """Row counts of a load into one raw relation; ``rows_read == rows_inserted + rows_corrected + rows_known``."""
 
     relation: RelationName
     rows_read: int
     rows_inserted: int
     rows_known: int
+    rows_corrected: int = 0
+    """Rows added as later versions of known rows."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,9 @@ class LoadResult:
     rows_read: int
     rows_inserted: int
     rows_known: int
+    rows_corrected: int
+    rows_rejected: int
+    """Rows left out, of files loaded earlier, too; they are not in `rows_read`."""
     columns_left_out: tuple[str, ...]
     derived: tuple[RelationLoad, ...]
     touched: tuple[DayRange, ...]
@@ -75,6 +82,9 @@ def load(
     path: Path,
     mapping_file: Path | None = None,
     progress: Progress = _silent,
+    *,
+    reject_to: Path | None = None,
+    max_rejects: int = 0,
 ) -> LoadResult:
     """Load a Parquet or CSV file, or a folder of them, into a raw relation.
 
@@ -85,15 +95,19 @@ def load(
     ----------
     mapping_file
         YAML of a `ColumnMapping`; ``None`` selects a mapping by the file's column names.
+    reject_to, max_rejects
+        Leave out at most so many rows that violate a rule, and write them to this new file; by default, one such row
+        refuses the load.
 
     Raises
     ------
     LoadRefusedError
         If the content violates a rule: columns, types, nulls, duplicate ids, amounts, reports before or without their
-        transaction, or a known id with different content.
+        transaction, or a known id with different content in a column that is never corrected.
     LifecycleError
         If a file or the mapping cannot be read, or the warehouse cannot be written.
     """
+    Quarantine(reject_to, max_rejects)
     files = find_files(path)
     own_mapping = read_mapping(mapping_file) if mapping_file else None
     if own_mapping and own_mapping.relation != relation:
@@ -107,7 +121,9 @@ def load(
             sources = [open_source(session.files, file) for file in files]
             mapping = own_mapping or recognise(relation, sources[0].columns)
             refuse_columns(sources, mapping)
-            return _Load(session, mapping, warehouse.dialect.timestamp, progress, path, sources).run(about_to_commit)
+            quarantine = Quarantine(reject_to, max_rejects)
+            steps = _Load(session, mapping, warehouse.dialect.timestamp, progress, path, sources, quarantine)
+            return steps.run(about_to_commit)
 
     result = warehouse.retrying(attempt)
     crash_point("load.committed")
@@ -125,6 +141,7 @@ class _Load:
         progress: Progress,
         path: Path,
         sources: Sequence[Source],
+        quarantine: Quarantine,
     ) -> None:
         self.session = session
         self.mapping = mapping
@@ -132,6 +149,7 @@ class _Load:
         self.progress = progress
         self.path = path
         self.sources = sources
+        self.quarantine = quarantine
         self.recorded = recorded_files(session, mapping.digest, sources)
         """Rows by relation of each file that the manifest contains, by the file's digest."""
         self.fresh = [source for source in sources if source.file.digest not in self.recorded]
@@ -142,6 +160,8 @@ class _Load:
         """Digests of fresh files that another process had recorded by the time of the transaction."""
         self.reported = ""
         """The scratch table of staged reports with their transactions."""
+        self.rejected: tuple[int, ...] = ()
+        """Ids of rejected rows that already have their derived rows."""
 
     def run(self, about_to_commit: list[LoadResult]) -> LoadResult:
         """Stage, check, insert and record the fresh files.
@@ -158,6 +178,8 @@ class _Load:
             # Another process may have loaded and recorded a file in the meantime; its rows are then known.
             self.recorded_meanwhile = set(recorded_files(self.session, self.mapping.digest, self.fresh))
             loads = [self._insert_relation(name, table) for name, table in staged.items()]
+            record_rejects(self.session, self.mapping.relation, self.quarantine, self.recorded_meanwhile)
+            self.quarantine.write()
             self.progress("checking", 1, 1)
             result = self._result(loads, self._touched(staged))
             about_to_commit.append(result)
@@ -176,6 +198,8 @@ class _Load:
             rows_read=loads[0].rows_read,
             rows_inserted=loads[0].rows_inserted,
             rows_known=loads[0].rows_known,
+            rows_corrected=loads[0].rows_corrected,
+            rows_rejected=rejected_rows(self.session, self.sources),
             columns_left_out=tuple(left_out),
             derived=tuple(loads[1:]),
             touched=touched,
@@ -184,12 +208,14 @@ class _Load:
     def _stage(self) -> dict[RelationName, str]:
         """Read the files and check rules that concern only them; returns each relation's table of fresh rows."""
         files = self.session.files
-        stage(files, self.fresh, self.mapping, self.progress)
+        stage(files, self.fresh, self.mapping, self.progress, self.quarantine)
         crash_point("load.staged")
         self.progress("checking", 0, 1)
-        key = RAW[self.mapping.relation].key
-        repeated = f"select {key} from {STAGED} group by {key} having count(*) > 1"
-        self._refuse(files, STAGED, repeated, f"each {key} once", "of them more than once", FIX_THE_FILE)
+        relation = RAW[self.mapping.relation]
+        identity = ", ".join(relation.identity)
+        repeated = f"select {relation.key} from {STAGED} group by {identity} having count(*) > 1"
+        expected = f"each {' with its '.join(relation.identity)} once"
+        self._refuse(files, STAGED, repeated, expected, "of them more than once")
         tables: dict[RelationName, str] = {self.mapping.relation: STAGED}
         reports = self.mapping.derived.fraud_reports
         if reports:
@@ -203,17 +229,22 @@ class _Load:
             columns = f"transaction_id bigint, reported_at {timestamp}, occurred_at {timestamp}"
             self.reported = self.session.scratch("reported_transactions", columns)
         self.known = {
-            name: self.session.scratch(f"known_{name}", f"{RAW[name].key} bigint, is_same boolean") for name in tables
+            name: self.session.scratch(f"known_{name}", known_columns(RAW[name], self.timestamp)) for name in tables
         }
         return {name: self.session.share(table) for name, table in tables.items()}
 
     def _insert_relation(self, name: RelationName, staged: str) -> RelationLoad:
         """Insert the new rows of `staged`; afterwards `staged` contains only those."""
         relation = RAW[name]
-        read = self._rows_by_file(staged, relation.event_at)
         if name == "fraud_reports":
             self._refuse_reports(staged)
-        self._skip_known(name, staged)
+        self._find_known(name, staged)
+        read = self._rows_by_file(staged, relation.event_at)
+        corrected = 0
+        if relation.corrected:
+            corrected = add_versions(self.session, relation, staged, self.known[name])
+            crash_point(f"load.corrected_{name}")
+        self.session.execute(delete_known(relation, staged, self.known[name]))
         columns = ", ".join(relation.column_names)
         self.session.execute(f"insert into {relation.table} ({columns}) select {columns} from {staged}")
         crash_point(f"load.inserted_{name}")
@@ -222,33 +253,26 @@ class _Load:
         crash_point(f"load.recorded_{name}")
         rows_read = sum(rows for rows, _, _ in read.values())
         rows_inserted = sum(rows for rows, _, _ in inserted.values())
-        return RelationLoad(name, rows_read, rows_inserted, rows_read - rows_inserted)
+        return RelationLoad(name, rows_read, rows_inserted, rows_read - rows_inserted - corrected, corrected)
 
-    def _skip_known(self, name: RelationName, staged: str) -> None:
-        """Delete the rows of `staged` that the relation already contains; reject those with different content."""
-        relation = RAW[name]
-        key = relation.key
-        others = [column for column in relation.column_names if column != key]
-        is_same = " and ".join(f"s.{column} = r.{column}" for column in others)
-        known = self.known[name]
-        self.session.execute(
-            f"insert into {known} select s.{key}, {is_same} as is_same from {staged} s "
-            f"join (select * from {relation.table} where {key} between (select min({key}) from {staged}) "
-            f"and (select max({key}) from {staged})) r on r.{key} = s.{key}"
-        )
+    def _find_known(self, name: RelationName, staged: str) -> None:
+        """Find the staged rows that the relation contains; reject changes of columns that are never corrected."""
+        relation, known = RAW[name], self.known[name]
+        self.session.execute(insert_known(relation, staged, known))
+        fixed = [column for column in relation.column_names if column not in (relation.key, *relation.corrected)]
         self._refuse(
             self.session,
             staged,
-            f"select {key} from {known} where not is_same",
-            f"known rows of {name} to be unchanged",
-            f"known {key} with different content",
-            "A loaded row is never changed: correct the file, or give the new rows new ids.",
+            f"select {relation.key} from {known} where is_version = 0",
+            f"known rows of {name} to be unchanged in {', '.join(fixed)}",
+            f"known {relation.key} with different content",
         )
-        self.session.execute(f"delete from {staged} where {key} in (select {key} from {known})")
 
     def _refuse_reports(self, staged: str) -> None:
         """Reject reports without or before their transaction; fills the scratch table `reported`."""
         transactions = RAW["card_transactions"].table
+        if self.rejected:
+            self.session.execute(f"delete from {staged} where transaction_id in ({', '.join(map(str, self.rejected))})")
         # One scan of all transactions, with the few reports as the hashed side of the join.
         self.session.execute(
             f"insert into {self.reported} select s.transaction_id, s.reported_at, t.occurred_at "
@@ -268,14 +292,25 @@ class _Load:
             "Load the card_transactions first.",
         )
         expected, got = "reports from after their transaction", "from before their transaction"
-        self._refuse(self.session, staged, early, expected, got, FIX_THE_FILE)
+        self._refuse(self.session, staged, early, expected, got)
 
-    def _refuse(self, queries: Queries, staged: str, keys: str, expected: str, got: str, remedy: str) -> None:
-        """Raise `LoadRefusedError` if `keys` (SQL of one column, for `queries`) selects any row of `staged`."""
+    def _refuse(
+        self, queries: Queries, staged: str, keys: str, expected: str, got: str, remedy: str | None = None
+    ) -> None:
+        """Reject the rows of `staged` that `keys` (SQL of one column, for `queries`) selects.
+
+        Raises
+        ------
+        LoadRefusedError
+            If the quarantine has no room for them.
+        """
         files = self.session.files
         problem = key_problem(queries, files, self.fresh, self.mapping, staged, keys, expected=expected, got=got)
-        if problem is not None:
+        if problem is None:
+            return
+        if remedy and not self.quarantine.room:
             raise LoadRefusedError([problem], remedy)
+        self.rejected += reject_keys(queries, files, self.fresh, self.mapping, staged, keys, problem, self.quarantine)
 
     def _rows_by_file(self, staged: str, event_at: str | None) -> dict[int, RowsOfFile]:
         """Rows, first and last day by position of the file."""
@@ -309,4 +344,4 @@ class _Load:
 def _with_known(load: RelationLoad, known: Sequence[int]) -> RelationLoad:
     """The load plus the rows of files that were loaded before and not read again."""
     rows = sum(known)
-    return RelationLoad(load.relation, load.rows_read + rows, load.rows_inserted, load.rows_known + rows)
+    return replace(load, rows_read=load.rows_read + rows, rows_known=load.rows_known + rows)

@@ -4,8 +4,9 @@ import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 
 from lifecycle.warehouse.interface import Session
+from lifecycle.warehouse.loading.quarantine import Quarantine
 from lifecycle.warehouse.loading.source_files import Source
-from lifecycle.warehouse.raw_tables import LOADS_TABLE, RelationName
+from lifecycle.warehouse.raw_tables import LOADS_TABLE, REJECTS_TABLE, RelationName
 
 RowsOfFile = tuple[int, dt.date | None, dt.date | None]
 """Rows, first and last day."""
@@ -25,6 +26,30 @@ def recorded_files(
         if row["content_digest"] in digests:
             recorded.setdefault(row["content_digest"], {})[row["relation"]] = row["rows_read"]
     return recorded
+
+
+def rejected_rows(session: Session, sources: Sequence[Source]) -> int:
+    """Rows of these files that earlier loads rejected."""
+    digests = {source.file.digest for source in sources}
+    rows = session.query(f"select content_digest, rows_rejected from {REJECTS_TABLE}").to_pylist()
+    return sum(int(row["rows_rejected"]) for row in rows if row["content_digest"] in digests)
+
+
+def record_rejects(session: Session, relation: RelationName, quarantine: Quarantine, known: Collection[str]) -> None:
+    """Add one row for each file and reason, but for files whose digest is in `known`."""
+    import pyarrow as pa
+
+    counts = [(key, count) for key, count in quarantine.counts().items() if key[0] not in known]
+    loaded_at = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    columns = {
+        "relation": pa.array([relation] * len(counts), pa.string()),
+        "content_digest": pa.array([digest for (digest, _, _), _ in counts], pa.string()),
+        "source_name": pa.array([name for (_, name, _), _ in counts], pa.string()),
+        "reason": pa.array([reason for (_, _, reason), _ in counts], pa.string()),
+        "rows_rejected": pa.array([count for _, count in counts], pa.int64()),
+        "loaded_at": pa.array([loaded_at] * len(counts), pa.timestamp("us")),
+    }
+    session.append(REJECTS_TABLE, pa.table(columns))
 
 
 def record(

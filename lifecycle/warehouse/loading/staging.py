@@ -7,8 +7,9 @@ from typing import Any
 from lifecycle.errors import LifecycleError
 from lifecycle.warehouse.interface import Queries
 from lifecycle.warehouse.loading.mapping import ColumnMapping, nearest
+from lifecycle.warehouse.loading.quarantine import Quarantine
 from lifecycle.warehouse.loading.source_files import Source, reading
-from lifecycle.warehouse.loading.value_checks import FLAG, Cast, cast_column, expected_of
+from lifecycle.warehouse.loading.value_checks import FLAG, Cast, cast_column, expected_of, quoted
 from lifecycle.warehouse.raw_tables import RAW, Column
 
 STAGED = "staged_rows"
@@ -45,9 +46,6 @@ class LoadRefusedError(LifecycleError):
         super().__init__("\n".join([*map(str, problems), f"Nothing was loaded. {remedy}"]))
 
 
-FIX_THE_FILE = "Fix the file, then load it again."
-
-
 def refuse_columns(sources: Sequence[Source], mapping: ColumnMapping) -> None:
     """Raise `LoadRefusedError` if a file lacks a mapped column, or a column's type cannot be converted."""
     problems = []
@@ -67,8 +65,10 @@ def refuse_columns(sources: Sequence[Source], mapping: ColumnMapping) -> None:
         raise LoadRefusedError(problems, "Fix the file, or map its columns with --mapping FILE.")
 
 
-def stage(session: Queries, sources: Sequence[Source], mapping: ColumnMapping, progress: Progress) -> None:
-    """Read every source into `STAGED`.
+def stage(
+    session: Queries, sources: Sequence[Source], mapping: ColumnMapping, progress: Progress, quarantine: Quarantine
+) -> None:
+    """Read every source into `STAGED`, but for faulty rows that the quarantine takes.
 
     Raises
     ------
@@ -92,8 +92,72 @@ def stage(session: Queries, sources: Sequence[Source], mapping: ColumnMapping, p
         source.file.refuse_if_changed()
     progress("reading", len(sources), len(sources))
     problems = _value_problems(session, sources, mapping)
-    if problems:
-        raise LoadRefusedError(problems, FIX_THE_FILE)
+    if not problems:
+        return
+    faulty = _single(session, f"select count(*) from {STAGED} where _faults <> 0")
+    if faulty > quarantine.room:
+        raise LoadRefusedError(problems, quarantine.remedy(faulty))
+    _reject_faulty(session, sources, mapping, quarantine)
+
+
+def _reject_faulty(session: Queries, sources: Sequence[Source], mapping: ColumnMapping, quarantine: Quarantine) -> None:
+    positions = session.query(f"select distinct _file from {STAGED} where _faults <> 0 order by 1").column(0)
+    for position in positions.to_pylist():
+        casts = _casts(sources[position], mapping)
+        faults = [fault for cast in casts for fault in cast.faults]
+        rows = _rows_as_text(session, sources[position], f"{_mask(casts)} <> 0", _mask(casts))
+        masks = [row.pop("_mask") for row in rows]
+        reasons = [
+            "; ".join(
+                f"expected {fault.expected}, got {fault.got}" for bit, fault in enumerate(faults) if mask >> bit & 1
+            )
+            for mask in masks
+        ]
+        quarantine.add(sources[position], rows, reasons)
+    session.execute(f"delete from {STAGED} where _faults <> 0")
+
+
+def reject_keys(
+    queries: Queries,
+    files: Queries,
+    sources: Sequence[Source],
+    mapping: ColumnMapping,
+    staged: str,
+    keys: str,
+    problem: Problem,
+    quarantine: Quarantine,
+) -> tuple[int, ...]:
+    """Move the rows of table `staged` whose key is in `keys` (SQL of one column) into the quarantine; returns the keys.
+
+    Raises
+    ------
+    LoadRefusedError
+        If the quarantine has no room for them.
+    """
+    key = RAW[mapping.relation].key
+    count = _single(queries, f"select count(*) from {staged} where {key} in ({keys})")
+    if count > quarantine.room:
+        raise LoadRefusedError([problem], quarantine.remedy(count))
+    found = queries.query(f"select distinct {key}, _file from {staged} where {key} in ({keys}) order by 1").to_pylist()
+    rejected = tuple(sorted({int(row[key]) for row in found}))
+    listed = ", ".join(map(str, rejected))
+    for position in sorted({row["_file"] for row in found}):
+        casts = _casts(sources[position], mapping)
+        value = casts[RAW[mapping.relation].column_names.index(key)].value
+        rows = _rows_as_text(files, sources[position], f"{value} in ({listed}) and {_mask(casts)} = 0", "0")
+        for row in rows:
+            del row["_mask"]
+        quarantine.add(sources[position], rows, [f"expected {problem.expected}"] * len(rows))
+    queries.execute(f"delete from {staged} where {key} in ({listed})")
+    return rejected
+
+
+def _rows_as_text(session: Queries, source: Source, condition: str, mask: str) -> list[dict[str, Any]]:
+    """Rows of a file for which the condition holds: every column as text, the row's number and a mask."""
+    columns = ", ".join(f"{quoted(name)}::varchar as {quoted(name)}" for name in source.columns)
+    sql = f"select _row, {mask} as _mask, {columns} from {source.with_row_numbers} where {condition} order by _row"
+    with reading(source.file):
+        return session.query(sql).to_pylist()  # type: ignore[no-any-return]
 
 
 def key_problem(

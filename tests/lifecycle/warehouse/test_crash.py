@@ -15,6 +15,7 @@ POINTS = [
     "warehouse.tables_created",
     "warehouse.created",
     "load.staged",
+    "load.corrected_card_transactions",
     "load.inserted_card_transactions",
     "load.recorded_card_transactions",
     "load.inserted_fraud_reports",

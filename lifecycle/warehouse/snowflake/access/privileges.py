@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lifecycle.settings.snowflake import STEPS, SnowflakeSettings, Step
-from lifecycle.warehouse.raw_tables import LOADS_TABLE, PROTECTED, RAW
+from lifecycle.warehouse.raw_tables import PROTECTED, TABLES_OF_LOADS
 from lifecycle.warehouse.reading.decisions import DECISIONS, OFFSETS
 from lifecycle.warehouse.reading.refusals import REFUSALS
 
@@ -43,7 +43,7 @@ READS: Mapping[Step, tuple[tuple[str, str], ...]] = {
 """Schemas whose existing and future tables (or views) a step reads."""
 
 CHANGES: Mapping[Step, tuple[str, ...]] = {
-    "load": (*(relation.table for relation in RAW.values()), LOADS_TABLE, "raw.loads_lock"),
+    "load": (*TABLES_OF_LOADS, "raw.loads_lock"),
     "transform": (),
     "train": (),
     "log": (DECISIONS, OFFSETS, REFUSALS, "raw.decisions_lock"),

@@ -20,6 +20,7 @@ from lifecycle.warehouse import Warehouse, open_warehouse
 from lifecycle.warehouse.duckdb.warehouse import DuckDBSession, open_file
 from lifecycle.warehouse.loading.load import load
 from lifecycle.warehouse.loading.mapping import recognise
+from lifecycle.warehouse.loading.quarantine import Quarantine
 from lifecycle.warehouse.loading.source_files import find_files, open_source
 from lifecycle.warehouse.loading.staging import STAGED, LoadRefusedError, refuse_columns, stage
 
@@ -121,7 +122,7 @@ def staged(session: DuckDBSession, file: Path, column: str) -> list[Any]:
     sources = [open_source(session, found) for found in find_files(file)]
     mapping = recognise("card_transactions", sources[0].columns)
     refuse_columns(sources, mapping)
-    stage(session, sources, mapping, lambda *_: None)
+    stage(session, sources, mapping, lambda *_: None, Quarantine())
     return session.query(f"select {column} from {STAGED}").column(0).to_pylist()  # type: ignore[no-any-return]
 
 

@@ -185,7 +185,7 @@ def test_blank_text_is_refused(warehouse: Warehouse, write_parquet: Any) -> None
         ),
         pytest.param(
             {"transaction_id": [1, 1], "reported_at": [dt.datetime.fromisoformat("2026-01-09T00:00:00")] * 2},
-            "Expected each transaction_id once",
+            "Expected each transaction_id with its reported_at once",
             id="twice",
         ),
     ],

@@ -1,0 +1,53 @@
+"""docs/loading.md: its mapping loads a file, its options exist, its calendar is one."""
+
+import re
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from lifecycle.cli.warehouse import app
+from lifecycle.settings.platform import Settings
+from lifecycle.spec.risk_model import InputSpec
+from lifecycle.warehouse import open_warehouse
+from lifecycle.warehouse.loading.load import load
+from lifecycle.warehouse.loading.value_checks import EARLIEST
+from lifecycle.warehouse.raw_tables import RAW
+from tests.harness.paths import ROOT
+
+MANUAL = (ROOT / "docs" / "loading.md").read_text()
+YAML = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", MANUAL, re.DOTALL)]
+
+
+def test_the_mapping_of_the_manual_loads_a_spreadsheets_export(settings: Settings, tmp_path: Path) -> None:
+    mapping = tmp_path / "mapping.yaml"
+    mapping.write_text(yaml.safe_dump(YAML[0]))
+    export = tmp_path / "export.csv"
+    export.write_text("id;time;customer;terminal;value\n1;2026-01-01 10:00:00;7;70;1.234,50\n")
+    warehouse = open_warehouse(settings)
+    load(warehouse, "card_transactions", export, mapping)
+    assert warehouse.query("select amount from raw.card_transactions").column(0).to_pylist() == [Decimal("1234.50")]
+
+
+def test_the_commands_of_loading_in_the_manual_run(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("FILE.csv").write_text(
+        "transaction_id,occurred_at,customer_id,terminal_id,amount\n"
+        "1,2026-01-01 10:00:00,7,70,1.00\n2,2026-01-01 10:00:00,7,70,-1.00\n"
+    )
+    commands = re.findall(r"^lifecycle warehouse (load .*FILE.*)$", MANUAL, re.MULTILINE)
+    assert len(commands) == 2
+    result = CliRunner().invoke(app, commands[1].replace("FILE", "FILE.csv").split())
+    assert (result.exit_code, "1 rejected" in result.output) == (0, True), result.output
+    assert "1 known already" in CliRunner().invoke(app, commands[0].replace("FILE", "FILE.csv").split()).output
+
+
+def test_the_manual_names_the_bounds_the_tables_and_a_calendar() -> None:
+    assert f"between {EARLIEST} and one day after the load" in MANUAL
+    assert all(relation.versions_table in MANUAL for relation in RAW.values() if relation.corrected)
+    calendar = InputSpec.model_validate(YAML[1]["input"]).calendar
+    assert (calendar.holidays, calendar.closed_weekdays) == (("01-01", "12-25"), ("sun",))
