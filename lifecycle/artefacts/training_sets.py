@@ -5,7 +5,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,15 @@ import msgspec
 from lifecycle.errors import LifecycleError
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.storage.crash_points import crash_point
-from serving.storage.durable import flush_file, flush_path, rename_flushed, write_file, write_flushed
+from serving.storage.durable import (
+    create_once,
+    flush_file,
+    flush_path,
+    rename_flushed,
+    replacing,
+    write_file,
+    write_flushed,
+)
 from serving.storage.locks import lock_folder
 
 if TYPE_CHECKING:
@@ -23,6 +31,8 @@ if TYPE_CHECKING:
 
 EXAMPLES_FILE = "examples.parquet"
 DESCRIPTION_FILE = "training_set.json"
+TOMBSTONES = "tombstones"
+"""Folder of a snapshot with a file for each erased entity, named by the keyed hash of its key."""
 ROWS_PER_GROUP = 100_000
 """Minimum rows of one Parquet row group, at most twice as many; 20 MB of 25 doubles before compression."""
 UNIQUENESS_MEMORY = "256MB"
@@ -124,6 +134,25 @@ class TrainingSetStore:
 
         return pq.read_table(self._folder(as_of) / EXAMPLES_FILE)
 
+    def erase(self, spec: RiskModelSpec, entity: int, entity_hash: str) -> dict[str, int]:
+        """Remove an entity's rows from every snapshot and leave a tombstone in its folder; idempotent.
+
+        The tombstone is written first, so that a crash leaves none of the rows without one. The snapshot keeps its
+        digest, which names the examples that its models learned from.
+
+        Returns
+        -------
+        dict
+            Removed rows by snapshot, those of an interrupted earlier call included.
+        """
+        removed = {}
+        with lock_folder(self._root) if self._root.exists() else nullcontext():
+            for description in sorted(self._root.glob(f"*/{DESCRIPTION_FILE}")):
+                rows = _erase_rows(description.parent, spec.columns.entity, entity, entity_hash)
+                if rows:
+                    removed[description.parent.name] = rows
+        return removed
+
     def _pointer(self, as_of: str) -> Path:
         return self._root / "as_of" / as_of
 
@@ -201,6 +230,24 @@ def _write_rows(
         rows=digest.rows,
         reported=reported,
     )
+
+
+def _erase_rows(folder: Path, column: str, entity: int, entity_hash: str) -> int:
+    """Replace the file of a snapshot by one without the entity's rows; the number of rows is in the tombstone."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(folder / EXAMPLES_FILE)
+    is_kept = pc.not_equal(table.column(column), entity)
+    kept = table.filter(is_kept)
+    rows = table.num_rows - kept.num_rows
+    tombstone = folder / TOMBSTONES / f"{entity_hash}.json"
+    if rows:
+        create_once(tombstone, msgspec.json.encode({"rows": rows}), "training_set.tombstone")
+        with replacing(folder / EXAMPLES_FILE) as unfinished:
+            pq.write_table(kept, unfinished, compression="zstd", row_group_size=2 * ROWS_PER_GROUP)
+        crash_point("training_set.erased")
+    return int(msgspec.json.decode(tombstone.read_bytes())["rows"]) if tombstone.exists() else 0
 
 
 def _private(path: str, flags: int) -> int:

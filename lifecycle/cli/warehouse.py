@@ -49,6 +49,7 @@ def load_command(
 
     from lifecycle.settings.platform import Settings
     from lifecycle.warehouse import Use, open_warehouse
+    from lifecycle.warehouse.loading.erased import key_hash_of
     from lifecycle.warehouse.loading.load import load
 
     # On stderr: with --json, stdout holds the document and nothing else.
@@ -57,14 +58,16 @@ def load_command(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
     ) as bars:
         bar = bars.add_task("opening", total=None)
+        settings = Settings()
         result = load(
-            open_warehouse(Settings(), Use("load")),
+            open_warehouse(settings, Use("load")),
             relation.value,
             path,
             mapping,
             lambda step, done, total: bars.update(bar, description=step, completed=done, total=total),
             reject_to=reject_to,
             max_rejects=max_rejects,
+            key_hash=key_hash_of(settings),
         )
     if as_json:
         typer.echo(json.dumps(result.as_document()))
@@ -126,6 +129,8 @@ def _print_load(result: "LoadResult") -> None:
         console.print(f"{result.rows_corrected:,} later versions of known rows added; the first versions stay")
     if result.rows_rejected:
         console.print(f"[bold red]{result.rows_rejected:,} rejected[/] and left out", soft_wrap=True)
+    if result.rows_erased:
+        console.print(f"{result.rows_erased:,} rows of erased customers left out")
     for derived in result.derived:
         console.print(
             f"[bold]{derived.relation}[/] derived from it: {derived.rows_inserted:,} inserted, "

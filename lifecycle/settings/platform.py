@@ -61,6 +61,11 @@ class Settings(BaseSettings):
         return self.root / "candidates"
 
     @property
+    def erasures_dir(self) -> Path:
+        """Records of erased customers."""
+        return self.root / "erasures"
+
+    @property
     def evidence_dir(self) -> Path:
         """Verdicts of gates and of monitoring, below each model."""
         return self.root / "evidence"

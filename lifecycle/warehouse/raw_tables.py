@@ -130,11 +130,15 @@ _REJECTS_COLUMNS = """
     rows_rejected bigint not null,
     loaded_at {timestamp} not null
 """
+ERASED_TABLE = f"{SCHEMA}.erased_keys"
+"""Tombstones: keyed hashes of erased customers and of their transactions, whose rows are never loaded again."""
+_ERASED_COLUMNS = "kind varchar not null, key_hash varchar not null, erased_at {timestamp} not null"
 TABLES_OF_LOADS = (
     *(relation.table for relation in RAW.values()),
     *(relation.versions_table for relation in RAW.values() if relation.corrected),
     LOADS_TABLE,
     REJECTS_TABLE,
+    ERASED_TABLE,
 )
 """Every table that a load changes."""
 
@@ -155,7 +159,8 @@ def raw_definitions(dialect: Dialect) -> tuple[Definition, ...]:
         if relation.corrected:
             table, known_at = relation.versions_table, f"known_at {dialect.timestamp} not null"
             definitions.append(Definition(table, f"create table if not exists {table} ({columns}, {known_at})"))
-    for table, template in ((LOADS_TABLE, _LOADS_COLUMNS), (REJECTS_TABLE, _REJECTS_COLUMNS)):
+    templates = {LOADS_TABLE: _LOADS_COLUMNS, REJECTS_TABLE: _REJECTS_COLUMNS, ERASED_TABLE: _ERASED_COLUMNS}
+    for table, template in templates.items():
         columns = template.format(timestamp=dialect.timestamp)
         definitions.append(Definition(table, f"create table if not exists {table} ({columns})"))
     return tuple(definitions)

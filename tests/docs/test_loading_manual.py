@@ -1,6 +1,8 @@
 """docs/loading.md: its mapping loads a file, its options exist, its calendar is one."""
 
+import datetime as dt
 import re
+import shlex
 from decimal import Decimal
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from lifecycle.artefacts.acknowledged_days import AcknowledgedDays
+from lifecycle.cli import app as root
 from lifecycle.cli.warehouse import app
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.risk_model import InputSpec
@@ -51,3 +55,16 @@ def test_the_manual_names_the_bounds_the_tables_and_a_calendar() -> None:
     assert all(relation.versions_table in MANUAL for relation in RAW.values() if relation.corrected)
     calendar = InputSpec.model_validate(YAML[1]["input"]).calendar
     assert (calendar.holidays, calendar.closed_weekdays) == (("01-01", "12-25"), ("sun",))
+
+
+def test_the_person_of_the_manual_is_erased(settings: Settings) -> None:
+    (command,) = re.findall(r"^lifecycle (erase .*)$", MANUAL, re.MULTILINE)
+    result = CliRunner().invoke(root, shlex.split(command))
+    assert (result.exit_code, "Not erased:" in result.output) == (0, True), result.output
+    assert len(list(settings.erasures_dir.glob("*.json"))) == 1
+
+
+def test_the_day_of_the_manual_is_acknowledged(settings: Settings) -> None:
+    (command,) = re.findall(r"^lifecycle (acknowledge .*)$", MANUAL, re.MULTILINE)
+    assert CliRunner().invoke(root, shlex.split(command)).exit_code == 0
+    assert AcknowledgedDays(settings.evidence_dir, "card_fraud").read().keys() == {dt.date(2018, 7, 4)}

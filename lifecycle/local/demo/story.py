@@ -21,6 +21,7 @@ from lifecycle.local.simulator import SimulationConfig, simulate
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Use, open_warehouse
+from lifecycle.warehouse.loading.erased import key_hash_of
 from lifecycle.warehouse.loading.load import load
 from lifecycle.warehouse.raw_tables import RELATIONS
 
@@ -113,7 +114,8 @@ class Story:
         last = end - dt.timedelta(days=1)
         simulate(self._simulation(), folder, first_date=start, last_date=last, progress=self.screen.advance)
         for relation in RELATIONS:
-            load(open_warehouse(self.settings, Use("load")), relation, folder / relation)
+            warehouse = open_warehouse(self.settings, Use("load"))
+            load(warehouse, relation, folder / relation, key_hash=key_hash_of(self.settings))
 
     def _simulation(self) -> SimulationConfig:
         days = self.days

@@ -8,6 +8,7 @@ from typing import Any
 
 from lifecycle.errors import LifecycleError
 from lifecycle.warehouse.interface import Queries, Session, Warehouse
+from lifecycle.warehouse.loading.erased import KeyHash, leave_out_erased
 from lifecycle.warehouse.loading.manifest import RowsOfFile, record, record_rejects, recorded_files, rejected_rows
 from lifecycle.warehouse.loading.mapping import ColumnMapping, read_mapping, recognise
 from lifecycle.warehouse.loading.quarantine import Quarantine
@@ -59,6 +60,8 @@ class LoadResult:
     rows_corrected: int
     rows_rejected: int
     """Rows left out, of files loaded earlier, too; they are not in `rows_read`."""
+    rows_erased: int
+    """Rows of erased customers that were left out; they are not in `rows_read`."""
     columns_left_out: tuple[str, ...]
     derived: tuple[RelationLoad, ...]
     touched: tuple[DayRange, ...]
@@ -85,6 +88,7 @@ def load(
     *,
     reject_to: Path | None = None,
     max_rejects: int = 0,
+    key_hash: KeyHash | None = None,
 ) -> LoadResult:
     """Load a Parquet or CSV file, or a folder of them, into a raw relation.
 
@@ -98,6 +102,8 @@ def load(
     reject_to, max_rejects
         Leave out at most so many rows that violate a rule, and write them to this new file; by default, one such row
         refuses the load.
+    key_hash
+        Hash of the installation's erased customers; needed once there are any.
 
     Raises
     ------
@@ -122,7 +128,7 @@ def load(
             mapping = own_mapping or recognise(relation, sources[0].columns)
             refuse_columns(sources, mapping)
             quarantine = Quarantine(reject_to, max_rejects)
-            steps = _Load(session, mapping, warehouse.dialect.timestamp, progress, path, sources, quarantine)
+            steps = _Load(session, mapping, warehouse.dialect.timestamp, progress, path, sources, quarantine, key_hash)
             return steps.run(about_to_commit)
 
     result = warehouse.retrying(attempt)
@@ -142,6 +148,7 @@ class _Load:
         path: Path,
         sources: Sequence[Source],
         quarantine: Quarantine,
+        key_hash: KeyHash | None,
     ) -> None:
         self.session = session
         self.mapping = mapping
@@ -150,6 +157,8 @@ class _Load:
         self.path = path
         self.sources = sources
         self.quarantine = quarantine
+        self.key_hash = key_hash
+        self.rows_erased = 0
         self.recorded = recorded_files(session, mapping.digest, sources)
         """Rows by relation of each file that the manifest contains, by the file's digest."""
         self.fresh = [source for source in sources if source.file.digest not in self.recorded]
@@ -200,6 +209,7 @@ class _Load:
             rows_known=loads[0].rows_known,
             rows_corrected=loads[0].rows_corrected,
             rows_rejected=rejected_rows(self.session, self.sources),
+            rows_erased=self.rows_erased,
             columns_left_out=tuple(left_out),
             derived=tuple(loads[1:]),
             touched=touched,
@@ -209,6 +219,7 @@ class _Load:
         """Read the files and check rules that concern only them; returns each relation's table of fresh rows."""
         files = self.session.files
         stage(files, self.fresh, self.mapping, self.progress, self.quarantine)
+        self.rows_erased = leave_out_erased(self.session, self.mapping.relation, STAGED, self.key_hash)
         crash_point("load.staged")
         self.progress("checking", 0, 1)
         relation = RAW[self.mapping.relation]

@@ -1,0 +1,35 @@
+"""`lifecycle erase`: remove a customer from the installation."""
+
+import getpass
+import json
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(erase)
+
+
+def erase(
+    customer: Annotated[str, typer.Option(help="Id of the customer; it is neither printed nor recorded.")],
+    reason: Annotated[str, typer.Option(help="Why; it is recorded and must not contain the id.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON on standard output.")] = False,
+) -> None:
+    """Remove a customer from raw tables, marts, decisions and training sets, and list what cannot be removed."""
+    from lifecycle.settings.platform import Settings
+    from lifecycle.warehouse import erasure
+
+    record = erasure.erase(Settings(), customer, by=getpass.getuser(), reason=reason)
+    if as_json:
+        import msgspec
+
+        typer.echo(json.dumps(msgspec.to_builtins(record)))
+        return
+    typer.echo(f"Erased the customer with the hash {record.customer_hash}.")
+    for table, rows in (record.rows | record.training_sets).items():
+        typer.echo(f"  {rows:,} rows of {table}")
+    typer.echo("Not erased:")
+    for what, why in record.remains.items():
+        typer.echo(f"  {what}: {why}")

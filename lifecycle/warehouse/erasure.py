@@ -1,0 +1,192 @@
+"""Removes a customer from everything that the installation stores, and records what was removed and what remains.
+
+The order makes a repeated call complete an interrupted one: the tombstones come first, so that no load brings a row
+back, and the raw rows, by which all others are found, go last.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from lifecycle.artefacts.training_sets import TrainingSetStore
+from lifecycle.errors import LifecycleError
+from lifecycle.settings.platform import Settings
+from lifecycle.settings.snowflake import Step
+from lifecycle.spec.risk_model import read_specs
+from lifecycle.warehouse import Use, Warehouse, open_warehouse
+from lifecycle.warehouse.loading.erased import KeyHash, key_hash_of
+from lifecycle.warehouse.raw_tables import ERASED_TABLE, RAW, raw_definitions
+from lifecycle.warehouse.reading.decisions import DECISIONS
+from serving.storage.crash_points import crash_point
+from serving.storage.durable import create_once, write_file
+
+TRANSACTIONS = RAW["card_transactions"].table
+_OF_CUSTOMER = "customer_id = ?"
+_OF_TRANSACTIONS = f"transaction_id in (select transaction_id from {TRANSACTIONS} where customer_id = ?)"
+_INTERMEDIATE = ("int_customer_windows", "int_terminal_windows", "int_reported_transactions")
+_RAW: Mapping[str, str] = {
+    RAW["fraud_reports"].table: _OF_TRANSACTIONS,
+    RAW["card_transactions"].versions_table: _OF_CUSTOMER,
+    RAW["customers"].table: _OF_CUSTOMER,
+    RAW["customers"].versions_table: _OF_CUSTOMER,
+    TRANSACTIONS: _OF_CUSTOMER,
+}
+"""Condition by table; the transactions last, since the others refer to them."""
+_DECISIONS = {DECISIONS: "entity_key = ?"}
+
+REMAINS: Mapping[str, str] = {
+    "decision log": "sealed by digests, so that no record can be changed unnoticed; its records hold the keyed hash of "
+    "the customer, the transaction's id and the features until the segments are removed",
+    "models and bundles": "a model's trees and its golden rows hold no id; a digest names them as evidence",
+    "features of other transactions": "a terminal's counts include these transactions until its days are built again; "
+    "they are sums without an id",
+    "files outside the installation": "sources of loads, exports, rejected rows and backups; the installation does not "
+    "know where they are. Remove them by hand; after restoring a backup, erase again",
+    "history of the warehouse": "Snowflake keeps deleted rows for the retention time of Time Travel and Fail-safe; a "
+    "DuckDB file keeps them in free pages until they are overwritten",
+    "online state": "this version keeps none",
+}
+"""What cannot be erased, and why."""
+
+
+class Erasure(msgspec.Struct, frozen=True):
+    """Record of one erasure; the customer is named by the keyed hash only."""
+
+    customer_hash: str
+    by: str
+    at: dt.datetime
+    reason: str
+    rows: dict[str, int]
+    """Removed rows by table."""
+    training_sets: dict[str, int]
+    """Removed rows by model and snapshot, each of which has a tombstone."""
+    remains: dict[str, str]
+
+
+def erase(settings: Settings, customer: str, *, by: str, reason: str) -> Erasure:
+    """Remove a customer; idempotent, also after a crash at any point.
+
+    Raises
+    ------
+    LifecycleError
+        If the id is no whole number, the reason is blank or contains the id, or a store cannot be written.
+    """
+    if not customer.strip().lstrip("-").isdecimal():
+        raise LifecycleError("Expected a whole number, got other text - at --customer")
+    customer_id = int(customer)
+    if not reason.strip() or str(customer_id) in reason:
+        raise LifecycleError("Expected a reason without the customer's id, since it is recorded - at --reason")
+    key_hash = key_hash_of(settings)
+    customer_hash = key_hash(str(customer_id))
+    _leave_tombstones(open_warehouse(settings, Use("load")), customer_id, key_hash)
+    crash_point("erasure.tombstones")
+    rows = _counted(settings, customer_id, customer_hash)
+    crash_point("erasure.counted")
+    _delete(settings, "transform", _mart_conditions(), customer_id)
+    crash_point("erasure.marts")
+    _delete(settings, "log", _DECISIONS, customer_hash)
+    crash_point("erasure.decisions")
+    training_sets = {
+        f"{name}/{snapshot}": count
+        for name, spec in read_specs().items()
+        for snapshot, count in TrainingSetStore(settings.training_sets_dir, name)
+        .erase(spec, customer_id, customer_hash)
+        .items()
+    }
+    _delete(settings, "load", _RAW, customer_id)
+    crash_point("erasure.raw")
+    record = Erasure(customer_hash, by, dt.datetime.now(dt.UTC), reason, rows, training_sets, dict(REMAINS))
+    _record(settings, record)
+    _progress(settings, customer_hash).unlink(missing_ok=True)
+    return record
+
+
+def _mart_conditions() -> dict[str, str]:
+    marts = {name for spec in read_specs().values() for name in (spec.mart, spec.label.relation)}
+    tables = [*(f"marts.{name}" for name in sorted(marts)), *(f"intermediate.{name}" for name in _INTERMEDIATE)]
+    return dict.fromkeys(tables, _OF_TRANSACTIONS)
+
+
+def _leave_tombstones(warehouse: Warehouse, customer_id: int, key_hash: KeyHash) -> None:
+    import pyarrow as pa
+
+    warehouse.ensure(raw_definitions(warehouse.dialect))
+    with warehouse.session("erasing a customer") as session, session.transaction(serial="loads"):
+        ids = session.query(f"select transaction_id from {TRANSACTIONS} where {_OF_CUSTOMER}", [customer_id]).column(0)
+        known = set(session.query(f"select key_hash from {ERASED_TABLE}").column(0).to_pylist())
+        keys = [("customer", customer_id), *(("transaction", value) for value in ids.to_pylist())]
+        new = [(kind, hashed) for kind, value in keys if (hashed := key_hash(str(value))) not in known]
+        now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+        columns = {
+            "kind": pa.array([kind for kind, _ in new], pa.string()),
+            "key_hash": pa.array([hashed for _, hashed in new], pa.string()),
+            "erased_at": pa.array([now] * len(new), pa.timestamp("us")),
+        }
+        if new:
+            session.append(ERASED_TABLE, pa.table(columns))
+
+
+def _progress(settings: Settings, customer_hash: str) -> Path:
+    """File with the counted rows of an erasure that is not complete."""
+    return settings.erasures_dir / f"{customer_hash}.counted"
+
+
+def _counted(settings: Settings, customer_id: int, customer_hash: str) -> dict[str, int]:
+    """Rows to delete by table, with those that an interrupted call has already deleted."""
+    rows = (
+        _delete(settings, "transform", _mart_conditions(), customer_id, is_counting=True)
+        | _delete(settings, "log", _DECISIONS, customer_hash, is_counting=True)
+        | _delete(settings, "load", _RAW, customer_id, is_counting=True)
+    )
+    file = _progress(settings, customer_hash)
+    if file.exists():
+        earlier = msgspec.json.decode(file.read_bytes(), type=dict[str, int])
+        rows = {table: max(count, earlier.get(table, 0)) for table, count in rows.items()}
+    write_file(file, msgspec.json.encode(rows))
+    return rows
+
+
+def _delete(
+    settings: Settings, step: Step, conditions: Mapping[str, str], value: object, *, is_counting: bool = False
+) -> dict[str, int]:
+    """Delete the matching rows of the tables that exist, or count them; returns their numbers."""
+    warehouse = open_warehouse(settings, Use(step))
+    present = {
+        row["name"]
+        for row in warehouse.query(
+            "select lower(table_schema) || '.' || lower(table_name) as name from information_schema.tables"
+        ).to_pylist()
+    }
+
+    def attempt() -> dict[str, int]:
+        rows = {}
+        with warehouse.session("erasing a customer") as session, session.transaction(serial=_SERIALS.get(step)):
+            for table, condition in conditions.items():
+                if table not in present:
+                    continue
+                counted = session.query(f"select count(*) as row_count from {table} where {condition}", [value])
+                rows[table] = int(counted.column(0)[0].as_py())
+                if rows[table] and not is_counting:
+                    session.execute(f"delete from {table} where {condition}", [value])
+        return rows
+
+    return warehouse.retrying(attempt)
+
+
+_SERIALS: Mapping[Step, str] = {"load": "loads", "log": "decisions"}
+"""Other transactions that must not run at the same time; builds of this machine wait for the session."""
+
+
+def _record(settings: Settings, record: Erasure) -> None:
+    """Write the record under the next number; a repeated erasure that removed nothing adds none."""
+    number = sum(1 for _ in settings.erasures_dir.glob("*.json"))
+    hashes = {path.stem.split("-")[1] for path in settings.erasures_dir.glob("*.json")}
+    if record.customer_hash in hashes and not any(record.rows.values()):
+        return
+    content = msgspec.json.format(msgspec.json.encode(record), indent=2)
+    while not create_once(
+        settings.erasures_dir / f"{number + 1:06d}-{record.customer_hash}.json", content, "erasure.record"
+    ):
+        number += 1
