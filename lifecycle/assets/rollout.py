@@ -69,13 +69,12 @@ def _promotion_state(
 ) -> PromotionState:
     champion = history[-1].champion if history else None
     canary = history[-1].canary if history else None
-    freeze = releases.freeze_state()
-    rollback = releases.hold(history[-1].model) if history else None
+    rollback = releases.switches.hold(history)
     newest = newest_as_of(history)
     return PromotionState(
         version=version,
         champion=Champion(champion.bundle_digest, date_of(champion.as_of)) if champion else None,
-        is_frozen=freeze is not None and freeze.is_frozen,
+        is_frozen=releases.switches.freeze_in_force() is not None,
         is_requested_by_person=False,
         canary_bundle=canary.bundle_digest if canary else None,
         newest_as_of=date_of(newest) if newest else None,

@@ -1,5 +1,6 @@
 """`lifecycle check`: the models' files, without a warehouse."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,8 @@ def check_command(
     files: Annotated[
         list[Path] | None, typer.Argument(help="Files `defs.yaml` to check. Default: every model of this installation.")
     ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Check models' files, with each of their profiles, and the columns of their marts."""
     from lifecycle.settings.platform import Settings
@@ -25,9 +28,15 @@ def check_command(
     from lifecycle.spec.risk_model import model_files, read_spec
 
     project = Settings().dbt_project_dir
+    valid: list[dict[str, object]] = []
     for file in files or model_files():
         spec = read_spec(file)
         for profile in (None, *spec.profiles):
             check_columns(read_spec(file, profile), project, str(file))
+        valid.append({"model": spec.name, "features": len(spec.features), "profiles": [*spec.profiles]})
+        if as_json:
+            continue
         profiles = f", profiles {', '.join(spec.profiles)}" if spec.profiles else ""
         output().print(f"{spec.name}: valid, {len(spec.features)} features{escape(profiles)}", soft_wrap=True)
+    if as_json:
+        typer.echo(json.dumps(valid))

@@ -1,5 +1,6 @@
 """`lifecycle mirror`, and its run after each command that changes a release."""
 
+import json
 import subprocess
 import sys
 from typing import Annotated
@@ -15,7 +16,11 @@ def register(app: typer.Typer) -> None:
     app.command("mirror")(mirror)
 
 
-def mirror(model: Annotated[str, typer.Argument(help="Name of the model, for example card_fraud.")]) -> None:
+def mirror(
+    model: Annotated[str, typer.Argument(help="Name of the model, for example card_fraud.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+) -> None:
     """Show the release in force in MLflow (aliases) and in Dagster (asset `release`). Idempotent.
 
     Every command that changes a release does this by itself. Run it by hand after an alert.
@@ -44,7 +49,9 @@ def mirror(model: Annotated[str, typer.Argument(help="Name of the model, for exa
         faults.append(f"MLflow: {first_line(error)}")
     if faults:
         raise LifecycleError(f"Expected to mirror release {release.number} of {model}, got {'; '.join(faults)}")
-    typer.echo(f"MLflow and Dagster show release {release.number} of {model}.")
+    document = {"model": model, "release_number": release.number}
+    text = f"MLflow and Dagster show release {release.number} of {model}."
+    typer.echo(json.dumps(document) if as_json else text)
 
 
 def mirror_after_release(model: str) -> None:

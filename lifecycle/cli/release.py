@@ -1,6 +1,5 @@
 """Commands for releases: list, promote, canary, shadow, roll back, freeze, and replay a decision."""
 
-import getpass
 import json
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,15 +7,19 @@ import typer
 
 from lifecycle.cli.mirror import mirror_after_release
 from lifecycle.console import output
+from lifecycle.releases.lookup import bundle_by_prefix, known_model
+from lifecycle.settings.child_environment import user_name
 
 if TYPE_CHECKING:
     from lifecycle.artefacts.replay import Replay
     from lifecycle.releases.store import ReleaseStore
-    from serving.contract.documents import Freeze, Release, SlotRelease
+    from serving.contract.documents import Freeze, Release, Resume
 
 Reason = Annotated[str, typer.Option(help="Reason, kept in the release history.")]
 Model = Annotated[str, typer.Argument(help="Name of the model, for example card_fraud.")]
-BundleDigest = Annotated[str, typer.Argument(help="Digest of a sealed bundle, as `lifecycle releases` prints it.")]
+BundleDigest = Annotated[
+    str, typer.Argument(help="Digest of a sealed bundle, or its unique beginning, as `lifecycle releases` prints it.")
+]
 After = Annotated[int | None, typer.Option(help="Reject the change unless this is the number of the latest release.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
@@ -40,24 +43,29 @@ def register(app: typer.Typer) -> None:
 
 
 def releases(model: Model, *, as_json: AsJson = False) -> None:
-    """List a model's releases; the last one is in force."""
+    """List a model's releases; the last one is in force. Shows a freeze, and the hold of a rollback."""
+    from lifecycle.cli.release_tables import history_document, print_history
+
     store = _store()
+    model = known_model(store.root, model)
     history = store.history(model)
+    freeze, rollback = store.switches.freeze_in_force(), store.switches.hold(history)
     if as_json:
-        import msgspec
-
-        typer.echo(msgspec.json.encode(history))
+        typer.echo(json.dumps(history_document(model, history, freeze, rollback)))
         return
-    _print_history(model, history, store.freeze_state(), store.hold(model))
+    print_history(model, history, freeze, rollback)
 
 
-def promote(model: Model, bundle_digest: BundleDigest, reason: Reason, after: After = None) -> None:
+def promote(
+    model: Model, bundle_digest: BundleDigest, reason: Reason, after: After = None, *, as_json: AsJson = False
+) -> None:
     """Make a verified bundle the champion. Ends the canary of this model."""
     store = _store()
     release = store.publish(
-        model, bundle_digest, by=getpass.getuser(), reason=reason, after=after, is_withdrawn_allowed=True
-    )
-    _say(release)
+        known_model(store.root, model), bundle_by_prefix(store.root, bundle_digest), by=user_name(), reason=reason,
+        after=after, is_withdrawn_allowed=True,
+    )  # fmt: skip
+    _say(release, as_json)
     mirror_after_release(model)
 
 
@@ -70,61 +78,81 @@ def canary(
         str | None, typer.Option(help="Salt of the hash that selects the entities. Default: random.")
     ] = None,
     after: After = None,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Let a canary answer a share of the entities, or change the share of the current canary."""
-    release = _store().put_canary(
-        model, bundle_digest, percent=percent, salt=salt, by=getpass.getuser(), reason=reason, after=after,
-        is_withdrawn_allowed=True,
+    store = _store()
+    release = store.put_canary(
+        known_model(store.root, model), bundle_by_prefix(store.root, bundle_digest), percent=percent, salt=salt,
+        by=user_name(), reason=reason, after=after, is_withdrawn_allowed=True,
     )  # fmt: skip
-    _say(release)
+    _say(release, as_json)
     mirror_after_release(model)
 
 
-def end_canary(model: Model, reason: Reason, after: After = None) -> None:
+def end_canary(model: Model, reason: Reason, after: After = None, *, as_json: AsJson = False) -> None:
     """End the canary, so that the champion answers every entity. Allowed during a freeze."""
-    _say(_store().end_canary(model, by=getpass.getuser(), reason=reason, after=after))
+    store = _store()
+    _say(store.end_canary(known_model(store.root, model), by=user_name(), reason=reason, after=after), as_json)
     mirror_after_release(model)
 
 
-def shadow(model: Model, bundle_digest: BundleDigest, reason: Reason, after: After = None) -> None:
+def shadow(
+    model: Model, bundle_digest: BundleDigest, reason: Reason, after: After = None, *, as_json: AsJson = False
+) -> None:
     """Let a bundle score copies of the traffic in shadow. Its scores are recorded, never returned."""
-    _say(_store().put_shadow(model, bundle_digest, by=getpass.getuser(), reason=reason, after=after))
+    store = _store()
+    bundle = bundle_by_prefix(store.root, bundle_digest)
+    _say(store.put_shadow(known_model(store.root, model), bundle, by=user_name(), reason=reason, after=after), as_json)
     mirror_after_release(model)
 
 
-def end_shadow(model: Model, reason: Reason, after: After = None) -> None:
+def end_shadow(model: Model, reason: Reason, after: After = None, *, as_json: AsJson = False) -> None:
     """End the shadow. Allowed during a freeze."""
-    _say(_store().end_shadow(model, by=getpass.getuser(), reason=reason, after=after))
+    store = _store()
+    _say(store.end_shadow(known_model(store.root, model), by=user_name(), reason=reason, after=after), as_json)
     mirror_after_release(model)
 
 
-def rollback(model: Model, reason: Reason, standing: After = None) -> None:
+def rollback(model: Model, reason: Reason, after: After = None, *, as_json: AsJson = False) -> None:
     """Release the previous champion again, without canary and shadow. Allowed during a freeze.
 
-    No model is promoted automatically from then on until `lifecycle resume`.
+    No model is promoted automatically from then on until `lifecycle resume`. With --after, a repeated command rolls
+    back once.
     """
-    _say(_store().rollback(model, by=getpass.getuser(), reason=reason, standing=standing))
-    typer.echo(f"Automatic promotion of {model} is on hold; `lifecycle resume {model} --reason ...` allows it again.")
+    store = _store()
+    release = store.rollback(known_model(store.root, model), by=user_name(), reason=reason, after=after)
+    _say(release, as_json)
+    if not as_json:
+        typer.echo(
+            f"Automatic promotion of {model} is on hold; `lifecycle resume {model} --reason ...` allows it again."
+        )
+    _alert_of_hold(release)
     mirror_after_release(model)
 
 
-def resume(model: Model, reason: Reason) -> None:
+def resume(model: Model, reason: Reason, *, as_json: AsJson = False) -> None:
     """Allow automatic promotion of a model again after a rollback."""
-    resumed = _store().resume(model, by=getpass.getuser(), reason=reason)
-    typer.echo(f"{model} may be promoted automatically again: the hold of release {resumed.release_number} is over.")
+    store = _store()
+    resumed = store.switches.resume(known_model(store.root, model), store.history(model), by=user_name(), reason=reason)
+    _tell(
+        resumed,
+        f"{model} may be promoted automatically again: the hold of release {resumed.release_number} is over.",
+        as_json,
+    )
     mirror_after_release(model)
 
 
-def freeze(reason: Reason) -> None:
+def freeze(reason: Reason, *, as_json: AsJson = False) -> None:
     """Freeze promotion of every model until `lifecycle unfreeze`. Rollback stays possible."""
-    _store().freeze(by=getpass.getuser(), reason=reason)
-    typer.echo("Promotion is frozen for every model; `lifecycle unfreeze --reason ...` allows it again.")
+    frozen = _store().switches.freeze(by=user_name(), reason=reason)
+    _tell(frozen, "Promotion is frozen for every model; `lifecycle unfreeze --reason ...` allows it again.", as_json)
 
 
-def unfreeze(reason: Reason) -> None:
+def unfreeze(reason: Reason, *, as_json: AsJson = False) -> None:
     """Allow promotion again."""
-    _store().unfreeze(by=getpass.getuser(), reason=reason)
-    typer.echo("Promotion is allowed.")
+    _tell(_store().switches.unfreeze(by=user_name(), reason=reason), "Promotion is allowed.", as_json)
 
 
 def replay(
@@ -156,59 +184,33 @@ def _store() -> "ReleaseStore":
     return ReleaseStore(settings.release_store, ensure_keys(settings))
 
 
-def _say(release: "Release") -> None:
-    restored = f", as release {release.restores} had it" if release.restores is not None else ""
-    canary, shadow = release.canary, release.shadow
-    beside = f"; canary {canary.bundle_digest} answers {_share(canary)}" if canary else ""
-    beside += f"; shadow {shadow.bundle_digest}" if shadow else ""
-    typer.echo(
-        f"{release.model}: release {release.number} is in force, champion {release.champion.bundle_digest} "
-        f"(as of {release.champion.as_of}){restored}{beside}."
-    )
+def _say(release: "Release", as_json: bool) -> None:
+    from lifecycle.cli.release_tables import release_text
+
+    _tell(release, release_text(release), as_json)
 
 
-def _print_history(
-    model: str, history: "tuple[Release, ...]", switch: "Freeze | None", rollback: "Release | None"
-) -> None:
-    from rich.markup import escape
-    from rich.table import Table
+def _tell(document: "Release | Freeze | Resume", text: str, as_json: bool) -> None:
+    import msgspec
 
-    from lifecycle.releases.promotion_hold import hold_text
-
-    console = output()
-    table = Table(title=f"Releases of {model}")
-    for column in ("number", "champion", "as of", "canary", "shadow", "kind", "released at (UTC)", "by", "reason"):
-        table.add_column(column)
-    for previous, release in zip((None, *history), history, strict=False):
-        slots = (release.champion.bundle_digest[:16], release.champion.as_of, *_beside(release))
-        released_at = f"{release.released_at:%Y-%m-%d %H:%M:%S}"
-        row = (str(release.number), *slots, kind_of(previous, release), released_at, release.released_by)
-        table.add_row(*row, escape(release.reason))
-    console.print(table)
-    if switch is not None and switch.is_frozen:
-        console.print(f"[yellow]Promotion is frozen[/] by {switch.changed_by}: {escape(switch.reason)}")
-    if rollback is not None:
-        console.print(f"[yellow]Automatic promotion is on hold[/]: {escape(hold_text(rollback))}")
+    typer.echo(msgspec.json.encode(document) if as_json else text)
 
 
-def kind_of(previous: "Release | None", release: "Release") -> str:
-    """The kind of change from the previous release, in a word or two."""
-    if release.restores is not None:
-        return f"rollback to {release.restores}"
-    if previous is None or previous.champion.bundle_digest != release.champion.bundle_digest:
-        return "promotion"
-    slot = "canary" if previous.canary != release.canary else "shadow"
-    return f"{slot} ended" if getattr(release, slot) is None else slot
+def _alert_of_hold(rollback: "Release") -> None:
+    """Raise the alert once; where it cannot be written, warn, because the rollback is in force."""
+    import datetime as dt
 
+    from lifecycle.artefacts.alert_log import raise_alert, told_keys
+    from lifecycle.releases.promotion_hold import hold_alert
+    from lifecycle.settings.platform import Settings
 
-def _beside(release: "Release") -> tuple[str, str]:
-    canary, shadow = release.canary, release.shadow
-    share = f"{canary.bundle_digest[:16]} {_share(canary)}" if canary else "-"
-    return share, shadow.bundle_digest[:16] if shadow else "-"
-
-
-def _share(canary: "SlotRelease") -> str:
-    return "without a share" if canary.percent is None else f"{canary.percent:g} %"
+    root = Settings().root
+    alert = hold_alert(rollback, dt.datetime.now(dt.UTC))
+    try:
+        if not set(alert.keys) & told_keys(root):
+            raise_alert(root, alert)
+    except OSError as error:
+        typer.echo(f"Warning: the alert could not be written, {error.strerror} - at {root}", err=True)
 
 
 def _print_replay(result: "Replay") -> None:

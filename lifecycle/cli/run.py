@@ -1,5 +1,6 @@
 """`lifecycle init`, `up` and `demo`: the processes of one installation."""
 
+import json
 import os
 from enum import StrEnum
 from typing import Annotated
@@ -9,6 +10,8 @@ import typer
 DagsterPort = Annotated[int, typer.Option(help="Loopback port of the Dagster UI.")]
 MlflowPort = Annotated[int, typer.Option(help="Loopback port of the MLflow UI.")]
 ServingPort = Annotated[int, typer.Option(help="Loopback port of the inference server.")]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 SNOWFLAKE_DEMO_HOME = ".lifecycle-snowflake"
 """Folder of the demonstration on Snowflake, separate from that on DuckDB."""
@@ -30,18 +33,22 @@ def register(app: typer.Typer) -> None:
     app.command("demo")(demo_command)
 
 
-def init_command() -> None:
+def init_command(*, as_json: AsJson = False) -> None:
     """Prepare LIFECYCLE_HOME: keys, stores, Dagster's and MLflow's storage. Idempotent."""
     from lifecycle.local.installation import prepare
     from lifecycle.settings.platform import Settings
 
     settings = Settings()
     prepare(settings)
-    typer.echo(f"Ready: {settings.root}. Next: lifecycle up")
+    typer.echo(json.dumps({"home": str(settings.root)}) if as_json else f"Ready: {settings.root}. Next: lifecycle up")
 
 
 def up_command(
-    dagster_port: DagsterPort = 3000, mlflow_port: MlflowPort = 5000, serving_port: ServingPort = 8000
+    dagster_port: DagsterPort = 3000,
+    mlflow_port: MlflowPort = 5000,
+    serving_port: ServingPort = 8000,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Start the Dagster UI with its daemon, the MLflow UI and the server, until Ctrl-C."""
     from lifecycle.local.installation import addresses, start_services
@@ -50,9 +57,9 @@ def up_command(
 
     ports = Ports(dagster_port, mlflow_port, serving_port)
     with start_services(Settings(), ports) as group:
-        for name, url in addresses(ports).items():
-            typer.echo(f"{name:<18}{url}")
-        typer.echo("Ctrl-C stops everything.")
+        urls = addresses(ports)
+        lines = [*(f"{name:<18}{url}" for name, url in urls.items()), "Ctrl-C stops everything."]
+        typer.echo(json.dumps(urls) if as_json else "\n".join(lines))
         group.watch()
 
 
@@ -71,6 +78,8 @@ def demo_command(
     dagster_port: DagsterPort = 3000,
     mlflow_port: MlflowPort = 5000,
     serving_port: ServingPort = 8000,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Run the whole loop on simulated card transactions. A second start resumes where the first one ended.
 
@@ -93,5 +102,6 @@ def demo_command(
         seed,
         is_left_running=not exit_after,
         is_first_decision_enough=is_first_decision_enough,
+        as_json=as_json,
     ):
         raise typer.Exit(1)

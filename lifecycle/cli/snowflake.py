@@ -22,12 +22,14 @@ def register(app: typer.Typer) -> None:
 def snowflake_local_command(
     port: Annotated[int, typer.Option(help="Loopback port to listen on.")] = DEFAULT_PORT,
     home: Annotated[Path, typer.Option(help="Folder of the endpoint's database files.")] = DEFAULT_HOME,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the variables as JSON on standard output.")] = False,
 ) -> None:
     """Serve a local endpoint for development that emulates a Snowflake account, until Ctrl-C."""
     from lifecycle.local.snowflake.__main__ import serve
     from lifecycle.local.snowflake.options import Options
 
-    serve(Options(port=port, home=home))
+    serve(Options(port=port, home=home), as_json=as_json)
 
 
 def print_file(check: "FileCheck") -> None:

@@ -28,7 +28,7 @@ def repair_home(settings: Settings, *, is_whole: bool = False) -> str | None:
         )
     if repair.failed:
         lines.append(
-            f"Expected to make {len(repair.failed):,} files or folders private, got permission denied, the first at "
-            f"{repair.failed[0]}; run as their owner `chmod -R go-rwx '{home}'`"
+            f"Warning: {len(repair.failed):,} paths that other users have permissions on could not be closed, "
+            f"the first at {repair.failed[0]}; run as their owner `chmod -R go-rwx '{home}'`"
         )
     return "\n".join(lines) or None

@@ -20,6 +20,7 @@ AlertKind = Literal[
     "registry_failed",
     "champion_differs",
     "over_capacity",
+    "promotion_held",
 ]
 _TITLES: dict[AlertKind, str] = {
     "candidate_refused": "Candidate refused",
@@ -31,6 +32,7 @@ _TITLES: dict[AlertKind, str] = {
     "registry_failed": "MLflow failed",
     "champion_differs": "Champion differs",
     "over_capacity": "Over capacity",
+    "promotion_held": "Automatic promotion on hold",
 }
 _REMEDIES: dict[AlertKind, str] = {
     "drift": "The retrain sensor starts a training once enough frauds since the onset have matured.",

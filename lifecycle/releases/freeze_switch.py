@@ -4,11 +4,10 @@ import datetime as dt
 from pathlib import Path
 
 from lifecycle.errors import LifecycleError
-from lifecycle.signing.envelope import signed_envelope
+from lifecycle.releases.signed_files import create_signed
 from lifecycle.signing.keys import Keys
 from serving.artefacts.releases import file_name, open_envelope
 from serving.contract.documents import SCHEMA_VERSION, ContractError, Freeze
-from serving.storage.durable import create_once
 
 
 class FreezeSwitch:
@@ -50,7 +49,7 @@ class FreezeSwitch:
             changed_by=by,
             reason=reason,
         )
-        if not create_once(self._folder / file_name(freeze.number), signed_envelope(freeze, self._keys), "freeze"):
+        if not create_signed(self._folder / file_name(freeze.number), freeze, self._keys, "freeze"):
             raise LifecycleError(
                 "Expected to turn the switch alone, but it was turned concurrently; run the command again"
             )

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lifecycle.errors import LifecycleError
-from lifecycle.signing.envelope import signed_envelope
+from lifecycle.monitoring.alerts import Alert
+from lifecycle.releases.signed_files import create_signed
 from lifecycle.signing.keys import Keys
-from serving.artefacts.releases import file_name, open_envelope
+from serving.artefacts.release_rules import last_rollback
+from serving.artefacts.releases import file_name, is_resumed
 from serving.contract.documents import SCHEMA_VERSION, ContractError, Release, Resume
-from serving.storage.durable import create_once
 
 
 class PromotionHold:
@@ -23,22 +24,20 @@ class PromotionHold:
         self._folder = root / "resumes"
         self._keys = keys
 
-    def in_force(self, model: str, history: Sequence[Release]) -> Release | None:
-        """The last rollback, unless a person has resumed promotion since; `history` holds all releases of `model`.
+    def in_force(self, history: Sequence[Release]) -> Release | None:
+        """The last rollback, unless a person has resumed promotion since; `history` holds all releases of a model.
 
         Raises
         ------
         LifecycleError
             If the order to resume cannot be read, its signature does not verify, or it is for another release.
         """
-        rollback = next((release for release in reversed(history) if release.restores is not None), None)
-        if rollback is None or self._read(model, rollback.number) is not None:
-            return None
-        return rollback
+        rollback = last_rollback(history)
+        return None if rollback is None or self._is_resumed(rollback) else rollback
 
     def resume(self, model: str, history: Sequence[Release], *, by: str, reason: str) -> Resume:
         """End the hold in force; raises `LifecycleError` if there is none, or as `in_force`."""
-        rollback = self.in_force(model, history)
+        rollback = self.in_force(history)
         if rollback is None:
             raise LifecycleError(
                 f"Expected a rollback of {model} that holds automatic promotion, found none; "
@@ -53,24 +52,19 @@ class PromotionHold:
             reason=reason,
         )
         path = self._folder / model / file_name(rollback.number)
-        if not create_once(path, signed_envelope(resume, self._keys), "resume"):
+        if not create_signed(path, resume, self._keys, "resume"):
             raise LifecycleError(f"Expected to resume the promotion of {model} alone, but it was resumed concurrently")
         return resume
 
-    def _read(self, model: str, number: int) -> Resume | None:
-        path = self._folder / model / file_name(number)
-        if not path.exists():
-            return None
+    def _is_resumed(self, rollback: Release) -> bool:
+        path = self._folder / rollback.model / file_name(rollback.number)
         try:
-            resume = open_envelope(path.read_bytes(), Resume, self._keys.public_keys, f"{path}")
+            content = path.read_bytes() if path.exists() else None
+            return is_resumed(content, rollback, self._keys.public_keys, f"{path}")
         except (ContractError, OSError) as error:
-            raise LifecycleError(f"{error}; automatic promotion of {model} waits until it can be read") from error
-        if (resume.model, resume.release_number) != (model, number):
             raise LifecycleError(
-                f"Expected the order to resume {model} after release {number}, got {resume.model} after release "
-                f"{resume.release_number} - at {path}"
-            )
-        return resume
+                f"{error}; automatic promotion of {rollback.model} waits until it can be read"
+            ) from error
 
 
 def hold_text(rollback: Release) -> str:
@@ -80,3 +74,30 @@ def hold_text(rollback: Release) -> str:
         f"{rollback.released_at:%Y-%m-%d %H:%M} UTC ({rollback.reason}), which holds automatic promotion until a "
         f"person runs `lifecycle resume {rollback.model} --reason ...`"
     )
+
+
+def hold_alert(rollback: Release, raised_at: dt.datetime) -> Alert:
+    """The alert that a hold begins; its key names the release, so that a repeated rollback tells it once."""
+    return Alert(
+        kind="promotion_held",
+        model=rollback.model,
+        as_of=rollback.champion.as_of,
+        run_id=None,
+        message=f"{hold_text(rollback)}.",
+        remedy=f"Find and correct the cause, then run `lifecycle resume {rollback.model} --reason ...`.",
+        raised_at=raised_at,
+        keys=(f"{rollback.model}:hold:{rollback.number}",),
+    )
+
+
+def hold_document(rollback: Release | None) -> dict[str, object] | None:
+    """The hold as JSON types, ``None`` without one."""
+    if rollback is None:
+        return None
+    return {
+        "release_number": rollback.number,
+        "held_by": rollback.released_by,
+        "held_since": rollback.released_at.isoformat(),
+        "reason": rollback.reason,
+        "resume_with": f"lifecycle resume {rollback.model} --reason ...",
+    }

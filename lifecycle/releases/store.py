@@ -19,7 +19,6 @@ import msgspec
 
 from lifecycle.artefacts.bundles import verified_bundle
 from lifecycle.errors import LifecycleError
-from lifecycle.releases.freeze_switch import FreezeSwitch
 from lifecycle.releases.history import (
     FilledSlots,
     active_champions,
@@ -31,13 +30,13 @@ from lifecycle.releases.history import (
     was_rolled_back,
     withdrawn_bundles,
 )
-from lifecycle.releases.promotion_hold import PromotionHold
-from lifecycle.signing.envelope import signed_envelope
+from lifecycle.releases.promotion_switches import PromotionSwitches
+from lifecycle.releases.signed_files import create_signed
 from lifecycle.signing.keys import Keys
 from serving.artefacts.release_rules import share_violation, slots_fault
 from serving.artefacts.releases import file_name, read_chain, read_releases
-from serving.contract.documents import SCHEMA_VERSION, ContractError, Freeze, Release, Resume, SlotName, SlotRelease
-from serving.storage.durable import create_once, remove_abandoned
+from serving.contract.documents import SCHEMA_VERSION, ContractError, Release, SlotName, SlotRelease
+from serving.storage.durable import remove_abandoned
 
 _MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _NO_RELEASE = 0
@@ -60,8 +59,7 @@ class ReleaseStore:
     def __init__(self, root: Path, keys: Keys) -> None:
         self.root = root
         self._keys = keys
-        self._switch = FreezeSwitch(root, keys)
-        self._hold = PromotionHold(root, keys)
+        self.switches = PromotionSwitches(root, keys)
 
     def history(self, model: str) -> tuple[Release, ...]:
         """Every release of a model, oldest first.
@@ -112,7 +110,7 @@ class ReleaseStore:
             If promotion is frozen, the bundle is missing, does not verify, is another model's or was withdrawn, another
             bundle is the canary, or another release won.
         """
-        self._switch.refuse_if_frozen(model)
+        self.switches.refuse_if_frozen(model)
         chain = self._chain(model)
         history = tuple(release for release, _ in chain)
         if history and history[-1].champion.bundle_digest == bundle_digest:
@@ -124,7 +122,7 @@ class ReleaseStore:
         shadow = shadow_after_promotion(model, _slots_in_force(history), bundle_digest)
         champion = self._verified(model, bundle_digest)
         self._verify_challenger(model, shadow, "shadow")
-        self._switch.refuse_if_frozen(model)
+        self.switches.refuse_if_frozen(model)
         return self._append(model, chain, FilledSlots(champion, None, shadow), by=by, reason=reason)
 
     def put_canary(
@@ -169,14 +167,14 @@ class ReleaseStore:
         self._refuse_if_overtaken(model, history, after)
         is_more = is_more_exposed(standing, wanted)
         if is_more:
-            self._switch.refuse_if_frozen(model)
+            self.switches.refuse_if_frozen(model)
             if not is_withdrawn_allowed:
                 refuse_if_withdrawn(model, history, bundle_digest)
         verified = self._verified(model, bundle_digest)
         self._verify_challenger(model, standing.shadow, "shadow")
         canary = msgspec.structs.replace(wanted, as_of=verified.as_of)
         if is_more:
-            self._switch.refuse_if_frozen(model)
+            self.switches.refuse_if_frozen(model)
         return self._append(model, chain, standing._replace(canary=canary), by=by, reason=reason)
 
     def put_shadow(self, model: str, bundle_digest: str, *, by: str, reason: str, after: int | None = None) -> Release:
@@ -197,10 +195,10 @@ class ReleaseStore:
             self._tidy(model, history[-1].number)
             return history[-1]
         self._refuse_if_overtaken(model, history, after)
-        self._switch.refuse_if_frozen(model)
+        self.switches.refuse_if_frozen(model)
         shadow = self._verified(model, bundle_digest)
         self._verify_challenger(model, standing.canary, "canary")
-        self._switch.refuse_if_frozen(model)
+        self.switches.refuse_if_frozen(model)
         return self._append(model, chain, standing._replace(shadow=shadow), by=by, reason=reason)
 
     def end_canary(self, model: str, *, by: str, reason: str, after: int | None = None) -> Release:
@@ -220,16 +218,16 @@ class ReleaseStore:
         """Stop the shadow, as the next release; without one, the release in force. Raises as `end_canary`."""
         return self._end(model, "shadow", by=by, reason=reason, after=after)
 
-    def rollback(self, model: str, *, by: str, reason: str, standing: int | None = None) -> Release:
+    def rollback(self, model: str, *, by: str, reason: str, after: int | None = None) -> Release:
         """Restore the previous champion, as a new release without canary and shadow.
 
-        It holds automatic promotion of the model until `resume`. Rolling back twice goes back twice: a rollback
-        withdraws the champion that it replaces, and withdrawn champions are skipped. It is possible while promotion is
-        frozen, because it reduces risk.
+        It holds automatic promotion of the model until a person resumes it (`switches`). Rolling back twice goes back
+        twice: a rollback withdraws the champion that it replaces, and withdrawn champions are skipped. It is possible
+        while promotion is frozen, because it reduces risk.
 
         Parameters
         ----------
-        standing
+        after
             Number of the release to roll back. If the next release already rolled it back, that release is returned, so
             that a repeated command goes back once; if any other release is in force, the call is refused. ``None``
             rolls back the release in force.
@@ -241,10 +239,10 @@ class ReleaseStore:
         """
         chain = self._chain(model)
         history = tuple(release for release, _ in chain)
-        if standing is not None and was_rolled_back(history, standing):
+        if after is not None and was_rolled_back(history, after):
             self._tidy(model, history[-1].number)
             return history[-1]
-        self._refuse_if_overtaken(model, history, standing)
+        self._refuse_if_overtaken(model, history, after)
         champions = active_champions(history)
         if len(champions) < 2:
             has_canary = bool(history) and history[-1].canary is not None
@@ -260,38 +258,6 @@ class ReleaseStore:
     def withdrawn(self, model: str) -> frozenset[str]:
         """Digests of the bundles that are withdrawn; raises as `history`."""
         return withdrawn_bundles(self.history(model))
-
-    def hold(self, model: str) -> Release | None:
-        """The rollback that holds automatic promotion of a model; ``None`` if there was none or a person resumed.
-
-        Raises
-        ------
-        LifecycleError
-            As `history`; and if the order to resume cannot be read or does not verify.
-        """
-        return self._hold.in_force(model, self.history(model))
-
-    def resume(self, model: str, *, by: str, reason: str) -> Resume:
-        """Allow automatic promotion of a model again; raises `LifecycleError` if no rollback holds it."""
-        return self._hold.resume(model, self.history(model), by=by, reason=reason)
-
-    def freeze(self, *, by: str, reason: str) -> Freeze:
-        """Stop promotion of every model until `unfreeze`; raises `LifecycleError` if it is already frozen."""
-        return self._switch.turn(is_frozen=True, by=by, reason=reason)
-
-    def unfreeze(self, *, by: str, reason: str) -> Freeze:
-        """Allow promotion again; raises `LifecycleError` if it is not frozen."""
-        return self._switch.turn(is_frozen=False, by=by, reason=reason)
-
-    def freeze_state(self) -> Freeze | None:
-        """The last turn of the switch, ``None`` if it was never turned.
-
-        Raises
-        ------
-        LifecycleError
-            If it cannot be read or its signature does not verify.
-        """
-        return self._switch.state()
 
     def _chain(self, model: str) -> _Chain:
         if not _MODEL_NAME.fullmatch(model):
@@ -362,7 +328,7 @@ class ReleaseStore:
         if fault is not None:
             raise LifecycleError(fault)
         folder = self.root / "releases" / model
-        if not create_once(folder / file_name(number), signed_envelope(release, self._keys), "release"):
+        if not create_signed(folder / file_name(number), release, self._keys, "release"):
             raise LifecycleError(
                 f"Expected to write release {number} of {model}, but another promotion wrote it first; look at it with "
                 f"`lifecycle releases {model}` before you promote again"

@@ -63,9 +63,20 @@ def ensure_keys(settings: Settings) -> Keys:
     Raises
     ------
     LifecycleError
-        If a key is invalid, is readable by others than its owner, or the public key does not match the signing key.
+        If a key is invalid, is readable by others than its owner, or the public key does not match the signing key; or
+        if this user cannot read the keys, or write missing ones.
     """
-    folder = settings.keys_dir
+    try:
+        return _ensure_keys(settings.keys_dir)
+    except OSError as error:
+        cause = (error.strerror or type(error).__name__).lower()
+        raise LifecycleError(
+            f"Expected to read the installation's keys, and to write missing ones, got {cause} - at "
+            f"{error.filename or settings.keys_dir}; run the command as the owner of LIFECYCLE_HOME"
+        ) from error
+
+
+def _ensure_keys(folder: Path) -> Keys:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     signing_path, public_path = folder / SIGNING_KEY_FILE, folder / PUBLIC_KEY_FILE
     pseudonym_path = folder / PSEUDONYM_KEY_FILE

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lifecycle.errors import LifecycleError
+from lifecycle.spec.suggestions import suggestion
 from serving.contract.documents import Feature
 from serving.contract.schema_rules import schema_violations
 
@@ -335,6 +336,11 @@ def model_files() -> list[Path]:
     return sorted((Path(__file__).parents[1] / "defs").glob("*/defs.yaml"))
 
 
+def model_names() -> list[str]:
+    """Names of the models' folders; reads no file, so that a broken one stops no command that needs none."""
+    return [path.parent.name for path in model_files()]
+
+
 def read_specs(profile: str | None = None) -> dict[str, RiskModelSpec]:
     """Every model of this code location by name."""
     specs = [read_spec(path, profile) for path in model_files()]
@@ -351,5 +357,5 @@ def read_model(name: str, profile: str | None = None) -> RiskModelSpec:
     """
     specs = read_specs(profile)
     if name not in specs:
-        raise LifecycleError(f"Expected one of the models {sorted(specs)}, got {name!r}")
+        raise LifecycleError(f"Expected the name of a model, got {name!r}{suggestion(name, specs)}")
     return specs[name]

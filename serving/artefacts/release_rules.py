@@ -1,6 +1,6 @@
 """Rules that a release must satisfy before a server accepts it: pure functions on releases."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from serving.contract.documents import Release, SlotName, SlotRelease
@@ -15,6 +15,11 @@ def slots_of(release: Release) -> Iterator[tuple[SlotName, SlotRelease]]:
         slot_release: SlotRelease | None = getattr(release, slot)
         if slot_release is not None:
             yield slot, slot_release
+
+
+def last_rollback(history: Sequence[Release]) -> Release | None:
+    """The last rollback of a model: it holds automatic promotion until a person resumes it (`Resume`)."""
+    return next((release for release in reversed(history) if release.restores is not None), None)
 
 
 def newer_fault(model: str, held_number: int, highest: int, *, is_held_unchanged: bool) -> str | None:

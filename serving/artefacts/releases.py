@@ -36,6 +36,10 @@ class Reader(Protocol):
         """One release's file."""
         ...
 
+    def resume(self, model: str, number: int) -> bytes | None:
+        """The order that ends the hold of a rollback; ``None`` if there is none."""
+        ...
+
     def bundle(self, bundle_digest: str) -> dict[str, bytes]:
         """The files of a bundle, by name."""
         ...
@@ -70,6 +74,14 @@ class DirectoryReader:
             return path.read_bytes()
         except OSError as error:
             raise StoreError(f"Expected release {number} of {model}, got {type(error).__name__} - at {path}") from error
+
+    def resume(self, model: str, number: int) -> bytes | None:
+        """The order that ends the hold of a rollback; raises `StoreError` if it cannot be read."""
+        path = self._root / "resumes" / model / file_name(number)
+        try:
+            return path.read_bytes() if path.exists() else None
+        except OSError as error:
+            raise StoreError(f"Expected the end of a hold, got {type(error).__name__} - at {path}") from error
 
     def bundle(self, bundle_digest: str) -> dict[str, bytes]:
         """The files of a bundle, by name; raises `ContractError` if one is missing."""
@@ -135,6 +147,25 @@ def open_envelope(content: bytes, payload_type: type[Payload], keys: PublicKeys,
     payload = envelope.payload.encode()
     keys.verify(payload, Signed(key_id=envelope.key_id, signature=envelope.signature), where)
     return decode(payload, payload_type, where)
+
+
+def is_resumed(content: bytes | None, rollback: Release, keys: PublicKeys, where: str) -> bool:
+    """Whether an order ends the hold of a rollback; ``None`` is no order.
+
+    Raises
+    ------
+    ContractError
+        If it cannot be read, its signature is invalid, or it is for another release.
+    """
+    if content is None:
+        return False
+    resume = open_envelope(content, Resume, keys, where)
+    if (resume.model, resume.release_number) != (rollback.model, rollback.number):
+        raise ContractError(
+            f"Expected the order to resume {rollback.model} after release {rollback.number}, got {resume.model} after "
+            f"release {resume.release_number} - at {where}"
+        )
+    return True
 
 
 def open_release(content: bytes, model: str, keys: PublicKeys, where: str) -> Release:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from serving.access.api_keys import ApiKeys
+from serving.artefacts.promotion_holds import PromotionHolds
 from serving.artefacts.releases import DirectoryReader, ReleaseSource
 from serving.artefacts.signatures import read_public_keys
 from serving.decisions.pipeline import Scoring
@@ -54,10 +55,12 @@ class Server:
         self.metrics = Metrics()
         self.api_keys = ApiKeys(settings.api_keys)
         self.cache = Cache(settings.cache_dir if worker is None else settings.cache_dir / f"worker-{number}")
+        reader = DirectoryReader(settings.store)
         self.slots = Slots(
-            ReleaseSource(DirectoryReader(settings.store), keys),
+            ReleaseSource(reader, keys),
             self.cache,
             keys,
+            PromotionHolds(reader, keys),
             on_transition=lambda change: self.metrics.transition(change.model, change.slot, change.state),
         )
         self.log = DecisionLog(

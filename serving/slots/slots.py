@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from serving.artefacts.promotion_holds import PromotionHolds
 from serving.artefacts.release_rules import slots_of
 from serving.artefacts.releases import ReleaseSource, StoreError, VerifiedRelease
 from serving.artefacts.signatures import PublicKeys
@@ -89,10 +90,11 @@ class Status:
     """Status of a model for people and monitoring; the states of its slots are in the journal.
 
     `aspired` is the newest verified release, loaded or not. `error` says why the newest release does not serve, and
-    which one does.
+    which one does. `hold` is the rollback that holds automatic promotion; ``None`` also before the store was read.
     """
 
     aspired: Release | None = None
+    hold: Release | None = None
     error: str | None = None
     failure: Failure | None = None
     changed_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
@@ -128,11 +130,13 @@ class Slots:
         source: ReleaseSource,
         cache: Cache,
         keys: PublicKeys,
+        holds: PromotionHolds,
         on_transition: Callable[[Transition], None] | None = None,
     ) -> None:
         self._source = source
         self._cache = cache
         self._keys = keys
+        self._holds = holds
         self._bundles = BundleReader(source, cache, keys)
         self._restored: dict[str, VerifiedRelease] = {}
         self._models: Mapping[str, ServedModel] = MappingProxyType({})
@@ -206,6 +210,8 @@ class Slots:
             self.polled_at = time.monotonic()
             for model, outcome in aspired.items():
                 self._approach(model, outcome)
+                if isinstance(outcome, VerifiedRelease):
+                    self._see_hold(model, outcome)
 
     def _approach(self, model: str, outcome: VerifiedRelease | ContractError) -> None:
         status, serving = self._statuses.get(model, Status()), self._models.get(model)
@@ -225,6 +231,16 @@ class Slots:
         elif isinstance(outcome, VerifiedRelease) and isinstance(action, Recover):
             self._forget_failed(model)
             self._set(model, aspired=outcome.release, error=None, failure=None)
+
+    def _see_hold(self, model: str, newest: VerifiedRelease) -> None:
+        """Show whether a rollback holds promotion; for people only, so an unreadable chain keeps what was shown."""
+        try:
+            hold = self._holds.of(newest)
+        except ContractError as error:
+            logger.debug("%s: the hold of promotion cannot be read: %s", model, error)
+            return
+        if hold != self._statuses.get(model, Status()).hold:
+            self._set(model, hold=hold)
 
     def _load(self, model: str, held: VerifiedRelease, *, is_cached: bool = False) -> None:
         status = self._statuses.get(model, Status())

@@ -183,11 +183,11 @@ def test_a_freeze_stops_promotion_and_a_rollback_holds_it_until_it_is_resumed(
     monkeypatch.setattr("lifecycle.cli.mirror.TIMEOUT_SECONDS", 300.0)  # a busy machine imports MLflow for a minute
     installation, as_of = released.installation, released.days.change_day + 4 * DAY
     releases = installation.releases()
-    releases.freeze(by="tester", reason="audit")
+    releases.switches.freeze(by="tester", reason="audit")
     frozen = released.run(f"{MODEL}_retrain", as_of)
     assert frozen.success, failure(frozen)
     assert len(releases.history(MODEL)) == 1
-    releases.unfreeze(by="tester", reason="audit is over")
+    releases.switches.unfreeze(by="tester", reason="audit is over")
     assert released.run(f"{MODEL}_retrain", as_of).success
     assert [release.champion.as_of for release in releases.history(MODEL)][-1] == as_of.isoformat()
     answer = CliRunner().invoke(app, ["rollback", MODEL, "--reason", "it declines too much"])
@@ -204,7 +204,7 @@ def test_a_freeze_stops_promotion_and_a_rollback_holds_it_until_it_is_resumed(
     later = as_of + DAY
     assert released.run(f"{MODEL}_retrain", later).success
     assert releases.history(MODEL) == history
-    releases.resume(MODEL, by="tester", reason="the threshold was corrected")
+    releases.switches.resume(MODEL, releases.history(MODEL), by="tester", reason="the threshold was corrected")
     assert released.run(f"{MODEL}_retrain", later).success
     assert releases.history(MODEL)[-1].champion.as_of == later.isoformat()
 

@@ -19,9 +19,9 @@ def take(step: str, home: Path, candidates: Path) -> None:
     elif verb == "end_canary":
         store.releases.end_canary(MODEL, by="test", reason=step)
     elif verb == "rollback":
-        store.releases.rollback(MODEL, by="test", reason=step, standing=int(argument))
-    elif store.releases.freeze_state() is None:
-        store.releases.freeze(by="test", reason=step)
+        store.releases.rollback(MODEL, by="test", reason=step, after=int(argument))
+    elif store.releases.switches.freeze_in_force() is None:
+        store.releases.switches.freeze(by="test", reason=step)
 
 
 def put(store: SmallStore, verb: str, bundle: str, reason: str) -> None:

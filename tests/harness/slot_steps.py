@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from lifecycle.artefacts.bundles import write_bundle
+from serving.artefacts.promotion_holds import PromotionHolds
 from serving.artefacts.releases import DirectoryReader, ReleaseSource
 from serving.contract.documents import Deciding, decode, encode
 from serving.slots.cache import Cache
@@ -24,7 +25,8 @@ def slots_of(store: SmallStore, on_transition: Callable[[Transition], None] | No
     keys = store.keys.public_keys
     cache = Cache(store.settings.root / "cache")
     cache.prepare()
-    return Slots(ReleaseSource(DirectoryReader(store.settings.release_store), keys), cache, keys, on_transition)
+    reader = DirectoryReader(store.settings.release_store)
+    return Slots(ReleaseSource(reader, keys), cache, keys, PromotionHolds(reader, keys), on_transition)
 
 
 def number(slots: Slots) -> int:

@@ -4,13 +4,16 @@ import contextlib
 import datetime as dt
 import json
 import os
+import sys
 from pathlib import Path
 
 import httpx
+import msgspec
+from rich.console import Console
 from rich.text import Text
 
 from lifecycle.local.demo.graphql import DagsterApi
-from lifecycle.local.demo.report import phases, phases_table
+from lifecycle.local.demo.report import Phase, phases, phases_table
 from lifecycle.local.demo.screen import Screen
 from lifecycle.local.demo.state import DemoState, StateFile
 from lifecycle.local.demo.story import Story
@@ -21,11 +24,18 @@ from lifecycle.spec.risk_model import RiskModelSpec, read_model
 
 
 def run_demo(
-    ports: Ports, model: str, seed: int, *, is_left_running: bool, is_first_decision_enough: bool = False
+    ports: Ports,
+    model: str,
+    seed: int,
+    *,
+    is_left_running: bool,
+    is_first_decision_enough: bool = False,
+    as_json: bool = False,
 ) -> bool:
     """Run the steps that are not done yet, show their results, and stop everything at the end.
 
-    With Snowflake as the target and no account in the environment, a local endpoint is started.
+    With `as_json`, the result is printed as JSON on standard output, and everything else on standard error. With
+    Snowflake as the target and no account in the environment, a local endpoint is started.
 
     Returns
     -------
@@ -37,7 +47,7 @@ def run_demo(
     LifecycleError
         If a step fails; the next start resumes with it.
     """
-    screen = Screen()
+    screen = Screen(Console(stderr=True) if as_json else None)
     try:
         with contextlib.ExitStack() as stack:
             if _wants_local_endpoint(Settings()):
@@ -53,9 +63,15 @@ def run_demo(
             story = _story(settings, spec, state, file, ports, services, screen)
             if is_first_decision_enough:
                 story.first_decision()
+                if as_json:
+                    _print_document(state, ports, [])
                 return True
             story.run()
-            _show(story, spec, state, ports, screen)
+            measured = phases(story.warehouse, spec, story.days, state)
+            if as_json:
+                _print_document(state, ports, measured)
+            else:
+                _show(story, spec, state, measured, ports, screen)
             if is_left_running:
                 screen.note("Ctrl-C stops everything; the next `make demo` prints this again")
                 services.watch()
@@ -90,9 +106,18 @@ def _story(
     return Story(settings, spec, state, file, DagsterApi(urls["Dagster UI"]), urls["Scoring API"], services, screen)
 
 
-def _show(story: Story, spec: RiskModelSpec, state: DemoState, ports: Ports, screen: Screen) -> None:
+def _print_document(state: DemoState, ports: Ports, measured: list[Phase]) -> None:
+    """Print the same as JSON; a phase is a list element, and there is none before the last step."""
+    requests = {name: value for name, value in msgspec.to_builtins(state).items() if "requests" in name}
+    document = {"phases": measured, **requests, "addresses": addresses(ports)}
+    sys.stdout.write(f"{msgspec.json.encode(document).decode()}\n")
+    sys.stdout.flush()
+
+
+def _show(
+    story: Story, spec: RiskModelSpec, state: DemoState, measured: list[Phase], ports: Ports, screen: Screen
+) -> None:
     """Print recall before, during and after, requests, addresses and a request to try."""
-    measured = phases(story.warehouse, spec, story.days, state)
     screen.table(phases_table(measured, spec.decision.review_cards_per_day))
     screen.console.print(
         f"Requests: {state.requests_sent:,} sent, [bold]{state.requests_failed} failed[/]. Over the reload: "

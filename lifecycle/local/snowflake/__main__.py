@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import errno
+import json
 import os
 import socket
 import sys
@@ -15,7 +16,7 @@ from serving.contract.distribution import DISTRIBUTION
 from serving.storage.private_files import keep_files_private
 
 
-def serve(options: Options, *, is_quiet: bool = False) -> None:
+def serve(options: Options, *, is_quiet: bool = False, as_json: bool = False) -> None:
     """Serve until SIGINT or SIGTERM.
 
     Raises
@@ -36,7 +37,8 @@ def serve(options: Options, *, is_quiet: bool = False) -> None:
             f"Run `make setup`, or `pip install '{DISTRIBUTION}[lifecycle,snowflake,dev]'`."
         ) from error
     if not is_quiet:
-        sys.stdout.write(_how_to_connect(options))
+        text = f"{json.dumps(environment(options.port))}\n" if as_json else _how_to_connect(options)
+        sys.stdout.write(text)
         sys.stdout.flush()
     application = Endpoint(options).application()
     config = uvicorn.Config(

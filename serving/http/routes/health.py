@@ -21,12 +21,13 @@ class Health(Body):
 
 
 class ModelReadiness(Body):
-    """State of a model, and the bundles in its slots."""
+    """State of a model, whether a rollback holds its automatic promotion, and the bundles in its slots."""
 
     state: ModelState
     release_number: int | None
     aspired_release_number: int | None
     error: str | None
+    is_promotion_held: bool
     slots: dict[str, str]
 
 
@@ -122,5 +123,6 @@ def _model_readiness(slots: Slots, model: str) -> ModelReadiness:
         release_number=serving.release_number if serving else None,
         aspired_release_number=status.aspired_number,
         error=status.error,
+        is_promotion_held=status.hold is not None,
         slots={servable.slot: servable.bundle_digest for servable in serving.deployed} if serving else {},
     )

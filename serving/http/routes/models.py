@@ -38,8 +38,17 @@ class SlotState(SlotTransition):
     percent: float | None
 
 
+class PromotionHold(Body):
+    """The rollback that holds automatic promotion of a model until a person runs `lifecycle resume`."""
+
+    release_number: int
+    held_by: str
+    held_since: dt.datetime
+    reason: str
+
+
 class ModelSummary(Body):
-    """One model: what answers, what its slots hold, and why a newer release does not answer."""
+    """One model: what answers, what its slots hold, why a newer release does not answer, and what holds promotion."""
 
     model: str
     state: ModelState
@@ -49,6 +58,7 @@ class ModelSummary(Body):
     as_of: str | None
     aspired_release_number: int | None
     error: str | None
+    promotion_hold: PromotionHold | None
     slots: list[SlotState]
     transitions: list[SlotTransition]
 
@@ -121,9 +131,21 @@ def _summary(slots: Slots, model: str) -> dict[str, Any]:
         "as_of": serving.held.release.champion.as_of if serving else None,
         "aspired_release_number": status.aspired_number,
         "error": status.error,
+        "promotion_hold": _promotion_hold(status.hold),
         "slots": [_slot_state(last, releases) for last in slots.journal.of_model(model)],
         "transitions": [SlotTransition(**_event(event)) for event in slots.events.get(model, ())[-RECENT_TRANSITIONS:]],
     }
+
+
+def _promotion_hold(rollback: Release | None) -> PromotionHold | None:
+    if rollback is None:
+        return None
+    return PromotionHold(
+        release_number=rollback.number,
+        held_by=rollback.released_by,
+        held_since=rollback.released_at,
+        reason=rollback.reason,
+    )
 
 
 def _slot_state(last: Transition, releases: list[Release]) -> SlotState:

@@ -10,9 +10,13 @@ from serving.slots.slots import Slots
 
 
 class Poll(Body):
-    """The releases in force after a poll, by model; `error` says why the release store could not be read."""
+    """The releases in force after a poll, by model; `error` says why the release store could not be read.
+
+    `promotion_holds` names the rollback of each model whose automatic promotion waits for a person.
+    """
 
     releases: dict[str, int]
+    promotion_holds: dict[str, int]
     error: str | None
 
 
@@ -27,6 +31,7 @@ def operations_router(slots: Slots, look: Callable[[], None]) -> APIRouter:
         async with turn:
             await asyncio.to_thread(look)
         releases = {model: serving.held.release.number for model, serving in sorted(slots.models.items())}
-        return Poll(releases=releases, error=slots.poll_failure)
+        holds = {model: status.hold.number for model, status in sorted(slots.statuses.items()) if status.hold}
+        return Poll(releases=releases, promotion_holds=holds, error=slots.poll_failure)
 
     return router

@@ -35,7 +35,7 @@ def test_without_leave_nothing_is_released_and_the_run_succeeds(
 ) -> None:
     judge(stores, keep(stores, model))
     if obstacle == "freeze":
-        stores.releases().freeze(by="test", reason="audit")
+        stores.releases().switches.freeze(by="test", reason="audit")
     else:
         spec = spec.model_copy(update={"promotion": PromotionSpec(mode="manual")})
     result = materialize(stores, [release_asset(spec)], AS_OF)
@@ -64,7 +64,7 @@ def test_after_a_rollback_nothing_is_promoted_until_a_person_resumes(
         description = observed.asset_observation_data.asset_observation.description
         assert (description or "").startswith(f"Not released: {reason}")
         assert releases.history("toy") == history
-    releases.resume("toy", by="tester", reason="a fix was trained")
+    releases.switches.resume("toy", releases.history("toy"), by="tester", reason="a fix was trained")
     assert materialize(stores, [release_asset(spec)], AS_OF + 9 * DAY).success
     assert [release.champion.as_of for release in releases.history("toy")][3:] == ["2024-02-10"]
     assert materialize(stores, [release_asset(spec)], AS_OF + 3 * DAY).success

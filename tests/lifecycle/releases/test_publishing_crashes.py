@@ -81,7 +81,7 @@ def state(home: Path) -> tuple[list[tuple[str | None, str | None, str | None, in
     for name in bundles:
         read_bundle(root / "bundles" / name, store.keys.public_keys)
     history = ReleaseStore(root, store.keys).history(MODEL)
-    switch = store.releases.freeze_state()
+    switch = store.releases.switches.last_turn()
     return (
         [(*standing(release), release.restores) for release in history],
         bundles,

@@ -42,7 +42,7 @@ def test_releases_are_numbered_and_each_names_the_one_before(store: SmallStore) 
 def test_a_model_without_releases_has_an_empty_history(store: SmallStore) -> None:
     assert store.releases.history(MODEL) == ()
     assert store.releases.latest(MODEL) is None
-    assert store.releases.freeze_state() is None
+    assert store.releases.switches.last_turn() is None
     assert store.releases.withdrawn(MODEL) == frozenset()
 
 
@@ -63,7 +63,7 @@ def test_of_two_promotions_at_the_same_time_one_wins_and_the_other_is_told(
         both_are_about_to_link.wait(timeout=60)
         return create_once(path, content, point)
 
-    monkeypatch.setattr("lifecycle.releases.store.create_once", write_at_the_same_time)
+    monkeypatch.setattr("lifecycle.releases.signed_files.create_once", write_at_the_same_time)
     won: list[Release] = []
     told: list[str] = []
 
@@ -136,12 +136,12 @@ def test_there_is_no_rollback_without_a_release_before(store: SmallStore) -> Non
 def test_a_repeated_rollback_of_one_release_happens_once(store: SmallStore) -> None:
     for seed in (1, 2, 3):
         store.publish(seed)
-    first = store.releases.rollback(MODEL, standing=3, **BY)
-    assert store.releases.rollback(MODEL, standing=3, **BY) == first
+    first = store.releases.rollback(MODEL, after=3, **BY)
+    assert store.releases.rollback(MODEL, after=3, **BY) == first
     assert len(store.releases.history(MODEL)) == 4
     store.publish(4)
     with pytest.raises(LifecycleError, match="Expected release 3 of card_fraud to be in force, got release 5"):
-        store.releases.rollback(MODEL, standing=3, **BY)
+        store.releases.rollback(MODEL, after=3, **BY)
 
 
 def test_what_was_rolled_back_comes_back_only_by_hand(store: SmallStore) -> None:
@@ -158,27 +158,27 @@ def test_what_was_rolled_back_comes_back_only_by_hand(store: SmallStore) -> None
 def test_a_freeze_stops_promotion_but_not_a_rollback(store: SmallStore) -> None:
     store.publish(1)
     store.publish(2)
-    store.releases.freeze(by="anna", reason="audit")
+    store.releases.switches.freeze(by="anna", reason="audit")
     with pytest.raises(LifecycleError, match=r"anna froze it at .* UTC: audit; `lifecycle unfreeze` allows it again"):
         store.publish(3)
     assert store.releases.rollback(MODEL, **BY).restores == 1
-    store.releases.unfreeze(by="anna", reason="over")
+    store.releases.switches.unfreeze(by="anna", reason="over")
     assert store.publish(3).number == 4
-    state = store.releases.freeze_state()
+    state = store.releases.switches.last_turn()
     assert state is not None
     assert (state.number, state.is_frozen, state.reason) == (2, False, "over")
 
 
 def test_the_switch_says_when_it_is_turned_already(store: SmallStore) -> None:
     with pytest.raises(LifecycleError, match="but the switch was never turned"):
-        store.releases.unfreeze(**BY)
-    store.releases.freeze(by="anna", reason="audit")
+        store.releases.switches.unfreeze(**BY)
+    store.releases.switches.freeze(by="anna", reason="audit")
     with pytest.raises(LifecycleError, match="Expected promotion to be allowed, but anna froze it"):
-        store.releases.freeze(**BY)
+        store.releases.switches.freeze(**BY)
 
 
 def test_a_switch_that_cannot_be_read_does_not_read_as_off(store: SmallStore) -> None:
-    store.releases.freeze(**BY)
+    store.releases.switches.freeze(**BY)
     path = store.settings.release_store / "freezes" / "000001.json"
     path.write_bytes(path.read_bytes().replace(b"true", b"false"))
     with pytest.raises(LifecycleError, match="they were changed after they were signed"):

@@ -176,9 +176,9 @@ def test_a_rollback_leaves_the_champion_before_alone(store: SmallStore) -> None:
     c, d = store.seal(3), store.seal(4)
     store.releases.put_canary(MODEL, c, percent=5, **BY)
     store.releases.put_shadow(MODEL, d, **BY)
-    back = store.releases.rollback(MODEL, standing=4, **BY)
+    back = store.releases.rollback(MODEL, after=4, **BY)
     assert (slots(back), back.restores) == ((a, None, None), 1)
-    assert store.releases.rollback(MODEL, standing=4, **BY) == back
+    assert store.releases.rollback(MODEL, after=4, **BY) == back
     assert store.releases.withdrawn(MODEL) == {b, c}
     with pytest.raises(LifecycleError, match="Expected a bundle that was not rolled back or ended as canary"):
         store.publish(3)
@@ -209,7 +209,7 @@ def test_a_freeze_stops_what_adds_risk_and_nothing_else(store: SmallStore) -> No
     b, c = store.seal(2), store.seal(3)
     store.releases.put_canary(MODEL, b, percent=20, **BY)
     store.releases.put_shadow(MODEL, c, **BY)
-    store.releases.freeze(by="anna", reason="audit")
+    store.releases.switches.freeze(by="anna", reason="audit")
     calls: tuple[Callable[[], Release], ...] = (
         lambda: store.releases.put_canary(MODEL, b, percent=30, **BY),
         lambda: store.releases.put_canary(MODEL, b, percent=10, salt="another", **BY),

@@ -76,3 +76,26 @@ def test_a_canarys_answer_and_record_say_who_decided(store: SmallStore) -> None:
     [record] = logged(store)
     assert (answer["slot"], answer["bundle_digest"], answer["release_number"]) == ("canary", tried, 2)
     assert (record.slot, record.bundle_digest, record.release_number) == ("canary", tried, 2)
+
+
+def test_the_hold_of_a_rollback_is_on_every_page_until_it_is_resumed(store: SmallStore) -> None:
+    for seed in (1, 2):
+        store.publish(seed)
+    rollback = store.releases.rollback(MODEL, by="anna", reason="declines too many")
+    with InProcessClient(create_app(settings_of(store))) as client:
+        [listed] = client.get("/v1/models").json()["models"]
+        described = client.get(f"/v1/models/{MODEL}").json()
+        assert listed["promotion_hold"] == described["promotion_hold"]
+        assert listed["promotion_hold"] == {
+            "release_number": 3,
+            "held_by": "anna",
+            "held_since": rollback.released_at.isoformat().replace("+00:00", "Z"),
+            "reason": "declines too many",
+        }
+        ready = client.get("/readyz").json()["models"][MODEL]
+        assert (ready["is_promotion_held"], "anna" in str(ready)) == (True, False), "anybody may read this page"
+        assert client.post("/v1/poll").json()["promotion_holds"] == {MODEL: 3}
+        store.releases.switches.resume(MODEL, store.releases.history(MODEL), by="anna", reason="fixed")
+        assert client.post("/v1/poll").json()["promotion_holds"] == {}
+        assert client.get(f"/v1/models/{MODEL}").json()["promotion_hold"] is None
+        assert client.get("/readyz").json()["models"][MODEL]["is_promotion_held"] is False

@@ -187,7 +187,11 @@ def test_a_required_model_that_is_not_there_takes_the_server_out_of_traffic(stor
         assert response.status_code == 503
         assert response.json()["violations"] == ["required models are not loaded: ['credit']"]
         store.publish(2, "credit")
-        assert client.post("/v1/poll").json() == {"releases": {MODEL: 1, "credit": 1}, "error": None}
+        assert client.post("/v1/poll").json() == {
+            "releases": {MODEL: 1, "credit": 1},
+            "promotion_holds": {},
+            "error": None,
+        }
         assert client.get("/readyz").status_code == 200
 
 
