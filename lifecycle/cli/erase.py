@@ -1,6 +1,5 @@
 """`lifecycle erase`: remove a customer from the installation."""
 
-import getpass
 import json
 from typing import Annotated
 
@@ -18,10 +17,11 @@ def erase(
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON on standard output.")] = False,
 ) -> None:
     """Remove a customer from raw tables, marts, decisions and training sets, and list what cannot be removed."""
+    from lifecycle.settings.child_environment import user_name
     from lifecycle.settings.platform import Settings
     from lifecycle.warehouse import erasure
 
-    record = erasure.erase(Settings(), customer, by=getpass.getuser(), reason=reason)
+    record = erasure.erase(Settings(), customer, by=user_name(), reason=reason)
     if as_json:
         import msgspec
 
