@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from rich import box
 from rich.table import Table
 
+from lifecycle.errors import LifecycleError
 from lifecycle.local.demo.state import DemoState
 from lifecycle.local.demo.timeline import Timeline
+from lifecycle.modelling.evaluation import DRAWS, Evaluation, evaluate
 from lifecycle.monitoring.live_performance import outcomes_and_predictions
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse
@@ -32,8 +34,6 @@ class Phase:
 
 def phases(warehouse: Warehouse, spec: RiskModelSpec, days: Timeline, state: DemoState) -> list[Phase]:
     """Before the change, between it and the new release, and after that; days whose labels are mature at the end."""
-    from lifecycle.modelling.evaluation import evaluate
-
     mature_end = days.end_day - dt.timedelta(days=spec.label.maturity_days)
     released_from = state.released_from or mature_end
     spans = [
@@ -43,14 +43,26 @@ def phases(warehouse: Warehouse, spec: RiskModelSpec, days: Timeline, state: Dem
     ]
     measured = []
     for name, start, end in spans:
-        table = read_decisions(warehouse, spec, start, end, days.end_day)
-        outcomes, predictions = outcomes_and_predictions(table)
-        evaluation = evaluate(outcomes, predictions, spec.decision.review_cards_per_day)
+        evaluation = recall_of(warehouse, spec, start, end, days.end_day)
+        if evaluation is None:
+            raise LifecycleError(
+                f"Expected frauds among the decisions of [{start}, {end}), got none - at the {name} days"
+            )
         recall = evaluation.metrics["recall_at_capacity"]
         measured.append(
             Phase(name, start, end, evaluation.rows, evaluation.frauds, recall.value, recall.low, recall.high)
         )
     return measured
+
+
+def recall_of(
+    warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, as_of: dt.date, *, draws: int = DRAWS
+) -> Evaluation | None:
+    """Evaluation of the decisions of ``[start, end)`` on what was reported before `as_of`; ``None`` without frauds."""
+    outcomes, predictions = outcomes_and_predictions(read_decisions(warehouse, spec, start, end, as_of))
+    if not outcomes.is_fraud.any() or outcomes.is_fraud.all():
+        return None
+    return evaluate(outcomes, predictions, spec.decision.review_cards_per_day, draws=draws)
 
 
 def phases_table(rows: list[Phase], capacity: int) -> Table:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lifecycle.local.demo.graphql import DagsterApi
+from lifecycle.local.demo.picture import recall_timeline, write_picture
 from lifecycle.local.demo.report import Phase, phases, phases_table
 from lifecycle.local.demo.screen import Screen
 from lifecycle.local.demo.state import DemoState, StateFile
@@ -64,14 +65,15 @@ def run_demo(
             if is_first_decision_enough:
                 story.first_decision()
                 if as_json:
-                    _print_document(state, ports, [])
+                    _print_document(state, ports, [], None)
                 return True
             story.run()
             measured = phases(story.warehouse, spec, story.days, state)
+            picture = _draw(story, spec, state, measured)
             if as_json:
-                _print_document(state, ports, measured)
+                _print_document(state, ports, measured, picture)
             else:
-                _show(story, spec, state, measured, ports, screen)
+                _show(story, spec, state, measured, picture, ports, screen)
             if is_left_running:
                 screen.note("Ctrl-C stops everything; the next `make demo` prints this again")
                 services.watch()
@@ -106,19 +108,33 @@ def _story(
     return Story(settings, spec, state, file, DagsterApi(urls["Dagster UI"]), urls["Scoring API"], services, screen)
 
 
-def _print_document(state: DemoState, ports: Ports, measured: list[Phase]) -> None:
-    """Print the same as JSON; a phase is a list element, and there is none before the last step."""
+def _draw(story: Story, spec: RiskModelSpec, state: DemoState, measured: list[Phase]) -> Path:
+    """Draw the recall by day below the home."""
+    timeline = recall_timeline(story.warehouse, spec, story.days, state, measured)
+    return write_picture(timeline, spec.decision.review_cards_per_day, story.settings.reports_dir / "demo")
+
+
+def _print_document(state: DemoState, ports: Ports, measured: list[Phase], picture: Path | None) -> None:
+    """Print the same as JSON: a list element for each phase; before the last step neither phases nor a picture."""
     requests = {name: value for name, value in msgspec.to_builtins(state).items() if "requests" in name}
-    document = {"phases": measured, **requests, "addresses": addresses(ports)}
+    shown = str(picture) if picture else None
+    document = {"phases": measured, **requests, "addresses": addresses(ports), "picture": shown}
     sys.stdout.write(f"{msgspec.json.encode(document).decode()}\n")
     sys.stdout.flush()
 
 
 def _show(
-    story: Story, spec: RiskModelSpec, state: DemoState, measured: list[Phase], ports: Ports, screen: Screen
+    story: Story,
+    spec: RiskModelSpec,
+    state: DemoState,
+    measured: list[Phase],
+    picture: Path,
+    ports: Ports,
+    screen: Screen,
 ) -> None:
     """Print recall before, during and after, requests, addresses and a request to try."""
     screen.table(phases_table(measured, spec.decision.review_cards_per_day))
+    screen.console.print(f"Picture of the recall: {picture}", soft_wrap=True)
     screen.console.print(
         f"Requests: {state.requests_sent:,} sent, [bold]{state.requests_failed} failed[/]. Over the reload: "
         f"{state.reload_requests_sent:,} sent, [bold]{state.reload_requests_failed} failed[/].",
