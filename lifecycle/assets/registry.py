@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from lifecycle.artefacts.bundles import write_bundle
+from lifecycle.artefacts.bundles import bundle_folder, write_bundle
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.assets.keys import Materialized, ModelKeys
@@ -48,8 +48,13 @@ def model_version_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         version = attempt(
             stores, spec.name, as_of, run_id, step, lambda: register(spec, stores, candidate, evidence, run_id)
         )
-        digests = {"bundle_digest": bundle_digest, "candidate_digest": candidate.digest}
-        yield dg.MaterializeResult(metadata=_version_metadata(stores, version) | digests)
+        card = bundle_folder(stores.settings.release_store, bundle_digest) / CARD_FILE
+        sealed = {
+            "bundle_digest": bundle_digest,
+            "candidate_digest": candidate.digest,
+            "model_card_file": dg.MetadataValue.path(str(card)),
+        }
+        yield dg.MaterializeResult(metadata=_version_metadata(stores, version) | sealed)
 
     return model_version
 
@@ -71,7 +76,9 @@ def _version_metadata(stores: Stores, version: RegisteredVersion | None) -> dict
     if version is None:
         return {"not_registered": "MLflow failed, see the alert; the bundle can be released without it"}
     url = f"{stores.settings.mlflow_url}/#/models/{version.name}/versions/{version.version}"
+    card = f"{stores.settings.mlflow_url}/get-artifact?path={CARD_FILE}&run_id={version.run_id}"
     return {
+        "model_card": dg.MetadataValue.url(card),
         "mlflow_version": version.version,
         "mlflow_run_id": version.run_id,
         "mlflow_url": dg.MetadataValue.url(url),

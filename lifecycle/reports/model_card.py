@@ -4,9 +4,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lifecycle.artefacts.candidates import Candidate, CandidateEvaluation
 from lifecycle.artefacts.evidence import GateEvidence
+from lifecycle.modelling.splits import RECENT_DAYS
+from lifecycle.modelling.thresholds import floors
+from lifecycle.modelling.training import released_window
+from lifecycle.reports.card_plots import holdout_plots, importance_bars
 from lifecycle.spec.risk_model import RiskModelSpec
 
 TEMPLATE = "model_card.html.j2"
+APPROVALS = {
+    "auto": "No person approved this model. The platform promotes it by its policy once every gate below has passed; "
+    "the signed release records that, or the person who promoted or rolled back instead (lifecycle releases).",
+    "manual": "Passed gates do not release this model. A person must promote it (lifecycle promote); the signed "
+    "release records that person and the reason (lifecycle releases).",
+}
+"""By the mode of promotion. The card is sealed before any release, so that it cannot name an approval."""
 
 
 def model_card(spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence) -> str:
@@ -16,16 +27,19 @@ def model_card(spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     evaluation, deciding, lineage = candidate.evaluation, candidate.deciding, candidate.lineage
-    bands, capacity = deciding.bands, spec.decision
     return environment.get_template(TEMPLATE).render(
         spec=spec,
         evidence=evidence,
         evaluation=evaluation,
         reasons=deciding.reason_texts,
-        bands=[
-            ("decline", _number(bands.decline_from), capacity.decline_cards_per_day or "-"),
-            ("review", _number(bands.review_from), capacity.review_cards_per_day),
-        ],
+        approval=APPROVALS[spec.promotion.mode],
+        refit=_refit(evaluation),
+        windows=[(w.name, w.start, w.end, w.known_at, f"{w.rows:,}", f"{w.frauds:,}") for w in evaluation.windows],
+        bands_origin=f"The bands are cut on the released model's own scores of the last {RECENT_DAYS} days before "
+        f"{lineage.as_of}; no outcome of these days was needed.",
+        bands=_bands(spec, candidate),
+        plots=holdout_plots(evaluation.curves),
+        importance=importance_bars(evaluation.importance),
         metrics=_metrics(evaluation),
         inputs=[
             (f.name, f.dtype, "yes" if f.is_nullable else "no", _range(f.minimum, f.maximum), f.reason_group or "-")
@@ -40,6 +54,30 @@ def model_card(spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence
             *((f"parameter {name}", value) for name, value in lineage.parameters.items()),
             *((f"library {name}", version) for name, version in lineage.library_versions.items()),
         ],
+    )
+
+
+def _bands(spec: RiskModelSpec, candidate: Candidate) -> list[tuple[str, str, str, str]]:
+    """Each band with its threshold, its floor and its capacity."""
+    evaluation, bands, capacity = candidate.evaluation, candidate.deciding.bands, spec.decision
+    lowest = floors(capacity, released_window(evaluation.windows, evaluation.is_refitted).base_rate)
+    declined = "-" if capacity.decline_cards_per_day is None else str(capacity.decline_cards_per_day)
+    return [
+        ("decline", _number(bands.decline_from), _number(lowest.decline), declined),
+        ("review", _number(bands.review_from), _number(lowest.review), str(capacity.review_cards_per_day)),
+    ]
+
+
+def _refit(evaluation: CandidateEvaluation) -> str:
+    """What the holdout's figures say about the released model."""
+    released = released_window(evaluation.windows, evaluation.is_refitted)
+    fitted = f"The released model was fitted on {released.start} to {released.end} (exclusive)."
+    if not evaluation.is_refitted:
+        return f"{fitted} It is the judged model: holdout and gates describe it."
+    judged = released_window(evaluation.windows, is_refitted=False)
+    return (
+        f"{fitted} Holdout and gates describe another model, the judged one, fitted by the same recipe on "
+        f"{judged.start} to {judged.end} (exclusive): they judge the procedure, not these trees."
     )
 
 

@@ -203,6 +203,19 @@ class RetrainingSpec(SpecModel):
     poll_seconds: Annotated[int, Field(ge=1)] = 60
 
 
+Sentence = Annotated[str, Field(pattern=r"\S")]
+
+
+class CardSpec(SpecModel):
+    """Statements of the model card that only people can make."""
+
+    owner: Sentence
+    """Team that answers for the model."""
+    intended_use: Sentence
+    limits: tuple[Sentence, ...]
+    """Uses and situations that the model was not made for, and what its figures do not show."""
+
+
 class RiskModelSpec(SpecModel):
     """A model: one file and one mart."""
 
@@ -214,6 +227,8 @@ class RiskModelSpec(SpecModel):
     first_date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
     """First partition: the first day of `occurred_at`."""
     features: Annotated[tuple[FeatureSpec, ...], Field(min_length=1)]
+    card: CardSpec | None = None
+    """Without it the model card says that these statements are missing."""
     reason_texts: ReasonTextsSpec | None = None
     """Without texts the server gives no reasons; with texts every feature has a group and each group a text."""
     label: LabelSpec

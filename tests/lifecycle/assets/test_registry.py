@@ -1,4 +1,5 @@
 import datetime as dt
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -39,6 +40,8 @@ def test_a_candidate_that_passed_is_sealed_and_registered(
     assert bundle.manifest.candidate_digest == candidate.digest
     assert bundle.manifest.verdicts == evidence.verdicts
     assert b"toy: model card" in bundle.files["card.html"]
+    assert Path(shown["model_card_file"]).read_bytes() == bundle.files["card.html"]
+    assert shown["model_card"] == f"http://127.0.0.1:5000/get-artifact?path=card.html&run_id={shown['mlflow_run_id']}"
 
 
 def test_a_refused_candidate_is_not_registered(

@@ -1,5 +1,6 @@
 """The model card says what was measured, is the same bytes every time, and is never left by its data."""
 
+import dataclasses
 import html
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from lifecycle.artefacts.candidates import Candidate, CandidateStore, training_files
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.modelling.training import Trained
+from lifecycle.reports.card_plots import holdout_plots, importance_bars
 from lifecycle.reports.model_card import model_card
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import Lineage, ReasonTexts, Verdict
@@ -19,6 +21,7 @@ from tests.harness.toy_model import SPEC, spec_with
 INJECTION = "</td></table><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7 * 7 }}{% raw %}"
 ALLOWED_TAGS = {
     "html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "thead", "tbody", "tr", "th", "td",
+    "div", "ul", "li", "code", "svg", "text", "path", "polyline", "circle", "rect",
 }  # fmt: skip
 
 
@@ -66,8 +69,12 @@ def evidence(text: str = "x") -> GateEvidence:
 
 def spec_of(text: str) -> RiskModelSpec:
     features: list[dict[str, Any]] = [dict(feature, reason_group=text) for feature in SPEC["features"]]
-    features[0]["name"] = text
-    return spec_with(description=text, features=features, reason_texts={"version": text, "texts": {text: text}})
+    return spec_with(
+        description=text,
+        features=features,
+        reason_texts={"version": text, "texts": {text: text}},
+        card={"owner": text, "intended_use": text, "limits": [text]},
+    )
 
 
 def test_the_card_states_metrics_verdicts_inputs_reasons_and_lineage(
@@ -75,7 +82,7 @@ def test_the_card_states_metrics_verdicts_inputs_reasons_and_lineage(
 ) -> None:
     text = Structure(model_card(spec, candidate(tmp_path, trained, "wording"), evidence("312 frauds"))).text
     assert (text[0], text[2]) == ("toy: model card", "toy")
-    for heading in ("Decision", "Holdout", "Gates", "Inputs", "Reasons", "Lineage"):
+    for heading in ("Use", "Approval", "Training", "Decision", "Holdout", "Gates", "Inputs", "Reasons", "Lineage"):
         assert heading in text
     interval = trained.evaluation.metrics["average_precision"]
     row = text.index("average precision")
@@ -85,6 +92,51 @@ def test_the_card_states_metrics_verdicts_inputs_reasons_and_lineage(
     wording = "Wording wording; a decision states the strongest four."
     assert {"passed", "refused", "from 0", "0 to 1", "any", wording} <= set(text)
     assert "parameter wording" in text
+
+
+def test_the_card_names_owner_use_and_limits_or_says_that_they_are_missing(
+    tmp_path: Path, trained: Trained, spec: RiskModelSpec
+) -> None:
+    stored = candidate(tmp_path, trained)
+    card = {"owner": "the fraud team", "intended_use": "card payments", "limits": ["not for credit", "not for 2030"]}
+    text = Structure(model_card(spec_with(card=card), stored, evidence())).text
+    assert {"the fraud team", "card payments", "not for credit", "not for 2030"} <= set(text)
+    missing = Structure(model_card(spec, stored, evidence())).text
+    assert any("are not stated: the model's file has no" in part for part in missing)
+
+
+def test_the_card_says_which_model_the_figures_describe(tmp_path: Path, trained: Trained, spec: RiskModelSpec) -> None:
+    refitted = " ".join(Structure(model_card(spec, candidate(tmp_path / "a", trained), evidence())).text)
+    assert "The released model was fitted on 2024-01-22 to 2024-01-30 (exclusive)." in refitted
+    assert "describe another model, the judged one, fitted by the same recipe on 2024-01-13 to 2024-01-21" in refitted
+    as_judged = dataclasses.replace(trained, is_refitted=False)
+    judged = " ".join(Structure(model_card(spec, candidate(tmp_path / "b", as_judged), evidence())).text)
+    assert "It is the judged model: holdout and gates describe it." in judged
+    assert "before 2024-02-01; no outcome of these days was needed." in judged
+
+
+@pytest.mark.parametrize(
+    ("mode", "statement"),
+    [("auto", "No person approved this model."), ("manual", "A person must promote it (lifecycle promote)")],
+)
+def test_the_card_invents_no_approval(tmp_path: Path, trained: Trained, mode: str, statement: str) -> None:
+    text = " ".join(
+        Structure(model_card(spec_with(promotion={"mode": mode}), candidate(tmp_path, trained), evidence())).text
+    )
+    assert statement in text
+
+
+def test_the_plots_are_the_holdouts_curves(trained: Trained) -> None:
+    roc, precision, calibration = holdout_plots(trained.curves)
+    assert (roc.points[0], roc.points[-1]) == (("0.0", "180.0"), ("260.0", "0.0"))
+    assert len(precision.points) == len(trained.curves.precision_recall["recall"])
+    top = float(calibration.top)
+    first = calibration.points[0]
+    assert float(first[0]) == pytest.approx(260 * trained.curves.calibration["mean_score"][0] / top, abs=0.05)
+    assert float(first[1]) == pytest.approx(180 * (1 - trained.curves.calibration["fraud_share"][0] / top), abs=0.05)
+    bars = importance_bars(trained.importance)
+    assert [name for name, _, _ in bars] == sorted(trained.importance, key=lambda name: -trained.importance[name])
+    assert bars[0][1] == "260.0"
 
 
 def test_the_same_candidate_gives_the_same_bytes(tmp_path: Path, trained: Trained, spec: RiskModelSpec) -> None:
