@@ -22,7 +22,7 @@ from serving.errors import ForbiddenError, UnauthorizedError
 
 logger = logging.getLogger(__name__)
 
-_MISSING: Final = "Expected one API key, as `Authorization: Bearer <key>` or as `X-Api-Key: <key>`"
+_MISSING: Final = "Expected an API key, as `Authorization: Bearer <key>` or as `X-Api-Key: <key>`"
 _UNKNOWN: Final = "Expected a valid API key, got one that is unknown, expired or revoked"
 _BEARER: Final = b"Bearer "
 _BEARER_LENGTH: Final = len(_BEARER)
@@ -117,7 +117,7 @@ class ApiKeys:
         Raises
         ------
         UnauthorizedError
-            If there is no key, more than one, or an invalid one; the message does not say why a key is invalid.
+            If there is no key, or an invalid one; the message does not say why. ``X-Api-Key`` takes precedence.
         """
         if self.path is None:
             return ANONYMOUS
@@ -173,15 +173,13 @@ def _index(entries: Iterable[KeyEntry], path: Path) -> Mapping[bytes, _Known]:
 
 
 def _presented(authorization: bytes | None, x_api_key: bytes | None) -> bytes:
-    """The key in the headers; another scheme than Bearer in ``Authorization`` belongs to a proxy."""
+    """The key in the headers; next to an ``X-Api-Key``, ``Authorization`` belongs to a gateway, whatever its scheme."""
+    if x_api_key is not None:
+        return x_api_key
     scheme = None if authorization is None else _BEARER_PATTERN.match(authorization)
-    if x_api_key is None:
-        if authorization is None or scheme is None:
-            raise UnauthorizedError(_MISSING)
-        return authorization[scheme.end() :]
-    if scheme is not None:
+    if authorization is None or scheme is None:
         raise UnauthorizedError(_MISSING)
-    return x_api_key
+    return authorization[scheme.end() :]
 
 
 def is_loopback(host: str) -> bool:

@@ -18,6 +18,7 @@ RECENT_DECISIONS: Final = 50_000
 Key = tuple[str, str]
 """Model and decision id."""
 
+_NEGATIVE_ZERO: Final = b"\xcb\x80" + bytes(7)
 _packed = msgspec.msgpack.Encoder().encode
 
 
@@ -106,8 +107,14 @@ def request_fingerprint(
     >>> now = dt.datetime(2026, 1, 31, tzinfo=dt.UTC)
     >>> request_fingerprint("t1", "4711", now, (-1.0, 5)) == request_fingerprint("t1", "4711", now, (-2.0, 5))
     False
+    >>> request_fingerprint("t1", "4711", now, (-0.0, 5)) == request_fingerprint("t1", "4711", now, (0.0, 5))
+    True
     """
-    return hash((transaction_id, entity_key, occurred_at, _packed(features)))
+    packed = _packed(features)
+    if _NEGATIVE_ZERO in packed:
+        # -0.0 equals 0.0, and some clients' JSON drops its sign; trees do not tell them apart.
+        packed = _packed([value + 0.0 if type(value) is float else value for value in features or ()])
+    return hash((transaction_id, entity_key, occurred_at, packed))
 
 
 def fingerprint_of(record: DecisionRecord) -> int:

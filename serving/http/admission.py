@@ -13,9 +13,10 @@ from serving.errors import (
     DeadlineExceededError,
     InvalidRequestError,
     OverloadedError,
+    UnsupportedMediaTypeError,
 )
 from serving.http.arrival import ARRIVAL, BODY_IS_WHOLE, Arrival
-from serving.wire.headers import AUTHORIZATION, EXPLAIN, KEY, LENGTH, TIMEOUT, TRACE, read_headers
+from serving.wire.headers import AUTHORIZATION, ENCODING, EXPLAIN, KEY, LENGTH, TIMEOUT, TRACE, read_headers
 from serving.wire.request_context import RequestContext
 from serving.wire.trace_parent import parse_traceparent
 
@@ -61,8 +62,10 @@ class Admission:
 
         Raises
         ------
-        OverloadedError, UnauthorizedError, ForbiddenError, InvalidRequestError, DeadlineExceededError
-            The first that applies, in this order; an invalid header is an `InvalidRequestError`.
+        OverloadedError, UnauthorizedError, ForbiddenError, UnsupportedMediaTypeError, InvalidRequestError,
+        DeadlineExceededError
+            The first that applies, in this order; an invalid header is an `InvalidRequestError`. A compressed body is
+            refused, since it could unpack to any size.
         """
         now = self._clock()
         arrived_at, in_flight = (now, self._in_flight() - 1) if arrival is None else arrival
@@ -70,6 +73,8 @@ class Admission:
             raise OverloadedError(f"Expected fewer than {self._max_in_flight} requests in flight")
         caller = self._keys.authenticate(headers.get(AUTHORIZATION), headers.get(KEY))
         caller.require(needed)
+        if headers.get(ENCODING, b"identity").lower() != b"identity":
+            raise UnsupportedMediaTypeError("Expected a body that is not compressed")
         timeout, explain, length = headers.get(TIMEOUT), headers.get(EXPLAIN), headers.get(LENGTH)
         deadline = arrived_at + (self._timeout_seconds if timeout is None else self._timeout_of(timeout))
         if now > deadline:

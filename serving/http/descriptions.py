@@ -20,7 +20,7 @@ _STATUS_TEXTS: Final = {
     408: "The body did not arrive in time.",
     409: "The decision_id was used before, for another request.",
     413: "The body is longer than the server reads.",
-    415: "The route does not read this media type.",
+    415: "The route does not read this media type, or the body is compressed.",
     422: "The body or a header does not match the schema.",
     429: "Too many requests are in flight; retry after Retry-After.",
     500: "The model gave no score, or the server failed.",

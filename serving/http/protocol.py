@@ -104,6 +104,10 @@ class ServingProtocol(HttpToolsProtocol):
     head_since: float | None = None
     """Start of the wait for a head (`time.monotonic`, seconds); ``None`` outside the state HEAD."""
     _stray_bytes = 0
+    _read_bytes = 0
+    """Bytes of the current read."""
+    _most_head_bytes = 0
+    """Bytes of the reads that held the current head, so its length at most."""
     _earlier_cycles: tuple[RequestResponseCycle, ...] = ()
     """Cycles before the latest that were unanswered when it came."""
     _unread_since: float | None = None
@@ -135,7 +139,9 @@ class ServingProtocol(HttpToolsProtocol):
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
         # Counted here and not header by header, which would cost each request 2 us.
-        self._stray_bytes += len(data)
+        self._read_bytes = len(data)
+        self._stray_bytes += self._read_bytes
+        self._most_head_bytes += self._read_bytes
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -184,9 +190,11 @@ class ServingProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.head_since = time.monotonic()
         self._stray_bytes = 0
+        self._most_head_bytes = self._read_bytes
 
     def on_headers_complete(self) -> None:
-        """Stamp the scope and start or queue the request."""
+        """Check the head, stamp the scope, and start or queue the request."""
+        self._check_head()
         if self.parser.should_upgrade():
             return
         if len(self.pipeline) >= MAX_PIPELINED:
@@ -203,6 +211,17 @@ class ServingProtocol(HttpToolsProtocol):
             self._earlier_cycles = tuple(cycle for cycle in cycles if not cycle.response_complete)
         # The parser appends the trailers of a chunked body to this list: they must not become headers unchecked.
         self.headers = []
+
+    def _check_head(self) -> None:
+        """Refuse a head that is too long however it arrived, and one of HTTP/1.1 without a host (RFC 9112, 3.2)."""
+        if self._most_head_bytes > MAX_HEAD_BYTES:
+            request_line = len(self.parser.get_method()) + len(self.url) + len("  HTTP/1.1\r\n")
+            size = request_line + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers) + 2
+            if size > MAX_HEAD_BYTES:
+                raise ValueError(f"Expected a head of at most {MAX_HEAD_BYTES} bytes")
+        hosts = [name for name, _ in self.headers].count(b"host")
+        if hosts != 1 and (hosts > 1 or self.parser.get_http_version() == "1.1"):
+            raise ValueError(f"Expected one Host header, got {hosts}")
 
     def on_body(self, body: bytes) -> None:
         """Add a part of the body."""

@@ -88,8 +88,7 @@ def _score_router() -> APIRouter:
             operation_id=name,
             summary=summary,
             response_description="Recorded decisions, in the order of the requests.",
-            # The routes read JSON whatever the content type says, and so refuse no media type.
-            responses=success(content(reference(response))) | errors(*(DECISION_ERRORS - {415})),
+            responses=success(content(reference(response))) | errors(*DECISION_ERRORS),
             openapi_extra=extra(MODEL, *DECISION_HEADERS, body=content(reference(request))),
         )
     return router

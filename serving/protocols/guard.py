@@ -6,7 +6,7 @@ from typing import Any, Protocol, cast
 
 from fastapi import Request, Response
 
-from serving.errors import ModelNotReadyError, RequestError, UnsupportedMediaTypeError
+from serving.errors import ModelNotReadyError, RequestError
 from serving.http.errors import error_response, form_of
 from serving.slots.slots import Slots
 from serving.wire.request_context import RequestContext
@@ -74,9 +74,3 @@ def check_ready(violations: Sequence[str]) -> None:
     """Raise `ModelNotReadyError` if there is a reason why this server should get no traffic."""
     if violations:
         raise ModelNotReadyError(f"Expected a server that is ready, but {'; '.join(violations)}")
-
-
-def refuse_encoded(request: Request) -> None:
-    """Raise `UnsupportedMediaTypeError` if the body is compressed: it could unpack to any size."""
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedMediaTypeError("Expected a body that is not compressed")

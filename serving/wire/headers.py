@@ -10,7 +10,8 @@ AUTHORIZATION: Final = b"authorization"
 TIMEOUT: Final = b"x-timeout-ms"
 EXPLAIN: Final = b"x-explain"
 TRACE: Final = b"traceparent"
-READ: Final = frozenset({LENGTH, KEY, AUTHORIZATION, TIMEOUT, EXPLAIN, TRACE})
+ENCODING: Final = b"content-encoding"
+READ: Final = frozenset({LENGTH, KEY, AUTHORIZATION, TIMEOUT, EXPLAIN, TRACE, ENCODING})
 
 
 def read_headers(scope: Any) -> dict[bytes, bytes]:

@@ -22,7 +22,7 @@ from serving.http.descriptions import (
     text,
 )
 from serving.http.errors import JsonResponse
-from serving.protocols.guard import Begin, Decides, ProtocolEndpoints, ReadBody, check_ready, name_model, refuse_encoded
+from serving.protocols.guard import Begin, Decides, ProtocolEndpoints, ReadBody, check_ready, name_model
 from serving.protocols.mlflow.csv_tables import read_csv
 from serving.protocols.mlflow.tables import Invocation, Params, in_frame_terms, read_invocation, requests_of
 from serving.protocols.open_inference.routes import features_of, server_version
@@ -118,7 +118,6 @@ class Mlflow(ProtocolEndpoints):
         name_model(request, self.usual_model())
         context = self.begin(request)
         kind = media_type(request.headers.get("content-type"))
-        refuse_encoded(request)
         body = await self.read_body(request, context)
         asked = read_invocation(body, self.max_batch) if kind == JSON else None
         model = self.model_of(Params() if asked is None else asked.params)

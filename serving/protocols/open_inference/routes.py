@@ -37,7 +37,7 @@ from serving.http.descriptions import (
     success,
 )
 from serving.http.errors import JsonResponse
-from serving.protocols.guard import Begin, Decides, ProtocolEndpoints, ReadBody, check_ready, refuse_encoded
+from serving.protocols.guard import Begin, Decides, ProtocolEndpoints, ReadBody, check_ready
 from serving.protocols.open_inference.rows import (
     OUTPUTS,
     USUAL_DATATYPE,
@@ -235,7 +235,6 @@ class OpenInference(ProtocolEndpoints):
     async def infer(self, request: Request) -> Response:
         """Decide each row of the tensors."""
         context = self.begin(request)
-        refuse_encoded(request)
         self._served(request)
         body = await self.read_body(request, context)
         # Looked up again, since a release may have arrived while the body was read.
