@@ -1,18 +1,21 @@
 """``lifecycle-serve`` or ``python -m serving``: one server, with one process or several."""
 
 import argparse
+import functools
 import gc
 import logging
+import signal
 import socket
-import ssl
 import sys
 import textwrap
 import traceback
-import typing
+from types import FrameType
 
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from serving.contract.documents import ContractError
+from serving.http.signals import Signals
 from serving.process import workers
 from serving.process.log_output import QueuedHandler, take_over_stderr
 from serving.settings import ServingSettings
@@ -47,39 +50,44 @@ def main() -> None:
     _parser().parse_args()
     keep_files_private()
     _log_to_stderr()
+    signals = _reload_on_hangup()
     try:
         settings = ServingSettings()
         if workers.is_worker():
             workers.end_with_supervisor()
             workers.share_metrics()
-            _serve(settings, workers.worker_socket(settings), workers.worker_index())
+            _serve(settings, workers.worker_socket(settings), signals, workers.worker_index())
             return
         _check_binding(settings)
         if settings.workers == 1:
-            _serve(settings, workers.bound_socket(settings.host, settings.port))
+            _serve(settings, workers.bound_socket(settings.host, settings.port), signals)
             return
         bound = workers.shared_socket(settings)
         _log_address(settings, bound)
         sys.exit(workers.Supervisor(settings, bound).run())
     except ValidationError as error:
         sys.exit(f"Error: {settings_violation(error)}")
+    except SettingsError:
+        # The only setting that is not a single value.
+        sys.exit('Error: Expected a JSON list such as ["card_fraud"] - at SERVING_REQUIRED_MODELS')
     except ContractError as error:
         sys.exit(f"Error: {error}")
 
 
-def _serve(settings: ServingSettings, bound: socket.socket, worker: int | None = None) -> None:
-    from serving.http.protocol import server_of
+def _serve(settings: ServingSettings, bound: socket.socket, signals: Signals, worker: int | None = None) -> None:
+    from serving.http.listener import listener_of
     from serving.process.app import create_app
+    from serving.process.tls import read_tls
 
-    app = create_app(settings, worker)
-    try:
-        server = server_of(app, shutdown_seconds=settings.shutdown_seconds, tls=_tls(settings))
-    except OSError as error:
-        # OpenSSL's errors too: a key that does not match the certificate, or a wrong password.
-        raise ContractError(
-            f"Expected a certificate, its private key and authorities in PEM, got: {error.strerror} - at "
-            "SERVING_TLS_CERTIFICATE, SERVING_TLS_KEY, SERVING_TLS_KEY_PASSWORD_FILE and SERVING_TLS_CLIENT_CA"
-        ) from error
+    app = create_app(settings, worker, signals)
+    server = listener_of(
+        app,
+        signals=signals,
+        shutdown_seconds=settings.shutdown_seconds,
+        drain_seconds=settings.drain_seconds,
+        keep_alive_seconds=settings.keep_alive_seconds,
+        tls=functools.partial(read_tls, settings, app.parts.metrics),
+    )
     app.state.start()
     if worker is None:
         _log_address(settings, bound)
@@ -92,36 +100,17 @@ def _serve(settings: ServingSettings, bound: socket.socket, worker: int | None =
         sys.exit(1)
 
 
-def _tls(settings: ServingSettings) -> dict[str, typing.Any]:
-    """Arguments of uvicorn for HTTPS.
+def _reload_on_hangup() -> Signals:
+    """From now on SIGHUP asks for the certificates to be loaded again and does not end this process."""
+    signals = Signals()
 
-    Raises
-    ------
-    ContractError
-        If a required setting is missing, or a file cannot be read.
-    """
-    if settings.tls_certificate is None:
-        if settings.tls_key or settings.tls_client_ca or settings.tls_key_password_file:
-            raise ContractError("Expected a certificate with the other TLS settings - at SERVING_TLS_CERTIFICATE")
-        return {}
-    if settings.tls_key is None:
-        raise ContractError("Expected the certificate's private key - at SERVING_TLS_KEY")
-    password = None
-    try:
-        for path in (settings.tls_certificate, settings.tls_key, settings.tls_client_ca):
-            if path is not None:
-                path.read_bytes()
-        if settings.tls_key_password_file is not None:
-            password = settings.tls_key_password_file.read_text().rstrip("\n")
-    except OSError as error:
-        raise ContractError(f"Expected a readable file, got {error.strerror} - at {error.filename}") from error
-    except UnicodeDecodeError:
-        raise ContractError("Expected a password in UTF-8 - at SERVING_TLS_KEY_PASSWORD_FILE") from None
-    files = {"ssl_certfile": str(settings.tls_certificate), "ssl_keyfile": str(settings.tls_key)}
-    if settings.tls_client_ca is None:
-        return files | {"ssl_keyfile_password": password}
-    mutual = {"ssl_ca_certs": str(settings.tls_client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
-    return files | mutual | {"ssl_keyfile_password": password}
+    def hang_up(_number: int, _frame: FrameType | None) -> None:
+        signals.is_reload_due = True
+
+    signal.signal(signal.SIGHUP, hang_up)
+    # A supervisor starts its workers with the signal blocked, so that it does not end one that has no handler yet.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+    return signals
 
 
 def _check_binding(settings: ServingSettings) -> None:

@@ -1,10 +1,16 @@
 """Settings of one server, read from ``SERVING_*`` environment variables."""
 
+import logging
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_SERVICE_LINK: Final = re.compile(r"(?:tcp|udp|sctp)://")
+
+logger = logging.getLogger(__name__)
 
 
 class ServingSettings(BaseSettings):
@@ -63,6 +69,11 @@ class ServingSettings(BaseSettings):
     """Longest body of a batch."""
     shutdown_seconds: Annotated[int, Field(ge=1)] = 10
     """Longest time to finish requests in flight when the server stops."""
+    drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 5.0
+    """Time from SIGTERM until the server accepts no more connections; meanwhile ``/readyz`` says 503, requests are
+    answered, and each answer closes its connection."""
+    keep_alive_seconds: Annotated[int, Field(ge=1, le=3600)] = 75
+    """Time until an idle connection is closed; longer than clients and load balancers keep theirs."""
 
     recent_decisions: Annotated[int, Field(ge=0)] = 50_000
     """Number of answers that are kept for repeated decision ids."""
@@ -90,3 +101,17 @@ class ServingSettings(BaseSettings):
     """Base URL of an OpenTelemetry collector (OTLP over HTTP); ``OTEL_EXPORTER_OTLP_ENDPOINT`` also sets it."""
     trace_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of the requests without a caller's trace that is traced, if there is a collector."""
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _without_service_link(cls, value: Any) -> Any:
+        """Kubernetes sets ``SERVING_PORT`` to an address in every pod next to a service named ``serving``."""
+        if isinstance(value, str) and _SERVICE_LINK.match(value):
+            default = cls.model_fields["port"].default
+            logger.warning(
+                "SERVING_PORT is the address of a Kubernetes service and was ignored; the port is %d (set SERVING_PORT "
+                "in the container, or enableServiceLinks: false)",
+                default,
+            )
+            return default
+        return value

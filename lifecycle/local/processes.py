@@ -93,6 +93,8 @@ def serving_environment(settings: Settings, port: int) -> dict[str, str]:
         "SERVING_CACHE_DIR": str(settings.root / "serving_cache"),
         "SERVING_HOST": "127.0.0.1",
         "SERVING_PORT": str(port),
+        # No load balancer is in front.
+        "SERVING_DRAIN_SECONDS": "0",
     }
 
 

@@ -11,7 +11,7 @@ and ``on_message_complete``, for several requests where one read holds several. 
 response calls ``on_response_complete``, which starts the next cycle of the pipeline or arms the keep-alive timer.
 Responses therefore leave in the order of the requests, and at most one request of a connection is started at a time.
 
-This module is the only one that knows uvicorn. `ServingProtocol` adds:
+Only this module and `serving.http.listener` know uvicorn. `ServingProtocol` adds:
 
 - *Arrival stamps.* ``on_headers_complete`` stamps the scope with the time and the number of requests in flight, which
   admission judges by. A request that waits in the pipeline keeps the stamp of its arrival.
@@ -35,7 +35,7 @@ HEAD     ``head_since`` is set: newly connected, or    head complete -> BUSY    
 BUSY     a request is unanswered; further ones wait    answered -> IDLE, or CLOSED       request's deadline: 408, 503
          in ``pipeline``                                if it was the last               `MAX_PIPELINED`: refused
                                                        no HTTP -> CLOSED (`_refuse`)     `MAX_STRAY_BYTES`: refused
-IDLE     everything is answered;                       a request begins -> HEAD          `KEEP_ALIVE_SECONDS`: close
+IDLE     everything is answered;                       a request begins -> HEAD          `keep_alive_seconds`: close
          ``timeout_keep_alive_task`` is set            other bytes -> HEAD at the next
                                                         look (line ends, or the rest of
                                                         a body that is answered already)
@@ -43,8 +43,8 @@ CLOSED   the transport is closing; what was written    everything sent          
          is still sent
 =======  ============================================  ================================  ==============================
 
-In any state a transport that cannot write for `UNREAD_SECONDS` is aborted. At shutdown a BUSY connection closes after
-the answers that are due, all others at once.
+In any state a transport that cannot write for `UNREAD_SECONDS` is aborted. While the server drains, each answer closes
+its connection. At shutdown a BUSY connection closes after the answers that are due, all others at once.
 
 States of a request:
 
@@ -61,23 +61,19 @@ ANSWERED   its response is written, or dropped if the caller            (final)
 =========  ===========================================================  ===============================================
 """
 
-import contextlib
 import functools
-import logging
 import resource
-import sys
 import time
-from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import httptools
-import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from serving.http.answers import WRITE_ANSWER, Answer, response
 from serving.http.arrival import ARRIVAL, BODY_IS_WHOLE
 from serving.http.fast_path.turns import TurnBatcher
 from serving.http.fast_path.whole_requests import WholeRequest
+from serving.http.signals import Signals
 from serving.http.targets import target
 from serving.wire.headers import read_headers
 
@@ -91,8 +87,6 @@ UNREAD_SECONDS: Final = 10.0
 """Longest time that a caller may leave an answer unread."""
 MAX_PIPELINED: Final = 100
 """Requests that may wait on one connection for the answer to an earlier one."""
-KEEP_ALIVE_SECONDS: Final = 75
-"""Longer than clients keep idle connections, so that none is closed while a request is on its way."""
 SPARE_DESCRIPTORS: Final = 128
 """File descriptors that connections leave for the log, the store and the cache."""
 
@@ -118,6 +112,7 @@ class ServingProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._batcher: TurnBatcher | None = getattr(self.app, "batcher", None)
+        self._signals: Signals = getattr(self.app, "signals", Signals())
 
     def connection_made(self, transport: Any) -> None:
         """Wait for the first head, unless there are too many connections."""
@@ -206,6 +201,8 @@ class ServingProtocol(HttpToolsProtocol):
         self.scope[ARRIVAL] = time.perf_counter(), in_flight  # type: ignore[typeddict-unknown-key]
         previous = self.cycle
         super().on_headers_complete()
+        if self._signals.is_draining:
+            self.cycle.keep_alive = False
         if self.pipeline:
             cycles = (*self._earlier_cycles, previous)
             self._earlier_cycles = tuple(cycle for cycle in cycles if not cycle.response_complete)
@@ -318,58 +315,3 @@ async def _write_by_send(send: Any, answer: Answer) -> bool:
         await cycle.flow.drain()
     _write(cycle, answer)
     return True
-
-
-class ServingServer(uvicorn.Server):
-    """uvicorn's server, which also applies the time limits of connections."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Write the last log lines before uvicorn raises a captured signal again, which ends the process at once."""
-        with super().capture_signals():
-            yield
-            for handler in logging.getLogger().handlers:
-                handler.flush()
-
-    async def on_tick(self, counter: int) -> bool:
-        """Look at the connections each second; called ten times a second."""
-        if counter % 10 == 0:
-            now = time.monotonic()
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, ServingProtocol):
-                    connection.close_if_silent(now)
-        return await super().on_tick(counter)
-
-
-def server_of(app: Any, *, shutdown_seconds: int | None = None, tls: Mapping[str, Any] | None = None) -> ServingServer:
-    """A server of an application, ready to ``run(sockets=[...])``.
-
-    Parameters
-    ----------
-    shutdown_seconds
-        Longest time to finish the requests in flight at shutdown.
-    tls
-        Keyword arguments ``ssl_*`` of `uvicorn.Config`.
-
-    Raises
-    ------
-    OSError
-        If the TLS files cannot be read or do not match.
-    """
-    config = uvicorn.Config(
-        app,
-        access_log=False,
-        log_config=None,
-        loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http=ServingProtocol,
-        ws="none",
-        interface="asgi3",  # uvicorn cannot detect it for an application whose call returns its own coroutine
-        lifespan="on",
-        server_header=False,
-        proxy_headers=False,  # the caller's address is not used, and any local process could choose it
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=shutdown_seconds,
-        **(tls or {}),
-    )
-    config.load()
-    return ServingServer(config)

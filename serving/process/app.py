@@ -22,6 +22,7 @@ from serving.http.routes.metrics import metrics_router
 from serving.http.routes.models import models_router
 from serving.http.routes.operations import operations_router
 from serving.http.routes.scores import ScoreRoutes, score_routes
+from serving.http.signals import Signals
 from serving.http.targets import target
 from serving.process.openapi import contract, served_document
 from serving.process.server import Server
@@ -43,6 +44,7 @@ class ServingApp(FastAPI):
     parts: Server
     scores: ScoreRoutes
     batcher: TurnBatcher | None = None
+    signals: Signals
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:  # type: ignore[override]
         """Answer a scoring request directly; check the key of every other request and route it."""
@@ -92,7 +94,7 @@ def needed_scope(method: str, path: str) -> Scope | None:
     return "operate"
 
 
-def create_app(settings: ServingSettings, worker: int | None = None) -> ServingApp:
+def create_app(settings: ServingSettings, worker: int | None = None, signals: Signals | None = None) -> ServingApp:
     """The server's application; models are loaded when it starts, before it takes a request.
 
     `worker` is the number of this process where several answer at one address. ``app.state.start()`` loads the models
@@ -139,6 +141,7 @@ def create_app(settings: ServingSettings, worker: int | None = None) -> ServingA
         telemetry=telemetry,  # type: ignore[arg-type]  # a plain dictionary: older versions have no type for it
     )
     app.parts = parts
+    app.signals = signals or Signals()
     deciding = parts.scoring, parts.admission, parts.metrics, parts.refusals
     limit = settings.max_body_bytes
     app.scores = ScoreRoutes(*deciding, max_body_bytes=limit, max_batch_bytes=settings.max_batch_bytes)
@@ -169,14 +172,16 @@ def _add_routes(app: ServingApp, parts: Server, settings: ServingSettings) -> No
         return await read_body(request.scope, request.receive, context, settings.max_batch_bytes)
 
     def violations() -> list[str]:
-        return not_ready(settings.required_models, parts.slots.models, parts.log.refusal)
+        return not_ready(
+            settings.required_models, parts.slots.models, parts.log.refusal, is_draining=app.signals.is_draining
+        )
 
     protocol: dict[str, Any] = {"read_body": body_of, "violations": violations, "max_batch": settings.max_batch}
     app.add_exception_handler(RequestError, refusal_handler(refused))
     app.router.routes.extend(score_routes(app.scores))
     for router in (
         models_router(parts.slots),
-        health_router(parts.slots, parts.log, parts.api_keys, settings.required_models),
+        health_router(parts.slots, parts.log, parts.api_keys, violations),
         metrics_router(parts.metrics),
         docs_router(app.openapi),
         operations_router(parts.slots, parts.look),

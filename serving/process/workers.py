@@ -46,7 +46,7 @@ class _Worker:
 
 def is_worker() -> bool:
     """Whether this process was started by a supervisor."""
-    return INDEX in os.environ
+    return all(name in os.environ for name in (INDEX, PORT, LIFELINE, METRICS))
 
 
 def worker_index() -> int:
@@ -111,6 +111,9 @@ def end_with_supervisor() -> None:
         with contextlib.suppress(OSError):
             os.read(descriptor, 1)
         os.kill(os.getpid(), signal.SIGTERM)
+        # The second one ends the drain: a new supervisor needs the address.
+        time.sleep(_WATCH_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, name="lifeline", daemon=True).start()
 
@@ -135,6 +138,7 @@ class Supervisor:
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, self._forward)
         try:
             prepare(self._metrics)
         except OSError as error:
@@ -180,20 +184,33 @@ class Supervisor:
             LIFELINE: str(lifeline),
             METRICS: str(self._metrics),
         }
-        worker.process = subprocess.Popen(
-            [sys.executable, "-m", "serving"], env=os.environ | environment, pass_fds=(lifeline,)
-        )
+        # The worker inherits the mask: SIGHUP waits until it has a handler.
+        previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        try:
+            worker.process = subprocess.Popen(
+                [sys.executable, "-m", "serving"], env=os.environ | environment, pass_fds=(lifeline,)
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, previous)
         worker.began_at = time.monotonic()
         worker.starts += 1
 
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self._is_stopping and number == signal.SIGTERM:
+            # Ends the workers' drain.
+            self._forward(number, frame)
         self._is_stopping = True
+
+    def _forward(self, number: int, _frame: FrameType | None) -> None:
+        for worker in self._workers:
+            if worker.process is not None:
+                worker.process.send_signal(number)
 
     def _end_workers(self) -> None:
         running = [worker.process for worker in self._workers if worker.process is not None]
         for process in running:
             process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + self._settings.shutdown_seconds + _KILL_SECONDS
+        deadline = time.monotonic() + self._settings.drain_seconds + self._settings.shutdown_seconds + _KILL_SECONDS
         for process in running:
             try:
                 process.wait(max(deadline - time.monotonic(), 0.1))

@@ -83,6 +83,7 @@ MODEL_ERROR: Final = _highest("model_error", "1 if a worker rejected the newest 
 MODEL_AGE: Final = _highest("model_age_seconds", "Time since midnight of the bundle's as_of date", *_BUNDLE)
 POLL_AGE: Final = _highest("poll_age_seconds", "Time since the release store was last read")
 API_KEYS_FAILING: Final = _highest("api_keys_failing", "1 if the current API key file is invalid and not in force")
+CERTIFICATE_END: Final = _lowest("tls_certificate_end_seconds", "End of the TLS certificate, in seconds since 1970")
 LOG_LAG: Final = _highest("log_lag_seconds", "Age of the oldest decision that waits for the disk")
 LOG_FAILING: Final = _highest("log_failing", "1 if decisions cannot be recorded")
 SHIPPING_LAG: Final = _total("shipping_lag_bytes", "Bytes of the decision log that its sink has not confirmed")
@@ -101,7 +102,8 @@ class HistogramCounts(NamedTuple):
 class Samples:
     """All values of one process at one time, by family and label values.
 
-    Metrics without labels start at 0, except for the age of a poll, which does not exist before the first one.
+    Metrics without labels start at 0, except for the age of a poll, which does not exist before the first one, and the
+    end of a certificate, which not every server has.
     """
 
     def __init__(self) -> None:
@@ -111,4 +113,4 @@ class Samples:
             if family.kind == "histogram":
                 self.histograms[family] = {}
             else:
-                self.numbers[family] = {} if family.labels or family is POLL_AGE else {(): 0.0}
+                self.numbers[family] = {} if family.labels or family in (POLL_AGE, CERTIFICATE_END) else {(): 0.0}

@@ -143,6 +143,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.in_flight = 0
+        self.certificate_end_seconds: float | None = None
+        """End of the TLS certificate in seconds since 1970; ``None`` without TLS."""
         self._folder = shared_folder()
         self._shared = SharedValues()
         self._lock = threading.Lock()
@@ -274,6 +276,8 @@ class Metrics:
             slot.add_to(samples)
         numbers[families.WORKERS][()] = int(self._is_serving)
         numbers[families.REQUESTS_IN_FLIGHT][()] = self.in_flight
+        if self.certificate_end_seconds is not None:
+            numbers[families.CERTIFICATE_END][()] = self.certificate_end_seconds
         if self._read_store_status is not None:
             self._add_store(samples, self._read_store_status())
         if self._read_log_status is not None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from uvicorn.server import ServerState
 
-from serving.http.protocol import ServingProtocol, server_of
+from serving.http.listener import listener_of
+from serving.http.protocol import ServingProtocol
 from serving.process.app import ServingApp
 
 
@@ -43,14 +44,14 @@ class Connection:
 
     def __init__(self, app: ServingApp) -> None:
         self.state = ServerState()
-        self.protocol = ServingProtocol(config=server_of(app).config, server_state=self.state, app_state={})
+        self.protocol = ServingProtocol(config=listener_of(app).config, server_state=self.state, app_state={})
         self.transport = Transport()
         self.protocol.connection_made(self.transport)
 
     async def settled(self) -> None:
         for _ in range(4):
             await asyncio.sleep(0)
-        while self.state.tasks:
+        while self.state.tasks or self.protocol._batched or (self.protocol.pipeline and not self.transport.is_closed):
             await asyncio.sleep(0.001)
 
     async def ask(self, *data: bytes) -> Any:

@@ -204,6 +204,7 @@ class SmallStore:
             "SERVING_CACHE_DIR": str(settings.root / "serving_cache"),
             "SERVING_PORT": "0",
             "SERVING_POLL_SECONDS": "0.1",
+            "SERVING_DRAIN_SECONDS": "0",
             "SERVING_REQUEST_TIMEOUT_SECONDS": "60",
             **others,
         }

@@ -1,7 +1,7 @@
 """``/healthz`` and ``/readyz``: whether the process lives, and whether it should get traffic."""
 
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Literal
 
 from fastapi import APIRouter, Response
@@ -62,8 +62,8 @@ class Readiness(Body):
     api_keys: KeysReadiness
 
 
-def health_router(slots: Slots, log: DecisionLog, keys: ApiKeys, required_models: Sequence[str]) -> APIRouter:
-    """The routes for load balancers."""
+def health_router(slots: Slots, log: DecisionLog, keys: ApiKeys, violations: Callable[[], list[str]]) -> APIRouter:
+    """The routes for load balancers; `violations` says why this server should get no traffic."""
     router = APIRouter(tags=["health"])
     is_open = extra(is_open=True)
 
@@ -79,7 +79,7 @@ def health_router(slots: Slots, log: DecisionLog, keys: ApiKeys, required_models
         openapi_extra=is_open,
     )
     async def readyz(response: Response) -> Readiness:
-        readiness = _readiness(slots, log, keys, not_ready(required_models, slots.models.keys(), log.refusal))
+        readiness = _readiness(slots, log, keys, violations())
         if not readiness.ready:
             response.status_code = 503
             response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -88,14 +88,18 @@ def health_router(slots: Slots, log: DecisionLog, keys: ApiKeys, required_models
     return router
 
 
-def not_ready(required_models: Sequence[str], loaded: Container[str], log_refusal: str | None) -> list[str]:
+def not_ready(
+    required_models: Sequence[str], loaded: Container[str], log_refusal: str | None, *, is_draining: bool = False
+) -> list[str]:
     """Why the server should get no traffic; empty if it should.
 
     Without required models one loaded model is enough: a model that cannot be loaded must not take another one down.
     A refused release does not count, since the last good release answers, nor does a log that cannot be written where
     `SERVING_LOG_FAILURE` lets the server answer without it.
     """
-    violations = [] if log_refusal is None else [f"the decision log cannot be written: {log_refusal}"]
+    violations = ["the server is about to stop"] if is_draining else []
+    if log_refusal is not None:
+        violations.append(f"the decision log cannot be written: {log_refusal}")
     missing = [model for model in required_models if model not in loaded]
     if missing:
         violations.append(f"required models are not loaded: {missing}")

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from serving.access.commands import add, revoke
 from serving.http.fast_path.whole_requests import WholeRequest
-from serving.http.protocol import ServingProtocol, server_of
+from serving.http.listener import listener_of
+from serving.http.protocol import ServingProtocol
 from serving.process.app import ServingApp, create_app
 from tests.harness.api import URL, settings_of
 from tests.harness.driven_connection import Connection, drive
@@ -93,7 +94,7 @@ def test_uvicorn_calls_the_hook_so_that_a_running_server_batches(store: SmallSto
 
     async def run() -> bytes:
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            server = server_of(app, shutdown_seconds=5)
+            server = listener_of(app, shutdown_seconds=5)
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             reader, writer = await asyncio.open_connection(*listening.getsockname())
             writer.write(request("d0", "Connection: close"))
@@ -378,6 +379,7 @@ KINDS: list[Callable[[str], bytes]] = [
     lambda decision_id: request(decision_id).replace(b" HTTP/1.1", b"/batch HTTP/1.1"),
     lambda _: request("again"),
     chunked,
+    lambda _: b"GET /healthz HTTP/1.1\r\nHost: risk\r\n\r\n",
     lambda _: b"GET /healthz HTTP/1.1\r\n\r\n",
     lambda _: b"\r\n",
     lambda _: b"no HTTP",
