@@ -18,7 +18,8 @@ from prometheus_client.registry import Collector
 
 from serving.telemetry.families import Family, Labels, Samples
 
-VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+_folder: Path | None = None
 
 _GONE: Final = {"livesum": 0.0, "livemin": math.inf, "livemax": -math.inf}
 """Values of a gauge whose object has left this worker, because a sample cannot be removed from a file: every other
@@ -34,7 +35,9 @@ def prepare(folder: Path) -> None:
 
 def join(folder: Path, number: int) -> None:
     """Share this process's metrics in `folder` as worker `number`; call it before `Metrics` is created."""
-    os.environ[VARIABLE] = str(folder)
+    global _folder  # noqa: PLW0603 - as prometheus_client's own, one a process
+    _folder = folder
+    os.environ[_VARIABLE] = str(folder)
     values.ValueClass = values.MultiProcessValue(lambda: number)  # type: ignore[no-untyped-call]
 
 
@@ -46,15 +49,9 @@ def forget(folder: Path, number: int) -> None:
 def shared_folder() -> Path | None:
     """Folder in which this process shares its metrics, or ``None``.
 
-    Raises
-    ------
-    RuntimeError
-        If the variable was set after the import of prometheus_client, which is too late.
+    A folder that the environment names belongs to another program, and is ignored.
     """
-    folder = os.environ.get(VARIABLE)
-    if bool(folder) == (values.ValueClass is values.MutexValue):
-        raise RuntimeError(f"Expected {VARIABLE} to be set before prometheus_client is imported, or never")
-    return Path(folder) if folder else None
+    return _folder
 
 
 class _SharedValue:

@@ -1,11 +1,10 @@
 """A real Prometheus, with the deployed rules, scrapes the real server and answers for it."""
 
-import contextlib
 import resource
-from collections.abc import Iterator
 from pathlib import Path
 
-from serving.telemetry.worker_metrics import prepare
+import httpx
+
 from tests.harness.monitoring_files import dashboard_expressions
 from tests.harness.server_process import URL, Server, served
 from tests.harness.small_models import MODEL, SmallStore, golden_rows, score_request
@@ -21,17 +20,6 @@ def decide(server: Server, prefix: str, count: int) -> None:
         features = golden_rows(1)[index % 8].features
         answer = server.client.post(URL, json=score_request(f"{prefix}{index}", features=features))
         assert answer.status_code == 200
-
-
-@contextlib.contextmanager
-def two_workers(store: SmallStore, folder: Path) -> Iterator[tuple[Server, Server]]:
-    """Two server processes that share their metrics, as the workers of one server do."""
-    prepare(folder)
-    shared = {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
-    with served(store, **shared) as one:
-        apart = {name: str(store.settings.root / f"other_{name}") for name in ("SERVING_LOG_DIR", "SERVING_CACHE_DIR")}
-        with served(store, **shared, **apart) as other:
-            yield one, other
 
 
 def test_prometheus_knows_every_decision_and_the_dashboards_questions(store: SmallStore, tmp_path: Path) -> None:
@@ -57,11 +45,15 @@ def test_prometheus_knows_every_decision_and_the_dashboards_questions(store: Sma
 
 def test_two_workers_are_one_server_to_prometheus(store: SmallStore, tmp_path: Path) -> None:
     store.publish(1)
-    with contextlib.ExitStack() as running:
-        one, other = running.enter_context(two_workers(store, tmp_path / "metrics"))
-        prometheus = running.enter_context(scraping(tmp_path / "prometheus", [address(one)]))
-        decide(one, "a", 10)
-        decide(other, "b", 20)
+    with (
+        served(store, SERVING_WORKERS="2") as server,
+        scraping(tmp_path / "prometheus", [address(server)]) as prometheus,
+    ):
+        decide(server, "a", 10)
+        # On new connections, which either worker may take.
+        for number in range(20):
+            with httpx.Client(base_url=str(server.client.base_url), timeout=60) as client:
+                assert client.post(URL, json=score_request(f"b{number}")).status_code == 200
         prometheus.shows("sum(serving_requests_total)", 30)
         prometheus.shows("serving_workers", 2)
         prometheus.shows("serving_model_loaded", 1)

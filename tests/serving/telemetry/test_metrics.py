@@ -198,7 +198,9 @@ def test_a_part_that_counts_anew_is_followed_as_a_restart() -> None:
     assert 'serving_log_writes_total{result="written"} 7.0' in lines(metrics)
 
 
-def test_a_folder_named_too_late_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    with pytest.raises(RuntimeError, match="set before prometheus_client is imported"):
-        Metrics()
+def test_a_folder_that_the_environment_names_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "missing"))
+    metrics = Metrics()
+    metrics.refresh()
+    assert "serving_workers 0.0" in lines(metrics)
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 import gzip
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -203,17 +204,63 @@ def test_opentelemetrys_own_variables_turn_it_on(name: str) -> None:
     tracing.close()
 
 
-def test_another_protocol_is_refused() -> None:
-    with pytest.raises(ContractError, match=r"Expected http/protobuf.*OTEL_EXPORTER_OTLP_PROTOCOL"):
-        tracer("http://127.0.0.1:4317", environment={"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
+ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
 
 
-def test_a_collector_without_the_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        (
+            {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+            "Expected http/protobuf, got another protocol; .* OTEL_EXPORTER_OTLP_P",
+        ),
+        (
+            {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"},
+            "Expected http/protobuf, got another protocol; .* OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+        ),
+        ({"OTEL_EXPORTER_OTLP_TIMEOUT": "10s"}, r"Expected valid values, got a ValueError - at the variables OTEL_\*"),
+        ({"OTEL_EXPORTER_OTLP_COMPRESSION": "zstd"}, r"Expected valid values, got a \w+ - at the variables OTEL_\*"),
+        ({"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"}, r"Expected valid values, got a ValueError - at the variables"),
+    ],
+)
+def test_a_platforms_variables_that_do_not_suit_cost_the_spans_and_one_line(
+    environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert not tracer(environment=ENDPOINT | environment).is_on
+    [line] = [record.getMessage() for record in caplog.records]
+    assert re.match(f"spans are not exported: {expected}", line)
+
+
+def test_a_platforms_protocol_does_not_concern_the_servers_own_endpoint() -> None:
+    tracing = tracer("http://127.0.0.1:4318", environment=ENDPOINT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
+    assert tracing.is_on
+    tracing.close()
+
+
+def test_the_most_specific_protocol_holds() -> None:
+    protocols = {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    tracing = tracer(environment=ENDPOINT | protocols)
+    assert tracing.is_on
+    tracing.close()
+
+
+def test_the_servers_own_endpoint_needs_valid_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "10s")
+    with pytest.raises(ContractError, match=r"at the variables OTEL_\*"):
+        tracer("http://127.0.0.1:4318")
+
+
+def test_a_collector_without_the_extra_is_refused(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     monkeypatch.delitem(sys.modules, "serving.telemetry.span_export")
-    expected = r"OTEL_EXPORTER_OTLP_ENDPOINT is set, .* install risk-model-lifecycle\[otel\]"
-    with pytest.raises(ContractError, match=expected):
-        tracer(environment={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"})
+    with pytest.raises(ContractError, match=r"endpoint is set, .* install risk-model-lifecycle\[otel\]"):
+        tracer("http://127.0.0.1:4318", environment={})
+    assert not tracer(environment=ENDPOINT).is_on
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT is set, " in caplog.text
 
 
 # What a collector gets.

@@ -18,9 +18,8 @@ from tests.harness.paths import ROOT
 WORKER = """
 import sys
 from pathlib import Path
-if sys.argv[2] != "by environment":
-    from serving.telemetry.worker_metrics import join
-    join(Path(sys.argv[1]), int(sys.argv[2]))
+from serving.telemetry.worker_metrics import join
+join(Path(sys.argv[1]), int(sys.argv[2]))
 from serving.telemetry.metrics import Metrics, ModelStatus, SlotStatus, StoreStatus
 metrics = Metrics()
 metrics.begin()
@@ -36,15 +35,12 @@ def decide(count):
 
 
 class Worker:
-    def __init__(self, folder: Path, number: int | None, code: str) -> None:
-        environment = {key: value for key, value in os.environ.items() if key != "PROMETHEUS_MULTIPROC_DIR"}
-        if number is None:
-            environment["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-        named = "by environment" if number is None else str(number)
+    def __init__(self, folder: Path, number: int, code: str) -> None:
+        environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(folder / "of another program")}
         program = WORKER + textwrap.dedent(code) + "\nmetrics.refresh(); print('done', flush=True)\n"
         program += "for line in sys.stdin:\n    print(metrics.exposition().decode(), end='\\0', flush=True)\n"
         self.process = subprocess.Popen(
-            [sys.executable, "-c", program, str(folder), named],
+            [sys.executable, "-c", program, str(folder), str(number)],
             cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self.process.stdout is not None
@@ -63,12 +59,12 @@ class Worker:
 
 
 @contextlib.contextmanager
-def workers(folder: Path, *codes: str, numbers: bool = True) -> Iterator[list[Worker]]:
+def workers(folder: Path, *codes: str) -> Iterator[list[Worker]]:
     prepare(folder)
     started: list[Worker] = []
     try:
         for number, code in enumerate(codes):
-            started.append(Worker(folder, number if numbers else None, code))
+            started.append(Worker(folder, number, code))
         yield started
     finally:
         for worker in started:
