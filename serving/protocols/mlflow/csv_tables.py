@@ -1,7 +1,7 @@
 """CSV as a table of score requests, read by the model's schema; no type is guessed.
 
-The first line names the columns. Fields are quoted as in RFC 4180. A number is written as in JSON, a missing value is
-an empty field, and a text keeps its spaces.
+The first line names the columns. Fields are quoted as in RFC 4180. A number is written as in JSON, or as pandas writes
+a bool (``True``, ``False``); a missing value is an empty field, and a text keeps its spaces.
 """
 
 import csv
@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from serving.contract.documents import Feature
+from serving.contract.features import LARGEST_INTEGER
 from serving.contract.schema_rules import ENVELOPE
 from serving.errors import InvalidRequestError
 from serving.protocols.mlflow.tables import Frame, Record, check_batch, check_columns
 from serving.wire.strict_json import Scalar
 
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
+_BOOLS: Final = {"True": 1, "False": 0, "true": 1, "false": 0}
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
 
@@ -64,8 +66,11 @@ def read_csv(body: bytes, features: Mapping[str, Feature], max_batch: int) -> Fr
 
 def _header(columns: list[str], features: Mapping[str, Feature]) -> list[str]:
     check_columns(columns, "line 1")
-    if not columns or any(column not in ENVELOPE and column not in features for column in columns):
-        raise InvalidRequestError(f"Expected only the columns {[*ENVELOPE, *features]}, got another one", "line 1")
+    known = [*ENVELOPE, *features]
+    unknown = [number for number, column in enumerate(columns, 1) if column not in known]
+    if unknown or not columns:
+        number = unknown[0] if unknown else 1
+        raise InvalidRequestError(f"Expected only the columns {known}, got another one as number {number}", "line 1")
     return columns
 
 
@@ -74,15 +79,21 @@ def _cell(field: str, feature: Feature | None, name: str, line: int) -> Scalar:
         return field
     if not field:
         return None
-    if feature.dtype == "category":
-        return field
-    if feature.dtype == "int":
-        if _INTEGER.fullmatch(field) is None:
-            raise InvalidRequestError("Expected an integer", _place(line, name), feature=name, fault="type")
+    return field if feature.dtype == "category" else _number(field, feature, _place(line, name))
+
+
+def _number(field: str, feature: Feature, place: str) -> int | float:
+    if field in _BOOLS:
+        return _BOOLS[field]
+    if feature.dtype == "int" and _INTEGER.fullmatch(field):
         return int(field)
     number = float(field) if _NUMBER.fullmatch(field) else math.nan
+    if feature.dtype == "int":
+        if not number.is_integer() or abs(number) > LARGEST_INTEGER:
+            raise InvalidRequestError("Expected an integer", place, feature=feature.name, fault="type")
+        return int(number)
     if not math.isfinite(number):
-        raise InvalidRequestError("Expected a number as in JSON", _place(line, name), feature=name, fault="type")
+        raise InvalidRequestError("Expected a number as in JSON", place, feature=feature.name, fault="type")
     return number
 
 

@@ -126,7 +126,7 @@ class Mlflow(ProtocolEndpoints):
         frame, params = asked or Invocation(read_csv(body, features, self.max_batch), Params())
         if params.explain:
             context = msgspec.structs.replace(context, is_explained=True)
-        requests = requests_of(frame)
+        requests = requests_of(frame, features)
         try:
             answers = await self.scoring.decide(model, requests, context)
         except InvalidRequestError as error:

@@ -1,7 +1,9 @@
 """Tables as MLflow's scoring protocol sends them: four layouts of JSON, and CSV; each row is a score request.
 
-The columns are the keys of the envelope and the features. A missing value is JSON's null or an empty field of CSV; NaN
-is not JSON. This module only arranges the values; they are checked later, as strictly as on the native route.
+The columns are the keys of the envelope and the features. A missing value is null, NaN or an empty field of CSV. A data
+frame makes integers with missing values floats, and columns of 0 and 1 bools: whole floats are integers, and bools are
+0 and 1. Apart from that this module only arranges the values; they are checked later, as strictly as on the native
+route.
 """
 
 import re
@@ -11,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from serving.contract.documents import Feature
+from serving.contract.features import LARGEST_INTEGER
 from serving.contract.schema_rules import ENVELOPE
 from serving.errors import InvalidRequestError
 from serving.wire.strict_json import Scalar, decoded
@@ -33,14 +36,14 @@ class SplitTable(_Strict, frozen=True):
 
     columns: list[str]
     data: list[list[Scalar]]
-    index: list[Scalar] | None = None
+    index: list[Any] | None = None
 
 
-class Params(_Strict, frozen=True):
-    """Options of a request: a model by name, and reasons for every decision."""
+class Params(msgspec.Struct, frozen=True):
+    """Options of a request: a model by name, and reasons for every decision; an open map."""
 
     model: str | None = None
-    explain: bool = False
+    explain: bool | None = None
 
 
 class InvocationRequest(_Strict, frozen=True):
@@ -95,13 +98,14 @@ def read_invocation(body: bytes, max_batch: int) -> Invocation:
     return Invocation(frame, document.params or Params())
 
 
-def requests_of(frame: Frame) -> list[dict[str, Any]]:
+def requests_of(frame: Frame, features: Mapping[str, Feature]) -> list[dict[str, Any]]:
     """The score requests of the rows: every column that is not of the envelope is a feature.
 
     Raises
     ------
     InvalidRequestError
-        If a row lacks columns of the envelope; the error names them.
+        If a row lacks columns of the envelope, or has an unknown one; the error names the missing ones and counts to
+        the unknown one, whose name may be a value.
     """
     requests = []
     for row, record in enumerate(frame.records):
@@ -112,9 +116,28 @@ def requests_of(frame: Frame) -> list[dict[str, Any]]:
                 frame.place(row, None),
             )
         request: dict[str, Any] = {name: record[name] for name in ENVELOPE}
-        request["features"] = {name: value for name, value in record.items() if name not in ENVELOPE}
+        unknown = [number for number, name in enumerate(record, 1) if name not in ENVELOPE and name not in features]
+        if unknown:
+            raise InvalidRequestError(
+                f"Expected only the columns {[*ENVELOPE, *features]}, got another one as number {unknown[0]}",
+                frame.place(row, None),
+            )
+        request["features"] = {
+            name: _as_declared(value, features[name]) for name, value in record.items() if name not in ENVELOPE
+        }
         requests.append(request)
     return requests
+
+
+def _as_declared(value: Scalar, feature: Feature) -> Scalar:
+    """A number of a numeric feature in the type that it had before a data frame changed it."""
+    if feature.dtype == "category":
+        return value
+    if isinstance(value, bool):
+        return int(value)
+    if feature.dtype == "int" and isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST_INTEGER:
+        return int(value)
+    return value
 
 
 def in_frame_terms(error: InvalidRequestError, frame: Frame, features: Mapping[str, Feature]) -> InvalidRequestError:

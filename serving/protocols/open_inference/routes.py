@@ -240,6 +240,8 @@ class OpenInference(ProtocolEndpoints):
         # Looked up again, since a release may have arrived while the body was read.
         model, serving, pinned = self._served(request)
         asked = read_infer_request(body, request.headers.get(HEADER_LENGTH["name"]), self.max_batch)
+        if asked.model_name not in {None, model}:
+            raise InvalidRequestError("Expected the model that the path names, or no name", "$.model_name")
         check_wanted(asked.wanted)
         rows = rows_of(asked, features_of(serving))
         if asked.is_explained:

@@ -17,11 +17,11 @@ from serving.wire.score_response import ScoreResponse
 from serving.wire.strict_json import Scalar
 
 DATATYPES_FOR: Final[dict[FeatureDtype, tuple[str, ...]]] = {
-    "float": (*FLOATS, *INTEGERS),
+    "float": (BOOL, *INTEGERS, *FLOATS),
     "int": (BOOL, *INTEGERS, *FLOATS),
     "category": (BYTES,),
 }
-"""Datatypes that a feature accepts; an int takes whole numbers in FP tensors, too."""
+"""Datatypes that a feature accepts; an int takes whole numbers in FP tensors, and numbers take bools as 0 and 1."""
 
 USUAL_DATATYPE: Final[dict[FeatureDtype, str]] = {"float": "FP64", "int": "INT64", "category": BYTES}
 """Datatypes in the model's metadata."""
@@ -61,8 +61,8 @@ def rows_of(request: InferRequest, features: Mapping[str, Feature]) -> list[dict
     ------
     InvalidRequestError
         If a tensor of the envelope is missing, one is unknown or has a datatype that its feature does not take; if an
-        element is missing (null, or NaN in an FP tensor) where the feature is not nullable, is infinite, has a
-        fraction where the feature is an int, or is an integer that a double does not hold.
+        element is missing (null, NaN in an FP tensor, or an empty text) where the feature is not nullable, is infinite,
+        has a fraction where the feature is an int, or is an integer that a double does not hold.
     """
     missing = sorted(set(ENVELOPE) - {tensor.name for tensor in request.tensors})
     if missing:
@@ -123,7 +123,7 @@ def _checked(tensor: Tensor, features: Mapping[str, Feature], path: str) -> list
     if tensor.datatype not in accepted:
         message = f"Expected one of the datatypes {list(accepted)}"
         raise InvalidRequestError(message, f"{path}.datatype", feature=feature.name, fault="type")
-    if _is_plain(tensor.values, feature.dtype):
+    if _is_plain(tensor.values, feature.dtype) and (tensor.name in ENVELOPE or "" not in tensor.values):
         return tensor.values
     return [_value(value, feature, f"{path}.data[{row}]") for row, value in enumerate(tensor.values)]
 
@@ -139,7 +139,9 @@ def _is_plain(values: list[Any], dtype: FeatureDtype) -> bool:
 
 
 def _value(value: Scalar, feature: Feature, path: str) -> Scalar:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    # A tensor of BYTES has no other way to leave out a category, and no category is an empty text.
+    is_empty = value == "" and feature.name not in ENVELOPE
+    if value is None or is_empty or (isinstance(value, float) and math.isnan(value)):
         if not feature.is_nullable:
             raise InvalidRequestError(
                 "Expected a value, since this input is not nullable", path, feature=feature.name, fault="null"

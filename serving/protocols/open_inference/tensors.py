@@ -3,6 +3,10 @@
 JSON data is read flat or nested, binary data as the extension ``binary_tensor_data`` lays it out: after the JSON, in
 the order of the tensors, little endian, each element of BYTES after its length in four bytes. Numbers in JSON are
 rounded to their datatype, as in binary: 0.1 in an FP32 tensor is the FP32 closest to 0.1.
+
+null means absent wherever the protocol has something optional. Parameters are open maps, and one that this server does
+not know is ignored, unless it asks for something that would change the answer (`_REFUSED`). A data frame makes integers
+with missing values floats, and columns of 0 and 1 bools: whole floats are integers, and bools are 0 and 1.
 """
 
 import math
@@ -43,10 +47,15 @@ class _Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     pass
 
 
-class InputParameters(_Strict, frozen=True):
+class _Open(msgspec.Struct, frozen=True):
+    """Parameters: an open map."""
+
+
+class InputParameters(_Open, frozen=True):
     """Bytes of binary data of this tensor; without it the data is in the JSON."""
 
     binary_data_size: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    shared_memory_region: Scalar = None
 
 
 class RequestInput(_Strict, frozen=True):
@@ -55,40 +64,51 @@ class RequestInput(_Strict, frozen=True):
     name: str
     shape: _Shape
     datatype: _Datatype
-    parameters: InputParameters = InputParameters()
+    parameters: InputParameters | None = None
     data: list[Scalar | list[Scalar]] | None = None
 
 
-class OutputParameters(_Strict, frozen=True):
+class OutputParameters(_Open, frozen=True):
     """Whether an output is binary."""
 
     binary_data: bool | None = None
+    classification: Scalar = None
+    shared_memory_region: Scalar = None
 
 
 class RequestOutput(_Strict, frozen=True):
     """A requested output."""
 
     name: str
-    parameters: OutputParameters = OutputParameters()
+    shape: list[int] | None = None
+    datatype: str | None = None
+    parameters: OutputParameters | None = None
 
 
-class RequestParameters(_Strict, frozen=True):
+class RequestParameters(_Open, frozen=True):
     """Whether outputs are binary, and whether every decision needs reasons."""
 
-    binary_data_output: bool = False
-    explain: bool = False
+    binary_data_output: bool | None = None
+    explain: bool | None = None
+    sequence_id: Scalar = None
+    sequence_start: Scalar = None
+    sequence_end: Scalar = None
 
 
 class InferenceRequest(_Strict, frozen=True):
-    """The JSON of an inference request; without outputs it asks for all."""
+    """The JSON of an inference request; without outputs it asks for all. KServe's client repeats the model's name."""
 
     inputs: list[RequestInput]
     id: str | None = None
-    parameters: RequestParameters = RequestParameters()
-    outputs: list[RequestOutput] = []
+    model_name: str | None = None
+    parameters: RequestParameters | None = None
+    outputs: list[RequestOutput] | None = None
 
 
 _decoder: Final = msgspec.json.Decoder(InferenceRequest)
+
+_REFUSED: Final = ("sequence_id", "sequence_start", "sequence_end", "classification", "shared_memory_region")
+"""Parameters that ask for another answer than this server gives."""
 
 
 class Tensor(NamedTuple):
@@ -117,6 +137,7 @@ class InferRequest(NamedTuple):
     wanted: tuple[Wanted, ...]
     is_binary: bool
     is_explained: bool
+    model_name: str | None = None
 
 
 class Column(NamedTuple):
@@ -144,17 +165,19 @@ def read_infer_request(body: bytes, header_length: str | None, max_batch: int) -
     """
     document, binary = _parts(body, header_length)
     request = decoded(_decoder, document)
+    parameters, outputs = request.parameters or RequestParameters(), request.outputs or []
     _check_names([each.name for each in request.inputs], "inputs")
-    _check_names([each.name for each in request.outputs], "outputs")
+    _check_names([each.name for each in outputs], "outputs")
+    _check_parameters(parameters, "$.parameters")
     rows = _row_count(request.inputs, max_batch)
     tensors = _tensors(request.inputs, binary, rows)
-    parameters = request.parameters
-    default = parameters.binary_data_output
-    wanted = tuple(
-        Wanted(each.name, default if each.parameters.binary_data is None else each.parameters.binary_data)
-        for each in request.outputs
-    )
-    return InferRequest(request.id, tensors, wanted, default, parameters.explain)
+    default = parameters.binary_data_output or False
+    wanted = []
+    for index, output in enumerate(outputs):
+        asked = output.parameters or OutputParameters()
+        _check_parameters(asked, f"$.outputs[{index}].parameters")
+        wanted.append(Wanted(output.name, default if asked.binary_data is None else asked.binary_data))
+    return InferRequest(request.id, tensors, tuple(wanted), default, parameters.explain or False, request.model_name)
 
 
 def write_infer_response(
@@ -197,7 +220,9 @@ def _tensors(inputs: Sequence[RequestInput], binary: bytes, rows: int) -> tuple[
     tensors, offset = [], 0
     for index, each in enumerate(inputs):
         path = f"$.inputs[{index}]"
-        size = each.parameters.binary_data_size
+        parameters = each.parameters or InputParameters()
+        _check_parameters(parameters, f"{path}.parameters")
+        size = parameters.binary_data_size
         if (size is None) == (each.data is None):
             raise InvalidRequestError("Expected either data or the parameter binary_data_size", path)
         if size is None:
@@ -215,6 +240,14 @@ def _tensors(inputs: Sequence[RequestInput], binary: bytes, rows: int) -> tuple[
     if offset != len(binary):
         raise InvalidRequestError("Expected no bytes after the last tensor's", "$")
     return tuple(tensors)
+
+
+def _check_parameters(parameters: _Open, path: str) -> None:
+    for name in _REFUSED:
+        if getattr(parameters, name, None):
+            raise InvalidRequestError(
+                "Expected no such parameter: this server cannot do what it asks", f"{path}.{name}"
+            )
 
 
 def _check_names(names: Sequence[str], field: str) -> None:
@@ -252,7 +285,8 @@ def _flat(tensor: RequestInput, rows: int, path: str) -> list[Scalar]:
 
 def _from_json(datatype: str, values: list[Scalar], path: str) -> list[Scalar]:
     if not _fits(datatype, values):
-        # At least one value does not fit, or is missing.
+        # At least one value does not fit, is missing, or has the type that a data frame gave it.
+        values = [_as_declared(datatype, value) for value in values]
         for index, value in enumerate(values):
             if value is not None and not _fits(datatype, [value]):
                 raise InvalidRequestError(f"Expected elements of {datatype}", f"{path}.data[{index}]")
@@ -270,6 +304,17 @@ def _fits(datatype: str, values: list[Any]) -> bool:
         return True
     lowest, highest = _BOUNDS[datatype]
     return all(lowest <= value <= highest for value in values)
+
+
+def _as_declared(datatype: str, value: Scalar) -> Scalar:
+    """A whole float as an integer and a bool as 0 or 1 in a tensor of numbers, and 0 or 1 as a bool in one of BOOL."""
+    if datatype == BOOL and value in (0, 1):
+        return bool(value)
+    if isinstance(value, bool) and datatype not in (BOOL, BYTES):
+        return int(value)
+    if datatype in _BOUNDS and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
 
 
 def _narrowed(datatype: str, values: list[Any], path: str) -> list[Scalar]:

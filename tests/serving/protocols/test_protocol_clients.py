@@ -67,8 +67,9 @@ def tensors(prefix: str, *, is_binary: bool = True) -> list[Any]:
         text("kind", [str(row.features["kind"]) for row in GOLDEN], is_binary=is_binary),
         tensor("amount", [row.features["amount"] for row in GOLDEN], "FP64", is_binary=is_binary),
         tensor("is_night", [[row.features["is_night"]] for row in GOLDEN], "INT64", is_binary=is_binary),
-        # NaN has no place in JSON: always binary.
-        tensor("mean_amount_7d", [np.nan if mean is None else float(mean) for mean in means], "FP64"),
+        tensor(
+            "mean_amount_7d", [np.nan if mean is None else float(mean) for mean in means], "FP64", is_binary=is_binary
+        ),
     ]
 
 
@@ -204,13 +205,13 @@ def test_mlflows_own_client_asks(server: Server) -> None:
     client = ScoringServerClient(host, int(port))
     client.wait_server_ready(timeout=60)
     assert client.get_version()
-    whole = [row for row in GOLDEN if row.features["mean_amount_7d"] is not None]
-    frame = pd.DataFrame([record(f"m{n}", **row.features) for n, row in enumerate(whole)])
+    # pandas' missing numbers leave it as NaN, which JSON does not have.
+    frame = pd.DataFrame([record(f"m{n}", **row.features) for n, row in enumerate(GOLDEN)])
+    assert frame["mean_amount_7d"].isna().any()
     answer = client.invoke(frame, params={"model": MODEL, "explain": True})
     predictions = answer.get_predictions()
-    assert predictions["margin"].tolist() == [row.margin for row in whole]
+    assert predictions["margin"].tolist() == MARGINS
     assert json.loads(answer.to_json())["predictions"][0]["decision_id"] == "m0"
-    # pandas' missing numbers leave it as NaN, which JSON does not have; None, as above, is sent as null.
-    frame.loc[0, "mean_amount_7d"] = np.nan
-    with pytest.raises(Exception, match="a missing value is null"):
+    frame.loc[0, "amount"] = np.nan
+    with pytest.raises(Exception, match=r"got `null` - at `\$\.dataframe_split\.data\[0\]\[4\]`"):
         client.invoke(frame)

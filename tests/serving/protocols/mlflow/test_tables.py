@@ -67,7 +67,7 @@ def test_a_fault_of_a_row_or_of_an_unknown_name_is_placed_at_the_row() -> None:
 
 
 def test_a_row_becomes_a_score_request() -> None:
-    first, second = requests_of(frame(dataframe_split=SPLIT))
+    first, second = requests_of(frame(dataframe_split=SPLIT), FEATURES)
     assert first == {
         "decision_id": "d0",
         "transaction_id": "t",
@@ -81,7 +81,7 @@ def test_a_row_becomes_a_score_request() -> None:
 def test_missing_columns_of_the_envelope_are_all_named() -> None:
     record = {name: value for name, value in RECORDS[0].items() if name not in {"decision_id", "occurred_at"}}
     with pytest.raises(InvalidRequestError) as caught:
-        requests_of(frame(dataframe_records=[RECORDS[0], record]))
+        requests_of(frame(dataframe_records=[RECORDS[0], record]), FEATURES)
     assert caught.value.message.endswith("missing ['decision_id', 'occurred_at']")
     assert caught.value.path == "$.dataframe_records[1]"
 
@@ -102,7 +102,7 @@ UNKNOWN_KEY = "Expected only the keys that the protocol names, got another one"
         ({}, f"{ONE_LAYOUT}0", "$"),
         ({"inputs": RECORDS, "instances": RECORDS}, f"{ONE_LAYOUT}2", "$"),
         ({"instances": RECORDS, SECRET: 1}, UNKNOWN_KEY, "$"),
-        ({"instances": RECORDS, "params": {SECRET: 1}}, UNKNOWN_KEY, "$.params"),
+        ({"instances": RECORDS, "params": {"explain": 1}}, "Expected `bool | null`, got `int`", "$.params.explain"),
         ({"instances": []}, "Expected from 1 to 4 rows", "$.instances"),
         ({"inputs": {"a": []}}, "Expected from 1 to 4 rows", "$.inputs"),
         ({"instances": RECORDS * 3}, "Expected from 1 to 4 rows", "$.instances"),
@@ -181,7 +181,7 @@ def test_a_number_in_csv_is_written_as_in_json(field: str) -> None:
     assert csv_refusal(f"{ENVELOPE},{field},1,travel,") == expected
 
 
-@pytest.mark.parametrize("field", ["1.0", "1e0", "True", "-", "9" * 20, SECRET + "x"])
+@pytest.mark.parametrize("field", ["1.5", "1e-1", "TRUE", "-", "9" * 20, SECRET + "x"])
 def test_an_integer_in_csv_is_one(field: str) -> None:
     assert csv_refusal(f"{ENVELOPE},1,{field},travel,") == ("Expected an integer", "line 2, column is_night")
 

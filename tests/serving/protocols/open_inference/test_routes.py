@@ -205,10 +205,14 @@ def test_errors_have_the_status_of_the_one_table_and_the_protocols_form(error: R
     assert response.headers["content-type"] == "application/json"
 
 
-def test_a_compressed_body_is_refused() -> None:
-    with InProcessClient(Scripted().app()) as client:
-        response = client.request("POST", URL, content=b"x", headers={"Content-Encoding": "gzip"})
-    assert response.status_code == 415
+def test_a_request_may_repeat_the_paths_model_and_name_no_other() -> None:
+    scripted = Scripted()
+    with InProcessClient(scripted.app()) as client:
+        same = client.post(URL, json=tensors(score_request("d1")) | {"model_name": MODEL})
+        other = client.post(URL, json=tensors(score_request("d2")) | {"model_name": SECRET})
+    assert (same.status_code, other.status_code) == (200, 422)
+    assert other.json() == {"error": "Expected the model that the path names, or no name - at `$.model_name`"}
+    assert [each["decision_id"] for each in scripted.decided] == ["d1"]
 
 
 def test_an_unknown_model_is_refused_before_its_body_is_read() -> None:

@@ -169,7 +169,7 @@ def test_a_shape_that_the_data_does_not_have_is_refused(
     ("datatype", "element"),
     [
         ("INT8", 128), ("INT8", -129), ("UINT8", -1), ("UINT8", 256), ("INT64", 2**63), ("UINT64", 2**64),
-        ("INT32", 1.0), ("INT32", True), ("INT32", SECRET), ("BOOL", 1), ("BOOL", "true"), ("FP64", True),
+        ("INT32", 1.5), ("INT8", 1e3), ("INT32", SECRET), ("BOOL", 2), ("BOOL", "true"), ("UINT8", -1.0),
         ("FP32", SECRET), ("BYTES", 5), ("BYTES", True),
     ],
 )  # fmt: skip
@@ -207,6 +207,7 @@ def test_names_come_once_and_rows_agree() -> None:
     assert refusal() == ("Expected at least one tensor", "$.inputs")
 
 
+CANNOT = "Expected no such parameter: this server cannot do what it asks"
 UNKNOWN_KEY = "Expected only the keys that the protocol names, got another one"
 
 
@@ -215,11 +216,21 @@ UNKNOWN_KEY = "Expected only the keys that the protocol names, got another one"
     [
         ([tensor("BOOL", [True]) | {SECRET: 1}], {}, (UNKNOWN_KEY, "$.inputs[0]")),
         ([tensor("BOOL", [True])], {SECRET: 1}, (UNKNOWN_KEY, "$")),
-        ([tensor("BOOL", [True])], {"parameters": {SECRET: 1}}, (UNKNOWN_KEY, "$.parameters")),
+        ([tensor("BOOL", [True])], {"parameters": {"sequence_id": 7}}, (CANNOT, "$.parameters.sequence_id")),
         (
             [tensor("BOOL", [True]) | {"parameters": {"shared_memory_region": SECRET}}],
             {},
-            (UNKNOWN_KEY, "$.inputs[0].parameters"),
+            (CANNOT, "$.inputs[0].parameters.shared_memory_region"),
+        ),
+        (
+            [tensor("BOOL", [True])],
+            {"outputs": [{"name": "score", "parameters": {"classification": 3}}]},
+            (CANNOT, "$.outputs[0].parameters.classification"),
+        ),
+        (
+            [tensor("BOOL", [True])],
+            {"parameters": {"explain": "yes"}},
+            ("Expected `bool | null`, got `str`", "$.parameters.explain"),
         ),
         ([{"name": "x"}], {}, ("Object missing required field `shape`", "$.inputs[0]")),
         (
@@ -277,10 +288,45 @@ def test_binary_data_without_the_header_is_refused() -> None:
         read_infer_request(body, None, MAX_BATCH)
 
 
-def test_nan_in_json_is_answered_with_what_to_send() -> None:
-    body = b'{"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [-Infinity]}]}'
-    with pytest.raises(InvalidRequestError, match="a missing value is null"):
-        read_infer_request(body, None, MAX_BATCH)
+def test_nan_in_json_is_a_missing_value_and_infinity_is_refused() -> None:
+    body = b'{"inputs": [{"name": "NaN", "shape": [3], "datatype": "%s", "data": [%s]}]}'
+    for datatype, data, expected in (
+        (b"FP64", b"NaN, 1.5,NaN", [None, 1.5, None]),
+        (b"BYTES", rb'"NaN", "\"NaN", NaN', ["NaN", '"NaN', None]),
+    ):
+        [tensor] = read_infer_request(body % (datatype, data), None, MAX_BATCH).tensors
+        assert (tensor.name, tensor.values) == ("NaN", expected)
+    with pytest.raises(InvalidRequestError, match="has no Infinity"):
+        read_infer_request(body % (b"FP64", b"NaN, 1, -Infinity"), None, MAX_BATCH)
+
+
+def test_null_means_absent_and_unknown_parameters_are_ignored() -> None:
+    request = read(
+        tensor("BOOL", [True]) | {"parameters": None},
+        tensor("INT8", [1], name="y") | {"parameters": {"content_type": "np", "binary_data_size": None}},
+        id=None,
+        outputs=None,
+        parameters={"content_type": "pd", "priority": 1, "headers": {}, "sequence_id": 0, "explain": None},
+    )
+    assert [each.name for each in request.tensors] == ["x", "y"]
+    assert (request.id, request.wanted, request.is_binary, request.is_explained) == (None, (), False, False)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "elements", "expected"),
+    [
+        ("INT64", [1.0, True, None, 3], [1, 1, None, 3]),
+        ("UINT8", [255.0, False], [255, 0]),
+        ("FP64", [True, 2, None], [1.0, 2.0, None]),
+        ("BOOL", [1, 0, 1.0, None, True], [True, False, True, None, True]),
+    ],
+)
+def test_numbers_that_a_data_frame_changed_are_read_back(
+    datatype: str, elements: list[Any], expected: list[Any]
+) -> None:
+    [found] = read(tensor(datatype, elements)).tensors
+    assert list(map(type, found.values)) == list(map(type, expected))
+    assert found.values == expected
 
 
 def read_or_refuse(body: bytes, header: str | None) -> None:
