@@ -39,6 +39,7 @@ def write_bundle(
     lineage: Lineage,
     verdicts: Sequence[Verdict],
     signing_key: SigningKey,
+    descriptions: Mapping[str, str] | None = None,
 ) -> str:
     """Seal `files` as the bundle ``bundles/<digest>`` of the release store and return its digest.
 
@@ -50,6 +51,8 @@ def write_bundle(
         Exactly ``model.txt``, ``deciding.json``, ``golden.jsonl`` and ``card.html``.
     lineage, verdicts
         Origin of the model and verdicts of its gates, for the manifest.
+    descriptions
+        Meanings of features by name, for the manifest.
 
     Raises
     ------
@@ -57,7 +60,7 @@ def write_bundle(
         If a file is missing or superfluous, the deciding file or a golden row cannot be read, there are no verdicts,
         or one of them failed.
     """
-    manifest_bytes = encode(_manifest(files, lineage, verdicts))
+    manifest_bytes = encode(_manifest(files, lineage, verdicts, descriptions or {}))
     bundle_digest = digest(manifest_bytes)
     signed = signing_key.sign(manifest_bytes)
     crash_point("bundle.signed")
@@ -104,7 +107,9 @@ def bundle_manifest(store: Path, bundle_digest: str, keys: PublicKeys) -> Manife
         raise LifecycleError(str(error)) from error
 
 
-def _manifest(files: Mapping[str, bytes], lineage: Lineage, verdicts: Sequence[Verdict]) -> Manifest:
+def _manifest(
+    files: Mapping[str, bytes], lineage: Lineage, verdicts: Sequence[Verdict], descriptions: Mapping[str, str]
+) -> Manifest:
     if sorted(files) != sorted(SEALED_FILES):
         raise LifecycleError(f"Expected the files {list(SEALED_FILES)}, got {sorted(files)} - at the bundle")
     refused = [verdict.gate for verdict in verdicts if not verdict.is_passed]
@@ -124,4 +129,5 @@ def _manifest(files: Mapping[str, bytes], lineage: Lineage, verdicts: Sequence[V
         lineage=lineage,
         verdicts=tuple(verdicts),
         files={name: digest(files[name]) for name in sorted(SEALED_FILES)},
+        descriptions=dict(descriptions),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -10,20 +11,32 @@ from lifecycle.spec.risk_model import RiskModelSpec
 
 
 def mart_columns(dbt_project_dir: Path, model: str) -> dict[str, str]:
-    """Columns of a dbt model with the types its contract declares.
+    """Columns of a dbt model with the types its contract declares; raises as `feature_descriptions`."""
+    return {column["name"]: column.get("data_type", "") for column in _described_columns(dbt_project_dir, model)}
+
+
+def feature_descriptions(spec: RiskModelSpec, dbt_project_dir: Path) -> dict[str, str]:
+    """Meanings of a model's features by name: the descriptions of the mart's columns, each on one line.
 
     Raises
     ------
     LifecycleError
-        If no property file below ``models/`` describes the model.
+        If no property file below ``models/`` describes the mart.
     """
+    columns = _described_columns(dbt_project_dir, spec.mart)
+    texts = {column["name"]: " ".join(column.get("description", "").split()) for column in columns}
+    return {name: texts[name] for name in spec.feature_names if texts.get(name)}
+
+
+def _described_columns(dbt_project_dir: Path, model: str) -> list[dict[str, Any]]:
     known: list[str] = []
     for path in sorted((dbt_project_dir / "models").rglob("*.yml")):
         document = yaml.safe_load(path.read_text()) or {}
         for described in document.get("models", []):
             known.append(described["name"])
             if described["name"] == model:
-                return {column["name"]: column.get("data_type", "") for column in described.get("columns", [])}
+                columns: list[dict[str, Any]] = described.get("columns", [])
+                return columns
     raise LifecycleError(f"Expected a dbt model {model}, found {sorted(known)} - in {dbt_project_dir / 'models'}")
 
 

@@ -130,8 +130,11 @@ class Lineage(Struct, frozen=True, kw_only=True):
     mlflow_run_id: str | None = None
 
 
-class Manifest(Struct, frozen=True, kw_only=True):
-    """`manifest.json`: its SHA-256 is the bundle's name."""
+class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`manifest.json`: its SHA-256 is the bundle's name.
+
+    `descriptions` holds the meanings of features by name, for people.
+    """
 
     schema_version: int
     model: str
@@ -139,6 +142,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     lineage: Lineage
     verdicts: tuple[Verdict, ...]
     files: dict[str, str]
+    descriptions: dict[str, str] = {}
 
 
 class Signed(Struct, frozen=True, kw_only=True):

@@ -105,8 +105,9 @@ class Listener(uvicorn.Server):
 
     async def _listen_again(self, context: ssl.SSLContext | None) -> None:
         # The new listeners share the sockets' queues with the old ones, so no connection is lost in between.
+        protocol: Any = self.config.http_protocol_class
         connection = functools.partial(
-            self.config.http_protocol_class,  # type: ignore[arg-type]
+            protocol,
             config=self.config,
             server_state=self.server_state,
             app_state=self.lifespan.state,

@@ -117,6 +117,10 @@ def served_document(general: dict[str, Any], slots: Slots, max_batch: int, *, ha
     models = dict(sorted(slots.models.items()))
     for model, serving in models.items():
         schemas |= serving.champion.reader.schema_components(f"{model}_", REFERENCE)
+        properties = schemas[f"{model}_Features"]["properties"]
+        for name, text in serving.champion.model.bundle.manifest.descriptions.items():
+            if name in properties:
+                properties[name] = properties[name] | {"description": text}
     if models:
         schemas["ScoreRequest"] = {"anyOf": [reference(f"{model}_ScoreRequest") for model in models]}
         _add_examples(paths, models)
@@ -134,7 +138,8 @@ def _add_examples(paths: dict[str, Any], models: dict[str, ServedModel]) -> None
             elif parameter["name"] == "version":
                 parameter["example"] = str(next(iter(models.values())).champion.release_number)
     for model, serving in models.items():
-        request = example_request(serving.champion.model.bundle.deciding.features)
+        champion = serving.champion.model
+        request = example_request(champion.bundle.deciding.features, champion.example)
         record = _record(serving)
         tensors = _tensors(model, serving, record)
         for path, kind, example in (
@@ -151,7 +156,7 @@ def _add_examples(paths: dict[str, Any], models: dict[str, ServedModel]) -> None
 
 def _record(serving: ServedModel) -> dict[str, Any]:
     """A row of a table that each slot of the model answers."""
-    example = example_request(tuple(features_of(serving).values()))
+    example = example_request(tuple(features_of(serving).values()), serving.champion.model.example)
     features: dict[str, Any] = example.pop("features")
     return example | features
 

@@ -4,7 +4,7 @@ import math
 import statistics
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -25,6 +25,8 @@ from serving.scoring.trial_load import check_in_child
 
 SCORE_TOLERANCE: Final = 1e-12
 CONTRIBUTION_TOLERANCE: Final = 1e-9
+EXAMPLE_ROWS: Final = 16
+"""Golden rows whose values `LoadedModel.example` tries: some hundred scores while a bundle is loaded."""
 
 
 class Scored(msgspec.Struct, frozen=True, gc=False):
@@ -39,13 +41,15 @@ class LoadedModel:
     """A model that scores and explains; built by `load_model`.
 
     `explain_seconds` is the median time of one explanation, measured on the golden rows during loading; 0 if
-    the model cannot explain.
+    the model cannot explain. `example` holds features with a high score, mixed from golden rows, none of which is a
+    customer's.
     """
 
     def __init__(self, bundle: Bundle, scorer: Scorer, shap: TreeShap | None = None) -> None:
         deciding = bundle.deciding
         self.bundle = bundle
         self.explain_seconds = 0.0
+        self.example: Mapping[str, Value] = {}
         self._scorer = scorer
         self._shap = shap
         self._groups = ReasonGroups(deciding.features, deciding.reason_texts) if deciding.reason_texts else None
@@ -151,11 +155,24 @@ def load_model(bundle: Bundle) -> LoadedModel:
         loaded = LoadedModel(bundle, scorer, TreeShap(lay_out(forest)) if forest and is_explained else None)
         for number, golden in enumerate(bundle.golden, start=1):
             _check_golden(loaded, scorer, golden, f"{where}, golden row {number}")
+        loaded.example = _adverse_example(loaded)
         if loaded.can_explain:
             loaded.explain_seconds = _explain_seconds(loaded)
     except ScoringError as error:
         raise ContractError(f"Expected a model that loads and scores, got: {error} - at {where}") from error
     return loaded
+
+
+def _adverse_example(loaded: LoadedModel) -> dict[str, Value]:
+    """The golden row with the highest score, each feature in turn replaced by the golden value that raises it most."""
+    names = [feature.name for feature in loaded.bundle.deciding.features]
+    rows = [tuple(golden.features[name] for name in names) for golden in loaded.bundle.golden]
+    best = max(rows, key=lambda row: loaded.score(row).margin)
+    for position in range(len(names)):
+        others = dict.fromkeys(row[position] for row in rows[:EXAMPLE_ROWS])
+        mixed = [best, *((*best[:position], value, *best[position + 1 :]) for value in others)]
+        best = max(mixed, key=lambda row: loaded.score(row).margin)
+    return dict(zip(names, best, strict=True))
 
 
 def _is_explained(bundle: Bundle) -> bool:

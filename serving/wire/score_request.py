@@ -258,14 +258,18 @@ def check_batch_size(size: int, max_batch: int) -> None:
         raise InvalidRequestError(f"Expected 1 to {max_batch} requests, got {size}", "$.requests")
 
 
-def example_request(schema: Sequence[Feature]) -> dict[str, Any]:
-    """A valid request with values made up from the schema, as a template for a first call."""
+def example_request(schema: Sequence[Feature], values: Mapping[str, Value] | None = None) -> dict[str, Any]:
+    """A valid request as a template for a first call: features with `values`, others made up from the schema."""
+    values = values or {}
     return {
         "decision_id": "example-1",
         "transaction_id": "1",
         "entity_key": "1",
         "occurred_at": "2026-01-31T12:00:00Z",
-        "features": {feature.name: example_value(feature) for feature in schema},
+        "features": {
+            feature.name: values[feature.name] if feature.name in values else example_value(feature)
+            for feature in schema
+        },
     }
 
 

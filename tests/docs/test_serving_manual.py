@@ -1,24 +1,20 @@
-"""What docs/serving.md says is so: settings, metrics, routes, alerts, links, and the examples with their answers."""
+"""What docs/serving.md says is so: settings, metrics, routes, alerts, links; tests/end_to_end runs its examples."""
 
-import itertools
 import json
 import re
-from typing import Any
 
-import pytest
 from fastapi.routing import iter_route_contexts
 
+from lifecycle.local.processes import Ports
+from lifecycle.spec.risk_model import read_model
 from serving.process.app import create_app, needed_scope
 from tests.harness.api import settings_of
-from tests.harness.in_process_client import InProcessClient
 from tests.harness.metric_samples import NAMES
 from tests.harness.monitoring_files import rules
-from tests.harness.serving_manual import MANUAL, settings_table, written_table
-from tests.harness.small_models import SmallStore
+from tests.harness.serving_manual import MANUAL, examples, python_examples, settings_table, written_table
+from tests.harness.small_models import MODEL, SmallStore
 
 TEXT = MANUAL.read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-EXAMPLES = [(block, answer) for (kind, block), (_, answer) in itertools.pairwise(BLOCKS) if "curl" in block and kind]
 
 
 def test_the_settings_are_those_of_the_server() -> None:
@@ -73,25 +69,12 @@ def test_the_routes_have_the_scopes_that_are_told(store: SmallStore) -> None:
     assert own <= set(told)
 
 
-@pytest.mark.parametrize(("command", "answer"), EXAMPLES, ids=lambda block: str(block)[:60].split("\n")[0])
-def test_an_example_gets_the_answer_that_is_shown(store: SmallStore, command: str, answer: str) -> None:
-    path = re.findall(r"http://127\.0\.0\.1:8080(\S+)", command)[0]
-    [body] = re.findall(r"-d '(.*)'", command, re.DOTALL)
-    store.publish(1, can_explain=True)
-    with InProcessClient(create_app(settings_of(store))) as client:
-        given = client.post(path, content=body)
-    assert given.status_code == 200
-    assert rounded(given.json()) == rounded(json.loads(answer))
-
-
-def rounded(value: Any) -> Any:
-    """A document without what another version of LightGBM would change."""
-    if isinstance(value, dict):
-        return {key: rounded(each) for key, each in value.items() if key != "bundle_digest"}
-    if isinstance(value, list):
-        return [rounded(each) for each in value]
-    return round(value, 6) if isinstance(value, float) else value
-
-
-def test_there_are_examples_of_both_protocols() -> None:
-    assert len(EXAMPLES) == 2
+def test_there_are_examples_of_all_protocols_for_the_demonstrations_server() -> None:
+    """tests/end_to_end runs them."""
+    found = examples(f"http://127.0.0.1:{Ports().serving}")
+    assert [path for path, _, _ in found] == [f"/v1/models/{MODEL}/score", f"/v2/models/{MODEL}/infer"]
+    assert found[0][2]["decision"] == "decline"
+    assert found[0][2]["reasons"]
+    assert len(python_examples()) == 1
+    features = [feature.name for feature in read_model(MODEL).features]
+    assert list(json.loads(found[0][1])["features"]) == features

@@ -114,10 +114,10 @@ def _load_simulated(settings: Settings, days: Timeline, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def server(world: World) -> Iterator[str]:
-    """The real server over the world's release store; its address."""
+def server(world: World, **settings: str) -> Iterator[str]:
+    """The real server over the world's release store, with further settings; its address."""
     with free_port() as port:
-        environment = child_environment(*SERVER_PREFIXES) | serving_environment(world.settings, port)
+        environment = child_environment(*SERVER_PREFIXES) | serving_environment(world.settings, port) | settings
         process = subprocess.Popen([sys.executable, "-m", "serving"], env=environment, stderr=subprocess.PIPE)
         url = f"http://127.0.0.1:{port}"
         try:

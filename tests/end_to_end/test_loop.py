@@ -3,9 +3,15 @@
 import dataclasses
 import datetime as dt
 import json
+import re
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import httpx
+import pandas as pd
 import pytest
+import requests
 from typer.testing import CliRunner
 
 from lifecycle.artefacts.bundles import verified_bundle
@@ -14,11 +20,13 @@ from lifecycle.assets.mirror import newest_metadata
 from lifecycle.assets.retraining import retrain_sensor, retraining_state
 from lifecycle.cli import app
 from lifecycle.local.demo.traffic import Replay
+from lifecycle.local.processes import Ports
 from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.reading.decisions import DECISIONS, load_decisions
 from serving.contract.documents import DecisionRecord
 from serving.log.segments import read_records
 from tests.end_to_end.conftest import MODEL, World, decide, server
+from tests.harness.serving_manual import examples, python_examples
 from tests.harness.sql_check import problems
 
 # These runs import MLflow, Evidently, SQLAlchemy and litestar whole, which warn of each other; warnings of this
@@ -28,6 +36,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 DAY = dt.timedelta(days=1)
+NUMBERS = {"score", "margin", "bundle_digest", "contribution", "release_number", "model_version", "data"}
 
 
 def refusals(result: dg.ExecuteInProcessResult) -> list[str]:
@@ -78,6 +87,48 @@ def test_a_run_takes_a_model_from_the_mart_to_a_signed_release(released: World) 
     version = installation.registry().find(MODEL, candidate.digest)
     assert version is not None
     assert version.version == "1"
+
+
+def shape(value: Any) -> Any:
+    """An answer without the numbers that depend on the trained model's last digits."""
+    if isinstance(value, dict):
+        return {key: None if key in NUMBERS else shape(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [shape(each) for each in value]
+    return None if isinstance(value, float) else value
+
+
+def test_the_manuals_and_the_pages_examples_run_as_they_are(released: World, tmp_path: Path) -> None:
+    address = f"http://127.0.0.1:{Ports().serving}"
+    with server(released, SERVING_LOG_DIR=str(tmp_path)) as url:
+        for path, body, answer in examples(address):
+            given = httpx.post(f"{url}{path}", content=body)
+            assert given.status_code == 200, given.text
+            assert shape(given.json()) == shape(answer)
+        for code in python_examples():
+            assert address in code
+            names: dict[str, Any] = {"pd": pd, "requests": requests}
+            *statements, last = code.replace(address, url).strip().split("\n")
+            exec("\n".join(statements), names)  # noqa: S102 - the manual's own code
+            expression, _, shown = last.partition("  # ")
+            assert eval(expression, names) == shown.strip("'")  # noqa: S307 - the manual's own code
+        document = httpx.get(f"{url}/openapi.json").json()
+        for path, operations in document["paths"].items():
+            bodies = operations.get("post", {}).get("requestBody", {}).get("content", {})
+            for kind, content in bodies.items():
+                for example in content.get("examples", {}).values():
+                    target = path.replace("{model}", MODEL).replace("{version}", "1")
+                    sent = {"content": example["value"]} if kind == "text/csv" else {"json": example["value"]}
+                    given = httpx.post(f"{url}{target}", headers={"content-type": kind}, **sent)
+                    assert given.status_code == 200, (path, given.text)
+                    assert re.search(r'"decline"', given.text), (path, given.text)
+        described = document["components"]["schemas"][f"{MODEL}_Features"]["properties"]
+        assert [name for name, each in described.items() if not each.get("description")] == []
+        example = httpx.get(f"{url}/v1/models/{MODEL}").json()["example"]
+        decided = httpx.post(f"{url}/v1/models/{MODEL}/score", json=example).json()
+        assert decided["decision"] == "decline"
+        assert decided["reasons"]
+        assert httpx.get(url, follow_redirects=True).url.path == "/docs"
 
 
 @pytest.mark.long

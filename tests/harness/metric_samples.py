@@ -24,7 +24,7 @@ NAMES = {
     "serving_request_duration_seconds", "serving_requests_in_flight", "serving_requests_shed_total",
     "serving_requests_total", "serving_score", "serving_shadow_dropped_total", "serving_shadow_failures_total",
     "serving_shipped_records_total", "serving_shipping_failing", "serving_shipping_lag_bytes", "serving_slot_state",
-    "serving_slot_transitions_total", "serving_workers",
+    "serving_slot_transitions_total", "serving_tls_certificate_end_seconds", "serving_workers",
 }  # fmt: skip
 """Dashboards and alerts are built on these names: one that goes or changes is a change of behaviour."""
 
@@ -53,6 +53,7 @@ def fed() -> Metrics:
     metrics.shadow_dropped("m")
     metrics.transition("m", "champion", "serving")
     metrics.in_flight += 2
+    metrics.certificate_end_seconds = 1.8e9
     return metrics
 
 

@@ -1,6 +1,9 @@
-"""The table of settings in docs/serving.md, generated from the settings."""
+"""docs/serving.md: its examples, and its table of settings, which is generated from the settings."""
 
-from typing import Final
+import itertools
+import json
+import re
+from typing import Any, Final
 
 from serving.settings import ServingSettings
 from tests.harness.paths import ROOT
@@ -23,6 +26,26 @@ def settings_table() -> str:
 def written_table() -> str:
     """The table in the manual."""
     return MANUAL.read_text().partition(_BEGIN)[2].partition(_END)[0]
+
+
+def _blocks() -> list[tuple[str, str]]:
+    return re.findall(r"^```(\w+)\n(.*?)^```$", MANUAL.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def examples(address: str) -> list[tuple[str, str, Any]]:
+    """Path, body and shown answer of each request by curl, all of which are to `address`."""
+    found = []
+    for (_, command), (_, answer) in itertools.pairwise(_blocks()):
+        if "curl" in command:
+            [path] = re.findall(rf"{re.escape(address)}(\S+)", command)
+            [body] = re.findall(r"-d '(.*)'", command, re.DOTALL)
+            found.append((path, body, json.loads(answer)))
+    return found
+
+
+def python_examples() -> list[str]:
+    """The code in Python that sends a request."""
+    return [code for kind, code in _blocks() if kind == "python" and "requests.post" in code]
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""``/docs`` and ``/openapi.json``: the OpenAPI document, and Swagger UI to read it.
+"""``/docs`` and ``/openapi.json``: the OpenAPI document, and Swagger UI to read it; ``/`` leads there.
 
 Swagger UI's files come with the package `fastapi-swagger`, so that the page loads nothing from another host.
 """
@@ -9,7 +9,7 @@ from importlib.resources.abc import Traversable
 from typing import Any, Final
 
 from fastapi import APIRouter, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
 from serving.http.descriptions import errors, text
@@ -46,6 +46,10 @@ PAGE_HEADERS: Final = SECURITY_HEADERS | {
 def docs_router(openapi: Callable[[], dict[str, Any]]) -> APIRouter:
     """The routes; `openapi` makes the document. Plain functions, since making it would block the event loop."""
     router = APIRouter(tags=["operations"], responses=errors(401, 403))
+
+    @router.get("/", include_in_schema=False)
+    def root() -> RedirectResponse:
+        return RedirectResponse("/docs", headers=SECURITY_HEADERS)
 
     @router.get("/openapi.json", operation_id="openapi", summary="This document")
     def document() -> JSONResponse:

@@ -72,12 +72,14 @@ class ModelList(Body):
 class ModelDescription(ModelSummary):
     """How to call a model: the champion's input schema, and a request that it answers.
 
+    `descriptions` holds the features' meanings, as far as the bundle has them.
     `other_schemas` holds the features of the slots that take others than the champion.
     """
 
     candidate_digest: str
     bands: Annotated[dict[str, Any], as_schema(Bands)]
     features: _Features
+    descriptions: dict[str, str]
     other_schemas: dict[str, _Features]
     request_schema: dict[str, Any]
     example: dict[str, Any]
@@ -167,11 +169,12 @@ def _description(slots: Slots, model: str, serving: ServedModel) -> ModelDescrip
         candidate_digest=bundle.manifest.candidate_digest,
         bands=msgspec.to_builtins(bundle.deciding.bands),
         features=features,
+        descriptions=bundle.manifest.descriptions,
         other_schemas={
             servable.slot: _features(servable) for servable in serving.deployed[1:] if _features(servable) != features
         },
         request_schema=champion.reader.json_schema(),
-        example=example_request(bundle.deciding.features),
+        example=example_request(bundle.deciding.features, champion.model.example),
         score_path=f"/v1/models/{model}/score",
     )
 

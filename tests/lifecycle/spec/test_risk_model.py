@@ -8,7 +8,7 @@ import yaml
 
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.platform import Settings
-from lifecycle.spec.mart_contract import check_columns
+from lifecycle.spec.mart_contract import check_columns, feature_descriptions
 from lifecycle.spec.risk_model import RiskModelSpec, read_model, read_spec
 from tests.harness.paths import ROOT
 
@@ -194,3 +194,22 @@ def test_the_shipped_model_fits_its_mart(settings: Settings) -> None:
     spec = read_model("card_fraud")
     check_columns(spec, settings.dbt_project_dir, "the file")
     assert len(spec.features) >= 15
+
+
+def test_the_meaning_of_every_shipped_feature_is_the_description_of_its_column(settings: Settings) -> None:
+    spec = read_model("card_fraud")
+    meanings = feature_descriptions(spec, settings.dbt_project_dir)
+    assert tuple(meanings) == spec.feature_names
+    assert meanings["amount"] == "Amount of this transaction."
+    assert all("\n" not in text for text in meanings.values())
+
+
+def test_a_column_without_a_description_gives_no_meaning(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    mart: dict[str, Any] = {
+        "name": "card_transaction_features",
+        "columns": [{"name": "amount", "description": "An\n amount. "}],
+    }
+    mart["columns"] += [{"name": "is_night", "description": " "}, {"name": "other", "description": "Not a feature."}]
+    (tmp_path / "models" / "mart.yml").write_text(yaml.safe_dump({"models": [mart]}))
+    assert feature_descriptions(read_model("card_fraud"), tmp_path) == {"amount": "An amount."}

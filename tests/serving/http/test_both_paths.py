@@ -133,7 +133,12 @@ def test_the_same_bytes_get_the_same_answer_however_they_arrive(
     whole: list[WholeRequest] = []
     assert app.batcher is not None
     submit = app.batcher.submit
-    monkeypatch.setattr(app.batcher, "submit", lambda request: (whole.append(request), submit(request)))
+
+    def observed_submit(request: WholeRequest) -> None:
+        whole.append(request)
+        submit(request)
+
+    monkeypatch.setattr(app.batcher, "submit", observed_submit)
     ids = [f"{next(NUMBERS):04d}" for _ in range(3)]
     at_once = written(app, ids[0], start + end)
     assert len(whole) == (STATUSES.get(name) != 400)

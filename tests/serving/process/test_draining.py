@@ -163,7 +163,8 @@ def test_sighup_ends_no_process_of_a_server_without_tls(store: SmallStore, worke
             eventually(lambda: said(server, "restarting"))
             eventually(lambda: len(worker_pids(server)) == workers)
         server.process.send_signal(signal.SIGHUP)
-        eventually(lambda: sum("SIGHUP changes nothing" in line for line in server.said) == workers)
+        # A worker follows the signal once it has started.
+        eventually(lambda: sum("SIGHUP changes nothing" in line for line in server.said) == workers, seconds=180)
         assert server.answers()
         assert "\nserving_tls_certificate_end_seconds " not in server.client.get("/metrics").text
         assert sum("restarting" in line for line in server.said) == workers - 1

@@ -11,7 +11,9 @@ import pytest
 from fastapi.routing import iter_route_contexts
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # would need a package of stubs
 
+from lifecycle.artefacts.bundles import write_bundle
 from serving.access.commands import add
+from serving.contract.documents import Manifest, decode
 from serving.errors import RequestError
 from serving.http.descriptions import ERROR_KINDS
 from serving.process.app import create_app, needed_scope
@@ -20,7 +22,16 @@ from tests.harness.in_process_client import InProcessClient
 from tests.harness.openapi_contract import CONTRACT, contract_text
 from tests.harness.schema_refinement import refines, violations
 from tests.harness.slot_steps import canary, renamed
-from tests.harness.small_models import MODEL, SmallStore, score_request
+from tests.harness.small_models import (
+    EXAMPLE,
+    MODEL,
+    VERDICTS,
+    SmallStore,
+    candidate_files,
+    golden_rows,
+    lineage,
+    score_request,
+)
 
 
 @pytest.fixture
@@ -62,7 +73,7 @@ def test_every_route_and_every_served_model_is_in_the_document(
     client: InProcessClient, document: dict[str, Any]
 ) -> None:
     routes = {context.path for context in iter_route_contexts(client.app.routes)}
-    assert set(document["paths"]) == routes - {"/docs/{name}"}
+    assert set(document["paths"]) == routes - {"/", "/docs/{name}"}
     for path, operations in document["paths"].items():
         for operation in operations.values():
             models = [each["schema"]["enum"] for each in operation.get("parameters", ()) if each["name"] == "model"]
@@ -114,6 +125,49 @@ def test_the_examples_are_valid_and_the_server_answers_them_as_it_says(
         answer = client.post(url, json=example)
         assert answer.status_code == 200, answer.text
         validator(document, schema_of(operation, "200")).validate(answer.json())
+
+
+def test_the_example_is_the_most_adverse_mix_of_the_golden_rows(store: SmallStore) -> None:
+    """For the demonstration's model it is a decline, see tests/end_to_end."""
+    store.publish(1)
+    with InProcessClient(create_app(settings_of(store, poll_seconds=3600))) as client:
+        document = client.get("/openapi.json").json()
+        body = document["paths"]["/v1/models/{model}/score"]["post"]["requestBody"]["content"]["application/json"]
+        example = client.get(f"/v1/models/{MODEL}").json()["example"]
+        assert body["examples"][MODEL]["value"] == example
+        answer = client.post(URL, json=example).json()
+    assert answer["margin"] >= max(row.margin for row in golden_rows(1))
+    for name, value in example["features"].items():
+        assert value in [row.features[name] for row in golden_rows(1)]
+
+
+def test_the_features_meanings_come_from_the_bundle_if_it_has_them(store: SmallStore) -> None:
+    store.publish(2, "credit")
+    root, key = store.settings.release_store, store.keys.signing_key
+    descriptions = {"amount": "Amount of this transaction.", "another": "Not a feature."}
+    sealed = write_bundle(
+        root, candidate_files(1), lineage=lineage(1), verdicts=VERDICTS, signing_key=key, descriptions=descriptions
+    )
+    store.releases.publish(MODEL, sealed, by="test", reason="with meanings")
+    with InProcessClient(create_app(settings_of(store, poll_seconds=3600))) as client:
+        schemas = client.get("/openapi.json").json()["components"]["schemas"]
+        described = client.get(f"/v1/models/{MODEL}").json()["descriptions"]
+    assert described == descriptions
+    meanings = {name: each.get("description") for name, each in schemas[f"{MODEL}_Features"]["properties"].items()}
+    assert meanings == dict.fromkeys(EXAMPLE) | {"amount": "Amount of this transaction."}
+    assert not any("description" in each for each in schemas["credit_Features"]["properties"].values())
+
+
+def test_a_bundle_without_meanings_has_the_manifest_that_it_always_had(store: SmallStore) -> None:
+    manifest = (store.settings.release_store / "bundles" / store.seal(1) / "manifest.json").read_bytes()
+    assert b"descriptions" not in manifest
+    assert decode(manifest, Manifest, "the manifest").descriptions == {}
+
+
+def test_the_address_alone_leads_to_the_page(client: InProcessClient) -> None:
+    answer = client.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+    assert client.get(answer.headers["location"]).status_code == 200
 
 
 def test_a_feature_that_only_the_canary_needs_is_in_the_examples(store: SmallStore) -> None:

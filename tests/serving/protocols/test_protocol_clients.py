@@ -197,7 +197,7 @@ def test_a_batch_beyond_the_limit_is_refused(server: Server) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")  # mlflow of its own types
-def test_mlflows_own_client_asks(server: Server) -> None:
+def test_mlflows_own_client_asks(server: Server, store: SmallStore) -> None:
     import pandas as pd
     from mlflow.pyfunc.scoring_server.client import ScoringServerClient
 
@@ -207,10 +207,12 @@ def test_mlflows_own_client_asks(server: Server) -> None:
     assert client.get_version()
     # pandas' missing numbers leave it as NaN, which JSON does not have.
     frame = pd.DataFrame([record(f"m{n}", **row.features) for n, row in enumerate(GOLDEN)])
-    assert frame["mean_amount_7d"].isna().any()
+    frame.loc[0, "mean_amount_7d"] = np.nan
     answer = client.invoke(frame, params={"model": MODEL, "explain": True})
     predictions = answer.get_predictions()
-    assert predictions["margin"].tolist() == MARGINS
+    assert predictions["margin"].tolist()[1:] == MARGINS[1:]
+    [recorded] = [each.features for each in store.decisions() if each.decision_id == "m0"]
+    assert recorded == (*list(GOLDEN[0].features.values())[:3], None)
     assert json.loads(answer.to_json())["predictions"][0]["decision_id"] == "m0"
     frame.loc[0, "amount"] = np.nan
     with pytest.raises(Exception, match=r"got `null` - at `\$\.dataframe_split\.data\[0\]\[4\]`"):

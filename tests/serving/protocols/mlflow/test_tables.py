@@ -136,7 +136,7 @@ def test_a_table_that_is_none_is_refused(body: dict[str, Any], message: str, pat
 def test_no_body_raises_anything_else(body: dict[str, Any]) -> None:
     said = ""
     try:
-        requests_of(frame(**body))
+        requests_of(frame(**body), FEATURES)
     except InvalidRequestError as error:
         said = error.message + str(error.path)
     assert SECRET not in said
