@@ -164,7 +164,7 @@ def test_an_unknown_profile_names_the_ones_there_are() -> None:
 
 
 def test_an_unknown_model_names_the_ones_there_are() -> None:
-    with pytest.raises(LifecycleError, match=r"one of the models \['card_fraud'\], got 'credit'"):
+    with pytest.raises(LifecycleError, match=r"the name of a model, got 'credit'; the models are card_fraud"):
         read_model("credit")
 
 
