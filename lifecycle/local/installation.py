@@ -10,6 +10,7 @@ from lifecycle.errors import LifecycleError
 from lifecycle.local.lost_runs import fail_lost_runs
 from lifecycle.local.private_home import repair_home
 from lifecycle.local.processes import Ports, Running, expect_free_port, running, services
+from lifecycle.releases.mlflow_locations import move_locations
 from lifecycle.settings.platform import Settings
 from serving.storage.durable import write_file
 
@@ -61,7 +62,8 @@ def prepare(settings: Settings) -> None:
             f"Expected to write to LIFECYCLE_HOME, got {error.strerror} - at {settings.root}"
         ) from error
     open_warehouse(settings)
-    settings.mlflow_dir.mkdir(parents=True, exist_ok=True)
+    settings.mlflow_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    move_locations(settings.mlflow_dir)
 
 
 @contextmanager

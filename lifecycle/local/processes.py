@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 
 from lifecycle.errors import LifecycleError
+from lifecycle.releases.mlflow_locations import artifacts_folder
 from lifecycle.releases.mlflow_registry import Registry
 from lifecycle.settings.child_environment import SERVER_PREFIXES, SETTINGS_PREFIX, child_environment
 from lifecycle.settings.platform import PROJECT_ROOT, Settings
@@ -60,7 +61,7 @@ def services(settings: Settings, ports: Ports) -> list[Service]:
     workspace = str(PROJECT_ROOT / "workspace.yaml")
     dagster = ["dagster", "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(ports.dagster)]
     store = Registry(settings.mlflow_dir).tracking_uri
-    artifacts = str(settings.mlflow_dir / "artifacts")
+    artifacts = str(artifacts_folder(settings.mlflow_dir))
     mlflow = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(ports.mlflow), "--workers", "1"]
     mlflow += ["--backend-store-uri", store, "--artifacts-destination", artifacts]
     server = serving_environment(settings, ports.serving)

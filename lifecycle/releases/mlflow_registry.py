@@ -8,6 +8,7 @@ import msgspec
 
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
+from lifecycle.releases.mlflow_locations import DATABASE_FILE, artifacts_folder, move_locations
 from lifecycle.releases.mlflow_runs import CANDIDATE_TAG, CandidateRuns, Outcome, RunPages
 from lifecycle.settings.child_environment import forget_variables
 from lifecycle.spec.risk_model import RiskModelSpec
@@ -40,7 +41,7 @@ class Registry:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self.tracking_uri = f"sqlite:///{root / 'mlflow.db'}"
+        self.tracking_uri = f"sqlite:///{root / DATABASE_FILE}"
 
     def record(
         self, spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence, outcome: Outcome, pages: RunPages
@@ -112,14 +113,15 @@ class Registry:
         return _registered(version)
 
     def _runs(self, client: "MlflowClient", spec: RiskModelSpec) -> CandidateRuns:
-        return CandidateRuns(client, self._root / "artifacts", spec)
+        return CandidateRuns(client, artifacts_folder(self._root), spec)
 
     def _client(self) -> "MlflowClient":
         # MLflow reads them at each call: another registry, a run to continue, an experiment, a login.
         forget_variables("MLFLOW_", "DATABRICKS_")
         import mlflow
 
-        self._root.mkdir(parents=True, exist_ok=True)
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        move_locations(self._root)
         mlflow.set_tracking_uri(self.tracking_uri)
         mlflow.set_registry_uri(self.tracking_uri)
         return mlflow.MlflowClient()

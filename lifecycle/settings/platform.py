@@ -6,11 +6,16 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from lifecycle.errors import LifecycleError
 from lifecycle.settings.snowflake import SnowflakeSettings
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 PROJECT_ROOT = _PACKAGE / "_project" if (_PACKAGE / "_project").is_dir() else _PACKAGE.parent
 """Folder of ``dbt_project/``, ``deploy/`` and ``workspace.yaml``: in an installed wheel, or the top of the checkout."""
+
+
+_NO_NAMES = "%?#*[]'\""
+"""Characters that a home must not have: an escape, a query or a fragment of an address, a pattern of files, a quote."""
 
 
 class Settings(BaseSettings):
@@ -37,8 +42,24 @@ class Settings(BaseSettings):
 
     @property
     def root(self) -> Path:
-        """`home` as an absolute path."""
-        return self.home.expanduser().resolve()
+        """`home` as an absolute path.
+
+        Raises
+        ------
+        LifecycleError
+            If the path has a character that one of the libraries takes for more than a name.
+        """
+        root = self.home.expanduser().resolve()
+        refused = sorted(
+            {character for character in str(root) if character in _NO_NAMES or not character.isprintable()}
+        )
+        if refused:
+            raise LifecycleError(
+                f"Expected a path without control characters and {' '.join(_NO_NAMES)}, which Dagster, dbt, DuckDB and "
+                f"MLflow read as an address or a pattern, got {' '.join(map(repr, refused))}; set LIFECYCLE_HOME to "
+                f"another folder - at {str(root)!r}"
+            )
+        return root
 
     @property
     def warehouse_path(self) -> Path:
