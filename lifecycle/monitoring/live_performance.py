@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lifecycle.modelling.evaluation import Interval, Predictions, evaluate
-from lifecycle.modelling.ranking import Outcomes
+from lifecycle.modelling.ranking import Outcomes, card_days
 from lifecycle.spec.risk_model import DriftSpec, RiskModelSpec
 
 if TYPE_CHECKING:
@@ -65,7 +65,19 @@ def performance_verdict(
         evaluation = evaluate(outcomes, predictions, capacity, draws=0)
         caught = round(evaluation.metrics[RECALL].value * frauds)
     minimum_frauds, window = spec.gates.minimum_frauds, mature_window(spec, as_of)
-    return judge_performance(caught, frauds, promised_recall, window, minimum_frauds, spec.drift)
+    blind = _blind_reason(outcomes, capacity)
+    return judge_performance(caught, frauds, promised_recall, window, minimum_frauds, spec.drift, blind)
+
+
+def _blind_reason(outcomes: Outcomes, capacity: int) -> str | None:
+    """Why recall at capacity says nothing about a model: people could look at every card; ``None`` if it does."""
+    if not len(outcomes):
+        return None
+    days = card_days(outcomes, np.zeros(len(outcomes)))
+    cards = sum(len(day.cards) for day in days) / len(days)
+    if cards > capacity:
+        return None
+    return f"{cards:.0f} cards a day, not above the capacity of {capacity}, so that any model has a recall of 1"
 
 
 def champion_rows_and_capacity(decisions: "pa.Table", champion: str, capacity: int) -> tuple["pa.Table", int]:
@@ -118,6 +130,7 @@ def judge_performance(
     window: tuple[dt.date, dt.date],
     minimum_frauds: int,
     spec: DriftSpec,
+    blind: str | None = None,
 ) -> PerformanceVerdict:
     """Recall at capacity on matured outcomes, against that of the holdout.
 
@@ -131,12 +144,16 @@ def judge_performance(
         Days ``[start, end)`` of `occurred_at`, all mature.
     minimum_frauds
         A window with fewer gives no verdict.
+    blind
+        Why recall says nothing about the model; with a reason there is no verdict.
     """
     required = max(holdout_recall.low - spec.recall_tolerance, 0.0)
-    has_verdict = frauds >= minimum_frauds
+    has_verdict = frauds >= minimum_frauds and blind is None
     recall = caught / frauds if frauds else None
     is_alarm = has_verdict and recall is not None and recall < required
-    if not has_verdict:
+    if blind is not None:
+        reason = f"{blind}: no verdict"
+    elif not has_verdict:
         reason = f"{frauds} matured frauds, below {minimum_frauds}: no verdict"
     else:
         word = "below" if is_alarm else "not below"

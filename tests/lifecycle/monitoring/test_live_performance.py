@@ -4,10 +4,11 @@ from decimal import Decimal
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pytest
 
-from lifecycle.modelling.evaluation import evaluate
+from lifecycle.modelling.evaluation import Interval, evaluate
 from lifecycle.modelling.training_set import Examples
-from lifecycle.monitoring.live_performance import outcomes_and_predictions
+from lifecycle.monitoring.live_performance import outcomes_and_predictions, performance_verdict
 from lifecycle.monitoring.traffic import feature_columns
 from lifecycle.spec.risk_model import RiskModelSpec
 
@@ -45,3 +46,33 @@ def test_decisions_are_evaluated_like_a_holdout() -> None:
     evaluation = evaluate(outcomes, predictions, capacity=1, draws=0)
     assert evaluation.metrics["recall_at_capacity"].value == 1.0
     assert np.isnan(evaluation.metrics["recall_at_capacity"].low)
+
+
+@pytest.mark.parametrize(("capacity", "has_verdict"), [(10, False), (9, True)])
+def test_recall_gives_no_verdict_where_people_could_look_at_every_card(
+    spec: RiskModelSpec, capacity: int, has_verdict: bool
+) -> None:
+    """Ten cards a day over a week, the frauds among the lowest scores: with the capacity for all, recall is 1."""
+    cards, days = 10, 7
+    occurred = [FIRST + dt.timedelta(days=day) for day in range(days) for _ in range(cards)]
+    is_fraud = [card == 0 for _ in range(days) for card in range(cards)]
+    table = pa.table(
+        {
+            "occurred_at": pa.array(occurred, pa.timestamp("us")),
+            "entity": [f"k{card}" for _ in range(days) for card in range(cards)],
+            "amount": pa.array([Decimal("1.00")] * len(occurred), pa.decimal128(12, 2)),
+            "reported_at": pa.array(
+                [moment if fraud else None for moment, fraud in zip(occurred, is_fraud, strict=True)],
+                pa.timestamp("us"),
+            ),
+            "margin": [float(not fraud) for fraud in is_fraud],
+            "score": [0.5] * len(occurred),
+            "slot": ["champion"] * len(occurred),
+            "bundle_digest": ["b"] * len(occurred),
+        }
+    )
+    decision = spec.decision.model_copy(update={"review_cards_per_day": capacity})
+    narrow = spec.model_copy(update={"decision": decision})
+    verdict = performance_verdict(narrow, table, "b", Interval(1.0, 0.9, 1.0), dt.date(2024, 1, 10))
+    assert (verdict.has_verdict, verdict.is_alarm) == (has_verdict, has_verdict)
+    assert (verdict.reason.startswith("10 cards a day, not above the capacity of 10")) != has_verdict
