@@ -11,19 +11,25 @@ from lifecycle.spec.risk_model import RiskModelSpec
 
 
 def mart_columns(dbt_project_dir: Path, model: str) -> dict[str, str]:
-    """Columns of a dbt model with the types its contract declares; raises as `feature_descriptions`."""
+    """Columns of a dbt model with the types its contract declares.
+
+    Raises
+    ------
+    LifecycleError
+        If no property file below ``models/`` describes the model.
+    """
     return {column["name"]: column.get("data_type", "") for column in _described_columns(dbt_project_dir, model)}
 
 
 def feature_descriptions(spec: RiskModelSpec, dbt_project_dir: Path) -> dict[str, str]:
     """Meanings of a model's features by name: the descriptions of the mart's columns, each on one line.
 
-    Raises
-    ------
-    LifecycleError
-        If no property file below ``models/`` describes the mart.
+    Empty if no property file describes the mart: texts for people never hold up a release.
     """
-    columns = _described_columns(dbt_project_dir, spec.mart)
+    try:
+        columns = _described_columns(dbt_project_dir, spec.mart)
+    except LifecycleError:
+        return {}
     texts = {column["name"]: " ".join(column.get("description", "").split()) for column in columns}
     return {name: texts[name] for name in spec.feature_names if texts.get(name)}
 

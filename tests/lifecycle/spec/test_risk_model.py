@@ -213,3 +213,4 @@ def test_a_column_without_a_description_gives_no_meaning(tmp_path: Path) -> None
     mart["columns"] += [{"name": "is_night", "description": " "}, {"name": "other", "description": "Not a feature."}]
     (tmp_path / "models" / "mart.yml").write_text(yaml.safe_dump({"models": [mart]}))
     assert feature_descriptions(read_model("card_fraud"), tmp_path) == {"amount": "An amount."}
+    assert feature_descriptions(changed(mart="another"), tmp_path) == {}
