@@ -89,7 +89,7 @@ def test_a_restart_remembers_the_ids(store: SmallStore) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
+        ("GET", "/v3", 404),
         ("GET", f"/{SECRET}", 404),
         ("GET", URL, 405),
     ],
