@@ -17,25 +17,30 @@ from lifecycle.assets.keys import WAREHOUSE_POOL, Materialized, ModelKeys
 from lifecycle.assets.partitions import as_of_after, date_of, occurred_days
 from lifecycle.assets.plots import shown
 from lifecycle.assets.resources import Stores
+from lifecycle.errors import LifecycleError
 from lifecycle.gates.champion import champion_for
+from lifecycle.modelling.reference import ColumnCounts
 from lifecycle.modelling.splits import RECENT_DAYS
 from lifecycle.monitoring.accounts import silence_alert
 from lifecycle.monitoring.alerts import capacity_alert, monitoring_alerts
 from lifecycle.monitoring.decision_load import DayLoad, LoadVerdict, judge_load
-from lifecycle.monitoring.drift import DriftVerdict
+from lifecycle.monitoring.drift import DriftVerdict, judge_drift
 from lifecycle.monitoring.live_performance import PerformanceVerdict, mature_window, performance_verdict
 from lifecycle.monitoring.standing import StandingAlarm, advance
-from lifecycle.monitoring.traffic import ChampionInForce, traffic_verdict, traffic_window
+from lifecycle.monitoring.traffic import ChampionInForce, count_traffic, traffic_window
 from lifecycle.monitoring.verdict import MonitoringVerdict, monitoring_verdict, new_fraud_days
-from lifecycle.reports.drift_report import write_drift_report
+from lifecycle.reports.drift_report import Illustration, drift_page
+from lifecycle.reports.illustration import SAMPLE_ROWS, write_illustration
 from lifecycle.reports.plots import psi_plot
+from lifecycle.settings.platform import Settings
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.reading.accounts import day_accounts
 from lifecycle.warehouse.reading.daily_loads import daily_loads
-from lifecycle.warehouse.reading.decisions import load_decisions, read_decisions
+from lifecycle.warehouse.reading.decisions import load_decisions, read_decisions, sampled_traffic, traffic_batches
 from lifecycle.warehouse.reading.examples import MARTS, known_frauds
 from serving.storage.crash_points import crash_point
+from serving.storage.durable import write_file
 
 NO_CHAMPION = "there was no champion"
 
@@ -69,7 +74,8 @@ def monitoring_assets(spec: RiskModelSpec) -> list[dg.AssetsDefinition]:
             keys.drift_report,
             [keys.drift],
             _drift_report,
-            "Evidently's pages on a sample, for information only; no verdict depends on them.",
+            "The page of the day's verdict, in the verdict's own bins; and Evidently's view of a sample, which judges "
+            "nothing.",
         ),
         _asset(
             spec,
@@ -247,7 +253,7 @@ def _verdict(
     as_of: dt.date,
     previous: StandingAlarm | None,
 ) -> MonitoringVerdict:
-    traffic = _traffic(spec, warehouse, champion, as_of)
+    traffic = measured_traffic(spec, warehouse, champion, as_of)
     performance = stores.evidence(spec.name).live_performance().get(as_of)
     step = advance(previous, champion.bundle_digest, as_of, traffic, performance)
     onset = date_of(step.standing.onset) if step.standing else None
@@ -256,32 +262,73 @@ def _verdict(
     return monitoring_verdict(champion, as_of, traffic, performance, step, new_frauds)
 
 
-def _traffic(spec: RiskModelSpec, warehouse: Warehouse, champion: ChampionInForce, as_of: dt.date) -> DriftVerdict:
-    """The verdict on the window; the window before it is read only if a day of the window has no decisions."""
+def measured_traffic(
+    spec: RiskModelSpec, warehouse: Warehouse, champion: ChampionInForce, as_of: dt.date
+) -> DriftVerdict:
+    """The verdict on the window; the days that replace its days without decisions are read, too."""
     start, end = traffic_window(spec, as_of)
-    verdict = traffic_verdict(spec, read_decisions(warehouse, spec, start, end), champion, as_of)
-    if not verdict.missing_days:
-        return verdict
-    return traffic_verdict(spec, read_decisions(warehouse, spec, start - (end - start), end), champion, as_of)
+    length = end - start
+    days = [start + dt.timedelta(days=offset) for offset in range(length.days)]
+    counts = {day: _counts(spec, warehouse, champion, day) for day in days}
+    missing = [day for day, columns in counts.items() if columns is None]
+    counts |= {day - length: _counts(spec, warehouse, champion, day - length) for day in missing}
+    daily = {day: columns for day, columns in counts.items() if columns is not None}
+    return judge_drift(champion.reference, daily, as_of, spec.drift, bundle_digest=champion.bundle_digest)
 
 
-def _report_path(spec: RiskModelSpec, stores: Stores, as_of: dt.date) -> Path:
-    return stores.settings.reports_dir / spec.name / f"drift-{as_of.isoformat()}.html"
+def _counts(
+    spec: RiskModelSpec, warehouse: Warehouse, champion: ChampionInForce, day: dt.date
+) -> dict[str, ColumnCounts] | None:
+    return warehouse.retrying(lambda: count_traffic(spec, champion, traffic_batches(warehouse, spec, day)))
 
 
 def _drift_report(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
-    last = _days(context)[-1]
-    as_of = as_of_after(last)
-    champion = champion_for(stores.releases().history(spec.name), as_of.isoformat())
-    if champion is None:
-        return
-    decisions = read_decisions(stores.warehouse(context), spec, *traffic_window(spec, as_of))
-    if not decisions.num_rows:
-        context.log.info("No decisions in this window: no report")
-        return
-    reference = stores.training_sets(spec.name).read(champion.as_of)
-    path = _report_path(spec, stores, as_of)
-    rows = write_drift_report(spec, reference, decisions, path)
-    metadata = {"report": dg.MetadataValue.url(path.as_uri()), "sampled_rows": rows, "path": str(path)}
-    _show(context, last, metadata)
-    yield dg.MaterializeResult()
+    is_any = False
+    for day, as_of, champion in _days_with_champion(spec, context, stores):
+        verdict = stores.evidence(spec.name).drift().get(as_of)
+        if verdict is None or verdict.champion != champion.bundle_digest:
+            _show(context, day, {"reason": f"there is no verdict on this champion as of {as_of}"})
+            continue
+        is_last = day == _days(context)[-1]
+        path = report_path(stores.settings, spec.name, as_of)
+        illustration = (
+            _illustrated(spec, context, stores, champion, as_of)
+            if is_last
+            else Illustration(None, 0, "only the last day of a run has one")
+        )
+        write_file(path, drift_page(spec, champion, verdict, illustration).encode())
+        _show(
+            context, day, {"path": str(path), "sampled_rows": illustration.rows, **_report_link(stores.settings, path)}
+        )
+        is_any = True
+    if is_any:
+        yield dg.MaterializeResult()
+
+
+def _illustrated(
+    spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores, champion: ChampionInForce, as_of: dt.date
+) -> Illustration:
+    """Evidently's page, which nothing depends on: without decisions or a training set there is none."""
+    sample = sampled_traffic(stores.warehouse(context), spec, *traffic_window(spec, as_of), SAMPLE_ROWS)
+    release = champion_for(stores.releases().history(spec.name), as_of.isoformat())
+    if not sample.num_rows or release is None:
+        return Illustration(None, 0, "the window has no decisions")
+    try:
+        training_set = stores.training_sets(spec.name).read(release.as_of)
+    except (LifecycleError, OSError):
+        return Illustration(None, 0, f"the training set as of {release.as_of} is not there")
+    path = report_path(stores.settings, spec.name, as_of).with_suffix(".evidently.html")
+    return write_illustration(spec, champion, training_set, sample, path)
+
+
+def _report_link(settings: Settings, path: Path) -> dict[str, Any]:
+    """The page's address while `lifecycle up` serves it; else the command that serves it."""
+    if settings.reports_url is None:
+        return {"served_by": "lifecycle reports"}
+    address = f"{settings.reports_url.rstrip('/')}/{path.relative_to(settings.reports_dir).as_posix()}"
+    return {"report": dg.MetadataValue.url(address)}
+
+
+def report_path(settings: Settings, model: str, as_of: dt.date) -> Path:
+    """File of the page of one day."""
+    return settings.reports_dir / model / f"drift-{as_of.isoformat()}.html"

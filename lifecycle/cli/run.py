@@ -10,6 +10,7 @@ import typer
 DagsterPort = Annotated[int, typer.Option(help="Loopback port of the Dagster UI.")]
 MlflowPort = Annotated[int, typer.Option(help="Loopback port of the MLflow UI.")]
 ServingPort = Annotated[int, typer.Option(help="Loopback port of the inference server.")]
+ReportsPort = Annotated[int, typer.Option(help="Loopback port of the reports.")]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
@@ -30,6 +31,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the root."""
     app.command("init")(init_command)
     app.command("up")(up_command)
+    app.command("reports")(reports_command)
     app.command("demo")(demo_command)
 
 
@@ -47,20 +49,34 @@ def up_command(
     dagster_port: DagsterPort = 3000,
     mlflow_port: MlflowPort = 5000,
     serving_port: ServingPort = 8000,
+    reports_port: ReportsPort = 3001,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Start the Dagster UI with its daemon, the MLflow UI and the server, until Ctrl-C."""
+    """Start the Dagster UI with its daemon, the MLflow UI, the server and the reports, until Ctrl-C."""
     from lifecycle.local.installation import addresses, start_services
     from lifecycle.local.processes import Ports
     from lifecycle.settings.platform import Settings
 
-    ports = Ports(dagster_port, mlflow_port, serving_port)
+    ports = Ports(dagster_port, mlflow_port, serving_port, reports_port)
     with start_services(Settings(), ports) as group:
         urls = addresses(ports)
         lines = [*(f"{name:<18}{url}" for name, url in urls.items()), "Ctrl-C stops everything."]
         typer.echo(json.dumps(urls) if as_json else "\n".join(lines))
         group.watch()
+
+
+def reports_command(port: ReportsPort = 3001, *, as_json: AsJson = False) -> None:
+    """Serve the HTML reports on the loopback interface until Ctrl-C; `lifecycle up` does so, too."""
+    import contextlib
+
+    from lifecycle.local.report_server import serve
+    from lifecycle.settings.platform import Settings
+
+    url = f"http://127.0.0.1:{port}"
+    typer.echo(json.dumps({"Reports": url}) if as_json else f"Reports: {url}. Ctrl-C stops them.")
+    with contextlib.suppress(KeyboardInterrupt):
+        serve(Settings(), port)
 
 
 def demo_command(
@@ -78,6 +94,7 @@ def demo_command(
     dagster_port: DagsterPort = 3000,
     mlflow_port: MlflowPort = 5000,
     serving_port: ServingPort = 8000,
+    reports_port: ReportsPort = 3001,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -95,7 +112,7 @@ def demo_command(
     from lifecycle.local.demo.run import run_demo
     from lifecycle.local.processes import Ports
 
-    ports = Ports(dagster_port, mlflow_port, serving_port)
+    ports = Ports(dagster_port, mlflow_port, serving_port, reports_port)
     if not run_demo(
         ports,
         DEMO_MODEL,

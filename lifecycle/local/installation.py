@@ -97,6 +97,7 @@ def addresses(ports: Ports) -> dict[str, str]:
         "Dagster UI": f"http://127.0.0.1:{ports.dagster}",
         "MLflow UI": f"http://127.0.0.1:{ports.mlflow}",
         "Scoring API": f"http://127.0.0.1:{ports.serving}",
+        "Reports": f"http://127.0.0.1:{ports.reports}",
     }
 
 

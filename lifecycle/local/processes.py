@@ -31,11 +31,12 @@ NO_JOB_PROCESSES = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 @dataclass(frozen=True)
 class Ports:
-    """Loopback ports of the two UIs and the inference server."""
+    """Loopback ports of the two UIs, the inference server and the reports."""
 
     dagster: int = 3000
     mlflow: int = 5000
     serving: int = 8000
+    reports: int = 3001
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Service:
 
 
 def services(settings: Settings, ports: Ports) -> list[Service]:
-    """The Dagster UI with its daemon, the MLflow UI and the inference server."""
+    """The Dagster UI with its daemon, the MLflow UI, the inference server and the server of reports."""
     workspace = str(PROJECT_ROOT / "workspace.yaml")
     dagster = ["dagster", "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(ports.dagster)]
     store = Registry(settings.mlflow_dir).tracking_uri
@@ -71,11 +72,14 @@ def services(settings: Settings, ports: Ports) -> list[Service]:
         "LIFECYCLE_DAGSTER_URL": f"http://127.0.0.1:{ports.dagster}",
         "LIFECYCLE_MLFLOW_URL": f"http://127.0.0.1:{ports.mlflow}",
         "LIFECYCLE_SERVING_URL": f"http://127.0.0.1:{ports.serving}",
+        "LIFECYCLE_REPORTS_URL": f"http://127.0.0.1:{ports.reports}",
     }
+    reports = _module("lifecycle.local.report_server", str(ports.reports))
     return [
         Service("dagster", _module(*dagster), ports.dagster, "/server_info", home, (SETTINGS_PREFIX,)),
         Service("mlflow", _module(*mlflow), ports.mlflow, "/health", NO_JOB_PROCESSES),
         Service("serving", _module("serving"), ports.serving, "/healthz", server, SERVER_PREFIXES),
+        Service("reports", reports, ports.reports, "/healthz", {"LIFECYCLE_HOME": str(settings.root)}),
     ]
 
 

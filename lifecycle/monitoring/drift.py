@@ -26,7 +26,8 @@ class DriftVerdict:
     `psi` has every feature and the score, ``{}`` without a verdict. `alarmed` are the columns above the threshold,
     worst first. `onset` is the first day of the drift in progress, if there is an alarm. `missing_days` are the days of
     the window without decisions. `outside` has the share of rows outside the reference's support, of each column with
-    any; `outside_alarmed` are the columns that it alarms, worst first.
+    any; `outside_alarmed` are the columns that it alarms, worst first. `counts` are the window's rows in the
+    reference's bins, by column.
     """
 
     bundle_digest: str
@@ -44,6 +45,7 @@ class DriftVerdict:
     outside: dict[str, float] = field(default_factory=dict)
     outside_alarmed: tuple[str, ...] = ()
     outside_limit: float = 0.0
+    counts: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def psi(reference: ArrayLike, current: ArrayLike) -> float:
@@ -152,6 +154,7 @@ def judge_drift(
         outside={name: share for name, share in shares.items() if share > 0},
         outside_alarmed=outside_alarmed,
         outside_limit=spec.maximum_outside_share,
+        counts={name: tuple(int(bin_) for bin_ in counts[name].bins.sum(axis=0)) for name in indices},
     )
 
 

@@ -1,7 +1,7 @@
 """Live traffic of a window in the bins of the champion's training traffic; `monitoring.drift` compares the two."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,8 @@ import numpy as np
 from lifecycle.modelling.evaluation import Interval
 from lifecycle.modelling.reference import SCORE, ColumnCounts, Reference, count
 from lifecycle.modelling.training import predict
-from lifecycle.monitoring.drift import DriftVerdict, judge_drift
 from lifecycle.spec.risk_model import RiskModelSpec
-from lifecycle.tables.arrays import FloatArray
+from lifecycle.tables.arrays import AnyArray, FloatArray
 from serving.contract.documents import Deciding
 
 if TYPE_CHECKING:
@@ -41,25 +40,31 @@ def traffic_window(spec: RiskModelSpec, as_of: dt.date) -> tuple[dt.date, dt.dat
     return as_of - dt.timedelta(days=spec.drift.window_days), as_of
 
 
-def traffic_verdict(
-    spec: RiskModelSpec,
-    decisions: "pa.Table",
-    champion: ChampionInForce,
-    as_of: dt.date,
-) -> DriftVerdict:
-    """PSI of the decisions of `traffic_window`, a canary's included, against the champion's training traffic.
+def count_traffic(
+    spec: RiskModelSpec, champion: ChampionInForce, batches: Iterable["pa.RecordBatch"]
+) -> dict[str, ColumnCounts] | None:
+    """Rows in each of the reference's bins, and outside its support, by column; ``None`` without rows.
+
+    A canary's decisions count, too, with the score that the champion would have given. Only one batch is in memory at a
+    time.
 
     Parameters
     ----------
-    decisions
-        Columns occurred_at, bundle_digest, features, score; with those of the window before, if a day has none.
+    batches
+        Columns bundle_digest, features, score.
     """
-    daily = _daily_counts(spec, decisions, champion)
-    digest = champion.bundle_digest
-    return judge_drift(champion.reference, daily, as_of, spec.drift, bundle_digest=digest)
+    counts: dict[str, ColumnCounts] | None = None
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        columns = feature_columns(batch, spec)
+        columns[SCORE] = champion_scores(batch, champion, columns)
+        added = count(champion.reference, columns)
+        counts = {name: counts[name] + added[name] for name in added} if counts else added
+    return counts
 
 
-def feature_columns(decisions: "pa.Table", spec: RiskModelSpec) -> dict[str, FloatArray]:
+def feature_columns(decisions: "pa.Table | pa.RecordBatch", spec: RiskModelSpec) -> dict[str, FloatArray]:
     """The recorded feature rows by feature: float64, ``NaN`` for null, a category as its index.
 
     A category that the specification no longer has is infinite, so that it is outside every reference.
@@ -84,26 +89,17 @@ def _number(value: float | str | None, codes: Mapping[str, float]) -> float:
     return codes.get(value, float("inf")) if isinstance(value, str) else float(value)
 
 
-def _daily_counts(
-    spec: RiskModelSpec, decisions: "pa.Table", champion: ChampionInForce
-) -> dict[dt.date, Mapping[str, ColumnCounts]]:
-    """Rows in each of the reference's bins, and outside its support, by day."""
-    if not decisions.num_rows:
-        return {}
-    columns = feature_columns(decisions, spec)
-    columns[SCORE] = _champion_scores(decisions, champion, columns)
-    dates = decisions.column("occurred_at").to_numpy().astype("datetime64[D]")
-    counts: dict[dt.date, Mapping[str, ColumnCounts]] = {}
-    for date in np.unique(dates):
-        rows = dates == date
-        counts[date.item()] = count(champion.reference, {name: values[rows] for name, values in columns.items()})
-    return counts
+def champion_scores(
+    decisions: "pa.Table | pa.RecordBatch", champion: ChampionInForce, columns: Mapping[str, FloatArray]
+) -> FloatArray:
+    """Scores of the champion: as recorded, or computed from the recorded rows that another model decided."""
+    scores: FloatArray = np.array(_values(decisions, "score"), dtype=np.float64)
+    is_others = np.not_equal(_values(decisions, "bundle_digest"), champion.bundle_digest)
+    if is_others.any():
+        rows = np.column_stack([columns[feature.name][is_others] for feature in champion.deciding.features])
+        scores[is_others] = predict(champion.model_text, champion.deciding.calibration, rows).scores
+    return scores
 
 
-def _champion_scores(decisions: "pa.Table", champion: ChampionInForce, columns: Mapping[str, FloatArray]) -> FloatArray:
-    """Scores of the champion: as recorded, or computed from the recorded rows if another model decided any of them."""
-    if set(decisions.column("bundle_digest").to_pylist()) == {champion.bundle_digest}:
-        recorded: FloatArray = decisions.column("score").to_numpy()
-        return recorded
-    rows = np.column_stack([columns[feature.name] for feature in champion.deciding.features])
-    return predict(champion.model_text, champion.deciding.calibration, rows).scores
+def _values(decisions: "pa.Table | pa.RecordBatch", name: str) -> AnyArray:
+    return np.array(decisions.column(name).to_pylist())

@@ -1,53 +1,120 @@
-"""Evidently's drift report, for information only; the verdict uses our own statistics."""
+"""The page of one day's monitoring, for people: its verdict, its numbers, and the bins that it compared.
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+Every number on the page is the verdict's own. Evidently's page is a page beside it, labelled as an illustration.
+"""
 
-import numpy as np
+import itertools
+import math
+from dataclasses import dataclass
 
-from lifecycle.monitoring.traffic import feature_columns
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from lifecycle.modelling.reference import SCORE, BinnedColumn
+from lifecycle.monitoring.standing import OUTSIDE
+from lifecycle.monitoring.traffic import ChampionInForce
+from lifecycle.monitoring.verdict import MonitoringVerdict
 from lifecycle.spec.risk_model import RiskModelSpec
-from serving.storage.durable import write_file
 
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
-
-SAMPLE_ROWS = 5_000
-SEED = 20180401
-STABLE_VALUES = 2
-"""A feature with at most this many distinct values is shown as categories."""
+TEMPLATE = "drift_report.html.j2"
+CHART_WIDTH, CHART_HEIGHT = 320.0, 90.0
 
 
-def write_drift_report(spec: RiskModelSpec, reference: "pa.Table", current: "pa.Table", path: Path) -> int:
-    """Write the report of a window of decisions against the champion's training set; returns the sampled decisions.
+@dataclass(frozen=True)
+class Illustration:
+    """Evidently's page: its file name in the same folder, and the rows of its sample; or why there is none."""
 
-    Column types are declared, not inferred. Both windows are sampled with a fixed seed.
-    """
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.presets import DataDriftPreset
+    file: str | None
+    rows: int
+    reason: str = ""
 
-    training = _sample({name: _floats(reference, name) for name in spec.feature_names})
-    live = _sample(feature_columns(current, spec))
-    flags = [name for name in spec.feature_names if training[name].nunique() <= STABLE_VALUES]
-    definition = DataDefinition(
-        numerical_columns=[name for name in spec.feature_names if name not in flags], categorical_columns=flags
+
+def drift_page(
+    spec: RiskModelSpec, champion: ChampionInForce, verdict: MonitoringVerdict, illustration: Illustration
+) -> str:
+    """The page of a verdict, from the verdict and the champion's frozen reference alone."""
+    environment = Environment(
+        loader=PackageLoader("lifecycle", "reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    report = Report([DataDriftPreset(method="psi")])
-    # Evidently takes the current window first.
-    snapshot = report.run(
-        Dataset.from_pandas(live, data_definition=definition), Dataset.from_pandas(training, data_definition=definition)
+    return environment.get_template(TEMPLATE).render(
+        spec=spec,
+        reference=champion.reference,
+        verdict=verdict,
+        traffic=verdict.traffic,
+        state="alarm" if verdict.is_alarm else "quiet" if verdict.traffic.has_verdict else "no verdict",
+        reference_rows=sum(champion.reference.columns[SCORE].counts),
+        columns=[_column(spec, champion, verdict, name) for name in _worst_first(verdict)],
+        illustration=illustration,
     )
-    write_file(path, snapshot.get_html_str(as_iframe=False).encode())
-    return len(live)
 
 
-def _floats(table: "pa.Table", name: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    return np.asarray(table.column(name).cast("float64").to_numpy(), dtype=np.float64)
+@dataclass(frozen=True)
+class _Bar:
+    """One bin of a chart: the heights of the two bars in pixels, and its text."""
+
+    x: float
+    width: float
+    reference: float
+    window: float
+    text: str
 
 
-def _sample(columns: "dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]") -> "pd.DataFrame":
-    import pandas as pd
+@dataclass(frozen=True)
+class _Column:
+    """One column of the page."""
 
-    frame = pd.DataFrame(columns)
-    return frame.sample(SAMPLE_ROWS, random_state=SEED) if len(frame) > SAMPLE_ROWS else frame
+    name: str
+    psi: float
+    outside: float
+    findings: tuple[str, ...]
+    bars: tuple[_Bar, ...]
+
+
+def _worst_first(verdict: MonitoringVerdict) -> list[str]:
+    alarmed = {*verdict.traffic.alarmed, *verdict.traffic.outside_alarmed}
+    return sorted(verdict.traffic.psi, key=lambda name: (name not in alarmed, -verdict.traffic.psi[name], name))
+
+
+def _column(spec: RiskModelSpec, champion: ChampionInForce, verdict: MonitoringVerdict, name: str) -> _Column:
+    traffic, binned = verdict.traffic, champion.reference.columns[name]
+    findings = [
+        finding.text
+        for finding in (verdict.standing.findings if verdict.standing else ())
+        if finding.subject in {name, name + OUTSIDE}
+    ]
+    counts = traffic.counts.get(name, ())
+    bars = _bars(binned, counts, _labels(spec, name, binned)) if len(counts) == len(binned.counts) else ()
+    return _Column(name, traffic.psi[name], traffic.outside.get(name, 0.0), tuple(findings), bars)
+
+
+def _labels(spec: RiskModelSpec, name: str, binned: BinnedColumn) -> list[str]:
+    """What each bin holds; the last one holds the missing values."""
+    categories = next((feature.categories for feature in spec.features if feature.name == name), None)
+    if categories:
+        names = [*categories, "other"][: len(binned.counts) - 1]
+        return [*names, "missing"]
+    edges = [f"{edge:.4g}" for edge in binned.edges]
+    if not edges:
+        return ["all values", "missing"]
+    between = [f"{low} to {high}" for low, high in itertools.pairwise(edges)]
+    return [f"up to {edges[0]}", *between, f"above {edges[-1]}", "missing"]
+
+
+def _bars(binned: BinnedColumn, counts: tuple[int, ...], labels: list[str]) -> tuple[_Bar, ...]:
+    shares = [
+        (one / sum(binned.counts), two / max(sum(counts), 1)) for one, two in zip(binned.counts, counts, strict=True)
+    ]
+    shown = [pair for pair in zip(shares, labels, strict=True) if any(pair[0])]
+    # The square root keeps a bin of one row in a hundred visible beside one of nine in ten.
+    scale = CHART_HEIGHT / math.sqrt(max(max(pair) for pair, _ in shown))
+    width = CHART_WIDTH / len(shown)
+    return tuple(
+        _Bar(
+            round(at * width, 1), round(width, 1), round(scale * math.sqrt(one), 1), round(scale * math.sqrt(two), 1),
+            f"{label}: {one:.2%} of the training traffic, {two:.2%} of the window",
+        )
+        for at, ((one, two), label) in enumerate(shown)
+    )  # fmt: skip

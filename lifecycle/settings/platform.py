@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     mlflow_url: str = "http://127.0.0.1:5000"
     serving_url: str = "http://127.0.0.1:8000"
     """Addresses of the two UIs, for links, and of the server, whose champion is compared with the release store's."""
+    reports_url: str | None = None
+    """Address at which `reports_dir` is served, for links in Dagster; `lifecycle up` sets it."""
     snowflake: SnowflakeSettings = Field(default_factory=SnowflakeSettings)
 
     @property

@@ -181,7 +181,8 @@ def test_live_requests_are_decided_logged_loaded_once_and_judged(watched: tuple[
     assert max(verdict.traffic.psi.values()) < 0.1
     assert released.installation.evidence(MODEL).live_performance()[end].has_verdict
     report = released.settings.reports_dir / MODEL / f"drift-{end.isoformat()}.html"
-    assert report.stat().st_size > 100_000
+    assert f"monitoring as of {end}, quiet" in report.read_text()
+    assert report.with_suffix(".evidently.html").stat().st_size > 100_000
 
 
 def test_a_recorded_decision_replays_to_the_bit_and_hides_the_entity(watched: tuple[World, Replay]) -> None:

@@ -1,6 +1,8 @@
 """Loads the server's decision log into the warehouse, each record once, and reads it."""
 
 import datetime as dt
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 DECISIONS = "raw.decisions"
 OFFSETS = "raw.decision_log_offsets"
+PART_ROWS = 5_000
+"""Rows of traffic in memory at a time; a row takes about a kilobyte."""
+DAY = dt.timedelta(days=1)
 ANSWERING: tuple[SlotName, ...] = ("champion", "canary")
 """Slots whose scores were returned to callers; a shadow's records have the same decision_id."""
 
@@ -158,8 +163,8 @@ def read_decisions(
     """Decisions on events of ``[start, end)``, with outcomes reported before `as_of` if it is given.
 
     Columns: decision_id, slot (champion or canary), entity (as in the raw data), occurred_at, amount, bundle_digest,
-    features (JSON), margin, score, decision, reported_at. Errors and decisions without a transaction are excluded:
-    `accounts.day_accounts` counts them.
+    margin, score, decision, reported_at; `traffic_batches` has the features. Errors and decisions without a transaction
+    are excluded: `accounts.day_accounts` counts them.
     """
     columns = spec.columns
     known_until = midnight(as_of or dt.date(1970, 1, 1))
@@ -167,8 +172,8 @@ def read_decisions(
         f"""
         select
             decisions.decision_id, decisions.slot, examples.{columns.entity} as entity, decisions.occurred_at,
-            examples.{columns.amount} as amount, decisions.bundle_digest, decisions.features, decisions.margin,
-            decisions.score, decisions.decision, outcomes.{spec.label.reported_at} as reported_at
+            examples.{columns.amount} as amount, decisions.bundle_digest, decisions.margin, decisions.score,
+            decisions.decision, outcomes.{spec.label.reported_at} as reported_at
         from {DECISIONS} as decisions
         inner join {MARTS}.{spec.mart} as examples on {same_transaction(spec)}
         left join {MARTS}.{spec.label.relation} as outcomes
@@ -180,6 +185,43 @@ def read_decisions(
         """,
         [known_until, spec.name, midnight(start), midnight(end)],
     )
+
+
+def traffic_batches(warehouse: Warehouse, spec: RiskModelSpec, day: dt.date) -> Iterator["pa.RecordBatch"]:
+    """The rows that `read_decisions` has for one day, in no order.
+
+    Columns: bundle_digest, features (JSON), score. DuckDB holds the whole result of a query with bound values, so each
+    query reads a part of the day with about `PART_ROWS` decisions. A lost connection ends the iterator: retry what
+    reads it.
+    """
+    decisions = daily_decisions(warehouse, spec.name, day, day + DAY).get(day, 0)
+    parts = max(1, -(-decisions // PART_ROWS))
+    bounds = [midnight(day) + DAY * part / parts for part in range(parts + 1)]
+    for start, end in itertools.pairwise(bounds):
+        yield from warehouse.batches(_traffic_sql(spec), _traffic_parameters(spec, start, end))
+
+
+def sampled_traffic(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, rows: int) -> "pa.Table":
+    """At most so many rows of `traffic_batches` of ``[start, end)``, the same ones at every call."""
+    sql = f"{_traffic_sql(spec)} order by md5(decisions.decision_id) limit {rows:d}"
+    return warehouse.query(sql, _traffic_parameters(spec, midnight(start), midnight(end)))
+
+
+def _traffic_sql(spec: RiskModelSpec) -> str:
+    transaction, occurred_at = spec.columns.transaction, spec.columns.occurred_at
+    return f"""
+        select decisions.bundle_digest, decisions.features, decisions.score
+        from {DECISIONS} as decisions
+        inner join (
+            select {transaction}, {occurred_at} from {MARTS}.{spec.mart} where {occurred_at} >= ? and {occurred_at} < ?
+        ) as examples on {same_transaction(spec)}
+        where {is_answer("decisions")} and decisions.occurred_at >= ? and decisions.occurred_at < ?
+        """
+
+
+def _traffic_parameters(spec: RiskModelSpec, start: dt.datetime, end: dt.datetime) -> list[object]:
+    # `same_transaction` lets the two times differ by a day.
+    return [start - DAY, end + DAY + dt.timedelta(microseconds=1), spec.name, start, end]
 
 
 def _rows(records: list[DecisionRecord]) -> "pa.Table":

@@ -158,7 +158,7 @@ def test_monitoring_evidence_is_the_json_of_its_fields_and_may_have_more(tmp_pat
     ]  # fmt: skip
     assert list(document["traffic"]) == [
         "bundle_digest", "window_start", "window_end", "rows", "has_verdict", "is_alarm", "psi", "alarmed", "threshold",
-        "onset", "reason", "missing_days", "outside", "outside_alarmed", "outside_limit",
+        "onset", "reason", "missing_days", "outside", "outside_alarmed", "outside_limit", "counts",
     ]  # fmt: skip
     path.write_bytes(msgspec.json.encode(document | {"added_later": 1}))
     assert store.drift()[dt.date(2018, 8, 29)].traffic == TRAFFIC

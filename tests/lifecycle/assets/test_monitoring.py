@@ -1,6 +1,4 @@
 import datetime as dt
-from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import msgspec
@@ -8,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from lifecycle.artefacts.training_sets import TrainingSetStore
 from lifecycle.assets.monitoring import monitoring_assets
 from lifecycle.assets.resources import Stores
 from lifecycle.modelling.training import Trained
@@ -21,7 +20,6 @@ from tests.harness.toy_model import AS_OF
 from tests.harness.toy_platform import (
     failure,
     fill_warehouse,
-    freeze,
     keep,
     log_decisions,
     materialize,
@@ -200,27 +198,30 @@ def test_each_day_of_a_range_shows_its_own_values(stores: Stores, spec: RiskMode
     assert shown["drift"]["2024-01-30"]["rows"] != shown["drift"]["2024-01-31"]["rows"]
 
 
-def test_the_report_compares_the_window_with_the_training_set_of_the_champion(
-    stores: Stores, spec: RiskModelSpec, table: pa.Table, model: Trained, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("url", [None, "http://127.0.0.1:3001"])
+def test_the_report_is_the_page_of_the_verdict_with_a_link_that_opens(
+    stores: Stores, spec: RiskModelSpec, live: int, table: pa.Table, monkeypatch: pytest.MonkeyPatch, url: str | None
 ) -> None:
-    freeze(stores, spec, table)
-    release = promote(stores, spec, keep(stores, model))
-    fill_warehouse(stores, spec, table, table)
-    log_decisions(stores, spec, table.slice(table.num_rows - 500), release.champion.bundle_digest)
-    assert monitored(stores, spec, "decisions").success
-    written: list[Any] = []
+    if url is not None:
+        monkeypatch.setenv("LIFECYCLE_REPORTS_URL", url)
+    monkeypatch.setattr("lifecycle.reports.illustration._rendered", lambda *_: b"<p>a sample</p>")
+    monkeypatch.setattr(TrainingSetStore, "read", lambda *_: table)
+    result = monitored(Stores(), spec, "decisions", "live_performance", "drift", "drift_report")
+    assert result.success, failure(result)
+    shown, path = metadata(result, "drift_report"), stores.settings.reports_dir / "toy" / "drift-2024-02-01.html"
+    verdict = stores.evidence("toy").drift()[AS_OF]
+    assert f"<strong>alarm</strong> since {AS_OF}" in path.read_text()
+    assert verdict.reason.split(";")[0] in path.read_text().replace("&#39;", "'")
+    assert path.with_suffix(".evidently.html").read_text() == "<p>a sample</p>"
+    link = {"served_by": "lifecycle reports"} if url is None else {"report": f"{url}/toy/drift-2024-02-01.html"}
+    assert shown == {"sampled_rows": verdict.traffic.rows, "path": str(path), **link}
 
-    def write(_: RiskModelSpec, reference: pa.Table, current: pa.Table, path: Path) -> int:
-        written.extend([reference, current, path])
-        return int(current.num_rows)
 
-    monkeypatch.setattr("lifecycle.assets.monitoring.write_drift_report", write)
-    result = monitored(stores, spec, "drift_report")
-    reference, current, path = written
-    assert reference.equals(stores.training_sets("toy").read(AS_OF.isoformat()))
-    assert current.num_rows == 500
-    assert path == stores.settings.reports_dir / "toy" / "drift-2024-02-01.html"
-    assert metadata(result, "drift_report") == {"report": path.as_uri(), "sampled_rows": 500, "path": str(path)}
+def test_a_report_without_a_training_set_says_so(stores: Stores, spec: RiskModelSpec, live: int) -> None:
+    result = monitored(stores, spec, "decisions", "drift", "drift_report")
+    assert result.success, failure(result)
+    page = (stores.settings.reports_dir / "toy" / "drift-2024-02-01.html").read_text()
+    assert "There is no illustration: the training set as of 2024-01-31 is not there." in page
 
 
 def test_cards_above_the_capacity_are_alerted_once_and_shown_for_the_day(

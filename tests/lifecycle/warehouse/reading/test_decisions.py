@@ -19,6 +19,8 @@ from lifecycle.warehouse.reading.decisions import (
     daily_decisions,
     load_decisions,
     read_decisions,
+    sampled_traffic,
+    traffic_batches,
 )
 from lifecycle.warehouse.reading.examples import MARTS
 from lifecycle.warehouse.reading.refusals import daily_refusals
@@ -149,13 +151,23 @@ def make_marts(warehouse: Warehouse, spec: RiskModelSpec, *transactions: str, of
 
 
 def test_answers_are_told_with_their_slot_and_shadows_are_not(
-    warehouse: Warehouse, log: Path, spec: RiskModelSpec
+    warehouse: Warehouse, log: Path, spec: RiskModelSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_marts(warehouse, spec, "1", "2", "3")
     load_decisions(warehouse, log)
     table = read_decisions(warehouse, spec, DAY, NEXT_DAY)
     answers = table.select(["decision_id", "slot"]).to_pylist()
     assert [tuple(row.values()) for row in answers] == [("d1", "champion"), ("d2", "canary"), ("d3", "champion")]
+    rows = [row for batch in traffic_batches(warehouse, spec, DAY) for row in batch.to_pylist()]
+    assert len(rows) == 3
+    monkeypatch.setattr("lifecycle.warehouse.reading.decisions.PART_ROWS", 1)
+    parts = [row for batch in traffic_batches(warehouse, spec, DAY) for row in batch.to_pylist()]
+    assert sorted(map(repr, parts)) == sorted(map(repr, rows))
+    sample = sampled_traffic(warehouse, spec, DAY, NEXT_DAY, 2)
+    assert sample.column_names == ["bundle_digest", "features", "score"]
+    assert sample.equals(sampled_traffic(warehouse, spec, DAY, NEXT_DAY, 2))
+    assert sample.num_rows == 2
+    assert [batch.num_rows for batch in traffic_batches(warehouse, spec, NEXT_DAY) if batch.num_rows] == []
 
 
 @pytest.mark.parametrize(
