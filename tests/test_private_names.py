@@ -47,6 +47,8 @@ PRIVATE_NAMES = (
         "dagster._core.definitions.unresolved_asset_job_definition", "UnresolvedAssetJobDefinition",
         "dagster", ">=1.13.27,<1.14",
     ),
+    # A run's process id is in an event of this type; a test reports one for a process that it kills.
+    PrivateName("dagster._core.events", "EngineEventData", "dagster", ">=1.13.27,<1.14"),
     # The local Snowflake endpoint translates errors of DuckDB and needs the connection for sessions.
     PrivateName("fakesnow.cursor:FakeSnowflakeCursor", "_execute", "fakesnow", ">=0.12"),
     PrivateName("fakesnow.cursor:FakeSnowflakeCursor", "_duck_conn", "fakesnow", ">=0.12"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from lifecycle.monitoring.alerts import Alert
+from serving.storage.durable import flush_content
 
 ALERTS_FILE = "alerts.jsonl"
 _log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ def raise_alert(root: Path, alert: Alert) -> None:
         size = os.fstat(descriptor).st_size
         is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
         os.write(descriptor, b"\n" + line if is_torn else line)
-        os.fsync(descriptor)
+        flush_content(descriptor)
     finally:
         os.close(descriptor)
     _log.warning("%s. %s %s", alert.title, alert.message, alert.remedy)

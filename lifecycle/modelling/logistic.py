@@ -65,7 +65,7 @@ def solve(matrix: FloatArray, right: FloatArray) -> FloatArray:
 
     Examples
     --------
-    >>> solve(np.array([[4.0, 2.0], [2.0, 3.0]]), np.array([8.0, 7.0])).tolist()
+    >>> solve(np.array([[4.0, 2.0], [2.0, 3.0]]), np.array([8.0, 7.0])).round(12).tolist()
     [1.25, 1.5]
     """
     size = len(right)

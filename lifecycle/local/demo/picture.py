@@ -78,14 +78,21 @@ def _draw_recall(axes: "Axes", timeline: RecallTimeline) -> None:
 
     for phase in timeline.phases:
         colour, days = COLOURS[phase.name], [day for day in timeline.daily if phase.start <= day < phase.end]
-        axes.bar(days, [timeline.daily[day] for day in days], width=0.86, align="edge", color=colour, alpha=0.28)
-        span = [phase.start, phase.end]
+        axes.bar(
+            [_position(day) for day in days],
+            [timeline.daily[day] for day in days],
+            width=0.86,
+            align="edge",
+            color=colour,
+            alpha=0.28,
+        )
+        span = [_position(phase.start), _position(phase.end)]
         axes.fill_between(span, phase.low, phase.high, color=colour, alpha=0.18, linewidth=0)
         axes.plot(span, [phase.recall] * 2, color=colour, linewidth=2.6, solid_capstyle="butt")
         middle = phase.start + (phase.end - phase.start) / 2
         axes.annotate(
             f"{phase.name} {phase.recall:.2f}",
-            (mdates.date2num(middle), phase.high),
+            (_position(middle), phase.high),
             xytext=(0, 5),
             textcoords="offset points",
             ha="center",
@@ -94,7 +101,7 @@ def _draw_recall(axes: "Axes", timeline: RecallTimeline) -> None:
         )
     axes.xaxis.set_major_locator(mdates.DayLocator(interval=3))
     axes.xaxis.set_major_formatter(mdates.DateFormatter("%m-%d"))
-    axes.set_xlim(timeline.phases[0].start, timeline.phases[-1].end)
+    axes.set_xlim(_position(timeline.phases[0].start), _position(timeline.phases[-1].end))
 
 
 def _draw_moments(axes: "Axes", timeline: RecallTimeline) -> None:
@@ -103,10 +110,10 @@ def _draw_moments(axes: "Axes", timeline: RecallTimeline) -> None:
     for name, day in timeline.moments.items():
         labels.setdefault(day, []).append(name)
     for number, (day, names) in enumerate(sorted(labels.items())):
-        axes.axvline(day, color=INK, linewidth=1, linestyle="--")
+        axes.axvline(_position(day), color=INK, linewidth=1, linestyle="--")
         axes.annotate(
             ", ".join(names),
-            (day, 1.0),
+            (_position(day), 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(0, 4 + 11 * (number % 2)),
             textcoords="offset points",
@@ -114,3 +121,10 @@ def _draw_moments(axes: "Axes", timeline: RecallTimeline) -> None:
             fontsize=9,
             color=INK,
         )
+
+
+def _position(day: dt.date) -> float:
+    """Where a day begins on the axis."""
+    import matplotlib.dates as mdates
+
+    return float(mdates.date2num(day))

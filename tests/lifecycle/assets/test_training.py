@@ -14,7 +14,7 @@ from tests.harness.toy_model import AS_OF
 from tests.harness.toy_platform import failure, fill_warehouse, freeze, materialize, metadata
 
 
-def test_a_training_set_freezes_the_mature_examples_of_its_windows(
+def test_a_training_set_freezes_its_windows_and_the_days_up_to_its_date(
     stores: Stores, spec: RiskModelSpec, table: pa.Table
 ) -> None:
     fill_warehouse(stores, spec, table, table)
@@ -26,7 +26,7 @@ def test_a_training_set_freezes_the_mature_examples_of_its_windows(
     assert (shown["dagster/row_count"], shown["reported_frauds"]) == (description.rows, description.reported)
     assert (shown["first_day"], shown["end_day"]) == ("2024-01-03", "2024-02-01")
     newest = pc.max(stores.training_sets("toy").read(AS_OF.isoformat())["occurred_at"]).as_py()
-    assert newest.date() == dt.date(2024, 1, 29)
+    assert newest.date() == dt.date(2024, 1, 31)
 
 
 @pytest.mark.parametrize(

@@ -70,8 +70,9 @@ def counts_of(count: Callable[[dt.date], float], start: dt.date = FIRST) -> dict
 
 def short_days(counts: dict[dt.date, int], spec: InputSpec = SPEC, acknowledged: Collection[dt.date] = ()) -> list[str]:
     verdict = volume(counts, FIRST, LAST, spec, model="m", acknowledged=acknowledged)
-    assert verdict.is_passed == (not verdict.observed["short_days"])
-    return verdict.observed["short_days"]  # type: ignore[return-value]
+    days: list[str] = verdict.observed["short_days"]
+    assert verdict.is_passed == (not days)
+    return days
 
 
 def weekly(date: dt.date) -> float:

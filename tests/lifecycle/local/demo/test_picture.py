@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from lifecycle.errors import LifecycleError
 from lifecycle.local.demo import report
 from lifecycle.local.demo.picture import RecallTimeline, recall_timeline, write_picture
 from lifecycle.local.demo.report import Phase, phases
@@ -105,5 +106,5 @@ def test_days_without_frauds_are_an_error_of_the_phase(monkeypatch: pytest.Monke
         return None
 
     monkeypatch.setattr(report, "recall_of", nothing)
-    with pytest.raises(report.LifecycleError, match="Expected frauds among the decisions"):
+    with pytest.raises(LifecycleError, match="Expected frauds among the decisions"):
         phases(cast("Warehouse", None), SPEC, DAYS, STATE)
