@@ -11,6 +11,7 @@ from lifecycle.artefacts.alert_log import raise_alert
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.mirror import attempt, first_line, in_time, mirror_in_dagster, mirror_in_mlflow, newest_metadata
 from lifecycle.assets.resources import Stores
+from lifecycle.assets.schedules import default_status
 from lifecycle.monitoring.champions import NamedChampion, champion_alert, differences
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import Release
@@ -69,7 +70,10 @@ def champion_schedule(spec: RiskModelSpec, job: "UnresolvedAssetJobDefinition") 
     """The daily run of the check, at the time of the monitoring."""
     hour, minute = spec.monitor_at.split(":")
     return dg.ScheduleDefinition(
-        name=f"{ModelKeys(spec.name).champion_job}_daily", job=job, cron_schedule=f"{int(minute)} {int(hour)} * * *"
+        name=f"{ModelKeys(spec.name).champion_job}_daily",
+        job=job,
+        cron_schedule=f"{int(minute)} {int(hour)} * * *",
+        default_status=default_status(),
     )
 
 

@@ -8,12 +8,12 @@ import dagster as dg
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.partitions import as_of_dates, date_of, occurred_days
 from lifecycle.assets.resources import Stores
+from lifecycle.assets.schedules import daily_schedule
 from lifecycle.gates.retraining import NoRetraining, RetrainingState, decide_retraining
 from lifecycle.spec.risk_model import RiskModelSpec
 
 if TYPE_CHECKING:
-    # Dagster has no public names for these types.
-    from dagster._core.definitions.partitions.partitioned_schedule import UnresolvedPartitionedAssetScheduleDefinition
+    # Dagster has no public name for this type.
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 PARTITION_TAG = "dagster/partition"
@@ -50,13 +50,15 @@ def jobs(
     return retrain, monitor
 
 
-def monitor_schedule(
-    spec: RiskModelSpec, monitor: "UnresolvedAssetJobDefinition"
-) -> "dg.ScheduleDefinition | UnresolvedPartitionedAssetScheduleDefinition":
-    """The daily monitoring of yesterday; a person starts the schedule once the installation has live traffic."""
-    hour, minute = spec.monitor_at.split(":")
-    return dg.build_schedule_from_partitioned_job(
-        monitor, name=f"{spec.name}_daily", hour_of_day=int(hour), minute_of_hour=int(minute)
+def monitor_schedule(spec: RiskModelSpec, monitor: "UnresolvedAssetJobDefinition") -> dg.ScheduleDefinition:
+    """The daily monitoring of every day since the newest monitored one, up to yesterday."""
+    return daily_schedule(
+        f"{spec.name}_daily",
+        monitor,
+        ModelKeys(spec.name).decisions,
+        spec.monitor_at,
+        model=spec.name,
+        description="Monitors every day since the newest monitored one, up to yesterday.",
     )
 
 

@@ -32,6 +32,7 @@ def register(app: typer.Typer) -> None:
     app.command("init")(init_command)
     app.command("up")(up_command)
     app.command("reports")(reports_command)
+    app.command("status")(status_command)
     app.command("demo")(demo_command)
 
 
@@ -61,9 +62,44 @@ def up_command(
     ports = Ports(dagster_port, mlflow_port, serving_port, reports_port)
     with start_services(Settings(), ports) as group:
         urls = addresses(ports)
-        lines = [*(f"{name:<18}{url}" for name, url in urls.items()), "Ctrl-C stops everything."]
-        typer.echo(json.dumps(urls) if as_json else "\n".join(lines))
+        if as_json:
+            typer.echo(json.dumps(urls))
+        else:
+            for name, url in urls.items():
+                typer.echo(f"{name:<18}{url}")
+            _say_schedules(urls["Dagster UI"])
+            typer.echo("Ctrl-C stops everything.")
         group.watch()
+
+
+def _say_schedules(url: str) -> None:
+    """Print the schedules; the processes go on if Dagster's definitions do not load."""
+    from lifecycle.errors import LifecycleError
+    from lifecycle.local.demo.graphql import DagsterApi
+    from lifecycle.local.schedule_status import schedule_lines
+
+    try:
+        DagsterApi(url).wait_until_loaded()
+        for line in schedule_lines(url):
+            typer.echo(line)
+    except LifecycleError as error:
+        typer.echo(str(error), err=True)
+
+
+def status_command(*, as_json: AsJson = False) -> None:
+    """Show whether the schedules and sensors run, their last evaluation and the next one.
+
+    Asks the Dagster UI at LIFECYCLE_DAGSTER_URL, by default on port 3000.
+    """
+    from lifecycle.local.schedule_status import read_schedules, schedule_lines
+    from lifecycle.settings.platform import Settings
+
+    url = Settings().dagster_url
+    if as_json:
+        typer.echo(json.dumps([schedule._asdict() for schedule in read_schedules(url)]))
+        return
+    for line in schedule_lines(url):
+        typer.echo(line)
 
 
 def reports_command(port: ReportsPort = 3001, *, as_json: AsJson = False) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from lifecycle.assets.keys import WAREHOUSE_POOL
+from lifecycle.assets.schedules import default_status
 from lifecycle.defs.features import mart_key
 from lifecycle.features.docs import write_docs
 from lifecycle.features.freshness import SourceFreshness, read_freshness
@@ -90,12 +91,11 @@ def defs() -> dg.Definitions:
         selection=dg.AssetSelection.checks_for_assets(*(source.key for source in sources)),
         description="Checks that no raw table is stale.",
     )
-    # Stopped by default, as the schedule of the features: a demonstration in the past loads nothing.
     schedule = dg.ScheduleDefinition(
         name="source_freshness_schedule",
         job=job,
         cron_schedule=FRESHNESS_CRON,
-        default_status=dg.DefaultScheduleStatus.STOPPED,
+        default_status=default_status(),
     )
     return dg.Definitions(
         assets=[*sources, documentation], asset_checks=[source_freshness], jobs=[job], schedules=[schedule]

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from lifecycle.assets.keys import WAREHOUSE_POOL
+from lifecycle.assets.schedules import daily_schedule
 from lifecycle.features.builds import count_rows, run_build
 from lifecycle.features.dagster_dbt_without_dbt import DagsterDbtTranslator, DbtCoreCliEventMessage, dbt_assets
 from lifecycle.features.dbt import NodeRun
@@ -21,7 +22,8 @@ UNIQUE_ID = "dagster_dbt/unique_id"
 """Metadata key of dagster-dbt for the dbt node of an asset or a check."""
 ROW_COUNT = "dagster/partition_row_count"
 
-SCHEDULE_HOUR_UTC = 1
+SCHEDULE_AT = "01:00"
+"""UTC."""
 
 Result = dg.Output[Any] | dg.AssetCheckResult | dg.AssetObservation
 
@@ -57,14 +59,13 @@ def defs() -> dg.Definitions:
         selection=dg.AssetSelection.assets(*built.keys),
         description="Builds and tests the features of a range of days.",
     )
-    # Stopped by default: it holds the warehouse while it runs, and yesterday has rows only where rows are loaded every
-    # day, which a demonstration in the past does not do.
-    schedule = dg.build_schedule_from_partitioned_job(
+    schedule = daily_schedule(
+        "features_daily",
         job,
-        name="features_daily",
-        hour_of_day=SCHEDULE_HOUR_UTC,
-        description="Builds yesterday's features.",
-        default_status=dg.DefaultScheduleStatus.STOPPED,
+        mart_key(next(iter(read_specs(Settings().profile).values())).mart),
+        SCHEDULE_AT,
+        model=None,
+        description="Builds the features of every day since the newest built one, up to yesterday.",
     )
     return dg.Definitions(assets=[built], jobs=[job], schedules=[schedule])
 

@@ -1,5 +1,6 @@
 """Prepares an installation's folder: keys, stores, Dagster's home. Idempotent."""
 
+import json
 import shutil
 import signal
 import sys
@@ -11,7 +12,7 @@ from lifecycle.local.lost_runs import fail_lost_runs
 from lifecycle.local.private_home import repair_home
 from lifecycle.local.processes import Ports, Running, expect_free_port, running, services
 from lifecycle.releases.mlflow_locations import move_locations
-from lifecycle.settings.platform import Settings
+from lifecycle.settings.platform import INSTALLATION_FILE, Settings
 from serving.storage.durable import write_file
 
 MINIMUM_FREE_BYTES = 1_000_000_000
@@ -54,6 +55,7 @@ def prepare(settings: Settings) -> None:
         _expect_free_space(settings)
         if not (settings.dagster_home / "dagster.yaml").exists():
             write_file(settings.dagster_home / "dagster.yaml", DAGSTER_YAML.encode())
+        _store_settings(settings)
         ensure_keys(settings)
         for folder in (settings.release_store, settings.decision_log_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -99,6 +101,28 @@ def addresses(ports: Ports) -> dict[str, str]:
         "Scoring API": f"http://127.0.0.1:{ports.serving}",
         "Reports": f"http://127.0.0.1:{ports.reports}",
     }
+
+
+def _store_settings(settings: Settings) -> None:
+    """Store the profile and the target at the first start, and refuse others later.
+
+    Raises
+    ------
+    LifecycleError
+        If the environment names another profile or target than the installation has.
+    """
+    path = settings.root / INSTALLATION_FILE
+    wanted = {"profile": settings.profile, "target": settings.target}
+    if not path.exists():
+        write_file(path, json.dumps(wanted, indent=2).encode())
+        return
+    stored = json.loads(path.read_bytes())
+    for name, value in wanted.items():
+        if stored.get(name) != value:
+            raise LifecycleError(
+                f"Expected the {name} {stored.get(name)!r} of this installation, got {value!r}; unset "
+                f"LIFECYCLE_{name.upper()}, or set LIFECYCLE_HOME to another folder - in {path}"
+            )
 
 
 def _expect_free_space(settings: Settings) -> None:

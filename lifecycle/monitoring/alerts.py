@@ -21,6 +21,7 @@ AlertKind = Literal[
     "champion_differs",
     "over_capacity",
     "promotion_held",
+    "days_missed",
 ]
 _TITLES: dict[AlertKind, str] = {
     "candidate_refused": "Candidate refused",
@@ -33,6 +34,7 @@ _TITLES: dict[AlertKind, str] = {
     "champion_differs": "Champion differs",
     "over_capacity": "Over capacity",
     "promotion_held": "Automatic promotion on hold",
+    "days_missed": "Days missed",
 }
 _REMEDIES: dict[AlertKind, str] = {
     "drift": "The retrain sensor starts a training once enough frauds since the onset have matured.",

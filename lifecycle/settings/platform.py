@@ -1,10 +1,12 @@
 """Settings of one installation, read from ``LIFECYCLE_*`` environment variables, and the paths of its state."""
 
+import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.snowflake import SnowflakeSettings
@@ -16,6 +18,33 @@ PROJECT_ROOT = _PACKAGE / "_project" if (_PACKAGE / "_project").is_dir() else _P
 
 _NO_NAMES = "%?#*[]'\""
 """Characters that a home must not have: an escape, a query or a fragment of an address, a pattern of files, a quote."""
+DEMO_PROFILE = "demo"
+INSTALLATION_FILE = "installation.json"
+
+
+class InstallationSource(PydanticBaseSettingsSource):
+    """Settings that belong to an installation, from the file ``installation.json`` in its folder."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        """No single field; `__call__` reads the file."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """The stored settings; empty before the first start.
+
+        Raises
+        ------
+        LifecycleError
+            If the file cannot be read.
+        """
+        path = Path(self.current_state.get("home", ".lifecycle")).expanduser() / INSTALLATION_FILE
+        try:
+            document: dict[str, Any] = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise LifecycleError(f"Expected the settings of an installation, got {error} - in {path}") from error
+        return document
 
 
 class Settings(BaseSettings):
@@ -30,7 +59,10 @@ class Settings(BaseSettings):
     target: Literal["duckdb", "snowflake"] = "duckdb"
     """The warehouse; ``snowflake`` reads `snowflake`'s settings from ``LIFECYCLE_SNOWFLAKE_*``."""
     profile: str | None = None
-    """Profile with which every model's `defs.yaml` is read; ``None`` for production."""
+    """Profile with which every model's `defs.yaml` is read; ``None`` for production.
+
+    The installation stores its profile and target, so that no command needs the variables of the first start again.
+    """
     dbt_project_dir: Path = PROJECT_ROOT / "dbt_project"
     duckdb_memory_limit: str = "3GB"
     duckdb_threads: int = 2
@@ -41,6 +73,22 @@ class Settings(BaseSettings):
     reports_url: str | None = None
     """Address at which `reports_dir` is served, for links in Dagster; `lifecycle up` sets it."""
     snowflake: SnowflakeSettings = Field(default_factory=SnowflakeSettings)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        **_: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, then what the installation stores."""
+        return init_settings, env_settings, InstallationSource(settings_cls)
+
+    @property
+    def is_demonstration(self) -> bool:
+        """Whether the days of this installation are simulated and in the past: no schedule runs."""
+        return self.profile == DEMO_PROFILE
 
     @property
     def root(self) -> Path:

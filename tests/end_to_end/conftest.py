@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from lifecycle.assets.resources import Stores
+from lifecycle.assets.schedules import RANGE_END_TAG, RANGE_START_TAG
 from lifecycle.cli.run import DEMO_SEED
 from lifecycle.local import snowflake as local_snowflake
-from lifecycle.local.demo.graphql import RANGE_END_TAG, RANGE_START_TAG
 from lifecycle.local.demo.live import requests_of
 from lifecycle.local.demo.story import CUSTOMERS, FRAUD_SCALE, TERMINALS
 from lifecycle.local.demo.timeline import Timeline, timeline

@@ -21,7 +21,8 @@ def definitions_text(repository: dg.RepositoryDefinition) -> str:
             if not job.name.startswith("__")
         ),
         "schedules": (
-            f"{schedule.name}: {schedule.job_name} at {schedule.cron_schedule}" for schedule in repository.schedule_defs
+            f"{schedule.name}: {schedule.job_name} at {schedule.cron_schedule}, {schedule.default_status.value}"
+            for schedule in repository.schedule_defs
         ),
         "sensors": (
             f"{sensor.name}: every {sensor.minimum_interval_seconds} s, {sensor.default_status.value}"

@@ -97,15 +97,20 @@ def written(store: CandidateStore, trained: Trained, lineage: Lineage) -> Candid
 
 def judge(stores: Stores, candidate: Candidate, verdicts: tuple[Verdict, ...] = PASSING) -> GateEvidence:
     """Verdicts on a candidate."""
-    evidence = GateEvidence(
-        model="toy",
+    evidence = evidence_of(candidate, verdicts)
+    stores.evidence("toy").write_gates(evidence)
+    return evidence
+
+
+def evidence_of(candidate: Candidate, verdicts: tuple[Verdict, ...] = PASSING, model: str = "toy") -> GateEvidence:
+    """Verdicts on a candidate, not written."""
+    return GateEvidence(
+        model=model,
         candidate_digest=candidate.digest,
         training_set_digest=candidate.lineage.training_set_digest,
         as_of=candidate.lineage.as_of,
         verdicts=verdicts,
     )
-    stores.evidence("toy").write_gates(evidence)
-    return evidence
 
 
 def promote(stores: Stores, spec: RiskModelSpec, candidate: Candidate) -> Release:

@@ -13,8 +13,6 @@ from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
 from lifecycle.errors import LifecycleError
 
 PARTITION_TAG = "dagster/partition"
-RANGE_START_TAG = "dagster/asset_partition_range_start"
-RANGE_END_TAG = "dagster/asset_partition_range_end"
 FINISHED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
 
 # Dagster's client can neither list runs, nor tell why one failed, nor whether the code location is loaded.

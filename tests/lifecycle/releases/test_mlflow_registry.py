@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from lifecycle.artefacts.candidates import Candidate, CandidateStore
-from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.modelling.training import Trained
 from lifecycle.releases.mlflow_registry import MirroredSlot, RegisteredVersion, Registry
 from lifecycle.releases.mlflow_runs import RunPages
 from lifecycle.spec.risk_model import RiskModelSpec
-from serving.contract.documents import Lineage, Verdict
-from tests.harness.toy_platform import PASSING, REFUSING, without_reasons, written
+from serving.contract.documents import Lineage
+from tests.harness.toy_platform import REFUSING, evidence_of, without_reasons, written
 
 pytestmark = [
     pytest.mark.long,  # creating an MLflow database takes seconds; tests/end_to_end registers a version in every run
@@ -23,16 +22,6 @@ pytestmark = [
 
 PAGES = RunPages(b"<h1>toy: model card</h1>", lambda: {"roc": b"\x89PNG"}, "http://127.0.0.1:3000/runs/r1")
 AS_OF = "2024-02-01"
-
-
-def evidence_on(candidate: Candidate, verdicts: tuple[Verdict, ...] = PASSING) -> GateEvidence:
-    return GateEvidence(
-        model="toy",
-        candidate_digest=candidate.digest,
-        training_set_digest="d" * 64,
-        as_of=AS_OF,
-        verdicts=verdicts,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +44,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
 
 @pytest.fixture(scope="module")
 def version(registry: Registry, spec: RiskModelSpec, candidate: Candidate) -> RegisteredVersion:
-    return registry.register(spec, candidate, evidence_on(candidate), PAGES)
+    return registry.register(spec, candidate, evidence_of(candidate), PAGES)
 
 
 @pytest.fixture
@@ -110,10 +99,10 @@ def test_the_model_has_a_signature_and_predicts_as_its_trees_do(
 def test_refused_candidates_and_backtests_are_in_the_experiment_marked_and_once(
     client: Any, registry: Registry, spec: RiskModelSpec, candidate: Candidate, version: RegisteredVersion
 ) -> None:
-    refused = evidence_on(candidate, REFUSING)
+    refused = evidence_of(candidate, REFUSING)
     run_id = registry.record(spec, candidate, refused, "refused", PAGES)
     assert registry.record(spec, candidate, refused, "refused", PAGES) == run_id
-    registry.record(spec, candidate, evidence_on(candidate), "backtest", PAGES)
+    registry.record(spec, candidate, evidence_of(candidate), "backtest", PAGES)
     assert outcomes(client) == ["backtest", "passed", "refused"]
     run = client.get_run(run_id)
     assert run.info.run_name == "toy as of 2024-02-01 (refused)"
@@ -144,7 +133,7 @@ def test_a_run_that_a_crash_left_open_is_closed_and_logged_again(
     client.delete_run(version.run_id)
     left = client.create_run(experiment, tags=tags).info.run_id
     client.delete_model_version("toy", version.version)
-    again = registry.register(spec, candidate, evidence_on(candidate), PAGES)
+    again = registry.register(spec, candidate, evidence_of(candidate), PAGES)
     assert again.run_id not in {left, version.run_id}
     assert client.get_run(left).info.status == "KILLED"
 
@@ -154,7 +143,7 @@ def test_a_deleted_experiment_or_model_is_made_again(
 ) -> None:
     client.delete_experiment(client.get_experiment_by_name("toy").experiment_id)
     client.delete_registered_model("toy")
-    version = registry.register(spec, candidate, evidence_on(candidate), PAGES)
+    version = registry.register(spec, candidate, evidence_of(candidate), PAGES)
     assert client.get_experiment_by_name("toy").lifecycle_stage == "active"
     registry.mirror("toy", {"champion": MirroredSlot(version.version, "b" * 64)})
     assert registry.champion("toy") == "b" * 64

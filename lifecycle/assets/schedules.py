@@ -1,0 +1,65 @@
+"""Daily schedules that request every day since the newest covered one, as one run."""
+
+import datetime as dt
+from typing import Any
+
+import dagster as dg
+
+from lifecycle.artefacts.alert_log import raise_alert, told_keys
+from lifecycle.assets.partitions import date_of
+from lifecycle.monitoring.missed_days import DueDays, due_days, gap_alert
+from lifecycle.settings.platform import Settings
+
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
+
+
+def default_status() -> dg.DefaultScheduleStatus:
+    """Schedules run, except in a demonstration, whose days are in the past. A person can stop one in the Dagster UI."""
+    is_demo = Settings().is_demonstration
+    return dg.DefaultScheduleStatus.STOPPED if is_demo else dg.DefaultScheduleStatus.RUNNING
+
+
+def daily_schedule(
+    name: str, job: Any, covered: dg.AssetKey, at: str, *, model: str | None, description: str
+) -> dg.ScheduleDefinition:
+    """A schedule of a job that is partitioned by day.
+
+    Parameters
+    ----------
+    covered
+        An asset of the job: its newest partition is the newest day that the job has covered.
+    at
+        UTC time, ``HH:MM``.
+    model
+        Model that an alert about missed days names; ``None`` for the platform.
+    """
+    hour, minute = at.split(":")
+
+    @dg.schedule(
+        name=name,
+        job=job,
+        cron_schedule=f"{int(minute)} {int(hour)} * * *",
+        default_status=default_status(),
+        description=description,
+    )
+    def schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        # The days are counted from now, not from the tick: the ticks that Dagster makes up for ask for the same days.
+        now = dt.datetime.now(dt.UTC)
+        newest = max(context.instance.get_materialized_partitions(covered), default=None)
+        days = due_days(date_of(newest) if newest else None, now.date() - dt.timedelta(days=1))
+        if days is None:
+            return dg.SkipReason(f"{newest} is covered")
+        alert, root = gap_alert(job.name, model, days, now), Settings().root
+        if alert is not None and not told_keys(root) & set(alert.keys):
+            raise_alert(root, alert)
+        return _request(days)
+
+    return schedule
+
+
+def _request(days: DueDays) -> dg.RunRequest:
+    if days.count == 1:
+        return dg.RunRequest(run_key=days.run_key, partition_key=days.last.isoformat())
+    tags = {RANGE_START_TAG: days.first.isoformat(), RANGE_END_TAG: days.last.isoformat()}
+    return dg.RunRequest(run_key=days.run_key, tags=tags)
