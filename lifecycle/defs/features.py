@@ -1,5 +1,6 @@
 """The dbt project in Dagster: one asset a model, its tests as asset checks, partitioned by the day of `occurred_at`."""
 
+import datetime as dt
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from functools import partial
@@ -10,7 +11,7 @@ import dagster as dg
 
 from lifecycle.assets.keys import WAREHOUSE_POOL
 from lifecycle.assets.schedules import daily_schedule
-from lifecycle.features.builds import count_rows, run_build
+from lifecycle.features.builds import count_daily_rows, run_build
 from lifecycle.features.dagster_dbt_without_dbt import DagsterDbtTranslator, DbtCoreCliEventMessage, dbt_assets
 from lifecycle.features.dbt import NodeRun
 from lifecycle.features.manifest import ensure_manifest
@@ -112,14 +113,22 @@ def _build_selected(
         )
         relations = [node.relation for node in run.models if not node.is_failed]
         dated = [relation for relation in relations if "occurred_at" in warehouse.columns(relation)]
-        rows = count_rows(warehouse, dated, start_date, end_date) if dated else {}
+        rows = count_daily_rows(warehouse, dated, start_date, end_date) if dated else {}
     for node in run.nodes:
         event = DbtCoreCliEventMessage(node.event, event_history_metadata={})
         for result in event.to_default_asset_events(manifest, LayerTranslator(), context):
             if isinstance(result, dg.Output) and node.relation in rows:
-                context.add_output_metadata({ROW_COUNT: rows[node.relation]}, result.output_name)
+                key = context.asset_key_for_output(result.output_name)
+                _show_daily_rows(context, key, rows[node.relation])
             yield result
     run.expect_success("to build the features")
+
+
+def _show_daily_rows(context: dg.AssetExecutionContext, key: dg.AssetKey, rows: Mapping[dt.date, int]) -> None:
+    """Show each partition of the run its own day's rows: what an output carries is shown for every day."""
+    for day in context.partition_keys:
+        count = rows.get(dt.date.fromisoformat(day), 0)
+        context.add_asset_metadata({ROW_COUNT: count}, asset_key=key, partition_key=day)
 
 
 def _selection(context: dg.AssetExecutionContext, everything: AbstractSet[dg.AssetKey]) -> list[str]:

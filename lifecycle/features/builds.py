@@ -91,9 +91,9 @@ def build(
     with warehouse.exclusive("building features"):
         run = run_build(settings, start_date, end_date, full_refresh=full_refresh, on_node=on_node, use=use)
         run.expect_success("to build the features")
-        rows = count_rows(warehouse, [FEATURES_RELATION], start_date, end_date)[FEATURES_RELATION]
+        daily = count_daily_rows(warehouse, [FEATURES_RELATION], start_date, end_date)
     tests = tuple(node for node in run.nodes if node.kind == "test")
-    return FeatureBuild(start_date, end_date, rows, run.seconds, run.models, tests)
+    return FeatureBuild(start_date, end_date, sum(daily[FEATURES_RELATION].values()), run.seconds, run.models, tests)
 
 
 def run_build(
@@ -150,15 +150,19 @@ def run_build(
         return run
 
 
-def count_rows(
+def count_daily_rows(
     warehouse: Warehouse, relations: Sequence[str], start_date: dt.date | None, end_date: dt.date | None
-) -> dict[str, int]:
-    """Number of rows of each relation with an `occurred_at` in ``[start_date, end_date)``."""
+) -> dict[str, dict[dt.date, int]]:
+    """Number of rows of each relation by day of `occurred_at` in ``[start_date, end_date)``; without empty days."""
     start = start_date or dt.date(1, 1, 1)
     end = end_date or dt.date(9999, 12, 31)
     counts = " union all ".join(
-        f"select '{relation}' as relation, count(*) as row_count from {relation} "  # noqa: S608 - names of ours
-        f"where occurred_at >= date '{start}' and occurred_at < date '{end}'"
+        f"select '{relation}' as relation, cast(occurred_at as date) as day, count(*) as row_count "  # noqa: S608 - names of ours
+        f"from {relation} where occurred_at >= date '{start}' and occurred_at < date '{end}' "
+        "group by cast(occurred_at as date)"
         for relation in relations
     )
-    return {row["relation"]: int(row["row_count"]) for row in warehouse.query(counts).to_pylist()}
+    daily: dict[str, dict[dt.date, int]] = {relation: {} for relation in relations}
+    for row in warehouse.query(counts).to_pylist():
+        daily[row["relation"]][row["day"]] = int(row["row_count"])
+    return daily
