@@ -32,6 +32,7 @@ def register(app: typer.Typer) -> None:
     app.command("init")(init_command)
     app.command("up")(up_command)
     app.command("reports")(reports_command)
+    app.command("down")(down_command)
     app.command("status")(status_command)
     app.command("demo")(demo_command)
 
@@ -68,8 +69,22 @@ def up_command(
             for name, url in urls.items():
                 typer.echo(f"{name:<18}{url}")
             _say_schedules(urls["Dagster UI"])
-            typer.echo("Ctrl-C stops everything.")
+            typer.echo("Ctrl-C or `lifecycle down` stops everything.")
         group.watch()
+
+
+def down_command() -> None:
+    """Stop what `lifecycle up` or `lifecycle demo` started in LIFECYCLE_HOME, also after its terminal was closed."""
+    from lifecycle.local.processes import KILL_TIMEOUT_SECONDS, STOP_TIMEOUT_SECONDS
+    from lifecycle.local.up_record import stop_recorded
+    from lifecycle.settings.platform import Settings
+
+    root = Settings().root
+    stopped = stop_recorded(root, STOP_TIMEOUT_SECONDS, KILL_TIMEOUT_SECONDS)
+    for line in stopped:
+        typer.echo(f"Stopped {line}")
+    if not stopped:
+        typer.echo(f"Nothing of {root} is running.")
 
 
 def _say_schedules(url: str) -> None:

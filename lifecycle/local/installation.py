@@ -1,21 +1,26 @@
 """Prepares an installation's folder: keys, stores, Dagster's home. Idempotent."""
 
+import contextlib
 import json
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from lifecycle.errors import LifecycleError
 from lifecycle.local.lost_runs import fail_lost_runs
 from lifecycle.local.private_home import repair_home
 from lifecycle.local.processes import Ports, Running, expect_free_port, running, services
+from lifecycle.local.up_record import UpRecord
 from lifecycle.releases.mlflow_locations import move_locations
 from lifecycle.settings.platform import INSTALLATION_FILE, Settings
 from serving.storage.durable import write_file
 
 MINIMUM_FREE_BYTES = 1_000_000_000
+
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 DAGSTER_YAML = """\
 # Written by `lifecycle init`; edit it as you like, it is not written again.
@@ -72,25 +77,33 @@ def prepare(settings: Settings) -> None:
 def start_services(settings: Settings, ports: Ports) -> Iterator[Running]:
     """Prepare the installation and run its processes until the block ends, also by an error.
 
-    SIGTERM ends the block as Ctrl-C does.
+    SIGTERM and SIGHUP, which a closed terminal sends, end the block as Ctrl-C does.
 
     Raises
     ------
     LifecycleError
-        If a port is taken, or a process does not start.
+        If the installation is running already, a port is taken, or a process does not start.
     """
-    started = services(settings, ports)
-    for service in started:
-        expect_free_port(service)
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        prepare(settings)
+    prepare(settings)
+    record = UpRecord(settings.root)
+    record.begin()
+    with contextlib.ExitStack() as stack:
+        stack.callback(record.end)
+        started = services(settings, ports)
+        for service in started:
+            expect_free_port(service)
+        previous = {number: signal.signal(number, signal.default_int_handler) for number in _ENDING}
+        stack.callback(_restore, previous)
         if lost := fail_lost_runs(settings):
             sys.stderr.write(f"Failed {len(lost)} runs whose process is gone: {', '.join(run[:8] for run in lost)}\n")
-        with running(started, settings.root / "logs") as group:
-            yield group
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+        with running(started, settings.root / "logs", record) as group:
+            # A second signal must not interrupt the stop, or it would leave processes behind.
+            try:
+                yield group
+            finally:
+                for number in (*_ENDING, signal.SIGINT):
+                    previous.setdefault(number, signal.getsignal(number))
+                    signal.signal(number, signal.SIG_IGN)
 
 
 def addresses(ports: Ports) -> dict[str, str]:
@@ -101,6 +114,11 @@ def addresses(ports: Ports) -> dict[str, str]:
         "Scoring API": f"http://127.0.0.1:{ports.serving}",
         "Reports": f"http://127.0.0.1:{ports.reports}",
     }
+
+
+def _restore(handlers: Mapping[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def _store_settings(settings: Settings) -> None:

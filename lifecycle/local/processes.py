@@ -14,6 +14,9 @@ from pathlib import Path
 import httpx
 
 from lifecycle.errors import LifecycleError
+from lifecycle.local.port_owner import listener_on
+from lifecycle.local.process_identity import name_of
+from lifecycle.local.up_record import UpRecord
 from lifecycle.releases.mlflow_locations import artifacts_folder
 from lifecycle.releases.mlflow_registry import Registry
 from lifecycle.settings.child_environment import SERVER_PREFIXES, SETTINGS_PREFIX, child_environment
@@ -106,8 +109,9 @@ def serving_environment(settings: Settings, port: int) -> dict[str, str]:
 class Running:
     """Started services, stopped by the ids of the processes that were started."""
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, record: UpRecord | None = None) -> None:
         self._logs = logs
+        self._record = record
         self._processes: list[tuple[Service, subprocess.Popen[bytes]]] = []
 
     def start(self, service: Service) -> None:
@@ -132,6 +136,8 @@ class Running:
                 start_new_session=True,
             )
         self._processes.append((service, process))
+        if self._record is not None:
+            self._record.add(service.name, process.pid)
 
     def wait_until_ready(self, timeout_seconds: float = READY_TIMEOUT_SECONDS) -> None:
         """Return once every service answers.
@@ -193,9 +199,9 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(started: Sequence[Service], logs: Path) -> Iterator[Running]:
-    """Run the services until the block ends, also by an error."""
-    group = Running(logs)
+def running(started: Sequence[Service], logs: Path, record: UpRecord | None = None) -> Iterator[Running]:
+    """Run the services until the block ends, also by an error; `record` lists them for `lifecycle down`."""
+    group = Running(logs, record)
     try:
         for service in started:
             group.start(service)
@@ -219,9 +225,14 @@ def expect_free_port(service: Service) -> None:
             probe.bind(("127.0.0.1", service.port))
         except OSError:
             raise LifecycleError(
-                f"Expected port {service.port} to be free for {service.name}, another process uses it; stop it, or "
-                f"choose another port with --{service.name}-port"
+                f"Expected port {service.port} to be free for {service.name}, {_owner(service.port)} uses it; stop it "
+                f"(`lifecycle down` if it is an installation's), or choose another port with --{service.name}-port"
             ) from None
+
+
+def _owner(port: int) -> str:
+    pid = listener_on(port)
+    return "another user's process" if pid is None else name_of(pid)
 
 
 def _is_ready(service: Service) -> bool:
