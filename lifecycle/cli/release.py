@@ -46,7 +46,7 @@ def releases(model: Model, *, as_json: AsJson = False) -> None:
     """List a model's releases; the last one is in force. Shows a freeze, and the hold of a rollback."""
     from lifecycle.cli.release_tables import history_document, print_history
 
-    store = _store()
+    store = open_store()
     model = known_model(store.root, model)
     history = store.history(model)
     freeze, rollback = store.switches.freeze_in_force(), store.switches.hold(history)
@@ -60,7 +60,7 @@ def promote(
     model: Model, bundle_digest: BundleDigest, reason: Reason, after: After = None, *, as_json: AsJson = False
 ) -> None:
     """Make a verified bundle the champion. Ends the canary of this model."""
-    store = _store()
+    store = open_store()
     release = store.publish(
         known_model(store.root, model), bundle_by_prefix(store.root, bundle_digest), by=user_name(), reason=reason,
         after=after, is_withdrawn_allowed=True,
@@ -82,7 +82,7 @@ def canary(
     as_json: AsJson = False,
 ) -> None:
     """Let a canary answer a share of the entities, or change the share of the current canary."""
-    store = _store()
+    store = open_store()
     release = store.put_canary(
         known_model(store.root, model), bundle_by_prefix(store.root, bundle_digest), percent=percent, salt=salt,
         by=user_name(), reason=reason, after=after, is_withdrawn_allowed=True,
@@ -93,7 +93,7 @@ def canary(
 
 def end_canary(model: Model, reason: Reason, after: After = None, *, as_json: AsJson = False) -> None:
     """End the canary, so that the champion answers every entity. Allowed during a freeze."""
-    store = _store()
+    store = open_store()
     _say(store.end_canary(known_model(store.root, model), by=user_name(), reason=reason, after=after), as_json)
     mirror_after_release(model)
 
@@ -102,7 +102,7 @@ def shadow(
     model: Model, bundle_digest: BundleDigest, reason: Reason, after: After = None, *, as_json: AsJson = False
 ) -> None:
     """Let a bundle score copies of the traffic in shadow. Its scores are recorded, never returned."""
-    store = _store()
+    store = open_store()
     bundle = bundle_by_prefix(store.root, bundle_digest)
     _say(store.put_shadow(known_model(store.root, model), bundle, by=user_name(), reason=reason, after=after), as_json)
     mirror_after_release(model)
@@ -110,7 +110,7 @@ def shadow(
 
 def end_shadow(model: Model, reason: Reason, after: After = None, *, as_json: AsJson = False) -> None:
     """End the shadow. Allowed during a freeze."""
-    store = _store()
+    store = open_store()
     _say(store.end_shadow(known_model(store.root, model), by=user_name(), reason=reason, after=after), as_json)
     mirror_after_release(model)
 
@@ -121,7 +121,7 @@ def rollback(model: Model, reason: Reason, after: After = None, *, as_json: AsJs
     No model is promoted automatically from then on until `lifecycle resume`. With --after, a repeated command rolls
     back once.
     """
-    store = _store()
+    store = open_store()
     release = store.rollback(known_model(store.root, model), by=user_name(), reason=reason, after=after)
     _say(release, as_json)
     if not as_json:
@@ -134,7 +134,7 @@ def rollback(model: Model, reason: Reason, after: After = None, *, as_json: AsJs
 
 def resume(model: Model, reason: Reason, *, as_json: AsJson = False) -> None:
     """Allow automatic promotion of a model again after a rollback."""
-    store = _store()
+    store = open_store()
     resumed = store.switches.resume(known_model(store.root, model), store.history(model), by=user_name(), reason=reason)
     _tell(
         resumed,
@@ -146,13 +146,13 @@ def resume(model: Model, reason: Reason, *, as_json: AsJson = False) -> None:
 
 def freeze(reason: Reason, *, as_json: AsJson = False) -> None:
     """Freeze promotion of every model until `lifecycle unfreeze`. Rollback stays possible."""
-    frozen = _store().switches.freeze(by=user_name(), reason=reason)
+    frozen = open_store().switches.freeze(by=user_name(), reason=reason)
     _tell(frozen, "Promotion is frozen for every model; `lifecycle unfreeze --reason ...` allows it again.", as_json)
 
 
 def unfreeze(reason: Reason, *, as_json: AsJson = False) -> None:
     """Allow promotion again."""
-    _tell(_store().switches.unfreeze(by=user_name(), reason=reason), "Promotion is allowed.", as_json)
+    _tell(open_store().switches.unfreeze(by=user_name(), reason=reason), "Promotion is allowed.", as_json)
 
 
 def replay(
@@ -175,7 +175,8 @@ def replay(
         raise typer.Exit(1)
 
 
-def _store() -> "ReleaseStore":
+def open_store() -> "ReleaseStore":
+    """The release store of LIFECYCLE_HOME, with its keys."""
     from lifecycle.releases.store import ReleaseStore
     from lifecycle.settings.platform import Settings
     from lifecycle.signing.keys import ensure_keys

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from lifecycle.console import output
 from lifecycle.releases.promotion_hold import hold_document, hold_text
+from lifecycle.releases.store import ReleaseStore
 from serving.contract.documents import Freeze, Release, SlotRelease
 
 SHORT_DIGITS = 12
@@ -70,6 +71,28 @@ def print_history(model: str, history: Sequence[Release], freeze: Freeze | None,
         )
     if rollback is not None:
         console.print(f"[yellow]Automatic promotion is on hold[/]: {escape(hold_text(rollback))}", soft_wrap=True)
+
+
+def switches_document(store: ReleaseStore) -> dict[str, Any]:
+    """What stops promotion in the whole store, as JSON types: the freeze, and the hold of each model that has one."""
+    holds = {model: hold_document(store.switches.hold(store.history(model))) for model in _released_models(store)}
+    return {
+        "freeze": msgspec.to_builtins(store.switches.freeze_in_force()),
+        "promotion_holds": {model: hold for model, hold in holds.items() if hold is not None},
+    }
+
+
+def switches_lines(store: ReleaseStore) -> list[str]:
+    """What stops promotion in the whole store, a sentence each; empty if nothing does."""
+    freeze = store.switches.freeze_in_force()
+    rollbacks = [store.switches.hold(store.history(model)) for model in _released_models(store)]
+    lines = [f"Promotion is frozen by {freeze.changed_by}: {freeze.reason}"] if freeze else []
+    return lines + [f"Automatic promotion of {one.model} is on hold: {hold_text(one)}" for one in rollbacks if one]
+
+
+def _released_models(store: ReleaseStore) -> list[str]:
+    folder = store.root / "releases"
+    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
 def kind_of(previous: Release | None, release: Release) -> str:

@@ -73,7 +73,7 @@ def up_command(
         group.watch()
 
 
-def down_command() -> None:
+def down_command(*, as_json: AsJson = False) -> None:
     """Stop what `lifecycle up` or `lifecycle demo` started in LIFECYCLE_HOME, also after its terminal was closed."""
     from lifecycle.local.processes import KILL_TIMEOUT_SECONDS, STOP_TIMEOUT_SECONDS
     from lifecycle.local.up_record import stop_recorded
@@ -81,6 +81,9 @@ def down_command() -> None:
 
     root = Settings().root
     stopped = stop_recorded(root, STOP_TIMEOUT_SECONDS, KILL_TIMEOUT_SECONDS)
+    if as_json:
+        typer.echo(json.dumps({"stopped": stopped}))
+        return
     for line in stopped:
         typer.echo(f"Stopped {line}")
     if not stopped:
@@ -102,17 +105,22 @@ def _say_schedules(url: str) -> None:
 
 
 def status_command(*, as_json: AsJson = False) -> None:
-    """Show whether the schedules and sensors run, their last evaluation and the next one.
+    """Show what stops promotion, and whether the schedules and sensors run, with their last and next evaluation.
 
     Asks the Dagster UI at LIFECYCLE_DAGSTER_URL, by default on port 3000.
     """
+    from lifecycle.cli.release import open_store
+    from lifecycle.cli.release_tables import switches_document, switches_lines
     from lifecycle.local.schedule_status import read_schedules, schedule_lines
     from lifecycle.settings.platform import Settings
 
-    url = Settings().dagster_url
+    store, url = open_store(), Settings().dagster_url
     if as_json:
-        typer.echo(json.dumps([schedule._asdict() for schedule in read_schedules(url)]))
+        schedules = [schedule._asdict() for schedule in read_schedules(url)]
+        typer.echo(json.dumps({"promotion": switches_document(store), "schedules": schedules}))
         return
+    for line in switches_lines(store):
+        typer.echo(line)
     for line in schedule_lines(url):
         typer.echo(line)
 

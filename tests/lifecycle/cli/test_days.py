@@ -37,7 +37,7 @@ def test_a_day_is_acknowledged_once_and_only_with_a_reason_and_for_a_model(app: 
     for arguments, message in (
         (ARGUMENTS, "acknowledged it at .* the acquirer was down"),
         ([*ARGUMENTS[:2], "2018-07-05", "--reason", " "], "Expected a reason"),
-        (["acknowledge", "card_frau", *ARGUMENTS[2:]], "Expected one of the models"),
+        (["acknowledge", "card_frau", *ARGUMENTS[2:]], "did you mean card_fraud"),
     ):
         with pytest.raises(LifecycleError, match=message):
             raise CliRunner().invoke(app, arguments).exception or AssertionError

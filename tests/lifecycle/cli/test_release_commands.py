@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from lifecycle.artefacts.alert_log import ALERTS_FILE
 from lifecycle.cli.release import register
+from lifecycle.cli.release_tables import switches_document, switches_lines
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.child_environment import user_name
 from lifecycle.signing.keys import ensure_keys
@@ -385,3 +386,18 @@ def test_an_unknown_decision_is_not_found(app: typer.Typer, decided: Path) -> No
     with pytest.raises(LifecycleError, match="Expected decision d2 in the decision log, found no record"):
         said(app, "replay", "d2")
     assert decided.is_file()
+
+
+def test_the_status_shows_a_freeze_and_every_hold(store: SmallStore) -> None:
+    assert switches_document(store.releases) == {"freeze": None, "promotion_holds": {}}
+    assert switches_lines(store.releases) == []
+    for seed in (1, 2):
+        store.publish(seed)
+    store.releases.rollback(MODEL, by="anna", reason="worse")
+    store.releases.switches.freeze(by="ben", reason="audit")
+    document = switches_document(store.releases)
+    assert document["freeze"]["reason"] == "audit"
+    assert document["promotion_holds"][MODEL]["release_number"] == 3
+    frozen, held = switches_lines(store.releases)
+    assert frozen == "Promotion is frozen by ben: audit"
+    assert held.startswith(f"Automatic promotion of {MODEL} is on hold: release 3 is a rollback by anna at")
