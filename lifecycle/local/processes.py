@@ -23,7 +23,7 @@ from lifecycle.settings.child_environment import SERVER_PREFIXES, SETTINGS_PREFI
 from lifecycle.settings.platform import PROJECT_ROOT, Settings
 from lifecycle.signing.keys import ensure_keys
 
-READY_TIMEOUT_SECONDS = 120.0
+READY_TIMEOUT_SECONDS = 300.0
 STOP_TIMEOUT_SECONDS = 15.0
 KILL_TIMEOUT_SECONDS = 3.0
 

@@ -1,7 +1,9 @@
 """Live performance: recall at capacity on the outcomes that have matured."""
 
 import datetime as dt
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 RECALL = "recall_at_capacity"
+_Z = NormalDist().inv_cdf(0.95)
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,9 @@ def judge_performance(
 ) -> PerformanceVerdict:
     """Recall at capacity on matured outcomes, against that of the holdout.
 
+    A few dozen frauds give a recall that is off by a tenth by chance alone, so the alarm asks whether even the upper
+    limit of the live recall is below the lower end of the holdout's interval minus the tolerance.
+
     Parameters
     ----------
     caught, frauds
@@ -150,14 +156,18 @@ def judge_performance(
     required = max(holdout_recall.low - spec.recall_tolerance, 0.0)
     has_verdict = frauds >= minimum_frauds and blind is None
     recall = caught / frauds if frauds else None
-    is_alarm = has_verdict and recall is not None and recall < required
+    highest = upper_limit(caught, frauds)
+    is_alarm = has_verdict and highest < required
     if blind is not None:
         reason = f"{blind}: no verdict"
     elif not has_verdict:
         reason = f"{frauds} matured frauds, below {minimum_frauds}: no verdict"
     else:
         word = "below" if is_alarm else "not below"
-        reason = f"recall at capacity {recall:.3f} is {word} {required:.3f} (holdout {holdout_recall.value:.3f})"
+        reason = (
+            f"recall at capacity {recall:.3f} ({highest:.3f} at most, with 95 % confidence) is {word} {required:.3f} "
+            f"(holdout {holdout_recall.value:.3f})"
+        )
     return PerformanceVerdict(
         window_start=window[0].isoformat(),
         window_end=window[1].isoformat(),
@@ -169,3 +179,21 @@ def judge_performance(
         required=required,
         reason=reason,
     )
+
+
+def upper_limit(successes: int, trials: int) -> float:
+    """Upper limit of a proportion with 95 % confidence, one-sided, by Wilson's score interval; 1 without trials.
+
+    Wilson, Probable inference, the law of succession, and statistical inference (1927). Frauds of one card are not
+    independent, so the true limit is somewhat higher.
+
+    Examples
+    --------
+    >>> round(upper_limit(17, 100), 4)
+    0.2403
+    """
+    if trials == 0:
+        return 1.0
+    share = successes / trials
+    spread = math.sqrt(share * (1 - share) / trials + (_Z / (2 * trials)) ** 2)
+    return (share + _Z**2 / (2 * trials) + _Z * spread) / (1 + _Z**2 / trials)

@@ -151,13 +151,15 @@ TOLERANT = DriftSpec(recall_tolerance=0.25)
         (0, 0, False, False),
         (0, 49, False, False),
         (0, 50, True, True),
-        (24, 100, True, True),
-        (25, 100, True, False),
-        (26, 100, True, False),
+        (17, 100, True, True),
+        (18, 100, True, False),
+        (11, 50, True, False),
+        (229, 1000, True, False),
+        (227, 1000, True, True),
         (100, 100, True, False),
     ],
 )
-def test_live_recall_alarms_below_the_holdouts_interval_and_the_tolerance(
+def test_live_recall_alarms_if_even_its_upper_limit_is_below_the_holdouts_interval_and_the_tolerance(
     caught: int, frauds: int, has_verdict: bool, is_alarm: bool
 ) -> None:
     verdict = judge_performance(caught, frauds, PROMISED, (DATES[0], END), 50, TOLERANT)
