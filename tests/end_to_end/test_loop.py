@@ -163,7 +163,7 @@ def test_half_a_day_never_becomes_a_training_set(released: World) -> None:
     result = released.run(f"{MODEL}_retrain", beyond)
     assert not result.success
     assert "No training set was frozen" in failure(result)
-    assert "days below" in failure(result)
+    assert "days have too few transactions" in failure(result)
 
 
 def test_live_requests_are_decided_logged_loaded_once_and_judged(watched: tuple[World, Replay]) -> None:

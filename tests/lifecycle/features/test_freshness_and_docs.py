@@ -107,7 +107,7 @@ def test_dagster_checks_each_source(lifecycle_home: Settings) -> None:
     assert (late.passed, late.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert late.metadata["warn_after_hours"].value == 30.0
     schedule = repository.get_schedule_def("source_freshness_schedule")
-    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
+    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
 
 
 def test_the_sources_of_dagster_are_those_that_the_models_read(lifecycle_home: Settings) -> None:
