@@ -308,7 +308,7 @@ def _drift_report(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores
 def _illustrated(
     spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores, champion: ChampionInForce, as_of: dt.date
 ) -> Illustration:
-    """Evidently's page, which nothing depends on: without decisions or a training set there is none."""
+    """Evidently's page, which nothing depends on; it needs decisions and a training set."""
     sample = sampled_traffic(stores.warehouse(context), spec, *traffic_window(spec, as_of), SAMPLE_ROWS)
     release = champion_for(stores.releases().history(spec.name), as_of.isoformat())
     if not sample.num_rows or release is None:

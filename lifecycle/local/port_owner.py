@@ -7,7 +7,7 @@ _ADDRESS, _STATE, _INODE = 1, 3, 9
 
 
 def listener_on(port: int) -> int | None:
-    """Number of the process that listens on a TCP port; ``None`` if there is none or it is another user's."""
+    """Number of the process that listens on a TCP port; ``None`` without one, or if it is another user's."""
     inodes = {inode for table in ("tcp", "tcp6") for inode in _listening_inodes(Path("/proc/net") / table, port)}
     wanted = {f"socket:[{inode}]" for inode in inodes}
     for process in Path("/proc").glob("[0-9]*"):

@@ -24,7 +24,7 @@ fragment State on InstigationState { status ticks(limit: 1) { status timestamp }
 
 
 class ScheduleStatus(NamedTuple):
-    """One schedule or sensor; times are ISO texts in UTC, ``None`` if there is none."""
+    """One schedule or sensor; times are ISO texts in UTC, ``None`` without one."""
 
     name: str
     status: str

@@ -16,7 +16,7 @@ RISE = 2.0
 SMALLEST_RISE = 0.001
 """... and higher by at least this much, ..."""
 FEWEST_REQUESTS = 5
-"""... and a day with fewer refusals of a kind is none."""
+"""... and a day with fewer refusals of a kind raises no alert."""
 
 
 class RefusalKind(NamedTuple):

@@ -48,7 +48,7 @@ class CandidateRuns:
         self._spec = spec
 
     def ensure(self, candidate: Candidate, evidence: GateEvidence, outcome: Outcome, pages: RunPages) -> str:
-        """Id of the finished run of a candidate with this outcome, logged if there is none; idempotent.
+        """Id of the finished run of a candidate with this outcome, logged if it is missing; idempotent.
 
         A run that a crash left unfinished is closed and logged again.
         """

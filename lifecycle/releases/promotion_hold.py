@@ -36,7 +36,7 @@ class PromotionHold:
         return None if rollback is None or self._is_resumed(rollback) else rollback
 
     def resume(self, model: str, history: Sequence[Release], *, by: str, reason: str) -> Resume:
-        """End the hold in force; raises `LifecycleError` if there is none, or as `in_force`."""
+        """End the hold in force; raises `LifecycleError` without one, or as `in_force`."""
         rollback = self.in_force(history)
         if rollback is None:
             raise LifecycleError(

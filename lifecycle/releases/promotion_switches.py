@@ -10,7 +10,7 @@ from serving.contract.documents import Freeze, Release, Resume
 
 
 class PromotionSwitches:
-    """The freeze switch and the holds of all models; each method reads the files anew.
+    """The freeze switch and the holds of all models; each method reads the files again.
 
     Parameters
     ----------

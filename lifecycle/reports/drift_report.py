@@ -21,7 +21,7 @@ CHART_WIDTH, CHART_HEIGHT = 320.0, 90.0
 
 @dataclass(frozen=True)
 class Illustration:
-    """Evidently's page: its file name in the same folder, and the rows of its sample; or why there is none."""
+    """Evidently's page: its file name in the same folder, and the rows of its sample; or why it is missing."""
 
     file: str | None
     rows: int

@@ -81,7 +81,7 @@ def verify_bundle(name: str, files: Mapping[str, bytes], keys: PublicKeys) -> Bu
     ContractError
         If the manifest's digest is not `name`; the signature is not one of the manifest by a trusted key; a file's
         digest differs from the manifest's; the deciding files are those of another candidate; the deciding file is for
-        another model, or has a feature that requests cannot carry; a golden row cannot be read; or there is none.
+        another model, or has a feature that requests cannot carry; a golden row is missing or cannot be read.
     """
     where = f"bundle {name}"
     manifest_bytes = files[MANIFEST_FILE]

@@ -14,7 +14,7 @@ class PromotionHolds:
         self._last: dict[str, tuple[VerifiedRelease, Release | None]] = {}
 
     def of(self, newest: VerifiedRelease) -> Release | None:
-        """The rollback that holds the model of its newest release; ``None`` if there is none or a person resumed.
+        """The rollback that holds the model of its newest release; ``None`` without one, or if a person resumed.
 
         An order to resume that does not verify ends no hold.
 

@@ -37,7 +37,7 @@ class Reader(Protocol):
         ...
 
     def resume(self, model: str, number: int) -> bytes | None:
-        """The order that ends the hold of a rollback; ``None`` if there is none."""
+        """The order that ends the hold of a rollback; ``None`` without one."""
         ...
 
     def bundle(self, bundle_digest: str) -> dict[str, bytes]:

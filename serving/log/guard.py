@@ -87,7 +87,7 @@ class SealedSegments:
         self._sizes[name] = size
 
     def lost(self) -> list[str]:
-        """What happened since the last call, as ``<segment> was removed``; each loss is told once.
+        """What happened since the last call, as ``<segment> was removed``; each loss is reported once.
 
         A segment that was shipped with its seal may be deleted.
         """

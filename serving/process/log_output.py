@@ -1,6 +1,6 @@
 """Standard error that never blocks: a bounded queue, and a thread that writes it.
 
-A program that nobody reads any more leaves a full pipe, and a write to it blocks for ever. With a plain stream that
+A pipe whose reader has gone or stopped becomes full, and a write to it blocks for ever. With a plain stream that
 thread holds logging's lock, and one after the other the poller, the event loop and the shutdown stop. Here every
 writer only appends to the queue. While the queue is full, lines are dropped and counted; their number is written once
 the pipe is read again.

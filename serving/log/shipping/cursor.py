@@ -51,7 +51,7 @@ def delivered(folder: Path) -> Cursor:
 
 
 def finished_through(folder: Path) -> int:
-    """Number of the newest segment that was delivered with its seal; 0 if there is none."""
+    """Number of the newest segment that was delivered with its seal; 0 before the first."""
     return delivered(folder).finished_through
 
 
