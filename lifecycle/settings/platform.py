@@ -40,7 +40,8 @@ class InstallationSource(PydanticBaseSettingsSource):
         path = Path(self.current_state.get("home", ".lifecycle")).expanduser() / INSTALLATION_FILE
         try:
             document: dict[str, Any] = json.loads(path.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            # A home that cannot be read or made is named by what needs it.
             return {}
         except ValueError as error:
             raise LifecycleError(f"Expected the settings of an installation, got {error} - in {path}") from error

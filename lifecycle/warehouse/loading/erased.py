@@ -1,5 +1,6 @@
 """Keeps the rows of erased customers out of later loads."""
 
+import functools
 import hmac
 from collections.abc import Callable
 
@@ -20,9 +21,16 @@ _KINDS: dict[RelationName, tuple[str, str]] = {
 
 
 def key_hash_of(settings: Settings) -> KeyHash:
-    """HMAC-SHA256 in hex with the installation's pseudonym key: for a customer, the entity key of decision records."""
-    key = ensure_keys(settings).pseudonym_key_path.read_bytes()
-    return lambda text: hmac.digest(key, text.encode(), "sha256").hex()
+    """HMAC-SHA256 in hex with the installation's pseudonym key: for a customer, the entity key of decision records.
+
+    The key is read, and made where there is none yet, by the first call: a load that needs no hash makes no keys.
+    """
+
+    @functools.cache
+    def key() -> bytes:
+        return ensure_keys(settings).pseudonym_key_path.read_bytes()
+
+    return lambda text: hmac.digest(key(), text.encode(), "sha256").hex()
 
 
 def leave_out_erased(session: Session, relation: RelationName, staged: str, key_hash: KeyHash | None) -> int:

@@ -65,7 +65,12 @@ pathlib.Path({str(tmp_path)!r}, 'made').touch()
     assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o600
 
 
-READ_ONLY_PROGRAMS = {"serving.log.verify", "serving.scoring.trial_load", "serving.access"}
+READ_ONLY_PROGRAMS = {
+    "lifecycle.local.report_server",
+    "serving.log.verify",
+    "serving.scoring.trial_load",
+    "serving.access",
+}
 """They write nothing; `serving.access.__main__` is the module behind its commands, which set the umask."""
 
 

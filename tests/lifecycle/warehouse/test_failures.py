@@ -45,7 +45,7 @@ except LifecycleError as error:
 def big_file(tmp_path: Path) -> Path:
     rows = 300_000
     ids = pa.array(range(rows), pa.int64())
-    moments = pa.array(range(rows), pa.int64()).cast(pa.timestamp("s"))
+    moments = pa.array(range(1_522_540_800, 1_522_540_800 + rows), pa.int64()).cast(pa.timestamp("s"))
     scattered = pa.array([row * 7_919 % 1_000_003 for row in range(rows)], pa.int64())
     columns = {
         "transaction_id": ids,
