@@ -82,7 +82,7 @@ def erase(settings: Settings, customer: str, *, by: str, reason: str) -> Erasure
     customer_hash = key_hash(str(customer_id))
     _leave_tombstones(open_warehouse(settings, Use("load")), customer_id, key_hash)
     crash_point("erasure.tombstones")
-    rows = _counted(settings, customer_id, customer_hash)
+    progress = _counted(settings, customer_id, customer_hash)
     crash_point("erasure.counted")
     _delete(settings, "transform", _mart_conditions(), customer_id)
     crash_point("erasure.marts")
@@ -97,9 +97,9 @@ def erase(settings: Settings, customer: str, *, by: str, reason: str) -> Erasure
     }
     _delete(settings, "load", _RAW, customer_id)
     crash_point("erasure.raw")
-    record = Erasure(customer_hash, by, dt.datetime.now(dt.UTC), reason, rows, training_sets, dict(REMAINS))
+    record = Erasure(customer_hash, by, progress.at, reason, progress.rows, training_sets, dict(REMAINS))
     _record(settings, record)
-    _progress(settings, customer_hash).unlink(missing_ok=True)
+    _progress_file(settings, customer_hash).unlink(missing_ok=True)
     return record
 
 
@@ -128,24 +128,32 @@ def _leave_tombstones(warehouse: Warehouse, customer_id: int, key_hash: KeyHash)
             session.append(ERASED_TABLE, pa.table(columns))
 
 
-def _progress(settings: Settings, customer_hash: str) -> Path:
-    """File with the counted rows of an erasure that is not complete."""
+class _Progress(msgspec.Struct, frozen=True):
+    """An erasure that is not complete: its start, by which its record is recognised, and its rows by table."""
+
+    at: dt.datetime
+    rows: dict[str, int]
+
+
+def _progress_file(settings: Settings, customer_hash: str) -> Path:
     return settings.erasures_dir / f"{customer_hash}.counted"
 
 
-def _counted(settings: Settings, customer_id: int, customer_hash: str) -> dict[str, int]:
-    """Rows to delete by table, with those that an interrupted call has already deleted."""
+def _counted(settings: Settings, customer_id: int, customer_hash: str) -> _Progress:
+    """Start of this erasure and its rows by table, with those that an interrupted call has already deleted."""
     rows = (
         _delete(settings, "transform", _mart_conditions(), customer_id, is_counting=True)
         | _delete(settings, "log", _DECISIONS, customer_hash, is_counting=True)
         | _delete(settings, "load", _RAW, customer_id, is_counting=True)
     )
-    file = _progress(settings, customer_hash)
+    file, at = _progress_file(settings, customer_hash), dt.datetime.now(dt.UTC)
     if file.exists():
-        earlier = msgspec.json.decode(file.read_bytes(), type=dict[str, int])
-        rows = {table: max(count, earlier.get(table, 0)) for table, count in rows.items()}
-    write_file(file, msgspec.json.encode(rows))
-    return rows
+        earlier = msgspec.json.decode(file.read_bytes(), type=_Progress)
+        at = earlier.at
+        rows = {table: max(count, earlier.rows.get(table, 0)) for table, count in rows.items()}
+    progress = _Progress(at, rows)
+    write_file(file, msgspec.json.encode(progress))
+    return progress
 
 
 def _delete(
@@ -180,13 +188,15 @@ _SERIALS: Mapping[Step, str] = {"load": "loads", "log": "decisions"}
 
 
 def _record(settings: Settings, record: Erasure) -> None:
-    """Write the record under the next number; a repeated erasure that removed nothing adds none."""
-    number = sum(1 for _ in settings.erasures_dir.glob("*.json"))
-    hashes = {path.stem.split("-")[1] for path in settings.erasures_dir.glob("*.json")}
-    if record.customer_hash in hashes and not any(record.rows.values()):
+    """Write the record under the next number, once for each erasure; one that repeats and removes nothing adds none."""
+    files = list(settings.erasures_dir.glob("*.json"))
+    earlier = [msgspec.json.decode(file.read_bytes(), type=Erasure) for file in files]
+    same = [known for known in earlier if known.customer_hash == record.customer_hash]
+    # A call that was killed after writing its record has left its start.
+    if any(known.at == record.at for known in same) or (same and not any(record.rows.values())):
         return
-    content = msgspec.json.format(msgspec.json.encode(record), indent=2)
+    content, number = msgspec.json.format(msgspec.json.encode(record), indent=2), len(files) + 1
     while not create_once(
-        settings.erasures_dir / f"{number + 1:06d}-{record.customer_hash}.json", content, "erasure.record"
+        settings.erasures_dir / f"{number:06d}-{record.customer_hash}.json", content, "erasure.record"
     ):
         number += 1

@@ -170,6 +170,20 @@ def test_a_second_erasure_changes_nothing(filled: Any, settings: Settings) -> No
     assert tombstones.column(0).to_pylist() == ["customer", *["transaction"] * 3]
 
 
+def test_an_erasure_after_a_restored_backup_is_recorded_again(filled: Any, settings: Settings) -> None:
+    filled(settings.root)
+    erase(settings, str(PERSON), by="test", reason=REASON)
+    warehouse = open_warehouse(settings)
+    with warehouse.session("restoring a backup") as session:
+        session.append("protected.customers", pa.table({
+            "customer_id": [PERSON], "segment": ["a"], "age_band": ["b"], "sex": ["F"],
+        }))  # fmt: skip
+    erase(settings, str(PERSON), by="test", reason=REASON)
+    assert people_of(settings) == ERASED_STATE
+    records = [json.loads(file.read_bytes()) for file in sorted(settings.erasures_dir.iterdir())]
+    assert [record["rows"]["protected.customers"] for record in records] == [1, 1]
+
+
 @pytest.mark.parametrize(
     ("customer", "reason", "message"),
     [
