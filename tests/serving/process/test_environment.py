@@ -3,7 +3,7 @@
 import pytest
 
 from serving.settings import ServingSettings
-from tests.harness.server_process import URL, failed_start, served
+from tests.harness.server_process import URL, eventually, failed_start, served
 from tests.harness.small_models import SmallStore, score_request
 
 PLATFORM = {
@@ -39,7 +39,7 @@ def test_a_platforms_variables_do_not_break_the_server(store: SmallStore, worker
     store.publish(1)
     with served(store, **PLATFORM | {"SERVING_WORKERS": workers}) as server:
         assert server.client.post(URL, json=score_request()).status_code == 200
-        assert f"serving_workers {workers or 1}.0" in server.client.get("/metrics").text
+        eventually(lambda: f"serving_workers {workers or 1}.0" in server.client.get("/metrics").text)
         server.stop()
     assert [line for line in server.said if "Traceback" in line or " ERROR " in line] == []
     assert any("spans are not exported: Expected http/protobuf, got another protocol" in line for line in server.said)

@@ -18,6 +18,7 @@ POINTS = [
     "load.staged",
     "snowflake.uploaded",
     "snowflake.copied",
+    "load.corrected_card_transactions",
     "load.inserted_card_transactions",
     "load.recorded_card_transactions",
     "load.inserted_fraud_reports",
