@@ -38,11 +38,7 @@ PRIVATE_NAMES = (
         "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol", "_unset_keepalive_if_required", "uvicorn",
         ">=0.45,<0.55",
     ),
-    # The types that `dg.build_schedule_from_partitioned_job` and `dg.define_asset_job` return, for annotations only.
-    PrivateName(
-        "dagster._core.definitions.partitions.partitioned_schedule", "UnresolvedPartitionedAssetScheduleDefinition",
-        "dagster", ">=1.13.27,<1.14",
-    ),
+    # The type that `dg.define_asset_job` returns, for annotations only.
     PrivateName(
         "dagster._core.definitions.unresolved_asset_job_definition", "UnresolvedAssetJobDefinition",
         "dagster", ">=1.13.27,<1.14",

@@ -100,10 +100,10 @@ def test_overload_holds_where_the_rest_is_turned_away_at_once() -> None:
     [
         pytest.param(answers(2, 3000, 0.011, 2 / 3), answers(3, 200, 0.002), ["p99 of accepted"], id="slow"),
         pytest.param(
-            answers(2, 3000, 0.009, 2 / 3, 0.02), answers(3, 200, 0.002), ["ms until 99 %"], id="slow to shed"
+            answers(2, 3000, 0.009, 2 / 3, 0.02), answers(3, 200, 0.002), ["p99 of refusals"], id="slow to shed"
         ),
         pytest.param(
-            answers(2, 3000, 0.009), answers(3, 200, 0.002), ["requests that were", "ms until"], id="none shed"
+            answers(2, 3000, 0.009), answers(3, 200, 0.002), ["requests that were", "p99 of refusals"], id="none shed"
         ),
         pytest.param(
             answers(2, 3000, 0.009, 2 / 3), answers(3, 200, 0.005), ["p50 1 s afterwards"], id="slow afterwards"
