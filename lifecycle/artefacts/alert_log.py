@@ -31,6 +31,12 @@ def raise_alert(root: Path, alert: Alert) -> None:
     _log.warning("%s. %s %s", alert.title, alert.message, alert.remedy)
 
 
+def raise_once(root: Path, alert: Alert) -> None:
+    """Raise an alert, unless one of its keys is in ``alerts.jsonl`` already."""
+    if not told_keys(root).intersection(alert.keys):
+        raise_alert(root, alert)
+
+
 def told_keys(root: Path) -> set[str]:
     """Keys of every alert in ``alerts.jsonl``; lines of another form, such as an unfinished one, have none."""
     path = root / ALERTS_FILE

@@ -11,7 +11,7 @@ from lifecycle.artefacts.alert_log import raise_alert
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.mirror import attempt, first_line, in_time, mirror_in_dagster, mirror_in_mlflow, newest_metadata
 from lifecycle.assets.resources import Stores
-from lifecycle.assets.schedules import default_status
+from lifecycle.assets.schedules import daily, default_status
 from lifecycle.monitoring.champions import NamedChampion, champion_alert, differences
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import Release
@@ -68,11 +68,10 @@ def champion_job(spec: RiskModelSpec, check: dg.AssetChecksDefinition) -> "Unres
 
 def champion_schedule(spec: RiskModelSpec, job: "UnresolvedAssetJobDefinition") -> dg.ScheduleDefinition:
     """The daily run of the check, at the time of the monitoring."""
-    hour, minute = spec.monitor_at.split(":")
     return dg.ScheduleDefinition(
         name=f"{ModelKeys(spec.name).champion_job}_daily",
         job=job,
-        cron_schedule=f"{int(minute)} {int(hour)} * * *",
+        cron_schedule=daily(spec.monitor_at),
         default_status=default_status(),
     )
 

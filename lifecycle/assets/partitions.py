@@ -11,6 +11,10 @@ import dagster as dg
 
 from lifecycle.spec.risk_model import RiskModelSpec
 
+PARTITION_TAG = "dagster/partition"
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
+
 
 def as_of_dates(spec: RiskModelSpec) -> dg.DailyPartitionsDefinition:
     """Knowledge cut-offs of a model, including today's."""

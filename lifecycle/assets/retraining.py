@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from lifecycle.assets.keys import ModelKeys
-from lifecycle.assets.partitions import as_of_dates, date_of, occurred_days
+from lifecycle.assets.partitions import PARTITION_TAG, as_of_dates, date_of, occurred_days
 from lifecycle.assets.resources import Stores
 from lifecycle.assets.schedules import daily_schedule
 from lifecycle.gates.retraining import NoRetraining, RetrainingState, decide_retraining
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     # Dagster has no public name for this type.
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-PARTITION_TAG = "dagster/partition"
 IN_FLIGHT = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,

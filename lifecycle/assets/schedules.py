@@ -5,19 +5,28 @@ from typing import Any
 
 import dagster as dg
 
-from lifecycle.artefacts.alert_log import raise_alert, told_keys
-from lifecycle.assets.partitions import date_of
+from lifecycle.artefacts.alert_log import raise_once
+from lifecycle.assets.partitions import RANGE_END_TAG, RANGE_START_TAG, date_of
 from lifecycle.monitoring.missed_days import DueDays, due_days, gap_alert
 from lifecycle.settings.platform import Settings
-
-RANGE_START_TAG = "dagster/asset_partition_range_start"
-RANGE_END_TAG = "dagster/asset_partition_range_end"
 
 
 def default_status() -> dg.DefaultScheduleStatus:
     """Schedules run, except in a demonstration, whose days are in the past. A person can stop one in the Dagster UI."""
     is_demo = Settings().is_demonstration
     return dg.DefaultScheduleStatus.STOPPED if is_demo else dg.DefaultScheduleStatus.RUNNING
+
+
+def daily(at: str) -> str:
+    """Cron expression of every day at a time of the form ``HH:MM``.
+
+    Examples
+    --------
+    >>> daily("02:30")
+    '30 2 * * *'
+    """
+    hour, minute = at.split(":")
+    return f"{int(minute)} {int(hour)} * * *"
 
 
 def daily_schedule(
@@ -34,12 +43,11 @@ def daily_schedule(
     model
         Model that an alert about missed days names; ``None`` for the platform.
     """
-    hour, minute = at.split(":")
 
     @dg.schedule(
         name=name,
         job=job,
-        cron_schedule=f"{int(minute)} {int(hour)} * * *",
+        cron_schedule=daily(at),
         default_status=default_status(),
         description=description,
     )
@@ -51,8 +59,8 @@ def daily_schedule(
         if days is None:
             return dg.SkipReason(f"{newest} is covered")
         alert, root = gap_alert(job.name, model, days, now), Settings().root
-        if alert is not None and not told_keys(root) & set(alert.keys):
-            raise_alert(root, alert)
+        if alert is not None:
+            raise_once(root, alert)
         return _request(days)
 
     return schedule

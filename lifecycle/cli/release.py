@@ -201,15 +201,14 @@ def _alert_of_hold(rollback: "Release") -> None:
     """Raise the alert once; where it cannot be written, warn, because the rollback is in force."""
     import datetime as dt
 
-    from lifecycle.artefacts.alert_log import raise_alert, told_keys
+    from lifecycle.artefacts.alert_log import raise_once
     from lifecycle.releases.promotion_hold import hold_alert
     from lifecycle.settings.platform import Settings
 
     root = Settings().root
     alert = hold_alert(rollback, dt.datetime.now(dt.UTC))
     try:
-        if not set(alert.keys) & told_keys(root):
-            raise_alert(root, alert)
+        raise_once(root, alert)
     except OSError as error:
         typer.echo(f"Warning: the alert could not be written, {error.strerror} - at {root}", err=True)
 

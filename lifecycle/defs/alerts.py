@@ -5,7 +5,8 @@ import datetime as dt
 import dagster as dg
 
 from lifecycle.artefacts.alert_log import raise_alert
-from lifecycle.assets.retraining import PARTITION_TAG, refused_gates
+from lifecycle.assets.partitions import PARTITION_TAG
+from lifecycle.assets.retraining import refused_gates
 from lifecycle.monitoring.alerts import failure_alert
 from lifecycle.settings.platform import Settings
 

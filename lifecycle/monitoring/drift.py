@@ -242,16 +242,17 @@ def _psi_reason(indices: dict[str, float], alarmed: tuple[str, ...], spec: Drift
     if not alarmed:
         worst = max(indices, key=indices.__getitem__)
         return f"no column above {spec.maximum_psi}; the highest is {worst} with {indices[worst]:.3f}"
-    listed = ", ".join(f"{_shown(name)} {indices[name]:.3f}" for name in alarmed)
+    listed = ", ".join(f"{shown(name)} {indices[name]:.3f}" for name in alarmed)
     return f"PSI above {spec.maximum_psi}: {listed}"
 
 
 def _outside_reason(shares: dict[str, float], alarmed: tuple[str, ...], spec: DriftSpec) -> str:
     if not alarmed:
         return ""
-    listed = ", ".join(f"{_shown(name)} {shares[name]:.2%}" for name in alarmed)
+    listed = ", ".join(f"{shown(name)} {shares[name]:.2%}" for name in alarmed)
     return f"; rows outside the reference's values above {spec.maximum_outside_share:.2%}: {listed}"
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
+    """A column's name in a sentence."""
     return "the score" if name == SCORE else name

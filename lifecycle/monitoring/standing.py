@@ -23,8 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from lifecycle.modelling.reference import SCORE
-from lifecycle.monitoring.drift import DriftVerdict
+from lifecycle.monitoring.drift import DriftVerdict, shown
 from lifecycle.monitoring.live_performance import RECALL, PerformanceVerdict
 
 Severity = Literal["moderate", "major", "extreme"]
@@ -142,17 +141,13 @@ def recall_severity(recall: float, promised: float) -> Severity:
 def _traffic_findings(traffic: DriftVerdict, as_of: str) -> Iterator[Finding]:
     for name in traffic.alarmed:
         value, severity = traffic.psi[name], severity_above(traffic.psi[name], PSI_BANDS)
-        text = f"PSI of {_shown(name)} {value:.3f}, limit {traffic.threshold:g} ({severity})"
+        text = f"PSI of {shown(name)} {value:.3f}, limit {traffic.threshold:g} ({severity})"
         yield Finding(name, value, traffic.threshold, severity, text, as_of)
     for name in traffic.outside_alarmed:
         share, limit = traffic.outside[name], traffic.outside_limit
         severity = severity_above(share, OUTSIDE_BANDS)
-        text = f"{share:.2%} of {_shown(name)} outside the reference's values, limit {limit:.2%} ({severity})"
+        text = f"{share:.2%} of {shown(name)} outside the reference's values, limit {limit:.2%} ({severity})"
         yield Finding(name + OUTSIDE, share, limit, severity, text, as_of)
-
-
-def _shown(name: str) -> str:
-    return "the score" if name == SCORE else name
 
 
 def _performance_findings(performance: PerformanceVerdict | None, as_of: str) -> Iterator[Finding]:

@@ -13,8 +13,8 @@ import dagster as dg
 import httpx
 import pytest
 
+from lifecycle.assets.partitions import RANGE_END_TAG, RANGE_START_TAG
 from lifecycle.assets.resources import Stores
-from lifecycle.assets.schedules import RANGE_END_TAG, RANGE_START_TAG
 from lifecycle.cli.run import DEMO_SEED
 from lifecycle.local import snowflake as local_snowflake
 from lifecycle.local.demo.live import requests_of

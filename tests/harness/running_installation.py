@@ -18,10 +18,10 @@ import pytest
 from dagster import DagsterRunStatus
 from dagster_graphql import DagsterGraphQLClient
 
+from lifecycle.assets.partitions import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 from lifecycle.assets.resources import Stores
-from lifecycle.assets.schedules import RANGE_END_TAG, RANGE_START_TAG
 from lifecycle.errors import LifecycleError
-from lifecycle.local.demo.graphql import PARTITION_TAG, DagsterApi, Run
+from lifecycle.local.demo.graphql import DagsterApi, Run
 from lifecycle.local.installation import addresses
 from lifecycle.local.ports import free_port
 from lifecycle.local.processes import Ports

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from lifecycle.assets.keys import ModelKeys
+from lifecycle.assets.partitions import PARTITION_TAG
 from lifecycle.assets.retraining import retraining_state
 from lifecycle.cli.run import DEMO_SEED
 from lifecycle.gates.retraining import RetrainOrder, decide_retraining
-from lifecycle.local.demo.graphql import PARTITION_TAG, Run
+from lifecycle.local.demo.graphql import Run
 from lifecycle.local.demo.live import requests_of
 from lifecycle.local.demo.story import CUSTOMERS, FEATURES_JOB, TERMINALS
 from lifecycle.local.demo.timeline import LONGEST_WINDOW_DAYS, days_of, timeline

@@ -12,7 +12,6 @@ from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
 
 from lifecycle.errors import LifecycleError
 
-PARTITION_TAG = "dagster/partition"
 FINISHED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
 
 # Dagster's client can neither list runs, nor tell why one failed, nor whether the code location is loaded.

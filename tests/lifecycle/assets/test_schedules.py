@@ -6,7 +6,8 @@ import dagster as dg
 import msgspec
 import pytest
 
-from lifecycle.assets.schedules import RANGE_END_TAG, RANGE_START_TAG, daily_schedule, default_status
+from lifecycle.assets.partitions import RANGE_END_TAG, RANGE_START_TAG
+from lifecycle.assets.schedules import daily_schedule, default_status
 from lifecycle.monitoring.alerts import Alert
 from lifecycle.settings.platform import Settings
 

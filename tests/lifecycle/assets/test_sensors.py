@@ -5,10 +5,10 @@ import dagster as dg
 import msgspec
 import pytest
 
+from lifecycle.assets.partitions import PARTITION_TAG
 from lifecycle.assets.resources import Stores
 from lifecycle.assets.retraining import (
     IN_FLIGHT,
-    PARTITION_TAG,
     broken_tries,
     is_in_flight,
     refused_gates,
