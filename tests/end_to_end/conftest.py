@@ -18,13 +18,13 @@ from lifecycle.assets.resources import Stores
 from lifecycle.cli.run import DEMO_SEED
 from lifecycle.local import snowflake as local_snowflake
 from lifecycle.local.demo.live import requests_of
-from lifecycle.local.demo.story import CUSTOMERS, FRAUD_SCALE, TERMINALS
+from lifecycle.local.demo.story import demo_world
 from lifecycle.local.demo.timeline import Timeline, timeline
 from lifecycle.local.demo.traffic import Replay, replay
 from lifecycle.local.installation import prepare
 from lifecycle.local.ports import free_port
 from lifecycle.local.processes import serving_environment
-from lifecycle.local.simulator import SimulationConfig, simulate
+from lifecycle.local.simulator import simulate
 from lifecycle.local.snowflake import LocalSnowflake
 from lifecycle.settings.child_environment import SERVER_PREFIXES, child_environment
 from lifecycle.settings.platform import Settings
@@ -98,17 +98,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def _load_simulated(settings: Settings, days: Timeline, folder: Path) -> None:
-    config = SimulationConfig(
-        customers=CUSTOMERS,
-        terminals=TERMINALS,
-        start_date=days.first_day,
-        days=(days.end_day - days.first_day).days,
-        seed=DEMO_SEED,
-        fraud_scale=FRAUD_SCALE,
-        report_delay_mean_days=1.0,
-        late_report_share=0.02,
-    )
-    simulate(config, folder)
+    simulate(demo_world(days.first_day, days.end_day, DEMO_SEED), folder)
     for relation in RELATIONS:
         load(open_warehouse(settings, Use("load")), relation, folder / relation)
 

@@ -4,6 +4,7 @@ Each day's verdict is compared with the truth, which the test knows: which patte
 that decided was trained on. At every step all parts of the platform must name the same champion.
 """
 
+import dataclasses
 import datetime as dt
 import enum
 from collections import Counter
@@ -19,10 +20,10 @@ from lifecycle.cli.run import DEMO_SEED
 from lifecycle.gates.retraining import RetrainOrder, decide_retraining
 from lifecycle.local.demo.graphql import Run
 from lifecycle.local.demo.live import requests_of
-from lifecycle.local.demo.story import CUSTOMERS, FEATURES_JOB, TERMINALS
+from lifecycle.local.demo.story import FEATURES_JOB, demo_world
 from lifecycle.local.demo.timeline import LONGEST_WINDOW_DAYS, days_of, timeline
 from lifecycle.local.demo.traffic import replay
-from lifecycle.local.simulator import SimulationConfig, simulate
+from lifecycle.local.simulator import simulate
 from lifecycle.monitoring.verdict import MonitoringVerdict
 from lifecycle.spec.risk_model import RiskModelSpec, read_model
 from lifecycle.warehouse import Use, open_warehouse
@@ -67,17 +68,11 @@ class SixtyDays:
     def load(self) -> None:
         """Load the history and all live days; what a day's models may know of them follows from the dates alone."""
         folder = self.installation.home / "simulated"
-        config = SimulationConfig(
-            customers=CUSTOMERS,
-            terminals=TERMINALS,
-            start_date=self.first_day,
-            days=(self.end - self.first_day).days,
-            seed=DEMO_SEED,
+        config = dataclasses.replace(
+            demo_world(self.first_day, self.end, DEMO_SEED),
             pattern_change_date=self.day(FIRST_CHANGE),
             pattern_return_date=self.day(SECOND_CHANGE),
             fraud_scale=FRAUD_SCALE,
-            report_delay_mean_days=1.0,
-            late_report_share=0.02,
         )
         simulate(config, folder)
         for relation in RELATIONS:

@@ -1,5 +1,6 @@
 """The steps of the demonstration, each recorded once it is done."""
 
+import dataclasses
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +34,20 @@ STEP_DAYS = 5
 """Days of live traffic between two daily checks, which cover every day; a larger step keeps the demo short."""
 RELOAD_REQUESTS_PER_SECOND = 60.0
 PICKUP_TIMEOUT_SECONDS = 60.0
+
+
+def demo_world(first_day: dt.date, end_day: dt.date, seed: int) -> SimulationConfig:
+    """The simulated world of the days ``[first_day, end_day)``, whose fraud pattern never changes."""
+    return SimulationConfig(
+        customers=CUSTOMERS,
+        terminals=TERMINALS,
+        start_date=first_day,
+        days=(end_day - first_day).days,
+        seed=seed,
+        fraud_scale=FRAUD_SCALE,
+        report_delay_mean_days=1.0,
+        late_report_share=0.02,
+    )
 
 
 @dataclass
@@ -113,24 +128,14 @@ class Story:
         """Simulate the days of ``[start, end)`` and load them; rows that are loaded already are skipped."""
         folder = self.settings.root / "demo" / name
         last = end - dt.timedelta(days=1)
-        simulate(self._simulation(), folder, first_date=start, last_date=last, progress=self.screen.advance)
+        config = dataclasses.replace(
+            demo_world(self.days.first_day, self.days.end_day, self.state.seed),
+            pattern_change_date=self.days.change_day,
+        )
+        simulate(config, folder, first_date=start, last_date=last, progress=self.screen.advance)
         for relation in RELATIONS:
             warehouse = open_warehouse(self.settings, Use("load"))
             load(warehouse, relation, folder / relation, key_hash=key_hash_of(self.settings))
-
-    def _simulation(self) -> SimulationConfig:
-        days = self.days
-        return SimulationConfig(
-            customers=CUSTOMERS,
-            terminals=TERMINALS,
-            start_date=days.first_day,
-            days=(days.end_day - days.first_day).days,
-            seed=self.state.seed,
-            pattern_change_date=days.change_day,
-            fraud_scale=FRAUD_SCALE,
-            report_delay_mean_days=1.0,
-            late_report_share=0.02,
-        )
 
     def _live(self, start: dt.date, end: dt.date) -> None:
         """Send the requests of ``[start, end)`` that were not sent yet, then run the daily check on these days."""
