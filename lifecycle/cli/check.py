@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from lifecycle.cli.options import AsJson
 from lifecycle.console import output
 
 
@@ -20,7 +21,7 @@ def check_command(
         list[Path] | None, typer.Argument(help="Files `defs.yaml` to check. Default: every model of this installation.")
     ] = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check models' files, with each of their profiles, and the columns of their marts."""
     from lifecycle.settings.platform import Settings

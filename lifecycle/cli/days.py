@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from lifecycle.cli.options import AsJson, Model
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -13,11 +15,11 @@ def register(app: typer.Typer) -> None:
 
 
 def acknowledge(
-    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    model: Model,
     day: Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], help="Day of `occurred_at`, UTC.")],
     reason: Annotated[str, typer.Option(help="Why this day's transactions are accepted as they are.")],
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Accept a day with too few transactions, so that it no longer holds up training. Recorded for good."""
     from lifecycle.artefacts.acknowledged_days import AcknowledgedDays

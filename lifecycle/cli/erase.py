@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lifecycle.cli.options import AsJson
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -14,7 +16,7 @@ def register(app: typer.Typer) -> None:
 def erase(
     customer: Annotated[str, typer.Option(help="Id of the customer; it is neither printed nor recorded.")],
     reason: Annotated[str, typer.Option(help="Why; it is recorded and must not contain the id.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON on standard output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Remove a customer from raw tables, marts, decisions and training sets, and list what cannot be removed."""
     from lifecycle.settings.child_environment import user_name

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from lifecycle.cli.options import AsJson
 from lifecycle.console import output
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def build_command(
     is_full: Annotated[
         bool, typer.Option("--full", help="Rebuild the tables, for example after a model's columns changed.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Build and test the features of a range of days. Other days stay unchanged."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -72,7 +73,7 @@ def export_command(
         str | None,
         typer.Option(help="Columns of the mart, separated by commas. Default: the model's features in schema order."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Export transaction_id and a model's features to a Parquet file, ordered by transaction_id."""
     from lifecycle.features import export
@@ -89,7 +90,7 @@ def export_command(
 
 @app.command("freshness")
 def freshness_command(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show when the raw tables were last loaded. Exits with 1 if a load is older than its limit."""
     from lifecycle.features.freshness import read_freshness
@@ -106,7 +107,7 @@ def freshness_command(
 
 @app.command("docs")
 def docs_command(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write dbt's documentation and its graph to one HTML file, and print the file's path."""
     from lifecycle.features.docs import write_docs

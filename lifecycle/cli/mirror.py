@@ -3,9 +3,10 @@
 import json
 import subprocess
 import sys
-from typing import Annotated
 
 import typer
+
+from lifecycle.cli.options import AsJson, Model
 
 TIMEOUT_SECONDS = 60.0
 """Time limit of the mirrors after a release command. They take seconds, because MLflow is slow to import."""
@@ -17,9 +18,9 @@ def register(app: typer.Typer) -> None:
 
 
 def mirror(
-    model: Annotated[str, typer.Argument(help="Name of the model, for example card_fraud.")],
+    model: Model,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the release in force in MLflow (aliases) and in Dagster (asset `release`). Idempotent.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lifecycle.cli.mirror import mirror_after_release
+from lifecycle.cli.options import AsJson, Model
 from lifecycle.console import output
 from lifecycle.releases.lookup import bundle_by_prefix, known_model
 from lifecycle.settings.child_environment import user_name
@@ -16,12 +17,10 @@ if TYPE_CHECKING:
     from serving.contract.documents import Freeze, Release, Resume
 
 Reason = Annotated[str, typer.Option(help="Reason, kept in the release history.")]
-Model = Annotated[str, typer.Argument(help="Name of the model, for example card_fraud.")]
 BundleDigest = Annotated[
     str, typer.Argument(help="Digest of a sealed bundle, or its unique beginning, as `lifecycle releases` prints it.")
 ]
 After = Annotated[int | None, typer.Option(help="Reject the change unless this is the number of the latest release.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
 def register(app: typer.Typer) -> None:

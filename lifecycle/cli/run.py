@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from lifecycle.cli.options import AsJson
+
 DagsterPort = Annotated[int, typer.Option(help="Loopback port of the Dagster UI.")]
 MlflowPort = Annotated[int, typer.Option(help="Loopback port of the MLflow UI.")]
 ServingPort = Annotated[int, typer.Option(help="Loopback port of the inference server.")]
 ReportsPort = Annotated[int, typer.Option(help="Loopback port of the reports.")]
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 SNOWFLAKE_DEMO_HOME = ".lifecycle-snowflake"
 """Folder of the demonstration on Snowflake, separate from that on DuckDB."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lifecycle.cli.options import AsJson
+
 if TYPE_CHECKING:
     from lifecycle.local.simulator import SimulationConfig, SimulationSummary
 
@@ -50,7 +52,7 @@ def simulate_command(
         dt.datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="Last day to write. Default: the last simulated day."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write simulated days as Parquet. Load them with `lifecycle warehouse load RELATION OUT/RELATION`."""
     from lifecycle.local.simulator import SimulationConfig

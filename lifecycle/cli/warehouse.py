@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from lifecycle.cli.options import AsJson
 from lifecycle.console import output
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def load_command(
     max_rejects: Annotated[
         int, typer.Option(min=0, help="Rows that may be left out; with more, nothing is loaded.")
     ] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Load a file into a raw relation. Rows are validated; the load is atomic and idempotent."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -77,7 +78,7 @@ def load_command(
 
 @app.command("status")
 def status_command(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show rows, first and last day and loads of the raw relations, and the size of the warehouse's file."""
     from lifecycle.settings.platform import Settings
@@ -94,7 +95,7 @@ def status_command(
 
 @app.command("check")
 def check_command(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check that the warehouse is ready: the DuckDB file, or every role's grants in Snowflake. Exits with 1 if not."""
     from lifecycle.cli.snowflake import print_account, print_file

@@ -1,7 +1,7 @@
 """Plots of a model and of its live traffic, as PNG."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lifecycle.modelling.curves import Curves
@@ -16,27 +16,30 @@ Series = Mapping[str, Sequence[float]]
 def model_plots(curves: Curves, importance: Mapping[str, float]) -> dict[str, bytes]:
     """ROC, precision and recall, calibration and scores of a candidate on its holdout, and its feature importance."""
     return {
-        "roc": _picture(_line, curves.roc, "false_positive_rate", "true_positive_rate", "ROC, holdout"),
-        "precision_recall": _picture(
+        "roc": picture(_line, curves.roc, "false_positive_rate", "true_positive_rate", "ROC, holdout"),
+        "precision_recall": picture(
             _line, curves.precision_recall, "recall", "precision", "Precision and recall, holdout"
         ),
-        "calibration": _picture(_calibration, curves.calibration),
-        "score_distribution": _picture(_histogram, curves.histogram),
-        "importance": _picture(_bars, importance, "Share of the gain"),
+        "calibration": picture(_calibration, curves.calibration),
+        "score_distribution": picture(_histogram, curves.histogram),
+        "importance": picture(_bars, importance, "Share of the gain"),
     }
 
 
 def psi_plot(psi: Mapping[str, float], limit: float) -> bytes:
     """PSI of every feature and of the score, with the limit."""
-    return _picture(_bars, psi, "PSI against the training set", limit)
+    return picture(_bars, psi, "PSI against the training set", limit)
 
 
-def _picture(draw: Any, *arguments: Any) -> bytes:
+def picture(
+    draw: Callable[..., None], *arguments: Any, size_inches: tuple[float, float] = (5, 3.4), dpi: int = 90
+) -> bytes:
+    """PNG of what ``draw(axes, *arguments)`` draws."""
     # Not pyplot: it keeps every figure alive and is not thread-safe.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure: Figure = Figure(figsize=(5, 3.4), dpi=90, layout="constrained")
+    figure: Figure = Figure(figsize=size_inches, dpi=dpi, layout="constrained")
     FigureCanvasAgg(figure)
     axes: Axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)

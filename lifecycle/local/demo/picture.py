@@ -1,7 +1,6 @@
 """Picture of the demonstration: recall at capacity by day, and the moments of the loop."""
 
 import datetime as dt
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 from lifecycle.local.demo.report import Phase, recall_of
 from lifecycle.local.demo.state import DemoState
 from lifecycle.local.demo.timeline import Timeline, days_of
+from lifecycle.reports.plots import INK, picture
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse
 from serving.storage.durable import write_file
@@ -16,7 +16,6 @@ from serving.storage.durable import write_file
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INK, QUIET = "#1d2430", "#94a3b8"
 COLOURS = {"before": "#3b6ea5", "during": "#c2410c", "after": "#1a7f37"}
 PICTURE_FILE = "recall.png"
 
@@ -53,23 +52,16 @@ def recall_timeline(
 
 def write_picture(timeline: RecallTimeline, capacity: int, folder: Path) -> Path:
     """Draw the picture as a PNG file in `folder`."""
-    # Not pyplot: it keeps every figure alive.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    path = folder / PICTURE_FILE
+    write_file(path, picture(_draw, timeline, capacity, size_inches=(9, 3.6), dpi=110))
+    return path
 
-    figure: Figure = Figure(figsize=(9, 3.6), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
+
+def _draw(axes: "Axes", timeline: RecallTimeline, capacity: int) -> None:
     _draw_recall(axes, timeline)
     _draw_moments(axes, timeline)
     axes.set(ylim=(0, 1.08), yticks=[0, 0.25, 0.5, 0.75, 1], ylabel="recall")
     axes.set_title(f"Recall at capacity, {capacity} cards a day", loc="left", color=INK, pad=24)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    path = folder / PICTURE_FILE
-    write_file(path, buffer.getvalue())
-    return path
 
 
 def _draw_recall(axes: "Axes", timeline: RecallTimeline) -> None:
