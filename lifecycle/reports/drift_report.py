@@ -7,12 +7,11 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from lifecycle.modelling.reference import SCORE, BinnedColumn
 from lifecycle.monitoring.standing import OUTSIDE
 from lifecycle.monitoring.traffic import ChampionInForce
 from lifecycle.monitoring.verdict import MonitoringVerdict
+from lifecycle.reports.pages import page
 from lifecycle.spec.risk_model import RiskModelSpec
 
 TEMPLATE = "drift_report.html.j2"
@@ -32,14 +31,8 @@ def drift_page(
     spec: RiskModelSpec, champion: ChampionInForce, verdict: MonitoringVerdict, illustration: Illustration
 ) -> str:
     """The page of a verdict, from the verdict and the champion's frozen reference alone."""
-    environment = Environment(
-        loader=PackageLoader("lifecycle", "reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(TEMPLATE).render(
+    return page(
+        TEMPLATE,
         spec=spec,
         reference=champion.reference,
         verdict=verdict,

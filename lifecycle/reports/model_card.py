@@ -1,13 +1,12 @@
 """The model card: one HTML page on the purpose, the evidence and the lineage of a model."""
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from lifecycle.artefacts.candidates import Candidate, CandidateEvaluation
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.modelling.splits import RECENT_DAYS
 from lifecycle.modelling.thresholds import floors
 from lifecycle.modelling.training import released_window
 from lifecycle.reports.card_plots import holdout_plots, importance_bars
+from lifecycle.reports.pages import page
 from lifecycle.spec.risk_model import RiskModelSpec
 
 TEMPLATE = "model_card.html.j2"
@@ -22,12 +21,9 @@ APPROVALS = {
 
 def model_card(spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence) -> str:
     """The card as a self-contained page; deterministic, because the bundle seals its bytes."""
-    loader = PackageLoader("lifecycle", "reports")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     evaluation, deciding, lineage = candidate.evaluation, candidate.deciding, candidate.lineage
-    return environment.get_template(TEMPLATE).render(
+    return page(
+        TEMPLATE,
         spec=spec,
         evidence=evidence,
         evaluation=evaluation,
