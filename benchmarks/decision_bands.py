@@ -1,4 +1,4 @@
-"""Cards that a release declines and reviews a day on weeks that nobody had seen, against the capacity.
+"""Cards that a release declines and reviews a day on weeks that no model had seen, against the capacity.
 
 Simulates a world, trains as of each of several weeks, and counts the cards of the following week that reach the bands:
 those of the release (cut on its own scores of the last days), and bands cut on the judged model's scores of the

@@ -33,11 +33,11 @@ def raise_alert(root: Path, alert: Alert) -> None:
 
 def raise_once(root: Path, alert: Alert) -> None:
     """Raise an alert, unless one of its keys is in ``alerts.jsonl`` already."""
-    if not told_keys(root).intersection(alert.keys):
+    if not raised_keys(root).intersection(alert.keys):
         raise_alert(root, alert)
 
 
-def told_keys(root: Path) -> set[str]:
+def raised_keys(root: Path) -> set[str]:
     """Keys of every alert in ``alerts.jsonl``; lines of another form, such as an unfinished one, have none."""
     path = root / ALERTS_FILE
     keys: set[str] = set()

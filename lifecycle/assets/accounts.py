@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from lifecycle.artefacts.alert_log import raise_alert, told_keys
+from lifecycle.artefacts.alert_log import raise_alert, raised_keys
 from lifecycle.assets.partitions import as_of_after
 from lifecycle.assets.resources import Stores
 from lifecycle.gates.champion import champion_for
@@ -61,7 +61,7 @@ def alert_on(
 ) -> None:
     """Raise the alert of a day with findings."""
     root, now = stores.settings.root, dt.datetime.now(dt.UTC)
-    alert = unaccounted_alert(spec.name, day, findings, told_keys(root), context.run.run_id, now)
+    alert = unaccounted_alert(spec.name, day, findings, raised_keys(root), context.run.run_id, now)
     if alert is not None:
         raise_alert(root, alert)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from lifecycle.artefacts.alert_log import raise_alert, told_keys
+from lifecycle.artefacts.alert_log import raise_alert, raised_keys
 from lifecycle.assets.accounts import account_for_decisions, account_for_requests
 from lifecycle.assets.champion import champion_in_force
 from lifecycle.assets.keys import WAREHOUSE_POOL, Materialized, ModelKeys
@@ -145,7 +145,7 @@ def _decision_load(spec: RiskModelSpec, context: dg.AssetExecutionContext, store
         verdict = judge_load(loads, champion.bundle_digest, as_of, spec.decision)
         earlier = [load for date, load in evidence.decision_load().items() if date < as_of]
         previous, now = (earlier[-1] if earlier else None), dt.datetime.now(dt.UTC)
-        alert = capacity_alert(spec.name, verdict, previous, told_keys(root), context.run.run_id, now)
+        alert = capacity_alert(spec.name, verdict, previous, raised_keys(root), context.run.run_id, now)
         if alert is not None:
             raise_alert(root, alert)
         evidence.write_decision_load(verdict)
@@ -192,7 +192,7 @@ def _alert_on_silence(
 ) -> None:
     previous = stores.evidence(spec.name).live_performance().get(as_of - dt.timedelta(days=1))
     root, now = stores.settings.root, dt.datetime.now(dt.UTC)
-    alert = silence_alert(spec.name, as_of, verdict, previous, told_keys(root), context.run.run_id, now)
+    alert = silence_alert(spec.name, as_of, verdict, previous, raised_keys(root), context.run.run_id, now)
     if alert is not None:
         raise_alert(root, alert)
 
@@ -213,7 +213,7 @@ def _drift(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Store
     for day, as_of, champion in _days_with_champion(spec, context, stores):
         earlier = [verdict for date, verdict in evidence.drift().items() if date < as_of]
         verdict = _verdict(spec, stores, warehouse, champion, as_of, earlier[-1].standing if earlier else None)
-        # Alerts first: after a crash the day has no verdict yet, and its next run tells only what is not told.
+        # Alerts first: after a crash the day has no verdict yet, and its next run raises only what is missing.
         _raise_alerts(spec, stores, verdict, context.run.run_id)
         crash_point("monitoring.alerted")
         evidence.write_drift(verdict)
@@ -227,7 +227,7 @@ def _drift(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Store
 
 def _raise_alerts(spec: RiskModelSpec, stores: Stores, verdict: MonitoringVerdict, run_id: str) -> None:
     root = stores.settings.root
-    for alert in monitoring_alerts(spec.name, verdict, told_keys(root), run_id, dt.datetime.now(dt.UTC)):
+    for alert in monitoring_alerts(spec.name, verdict, raised_keys(root), run_id, dt.datetime.now(dt.UTC)):
         raise_alert(root, alert)
 
 

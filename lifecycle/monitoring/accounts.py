@@ -122,13 +122,13 @@ def refusal_findings(
 
 
 def unaccounted_alert(
-    model: str, day: dt.date, findings: Sequence[str], told: Container[str], run_id: str, raised_at: dt.datetime
+    model: str, day: dt.date, findings: Sequence[str], raised: Container[str], run_id: str, raised_at: dt.datetime
 ) -> Alert | None:
     """The alert of a day with requests or decisions that monitoring does not see; ``None`` without new findings.
 
-    `told` holds the keys of the alerts raised so far: a repeated day raises only what differs.
+    `raised` holds the keys of the alerts raised so far: a repeated day raises only what differs.
     """
-    findings = [finding for finding in findings if _key(model, day, finding) not in told]
+    findings = [finding for finding in findings if _key(model, day, finding) not in raised]
     if not findings:
         return None
     return Alert(
@@ -153,7 +153,7 @@ def silence_alert(
     as_of: dt.date,
     verdict: PerformanceVerdict,
     previous: PerformanceVerdict | None,
-    told: Container[str],
+    raised: Container[str],
     run_id: str,
     raised_at: dt.datetime,
 ) -> Alert | None:
@@ -162,7 +162,7 @@ def silence_alert(
     `previous` is the verdict as of the day before; without one, this is the first day.
     """
     key = f"{model}:{as_of.isoformat()}:no_verdict"
-    if verdict.has_verdict or (previous is not None and not previous.has_verdict) or key in told:
+    if verdict.has_verdict or (previous is not None and not previous.has_verdict) or key in raised:
         return None
     return Alert(
         kind="no_verdict",

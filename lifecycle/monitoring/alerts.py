@@ -66,16 +66,16 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def monitoring_alerts(
-    model: str, verdict: MonitoringVerdict, told: Container[str], run_id: str, raised_at: dt.datetime
+    model: str, verdict: MonitoringVerdict, raised: Container[str], run_id: str, raised_at: dt.datetime
 ) -> list[Alert]:
-    """The alerts of a day's news: one of the alarm's, one of a day without decisions; none that was told before.
+    """The alerts of a day's news: one of the alarm's, one of a day without decisions; none that was raised before.
 
     Parameters
     ----------
-    told
+    raised
         Keys of the alerts raised so far: a repeated day raises only what it adds.
     """
-    fresh = [(key, news) for news in verdict.news if (key := _key(model, verdict.as_of, news)) not in told]
+    fresh = [(key, news) for news in verdict.news if (key := _key(model, verdict.as_of, news)) not in raised]
     groups: dict[AlertKind, list[tuple[str, News]]] = {"drift": [], "no_decisions": []}
     for key, news in fresh:
         groups["no_decisions" if news.kind == "no_decisions" else "drift"].append((key, news))
@@ -115,22 +115,22 @@ def capacity_alert(
     model: str,
     verdict: LoadVerdict,
     previous: LoadVerdict | None,
-    told: Container[str],
+    raised: Container[str],
     run_id: str,
     raised_at: dt.datetime,
 ) -> Alert | None:
-    """The alert of the bands that exceed their capacity since this day; ``None`` without one, or if it was told.
+    """The alert of the bands that exceed their capacity since this day; ``None`` without one, or if it was raised.
 
     Parameters
     ----------
     previous
         The verdict of the latest earlier day.
-    told
+    raised
         Keys of the alerts raised so far.
     """
     known = previous.exceeded if previous is not None and previous.champion == verdict.champion else ()
     keys = [f"{model}:{verdict.as_of}:over_capacity:{band}" for band in verdict.exceeded if band not in known]
-    fresh = tuple(key for key in keys if key not in told)
+    fresh = tuple(key for key in keys if key not in raised)
     if not fresh:
         return None
     return Alert(

@@ -1,6 +1,6 @@
 """The page of one day's monitoring, for people: its verdict, its numbers, and the bins that it compared.
 
-Every number on the page is the verdict's own. Evidently's page is a page beside it, labelled as an illustration.
+Every number on the page is the verdict's own. Evidently's page is a page of its own, labelled as an illustration.
 """
 
 import itertools

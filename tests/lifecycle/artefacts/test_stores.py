@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lifecycle.artefacts.alert_log import raise_alert, told_keys
+from lifecycle.artefacts.alert_log import raise_alert, raised_keys
 from lifecycle.artefacts.candidates import Candidate, CandidateStore, training_files
 from lifecycle.artefacts.evidence import EvidenceStore, GateEvidence
 from lifecycle.errors import LifecycleError
@@ -206,11 +206,11 @@ def test_a_torn_line_costs_no_alert_and_keys_are_read_back(tmp_path: Path) -> No
         kind="drift", model="card_fraud", as_of="2018-08-29", run_id="r", message="m", remedy="n",
         raised_at=dt.datetime(2018, 8, 29, tzinfo=dt.UTC), keys=("one", "two"),
     )  # fmt: skip
-    assert told_keys(tmp_path) == set()
+    assert raised_keys(tmp_path) == set()
     raise_alert(tmp_path, alert)
     path = tmp_path / "alerts.jsonl"
     whole = path.read_bytes()
     path.write_bytes(whole + whole[: len(whole) // 2])
     raise_alert(tmp_path, msgspec.structs.replace(alert, keys=("three",)))
     assert path.read_bytes().startswith(whole + whole[: len(whole) // 2] + b"\n{")
-    assert told_keys(tmp_path) == {"one", "two", "three"}
+    assert raised_keys(tmp_path) == {"one", "two", "three"}
