@@ -1,6 +1,7 @@
 """Fixtures and settings of all tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,14 @@ SLOW = ("end_to_end", "lifecycle/features", "lifecycle/local", "lifecycle/wareho
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the slow files first; `tests/run` keeps this order."""
     items.sort(key=lambda item: not any(f"tests/{folder}/" in item.path.as_posix() for folder in SLOW))
+
+
+@pytest.fixture(autouse=True)
+def usual_umask() -> Iterator[None]:
+    """Give each test the usual umask: a command that runs within the test process sets a private one for all that follow."""
+    previous = os.umask(0o022)
+    yield
+    os.umask(previous)
 
 
 @pytest.fixture
