@@ -94,7 +94,7 @@ def down_command(*, as_json: AsJson = False) -> None:
 def _say_schedules(url: str) -> None:
     """Print the schedules; the processes go on if Dagster's definitions do not load."""
     from lifecycle.errors import LifecycleError
-    from lifecycle.local.demo.graphql import DagsterApi
+    from lifecycle.local.dagster_api import DagsterApi
     from lifecycle.local.schedule_status import schedule_lines
 
     try:

@@ -21,7 +21,7 @@ from dagster_graphql import DagsterGraphQLClient
 from lifecycle.assets.partitions import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
-from lifecycle.local.demo.graphql import DagsterApi, Run
+from lifecycle.local.dagster_api import DagsterApi, Run
 from lifecycle.local.installation import addresses
 from lifecycle.local.ports import free_port
 from lifecycle.local.processes import Ports

@@ -18,7 +18,7 @@ from lifecycle.assets.partitions import PARTITION_TAG
 from lifecycle.assets.retraining import retraining_state
 from lifecycle.cli.run import DEMO_SEED
 from lifecycle.gates.retraining import RetrainOrder, decide_retraining
-from lifecycle.local.demo.graphql import Run
+from lifecycle.local.dagster_api import Run
 from lifecycle.local.demo.live import requests_of
 from lifecycle.local.demo.story import FEATURES_JOB, demo_world
 from lifecycle.local.demo.timeline import LONGEST_WINDOW_DAYS, days_of, timeline

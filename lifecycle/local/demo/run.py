@@ -12,7 +12,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from lifecycle.local.demo.graphql import DagsterApi
+from lifecycle.local.dagster_api import DagsterApi
 from lifecycle.local.demo.picture import recall_timeline, write_picture
 from lifecycle.local.demo.report import Phase, phases, phases_table
 from lifecycle.local.demo.screen import Screen

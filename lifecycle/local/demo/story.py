@@ -12,7 +12,7 @@ from lifecycle.artefacts.evidence import EvidenceStore
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.partitions import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 from lifecycle.errors import LifecycleError
-from lifecycle.local.demo.graphql import DagsterApi, Run
+from lifecycle.local.dagster_api import DagsterApi, Run
 from lifecycle.local.demo.live import requests_of
 from lifecycle.local.demo.screen import Screen
 from lifecycle.local.demo.state import DemoState, StateFile, timeline_of
