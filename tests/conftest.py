@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def usual_umask() -> Iterator[None]:
-    """Give each test the usual umask: a command that runs within the test process sets a private one for all that follow."""
+    """Give each test the usual umask: a command within the test process sets a private one for all that follow."""
     previous = os.umask(0o022)
     yield
     os.umask(previous)

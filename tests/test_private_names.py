@@ -43,6 +43,9 @@ PRIVATE_NAMES = (
         "dagster._core.definitions.unresolved_asset_job_definition", "UnresolvedAssetJobDefinition",
         "dagster", ">=1.13.27,<1.14",
     ),
+    # A backfill is found by its run's tag and cancelled as the UI cancels it.
+    PrivateName("dagster._core.execution.backfill", "BulkActionStatus", "dagster", ">=1.13.27,<1.14"),
+    PrivateName("dagster._core.execution.backfill", "PartitionBackfill", "dagster", ">=1.13.27,<1.14"),
     # A run's process id is in an event of this type; a test reports one for a process that it kills.
     PrivateName("dagster._core.events", "EngineEventData", "dagster", ">=1.13.27,<1.14"),
     # The local Snowflake endpoint translates errors of DuckDB and needs the connection for sessions.

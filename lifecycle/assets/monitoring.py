@@ -14,6 +14,7 @@ from lifecycle.artefacts.alert_log import raise_alert, raised_keys
 from lifecycle.assets.accounts import account_for_decisions, account_for_requests
 from lifecycle.assets.champion import champion_in_force
 from lifecycle.assets.keys import WAREHOUSE_POOL, Materialized, ModelKeys
+from lifecycle.assets.labels import labels
 from lifecycle.assets.partitions import as_of_after, date_of, occurred_days
 from lifecycle.assets.plots import shown
 from lifecycle.assets.resources import Stores
@@ -52,7 +53,14 @@ def monitoring_assets(spec: RiskModelSpec) -> list[dg.AssetsDefinition]:
     keys = ModelKeys(spec.name)
     outcomes = dg.AssetKey([MARTS, spec.label.relation])
     return [
-        _asset(spec, keys.decisions, [], _decisions, "The server's decision log in the warehouse, each decision once."),
+        _asset(
+            spec,
+            keys.decisions,
+            [keys.release],
+            _decisions,
+            "The server's decision log in the warehouse, each decision once. The released model made them.",
+            Settings().target,
+        ),
         _asset(
             spec,
             keys.live_performance,
@@ -60,6 +68,7 @@ def monitoring_assets(spec: RiskModelSpec) -> list[dg.AssetsDefinition]:
             _live_performance,
             "Recall at capacity on matured outcomes, compared with that of the holdout. Declined transactions have no "
             "outcome: a prevented fraud is never reported.",
+            "python",
         ),
         _asset(
             spec,
@@ -68,6 +77,7 @@ def monitoring_assets(spec: RiskModelSpec) -> list[dg.AssetsDefinition]:
             _drift,
             "Verdict on the last whole weeks of decisions: PSI of each feature and of the score against the champion's "
             "own training set, and the live performance.",
+            "python",
         ),
         _asset(
             spec,
@@ -76,6 +86,7 @@ def monitoring_assets(spec: RiskModelSpec) -> list[dg.AssetsDefinition]:
             _drift_report,
             "The page of the day's verdict, in the verdict's own bins; and Evidently's view of a sample, which judges "
             "nothing.",
+            "evidently",
         ),
         _asset(
             spec,
@@ -83,12 +94,13 @@ def monitoring_assets(spec: RiskModelSpec) -> list[dg.AssetsDefinition]:
             [keys.decisions],
             _decision_load,
             "Cards that the champion's answers reviewed and declined a day, against the capacity of its bands.",
+            "python",
         ),
     ]
 
 
 def _asset(
-    spec: RiskModelSpec, key: dg.AssetKey, deps: list[dg.AssetKey], body: Body, description: str
+    spec: RiskModelSpec, key: dg.AssetKey, deps: list[dg.AssetKey], body: Body, description: str, kind: str
 ) -> dg.AssetsDefinition:
     @dg.asset(
         key=key,
@@ -99,6 +111,7 @@ def _asset(
         pool=WAREHOUSE_POOL,
         description=description,
         output_required=False,
+        **labels(spec, "monitoring", kind),
     )
     def monitored(context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
         yield from body(spec, context, stores)

@@ -2,28 +2,41 @@
 
 A model's assets are partitioned by `as_of`: partition D holds what was known before D 00:00 UTC, so a backfill is a
 backtest. Features and monitoring are partitioned by the day of `occurred_at`: partition D holds the events of D, and
-verdicts on them are as of D + 1.
+verdicts on them are as of D + 1. Both begin where the loaded data begin; before the first load, with the model's
+`first_date`.
 """
 
 import datetime as dt
 
 import dagster as dg
 
+from lifecycle.artefacts.first_day import first_loaded_day
+from lifecycle.modelling.splits import snapshot_days
+from lifecycle.settings.platform import Settings
 from lifecycle.spec.risk_model import RiskModelSpec
 
+BACKFILL_TAG = "dagster/backfill"
 PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 
 
 def as_of_dates(spec: RiskModelSpec) -> dg.DailyPartitionsDefinition:
-    """Knowledge cut-offs of a model, including today's."""
-    return dg.DailyPartitionsDefinition(start_date=spec.first_date, timezone="UTC", end_offset=1)
+    """Knowledge cut-offs of a model, including today's; the first is the first with data in its whole training set."""
+    start = first_day(spec)
+    if first_loaded_day(Settings().root) is not None:
+        start += start - snapshot_days(start, spec.training, spec.label.maturity_days)[0]
+    return dg.DailyPartitionsDefinition(start_date=start.isoformat(), timezone="UTC", end_offset=1)
 
 
 def occurred_days(spec: RiskModelSpec) -> dg.DailyPartitionsDefinition:
     """Days of events, up to yesterday."""
-    return dg.DailyPartitionsDefinition(start_date=spec.first_date, timezone="UTC")
+    return dg.DailyPartitionsDefinition(start_date=first_day(spec).isoformat(), timezone="UTC")
+
+
+def first_day(spec: RiskModelSpec) -> dt.date:
+    """First day of a model's events: that of the loaded data, or the later `first_date`."""
+    return max(dt.date.fromisoformat(spec.first_date), first_loaded_day(Settings().root) or dt.date.min)
 
 
 def as_of_after(day: dt.date) -> dt.date:

@@ -9,6 +9,7 @@ from lifecycle.artefacts.bundles import bundle_folder, write_bundle
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.assets.keys import Materialized, ModelKeys
+from lifecycle.assets.labels import labels
 from lifecycle.assets.mirror import attempt, record, register
 from lifecycle.assets.partitions import as_of_dates
 from lifecycle.assets.resources import Stores
@@ -29,7 +30,7 @@ def model_version_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         deps=[keys.candidate],
         partitions_def=as_of_dates(spec),
         group_name=spec.name,
-        kinds={"mlflow"},
+        **labels(spec, "release", "mlflow"),
         output_required=False,
         description="Version in MLflow and sealed bundle of a candidate; only if this very candidate passed its gates.",
     )

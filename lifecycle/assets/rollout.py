@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import dagster as dg
 
 from lifecycle.assets.keys import Materialized, ModelKeys
+from lifecycle.assets.labels import labels
 from lifecycle.assets.mirror import attempt, mirror_in_mlflow, release_metadata
-from lifecycle.assets.partitions import as_of_dates, date_of
+from lifecycle.assets.partitions import BACKFILL_TAG, as_of_dates, date_of
 from lifecycle.assets.registry import seal
 from lifecycle.assets.resources import Stores
 from lifecycle.gates.candidate_gates import GATES
@@ -18,7 +19,6 @@ from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import Release
 
 RELEASED_BY = "promotion policy"
-BACKFILL_TAG = "dagster/backfill"
 
 
 def release_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
@@ -30,7 +30,7 @@ def release_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         deps=[keys.model_version],
         partitions_def=as_of_dates(spec),
         group_name=spec.name,
-        kinds={"release"},
+        **labels(spec, "release", "json"),
         output_required=False,
         description="Signed release that makes the registered version the champion; servers poll for it.",
     )

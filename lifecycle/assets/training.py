@@ -10,7 +10,9 @@ import dagster as dg
 from lifecycle.artefacts.candidates import Candidate, training_files
 from lifecycle.artefacts.lineage import code_commit, library_versions
 from lifecycle.artefacts.training_sets import Selection
+from lifecycle.assets.backfill_limit import stop_large_backfill
 from lifecycle.assets.keys import WAREHOUSE_POOL, Materialized, ModelKeys
+from lifecycle.assets.labels import labels
 from lifecycle.assets.partitions import as_of_dates, date_of, training_days
 from lifecycle.assets.plots import shown
 from lifecycle.assets.resources import Stores
@@ -32,15 +34,19 @@ def training_set_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=keys.training_set,
-        deps=[dg.AssetDep(dg.AssetKey([MARTS, spec.mart]), partition_mapping=training_days(spec))],
+        deps=[
+            dg.AssetDep(dg.AssetKey([MARTS, relation]), partition_mapping=training_days(spec))
+            for relation in (spec.mart, spec.label.relation)
+        ],
         partitions_def=as_of_dates(spec),
         group_name=spec.name,
-        kinds={"parquet"},
+        **labels(spec, "training", "parquet"),
         pool=WAREHOUSE_POOL,
         description="Examples with their outcomes as known on the partition's date, and the last days before it, whose "
         "outcomes are not mature and not used; named by its digest.",
     )
     def training_set(context: dg.AssetExecutionContext, stores: Stores) -> Materialized:
+        stop_large_backfill(context)
         as_of = date_of(context.partition_key)
         start, end = snapshot_days(as_of, spec.training, spec.label.maturity_days)
         # The role that extracts may not see raw rows, so the reading role checks that they are complete.
@@ -74,13 +80,14 @@ def candidate_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         deps=[keys.training_set],
         partitions_def=as_of_dates(spec),
         group_name=spec.name,
-        kinds={"lightgbm"},
+        **labels(spec, "training", "lightgbm"),
         description=(
             "Model fitted on the training set of the partition's date; not registered or promoted. The metrics are "
             "those of the holdout. If the model is refitted afterwards, they judge the procedure, not these trees."
         ),
     )
     def candidate(context: dg.AssetExecutionContext, stores: Stores) -> Materialized:
+        stop_large_backfill(context)
         as_of = context.partition_key
         snapshots = stores.training_sets(spec.name)
         examples = examples_from_table(snapshots.read(as_of), spec)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
@@ -9,7 +10,7 @@ from lifecycle.artefacts.candidates import JUDGED_MODEL_FILE, Candidate
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.mirror import record
-from lifecycle.assets.partitions import date_of
+from lifecycle.assets.partitions import as_of_dates, date_of
 from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
 from lifecycle.gates.candidate_gates import (
@@ -37,7 +38,13 @@ def gate_checks(spec: RiskModelSpec) -> dg.AssetChecksDefinition:
     @dg.multi_asset_check(
         name=f"{spec.name}_gates",
         specs=[
-            dg.AssetCheckSpec(gate, asset=keys.candidate, blocking=True, description=DESCRIPTIONS[gate])
+            dg.AssetCheckSpec(
+                gate,
+                asset=keys.candidate,
+                blocking=True,
+                description=DESCRIPTIONS[gate],
+                partitions_def=as_of_dates(spec),
+            )
             for gate in GATES
         ],
     )
@@ -51,16 +58,21 @@ def gate_checks(spec: RiskModelSpec) -> dg.AssetChecksDefinition:
                 check_name=verdict.gate,
                 passed=verdict.is_passed,
                 description=verdict.summary,
-                metadata={
-                    "candidate_digest": evidence.candidate_digest,
-                    "observed": dict(verdict.observed),
-                    "required": dict(verdict.required),
-                },
+                metadata={"candidate_digest": evidence.candidate_digest} | numbers(verdict),
             )
         if not evidence.is_passed:
             record(spec, stores, stores.candidates(spec.name).current(as_of), evidence, "refused", context.run.run_id)
 
     return run_gates
+
+
+def numbers(verdict: Verdict) -> dict[str, Any]:
+    """Each number of a verdict as a value of its own, which the UI shows in a column and plots over the partitions."""
+    return {
+        f"{side}/{name}": "none" if value is None else value
+        for side, values in (("observed", verdict.observed), ("required", verdict.required))
+        for name, value in values.items()
+    }
 
 
 def judge(spec: RiskModelSpec, stores: Stores, as_of: str) -> GateEvidence:

@@ -58,6 +58,7 @@ def up_command(
 ) -> None:
     """Start the Dagster UI with its daemon, the MLflow UI, the server and the reports, until Ctrl-C."""
     from lifecycle.local.installation import addresses, start_services
+    from lifecycle.local.partition_follower import PartitionFollower
     from lifecycle.local.processes import Ports
     from lifecycle.settings.platform import Settings
 
@@ -71,7 +72,7 @@ def up_command(
                 typer.echo(f"{name:<18}{url}")
             _say_schedules(urls["Dagster UI"])
             typer.echo("Ctrl-C or `lifecycle down` stops everything.")
-        group.watch()
+        group.watch(PartitionFollower(Settings().root, urls["Dagster UI"]))
 
 
 def down_command(*, as_json: AsJson = False) -> None:

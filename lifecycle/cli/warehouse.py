@@ -52,6 +52,7 @@ def load_command(
     from lifecycle.warehouse import Use, open_warehouse
     from lifecycle.warehouse.loading.erased import key_hash_of
     from lifecycle.warehouse.loading.load import load
+    from lifecycle.warehouse.reading.first_day import note_first_day
 
     # On stderr: with --json, stdout holds the document and nothing else.
     console = Console(stderr=True)
@@ -60,8 +61,9 @@ def load_command(
     ) as bars:
         bar = bars.add_task("opening", total=None)
         settings = Settings()
+        warehouse = open_warehouse(settings, Use("load"))
         result = load(
-            open_warehouse(settings, Use("load")),
+            warehouse,
             relation.value,
             path,
             mapping,
@@ -70,6 +72,7 @@ def load_command(
             max_rejects=max_rejects,
             key_hash=key_hash_of(settings),
         )
+        note_first_day(warehouse, settings.root)
     if as_json:
         typer.echo(json.dumps(result.as_document()))
     else:

@@ -21,6 +21,8 @@ SOURCES = {
     "fraud_reports": "One row per transaction that was reported as fraudulent, as loaded.",
 }
 FRESHNESS = "is_fresh"
+DATA_OWNERS = ["team:data engineering"]
+"""As `dbt_project.yml` names the owners of the dbt models."""
 
 
 def source_key(table: str) -> dg.AssetKey:
@@ -33,6 +35,8 @@ def source_key(table: str) -> dg.AssetKey:
     group_name="dbt",
     deps=[mart_key(model) for model in MARTS],
     pool=WAREHOUSE_POOL,
+    owners=DATA_OWNERS,
+    tags={"layer": "documentation"},
     kinds={"dbt"},
 )
 def documentation(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
@@ -83,7 +87,14 @@ def _check_result(source: SourceFreshness) -> dg.AssetCheckResult:
 def defs() -> dg.Definitions:
     """The documentation, the sources with their checks, and a job that checks them with its schedule."""
     sources = [
-        dg.AssetSpec(source_key(table), group_name="raw", description=description)
+        dg.AssetSpec(
+            source_key(table),
+            group_name="raw",
+            description=description,
+            owners=DATA_OWNERS,
+            tags={"layer": "raw"},
+            kinds={Settings().target, "table"},
+        )
         for table, description in SOURCES.items()
     ]
     job = dg.define_asset_job(

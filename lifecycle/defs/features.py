@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from lifecycle.assets.keys import WAREHOUSE_POOL
+from lifecycle.assets.partitions import first_day
 from lifecycle.assets.schedules import daily_schedule
 from lifecycle.features.builds import count_daily_rows, run_build
 from lifecycle.features.dagster_dbt_without_dbt import DagsterDbtTranslator, DbtCoreCliEventMessage, dbt_assets
@@ -18,6 +19,7 @@ from lifecycle.features.manifest import ensure_manifest
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.risk_model import read_specs
 from lifecycle.warehouse import Use, open_warehouse
+from lifecycle.warehouse.reading.first_day import note_first_day
 
 UNIQUE_ID = "dagster_dbt/unique_id"
 """Metadata key of dagster-dbt for the dbt node of an asset or a check."""
@@ -29,9 +31,9 @@ SCHEDULE_AT = "01:00"
 Result = dg.Output[Any] | dg.AssetCheckResult | dg.AssetObservation
 
 feature_days = dg.DailyPartitionsDefinition(
-    start_date=min(spec.first_date for spec in read_specs(Settings().profile).values()), timezone="UTC"
+    start_date=min(first_day(spec) for spec in read_specs(Settings().profile).values()).isoformat(), timezone="UTC"
 )
-"""Days of `occurred_at`, from the earliest `first_date` of the models up to yesterday."""
+"""Days of `occurred_at`, from the earliest first day of the models up to yesterday."""
 
 
 def mart_key(model: str) -> dg.AssetKey:
@@ -45,6 +47,10 @@ class LayerTranslator(DagsterDbtTranslator):  # type: ignore[misc] # dagster-dbt
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
         """The model's folder, which is also its schema."""
         return str(dbt_resource_props["fqn"][1])
+
+    def get_tags(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, str]:
+        """The layer, by which the catalogue can be filtered."""
+        return {"layer": str(dbt_resource_props["fqn"][1])}
 
     def get_description(self, dbt_resource_props: Mapping[str, Any]) -> str:
         """The description, which opens with the grain."""
@@ -113,6 +119,7 @@ def _build_selected(
         )
         relations = [node.relation for node in run.models if not node.is_failed]
         dated = [relation for relation in relations if "occurred_at" in warehouse.columns(relation)]
+        note_first_day(warehouse, Settings().root)
         rows = count_daily_rows(warehouse, dated, start_date, end_date) if dated else {}
     for node in run.nodes:
         event = DbtCoreCliEventMessage(node.event, event_history_metadata={})

@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 
 import httpx
 from dagster import DagsterRunStatus
-from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
+from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError, ReloadRepositoryLocationStatus
 
 from lifecycle.errors import LifecycleError
 
+LOCATION = "lifecycle"
+"""The code location's name in `workspace.yaml`."""
 FINISHED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
 
 # Dagster's client can neither list runs, nor tell why one failed, nor whether the code location is loaded.
@@ -76,6 +78,22 @@ class DagsterApi:
         raise LifecycleError(
             f"Expected the code location to load within {timeout_seconds:.0f} s - at {self.url}/locations"
         )
+
+    def reload(self) -> None:
+        """Load the code location again, for definitions that follow the data.
+
+        Raises
+        ------
+        LifecycleError
+            If it cannot be loaded, with Dagster's message.
+        """
+        try:
+            answer = self._client.reload_repository_location(LOCATION)
+        except (DagsterGraphQLClientError, OSError) as error:
+            raise LifecycleError(f"Expected the code location to load again, got: {error}") from error
+        if answer.status is not ReloadRepositoryLocationStatus.SUCCESS:
+            raise LifecycleError(f"Expected the code location to load again, got: {answer.message}")
+        self.wait_until_loaded()
 
     def launch(self, job: str, tags: Mapping[str, str]) -> str:
         """Launch a job and return the run's id; a partition or a range of them is named by its tags.

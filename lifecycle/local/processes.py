@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -174,11 +174,12 @@ class Running:
                     f"{self._tail(service)}"
                 )
 
-    def watch(self) -> None:
-        """Return at Ctrl-C; raises as `expect_alive` if a service ends by itself."""
+    def watch(self, on_turn: Callable[[], None] = lambda: None) -> None:
+        """Call `on_turn` twice a second until Ctrl-C; raises as `expect_alive` if a service ends by itself."""
         with contextlib.suppress(KeyboardInterrupt):
             while True:
                 self.expect_alive()
+                on_turn()
                 time.sleep(0.5)
 
     def stop(self) -> None:

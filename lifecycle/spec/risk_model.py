@@ -225,7 +225,7 @@ class RiskModelSpec(SpecModel):
     """dbt model with one row per example: the columns below and the features."""
     columns: ColumnsSpec = ColumnsSpec()
     first_date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
-    """First partition: the first day of `occurred_at`."""
+    """No partition is earlier; the first one is the first day of the loaded data."""
     features: Annotated[tuple[FeatureSpec, ...], Field(min_length=1)]
     card: CardSpec | None = None
     """Without it the model card says that these statements are missing."""

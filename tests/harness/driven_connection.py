@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,12 +14,13 @@ from serving.process.app import ServingApp
 
 
 class Transport(asyncio.Transport):
-    """Keeps what was written, and whether it was closed."""
+    """Keeps what was written, and whether it was closed; a close tells the protocol, as the event loop does."""
 
-    def __init__(self) -> None:
+    def __init__(self, protocol: asyncio.Protocol) -> None:
         super().__init__()
         self.written: list[bytes] = []
         self.is_closed = False
+        self._protocol = weakref.ref(protocol)
 
     def write(self, data: Any) -> None:
         self.written.append(bytes(data))
@@ -27,10 +29,13 @@ class Transport(asyncio.Transport):
         return self.is_closed
 
     def close(self) -> None:
+        protocol = self._protocol()
+        if protocol is not None and not self.is_closed:
+            asyncio.get_running_loop().call_soon(protocol.connection_lost, None)
         self.is_closed = True
 
     def abort(self) -> None:
-        self.is_closed = True
+        self.close()
 
     def pause_reading(self) -> None:
         """Nothing is read from here."""
@@ -45,7 +50,7 @@ class Connection:
     def __init__(self, app: ServingApp) -> None:
         self.state = ServerState()
         self.protocol = ServingProtocol(config=listener_of(app).config, server_state=self.state, app_state={})
-        self.transport = Transport()
+        self.transport = Transport(self.protocol)
         self.protocol.connection_made(self.transport)
 
     async def settled(self) -> None:

@@ -26,6 +26,7 @@ from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.loading.erased import key_hash_of
 from lifecycle.warehouse.loading.load import load
 from lifecycle.warehouse.raw_tables import RELATIONS
+from lifecycle.warehouse.reading.first_day import note_first_day
 
 FEATURES_JOB = "features"
 CUSTOMERS, TERMINALS, FRAUD_SCALE = 800, 600, 4.0
@@ -133,9 +134,11 @@ class Story:
             pattern_change_date=self.days.change_day,
         )
         simulate(config, folder, first_date=start, last_date=last, progress=self.screen.advance)
+        warehouse = open_warehouse(self.settings, Use("load"))
         for relation in RELATIONS:
-            warehouse = open_warehouse(self.settings, Use("load"))
             load(warehouse, relation, folder / relation, key_hash=key_hash_of(self.settings))
+        if note_first_day(warehouse, self.settings.root):
+            self.dagster.reload()
 
     def _live(self, start: dt.date, end: dt.date) -> None:
         """Send the requests of ``[start, end)`` that were not sent yet, then run the daily check on these days."""

@@ -105,3 +105,17 @@ def test_loading_the_code_location_imports_nothing_heavy(settings: Settings) -> 
     # The manifest is made at the first load, by dbt in a process of its own.
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_every_asset_has_an_owner_tags_and_a_kind(repository: dg.RepositoryDefinition) -> None:
+    for node in repository.asset_graph.asset_nodes:
+        assert node.owners, node.key
+        assert [tag for tag in node.tags if not tag.startswith("dagster/kind/")], node.key
+        assert node.kinds, node.key
+
+
+def test_decisions_come_from_releases_and_training_sets_from_outcomes(repository: dg.RepositoryDefinition) -> None:
+    graph = repository.asset_graph
+    parents = {name: graph.get(dg.AssetKey(["card_fraud", name])).parent_keys for name in ("decisions", "training_set")}
+    assert parents["decisions"] == {dg.AssetKey(["card_fraud", "release"])}
+    assert dg.AssetKey(["marts", "card_fraud_outcomes"]) in parents["training_set"]

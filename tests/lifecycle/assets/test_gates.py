@@ -53,7 +53,9 @@ def test_the_verdicts_are_kept_for_the_candidate_and_shown_on_it(
     checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
     assert set(checks) == set(GATES)
     assert checks[enough_evidence.NAME].metadata["candidate_digest"].value == candidate.digest
-    assert checks[enough_evidence.NAME].metadata["required"].value == {"minimum_rows": 100, "minimum_frauds": 5}
+    assert checks[enough_evidence.NAME].metadata["required/minimum_rows"].value == 100
+    assert checks[enough_evidence.NAME].metadata["required/minimum_frauds"].value == 5
+    assert {check.partition for check in checks.values()} == {AS_OF.isoformat()}
     assert list(registry.versions) == [candidate.digest]
 
 

@@ -234,7 +234,7 @@ def test_a_look_at_a_connection_whose_request_waits_does_not_count_as_silence(ap
 
 def test_a_request_after_connection_close_is_not_decided(app: ServingApp, store: SmallStore) -> None:
     async def steps(connection: Connection) -> None:
-        await connection.ask(request("d0"), request("d1", "Connection: close"), request("d2"))
+        await connection.ask(request("d0"), request("d1", "Connection: close") + request("d2"))
 
     drive(app, steps)
     assert [record.decision_id for record in store.decisions()] == ["d0", "d1"]
