@@ -2,8 +2,9 @@ import datetime as dt
 
 import pytest
 
+from lifecycle.assets.partitions import BACKFILL_TAG
 from lifecycle.assets.resources import Stores
-from lifecycle.assets.rollout import BACKFILL_TAG, RELEASED_BY, release_asset
+from lifecycle.assets.rollout import RELEASED_BY, release_asset
 from lifecycle.modelling.training import Trained
 from lifecycle.spec.risk_model import PromotionSpec, RiskModelSpec
 from tests.harness.toy_model import AS_OF
