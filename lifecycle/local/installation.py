@@ -7,7 +7,10 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from lifecycle.errors import LifecycleError
 from lifecycle.local.lost_runs import fail_lost_runs
@@ -58,8 +61,8 @@ def prepare(settings: Settings) -> None:
         if message := repair_home(settings, is_whole=True):
             sys.stderr.write(f"{message}\n")
         _expect_free_space(settings)
-        if not (settings.dagster_home / "dagster.yaml").exists():
-            write_file(settings.dagster_home / "dagster.yaml", DAGSTER_YAML.encode())
+        for notice in write_dagster_yaml(settings.dagster_home / "dagster.yaml"):
+            sys.stderr.write(f"{notice}\n")
         _store_settings(settings)
         ensure_keys(settings)
         for folder in (settings.release_store, settings.decision_log_dir):
@@ -71,6 +74,39 @@ def prepare(settings: Settings) -> None:
     open_warehouse(settings)
     settings.mlflow_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     move_locations(settings.mlflow_dir)
+
+
+def write_dagster_yaml(path: Path) -> list[str]:
+    """Write Dagster's settings, or name those that an existing file has no value for.
+
+    A file of an older version, or one that a person wrote, stays as it is: any value of its own silences the notice.
+
+    Raises
+    ------
+    LifecycleError
+        If the existing file is not YAML.
+    """
+    if not path.exists():
+        write_file(path, DAGSTER_YAML.encode())
+        return []
+    try:
+        existing = dict(_settings_of(yaml.safe_load(path.read_text())))
+    except yaml.YAMLError as error:
+        raise LifecycleError(f"Expected Dagster's settings as YAML, got {error} - in {path}") from error
+    return [
+        f"Expected a value of {name}, got none; this version sets {value} - in {path}"
+        for name, value in _settings_of(yaml.safe_load(DAGSTER_YAML))
+        if name not in existing
+    ]
+
+
+def _settings_of(document: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Names, divided by dots, and values of a YAML document."""
+    if not isinstance(document, dict):
+        yield above, document
+        return
+    for name, value in document.items():
+        yield from _settings_of(value, f"{above}.{name}" if above else str(name))
 
 
 @contextmanager

@@ -1,9 +1,11 @@
 """What an installation stores of its first start."""
 
+from pathlib import Path
+
 import pytest
 
 from lifecycle.errors import LifecycleError
-from lifecycle.local.installation import prepare
+from lifecycle.local.installation import DAGSTER_YAML, prepare, write_dagster_yaml
 from lifecycle.settings.platform import Settings
 
 
@@ -40,3 +42,26 @@ def test_stored_settings_that_cannot_be_read_name_the_file(settings: Settings) -
     (settings.root / "installation.json").write_text("{")
     with pytest.raises(LifecycleError, match=r"in .*installation\.json"):
         Settings()
+
+
+def test_an_older_file_of_dagster_stays_and_what_it_lacks_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "dagster.yaml"
+    assert write_dagster_yaml(path) == []
+    assert path.read_text() == DAGSTER_YAML
+    assert write_dagster_yaml(path) == []
+    older = (
+        "telemetry: {enabled: true}\nnux: {enabled: false}\nrun_monitoring: {enabled: true, start_timeout_seconds: 1}\n"
+    )
+    path.write_text(older)
+    notices = write_dagster_yaml(path)
+    assert path.read_text() == older
+    assert [notice.split(",")[0] for notice in notices] == [
+        "Expected a value of concurrency.pools.default_limit",
+        "Expected a value of concurrency.pools.granularity",
+        "Expected a value of concurrency.runs.max_concurrent_runs",
+        "Expected a value of run_monitoring.max_runtime_seconds",
+    ]
+    assert notices[-1].endswith(f"got none; this version sets 21600 - in {path}")
+    path.write_text("telemetry: [")
+    with pytest.raises(LifecycleError, match=r"Expected Dagster's settings as YAML"):
+        write_dagster_yaml(path)

@@ -4,13 +4,18 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from lifecycle.errors import LifecycleError
+from lifecycle.local.dagster_api import DagsterApi
 from lifecycle.local.installation import DAGSTER_YAML
-from lifecycle.local.lost_runs import fail_lost_runs
+from lifecycle.local.lost_runs import fail_lost_runs, has_process
+from lifecycle.local.ports import free_port
+from lifecycle.local.processes import Service, running
 from lifecycle.settings.platform import Settings
 
 SLEEPER = """
@@ -86,3 +91,30 @@ def test_a_run_that_never_got_a_process_is_failed_and_a_finished_one_is_left(set
             instance.add_run(dg.DagsterRun(job_name="toy_retrain", run_id=f"{number}" * 36, status=status))
     assert fail_lost_runs(settings) == ["0" * 36]
     assert statuses(home)["1" * 36] == dg.DagsterRunStatus.SUCCESS
+
+
+@pytest.mark.filterwarnings("ignore")  # of the client of Dagster
+@pytest.mark.long  # starts the daemon
+@pytest.mark.timeout(600)
+def test_a_run_that_hangs_is_failed_after_the_maximum_run_time_and_its_process_ends(home: Path, tmp_path: Path) -> None:
+    text = DAGSTER_YAML.replace("max_runtime_seconds: 21600", "max_runtime_seconds: 5\n  poll_interval_seconds: 1")
+    assert text != DAGSTER_YAML
+    (home / "dagster.yaml").write_text(text)
+    code = tmp_path / "hanging.py"
+    code.write_text(SLEEPER.partition("with dg.")[0])
+    with free_port() as port:
+        command = [sys.executable, "-m", "dagster", "dev", "-f", str(code), "-p", str(port)]
+        service = Service("dagster", command, port, "/server_info", {"DAGSTER_HOME": str(home)})
+        with running([service], tmp_path / "logs"):
+            api = DagsterApi(service.url)
+            api.wait_until_loaded()
+            run_id = api.launch("toy_retrain", {})
+            with pytest.raises(LifecycleError, match="it ended with FAILURE"):
+                api.wait(run_id, lambda: None)
+            with dg.DagsterInstance.from_config(str(home)) as instance:
+                messages = [event.message for event in instance.all_logs(run_id)]
+                assert any("Exceeded maximum runtime of 5 seconds" in message for message in messages)
+                deadline = time.monotonic() + 60
+                while has_process(instance, run_id):
+                    assert time.monotonic() < deadline
+                    time.sleep(0.5)
