@@ -64,6 +64,7 @@ def _rows_of(user: str) -> set[str]:
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", NAMES)
 def test_a_model_parses_as_snowflake_sql_and_comes_out_as_it_went_in(as_snowflake: Path, model: str) -> None:
     (statement,) = sqlglot.parse(_read(as_snowflake, model), read="snowflake")
@@ -72,11 +73,13 @@ def test_a_model_parses_as_snowflake_sql_and_comes_out_as_it_went_in(as_snowflak
     assert sqlglot.parse_one(again, read="snowflake") == statement
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", NAMES)
 def test_a_model_has_nothing_that_snowflake_has_not(as_snowflake: Path, model: str) -> None:
     assert problems(_read(as_snowflake, model)) == []
 
 
+@pytest.mark.long
 def test_a_data_test_has_nothing_that_snowflake_has_not(as_snowflake: Path) -> None:
     tests = [path for path in as_snowflake.rglob("*.sql") if path.stem not in NAMES]
     assert len(tests) >= 30
@@ -113,6 +116,7 @@ def test_each_function_is_listed_once_with_a_page_of_its_own() -> None:
     assert all(link.startswith("https://docs.snowflake.com/en/sql-reference/functions/") for link in pages)
 
 
+@pytest.mark.long
 def test_no_model_reads_protected_attributes(as_snowflake: Path) -> None:
     compiled = "".join(path.read_text().lower() for path in as_snowflake.rglob("*.sql"))
     assert "staging.stg_card_transactions" in compiled

@@ -75,6 +75,7 @@ def test_a_service_that_ends_is_told_with_its_last_lines(tmp_path: Path) -> None
             group.stop()
 
 
+@pytest.mark.long
 def test_stopping_reaches_the_children_of_what_was_started(tmp_path: Path) -> None:
     group = Running(tmp_path)
     with free_port() as port:
