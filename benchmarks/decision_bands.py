@@ -23,7 +23,8 @@ from lifecycle.modelling.thresholds import Traffic, bands_from_capacity, count_b
 from lifecycle.modelling.training import Trained, holdout, predict, released_window, train
 from lifecycle.modelling.training_set import Examples, examples_from_table
 from lifecycle.settings.platform import Settings
-from lifecycle.spec.risk_model import RiskModelSpec, read_model
+from lifecycle.spec.model_files import read_model
+from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import instant
 from lifecycle.warehouse import open_warehouse
 from lifecycle.warehouse.loading.load import load

@@ -37,7 +37,7 @@ def fill(file: Path, rows: int, days: int, is_snowflake: bool) -> None:
     """Make the marts in a DuckDB file: the warehouse's own, or the one that the endpoint will serve."""
     import duckdb
 
-    from lifecycle.spec.risk_model import read_model
+    from lifecycle.spec.model_files import read_model
 
     spec = read_model("card_fraud")
     mart, outcomes = (f'marts."{name.upper() if is_snowflake else name}"' for name in (spec.mart, spec.label.relation))
@@ -72,7 +72,7 @@ def extract(step: str, out: Path, days: int) -> dict[str, Any]:
 
     from lifecycle.artefacts.training_sets import Selection, TrainingSetStore
     from lifecycle.settings.platform import Settings
-    from lifecycle.spec.risk_model import read_model
+    from lifecycle.spec.model_files import read_model
     from lifecycle.tables.content_digest import content_digest
     from lifecycle.warehouse import Use, open_warehouse
     from lifecycle.warehouse.reading.examples import training_batches, training_examples

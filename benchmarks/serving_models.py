@@ -169,7 +169,7 @@ def train_benchmark(seed: int = 1) -> Trained:
 def train_card_fraud(seed: int = 1) -> Trained:
     """A model with the inputs of card_fraud and the parameters that its search begins with, on made-up rows."""
     from lifecycle.modelling.search import DEFAULT
-    from lifecycle.spec.risk_model import read_model
+    from lifecycle.spec.model_files import read_model
 
     features = tuple(Feature(**feature.model_dump()) for feature in read_model(CARD_FRAUD).features)
     generator = np.random.default_rng(seed)

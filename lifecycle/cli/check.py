@@ -26,7 +26,7 @@ def check_command(
     """Check models' files, with each of their profiles, and the columns of their marts."""
     from lifecycle.settings.platform import Settings
     from lifecycle.spec.mart_contract import check_columns
-    from lifecycle.spec.risk_model import model_files, read_spec
+    from lifecycle.spec.model_files import model_files, read_spec
 
     project = Settings().dbt_project_dir
     valid: list[dict[str, object]] = []

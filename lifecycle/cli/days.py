@@ -25,7 +25,7 @@ def acknowledge(
     from lifecycle.artefacts.acknowledged_days import AcknowledgedDays
     from lifecycle.settings.child_environment import user_name
     from lifecycle.settings.platform import Settings
-    from lifecycle.spec.risk_model import read_model
+    from lifecycle.spec.model_files import read_model
 
     settings = Settings()
     read_model(model)

@@ -31,7 +31,7 @@ def mirror(
     from lifecycle.assets.mirror import first_line, mirror_in_dagster, mirror_in_mlflow
     from lifecycle.assets.resources import Stores
     from lifecycle.errors import LifecycleError
-    from lifecycle.spec.risk_model import read_model
+    from lifecycle.spec.model_files import read_model
 
     stores = Stores()
     spec = read_model(model, stores.settings.profile)

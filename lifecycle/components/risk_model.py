@@ -15,7 +15,8 @@ from lifecycle.assets.validation import gate_checks
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.mart_contract import check_columns
-from lifecycle.spec.risk_model import RiskModelSpec, describe
+from lifecycle.spec.model_files import describe
+from lifecycle.spec.risk_model import RiskModelSpec
 
 
 class RiskModel(dg.Component):

@@ -17,7 +17,7 @@ from lifecycle.features.dagster_dbt_without_dbt import DagsterDbtTranslator, Dbt
 from lifecycle.features.dbt import NodeRun
 from lifecycle.features.manifest import ensure_manifest
 from lifecycle.settings.platform import Settings
-from lifecycle.spec.risk_model import read_specs
+from lifecycle.spec.model_files import read_specs
 from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.reading.first_day import note_first_day
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.platform import Settings
-from lifecycle.spec.risk_model import read_model
+from lifecycle.spec.model_files import read_model
 from lifecycle.warehouse import Warehouse, open_warehouse
 from serving.storage.crash_points import crash_point
 from serving.storage.durable import replacing

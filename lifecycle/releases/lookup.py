@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from lifecycle.errors import LifecycleError
-from lifecycle.spec.risk_model import model_names
+from lifecycle.spec.model_files import model_names
 from lifecycle.spec.suggestions import suggestion
 
 SHORTEST_PREFIX = 4

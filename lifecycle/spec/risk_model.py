@@ -4,14 +4,10 @@ Plain Pydantic without Dagster: the pure packages, the command line and the comp
 """
 
 import copy
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from lifecycle.errors import LifecycleError
-from lifecycle.spec.suggestions import suggestion
 from serving.contract.documents import Feature
 from serving.contract.schema_rules import schema_violations
 
@@ -309,68 +305,3 @@ def _merged(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
         else:
             result[key] = value
     return result
-
-
-def read_spec(path: Path, profile: str | None = None) -> RiskModelSpec:
-    """Read a model's `defs.yaml`.
-
-    Raises
-    ------
-    LifecycleError
-        If the file is missing or invalid; the message names the file, the key and the expectation.
-    """
-    try:
-        document = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise LifecycleError(f"Expected a model specification, found no file - at {path}") from None
-    except yaml.YAMLError as error:
-        raise LifecycleError(f"Expected YAML, got: {error} - in {path}") from error
-    attributes = document.get("attributes") if isinstance(document, dict) else None
-    try:
-        return RiskModelSpec.model_validate(attributes).with_profile(profile)
-    except ValidationError as error:
-        raise LifecycleError(f"{describe(error)} - in {path}") from error
-    except ValueError as error:
-        raise LifecycleError(f"{error} - in {path}") from error
-
-
-def describe(error: ValidationError) -> str:
-    """A validation error as text: the message and the key of each fault."""
-    lines = []
-    for fault in error.errors(include_url=False, include_input=False):
-        message = fault["msg"].removeprefix("Value error, ")
-        # A rule about several keys names them itself.
-        has_key = not fault["loc"] and " - at `" in message
-        key = ".".join(str(part) for part in fault["loc"]) or "attributes"
-        lines.append(message if has_key else f"{message} - at `{key}`")
-    return "; ".join(lines)
-
-
-def model_files() -> list[Path]:
-    """The file of every model of this code location."""
-    return sorted((Path(__file__).parents[1] / "defs").glob("*/defs.yaml"))
-
-
-def model_names() -> list[str]:
-    """Names of the models' folders; reads no file, so that a broken one stops no command that needs none."""
-    return [path.parent.name for path in model_files()]
-
-
-def read_specs(profile: str | None = None) -> dict[str, RiskModelSpec]:
-    """Every model of this code location by name."""
-    specs = [read_spec(path, profile) for path in model_files()]
-    return {spec.name: spec for spec in specs}
-
-
-def read_model(name: str, profile: str | None = None) -> RiskModelSpec:
-    """One model of this code location.
-
-    Raises
-    ------
-    LifecycleError
-        If there is no such model.
-    """
-    specs = read_specs(profile)
-    if name not in specs:
-        raise LifecycleError(f"Expected the name of a model, got {name!r}{suggestion(name, specs)}")
-    return specs[name]

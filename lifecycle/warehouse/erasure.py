@@ -14,7 +14,7 @@ from lifecycle.artefacts.training_sets import TrainingSetStore
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.platform import Settings
 from lifecycle.settings.snowflake import Step
-from lifecycle.spec.risk_model import read_specs
+from lifecycle.spec.model_files import read_specs
 from lifecycle.warehouse import Use, Warehouse, open_warehouse
 from lifecycle.warehouse.loading.erased import KeyHash, key_hash_of
 from lifecycle.warehouse.raw_tables import ERASED_TABLE, RAW, raw_definitions

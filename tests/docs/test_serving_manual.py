@@ -6,7 +6,7 @@ import re
 from fastapi.routing import iter_route_contexts
 
 from lifecycle.local.processes import Ports
-from lifecycle.spec.risk_model import read_model
+from lifecycle.spec.model_files import read_model
 from serving.process.app import create_app, needed_scope
 from tests.harness.api import settings_of
 from tests.harness.metric_samples import NAMES

@@ -28,7 +28,8 @@ from lifecycle.local.simulator import simulate
 from lifecycle.local.snowflake import LocalSnowflake
 from lifecycle.settings.child_environment import SERVER_PREFIXES, child_environment
 from lifecycle.settings.platform import Settings
-from lifecycle.spec.risk_model import RiskModelSpec, read_model
+from lifecycle.spec.model_files import read_model
+from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.loading.load import load
 from lifecycle.warehouse.raw_tables import RELATIONS

@@ -24,7 +24,8 @@ from lifecycle.modelling.ranking import Outcomes
 from lifecycle.modelling.splits import snapshot_days
 from lifecycle.modelling.training import train
 from lifecycle.modelling.training_set import Examples
-from lifecycle.spec.risk_model import FeatureSpec, read_model
+from lifecycle.spec.model_files import read_model
+from lifecycle.spec.risk_model import FeatureSpec
 from serving.contract.documents import encode
 
 AS_OF = dt.date(2026, 6, 1)

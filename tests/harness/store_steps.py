@@ -11,7 +11,7 @@ from lifecycle.artefacts.candidates import CandidateStore
 from lifecycle.artefacts.evidence import EvidenceStore, GateEvidence
 from lifecycle.artefacts.training_sets import ROWS_PER_GROUP, Selection, TrainingSetStore
 from lifecycle.settings.platform import Settings
-from lifecycle.spec.risk_model import read_model
+from lifecycle.spec.model_files import read_model
 from lifecycle.warehouse import open_warehouse
 from lifecycle.warehouse.reading.decisions import load_decisions
 from serving.contract.documents import Bands, Calibration, Deciding, DecisionRecord, GoldenRow, Lineage, Verdict

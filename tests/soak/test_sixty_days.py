@@ -25,7 +25,8 @@ from lifecycle.local.demo.timeline import LONGEST_WINDOW_DAYS, days_of, timeline
 from lifecycle.local.demo.traffic import replay
 from lifecycle.local.simulator import simulate
 from lifecycle.monitoring.verdict import MonitoringVerdict
-from lifecycle.spec.risk_model import RiskModelSpec, read_model
+from lifecycle.spec.model_files import read_model
+from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.loading.load import load
 from lifecycle.warehouse.raw_tables import RELATIONS

@@ -21,7 +21,8 @@ from lifecycle.local.demo.story import Story
 from lifecycle.local.installation import addresses, start_services
 from lifecycle.local.processes import Ports, Running
 from lifecycle.settings.platform import Settings
-from lifecycle.spec.risk_model import RiskModelSpec, read_model
+from lifecycle.spec.model_files import read_model
+from lifecycle.spec.risk_model import RiskModelSpec
 
 
 def run_demo(

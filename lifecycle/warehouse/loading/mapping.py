@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lifecycle.errors import LifecycleError
-from lifecycle.spec.risk_model import describe
+from lifecycle.spec.model_files import describe
 from lifecycle.warehouse.loading.value_checks import NumberText
 from lifecycle.warehouse.raw_tables import RAW, RelationName
 

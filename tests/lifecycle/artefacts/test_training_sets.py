@@ -10,7 +10,8 @@ import pytest
 
 from lifecycle.artefacts.training_sets import ROWS_PER_GROUP, Selection, TrainingSetDescription, TrainingSetStore
 from lifecycle.errors import LifecycleError
-from lifecycle.spec.risk_model import RiskModelSpec, read_model
+from lifecycle.spec.model_files import read_model
+from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.content_digest import content_digest
 
 SELECTION = Selection(dt.date(2018, 8, 29), dt.date(2018, 8, 1), dt.date(2018, 8, 22))

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from lifecycle.cli import app
 from lifecycle.errors import LifecycleError
-from lifecycle.spec.risk_model import model_files
+from lifecycle.spec.model_files import model_files
 
 
 def changed(tmp_path: Path, change: dict[str, Any]) -> Path:

@@ -16,7 +16,7 @@ from lifecycle.cli import app
 from lifecycle.local.installation import prepare
 from lifecycle.modelling.training import Trained
 from lifecycle.settings.platform import Settings
-from lifecycle.spec.risk_model import read_model
+from lifecycle.spec.model_files import read_model
 from serving.contract.documents import Lineage, Release
 from tests.harness.toy_model import AS_OF
 from tests.harness.toy_platform import PASSING, evidence_of, without_reasons, written

@@ -8,7 +8,7 @@ import pytest
 from lifecycle.errors import LifecycleError
 from lifecycle.features import export
 from lifecycle.settings.platform import Settings
-from lifecycle.spec.risk_model import read_model
+from lifecycle.spec.model_files import read_model
 from tests.harness.features_generated import RawRows
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from lifecycle.errors import LifecycleError
 from lifecycle.releases.lookup import bundle_by_prefix, known_model
-from lifecycle.spec.risk_model import read_model
+from lifecycle.spec.model_files import read_model
 from tests.harness.small_models import MODEL, SmallStore
 
 

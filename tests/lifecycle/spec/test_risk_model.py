@@ -9,7 +9,8 @@ import yaml
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.mart_contract import check_columns, feature_descriptions
-from lifecycle.spec.risk_model import RiskModelSpec, read_model, read_spec
+from lifecycle.spec.model_files import read_model, read_spec
+from lifecycle.spec.risk_model import RiskModelSpec
 from tests.harness.paths import ROOT
 
 SHIPPED = ROOT / "lifecycle" / "defs" / "card_fraud" / "defs.yaml"

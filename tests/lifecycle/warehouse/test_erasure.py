@@ -18,7 +18,7 @@ from lifecycle.artefacts.training_sets import TOMBSTONES, Selection, TrainingSet
 from lifecycle.cli import app
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.platform import Settings
-from lifecycle.spec.risk_model import read_model
+from lifecycle.spec.model_files import read_model
 from lifecycle.warehouse import open_warehouse
 from lifecycle.warehouse.erasure import REMAINS, erase
 from lifecycle.warehouse.loading.erased import key_hash_of

@@ -13,7 +13,7 @@ from lifecycle.local.demo.timeline import LONGEST_WINDOW_DAYS, days_of, timeline
 from lifecycle.local.ports import free_port
 from lifecycle.local.processes import Ports, Running, Service, expect_free_port, services
 from lifecycle.settings.platform import Settings
-from lifecycle.spec.risk_model import read_model
+from lifecycle.spec.model_files import read_model
 
 SPEC = read_model("card_fraud", "demo")
 

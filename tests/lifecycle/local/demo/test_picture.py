@@ -16,7 +16,7 @@ from lifecycle.local.demo.report import Phase, phases
 from lifecycle.local.demo.state import DemoState
 from lifecycle.local.demo.timeline import timeline
 from lifecycle.modelling.evaluation import Evaluation
-from lifecycle.spec.risk_model import read_model
+from lifecycle.spec.model_files import read_model
 from lifecycle.warehouse import Warehouse
 
 SPEC = read_model("card_fraud", "demo")

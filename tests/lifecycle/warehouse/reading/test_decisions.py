@@ -8,7 +8,8 @@ import pytest
 
 from lifecycle.monitoring.accounts import DayOfDecisions, RefusalKind
 from lifecycle.monitoring.live_performance import champion_rows_and_capacity
-from lifecycle.spec.risk_model import RiskModelSpec, read_model
+from lifecycle.spec.model_files import read_model
+from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.interface import Definition
 from lifecycle.warehouse.reading.accounts import day_accounts

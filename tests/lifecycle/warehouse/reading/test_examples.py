@@ -17,7 +17,8 @@ from lifecycle.errors import LifecycleError
 from lifecycle.local.snowflake import LocalSnowflake
 from lifecycle.modelling.training_set import examples_from_table
 from lifecycle.settings.platform import Settings
-from lifecycle.spec.risk_model import RiskModelSpec, read_model
+from lifecycle.spec.model_files import read_model
+from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.content_digest import content_digest
 from lifecycle.warehouse import Use, Warehouse, open_warehouse
 from lifecycle.warehouse.raw_tables import raw_definitions
