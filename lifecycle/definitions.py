@@ -1,36 +1,24 @@
-"""The code location that `workspace.yaml` names: everything below `lifecycle/defs`."""
-
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import ModuleType
+"""The code location that `workspace.yaml` names: what all models share, and each model's own definitions."""
 
 import dagster as dg
 
-from lifecycle.settings.platform import PROJECT_ROOT
+from lifecycle.components.model_definitions import faulty_definitions, model_definitions
+from lifecycle.defs import alerts, feature_docs, features, platform
+from lifecycle.settings.platform import Settings
+from lifecycle.spec.model_files import read_models
 from serving.storage.private_files import keep_files_private
-
-SLOW_PLUGIN = "dagster_snowflake"
-"""Loading the folder imports every installed plugin for the UI's list of components; this one imports Snowpark, which
-costs each process of the code location 7 s and 200 MB."""
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Assets, checks, jobs, schedules and sensors of every model."""
+    """Assets, checks, jobs, schedules and sensors; a model whose file is faulty is a placeholder, the others run."""
     keep_files_private()
-    with _without(SLOW_PLUGIN):
-        return dg.load_from_defs_folder(path_within_project=PROJECT_ROOT / "deploy" / "dagster")
-
-
-@contextmanager
-def _without(plugin: str) -> Iterator[None]:
-    """Replace `plugin` by an empty module while the block runs, unless it is imported already."""
-    if plugin in sys.modules:
-        yield
-        return
-    sys.modules[plugin] = ModuleType(plugin)
-    try:
-        yield
-    finally:
-        del sys.modules[plugin]
+    models = read_models(Settings())
+    return dg.Definitions.merge(
+        platform.defs(),
+        alerts.defs(),
+        features.defs(models),
+        feature_docs.defs(),
+        *(model_definitions(spec) for spec in models.valid.values()),
+        faulty_definitions(models.faulty),
+    )

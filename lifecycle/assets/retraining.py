@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from lifecycle.assets.keys import ModelKeys
-from lifecycle.assets.partitions import PARTITION_TAG, as_of_dates, date_of, occurred_days
+from lifecycle.assets.partitions import PARTITION_TAG, date_of
 from lifecycle.assets.resources import Stores
 from lifecycle.assets.schedules import daily_schedule
 from lifecycle.gates.retraining import NoRetraining, RetrainingState, decide_retraining
@@ -37,13 +37,11 @@ def jobs(
     retrain = dg.define_asset_job(
         keys.retrain_job,
         selection=training.without_checks() | dg.AssetSelection.checks(gates),
-        partitions_def=as_of_dates(spec),
         description=f"Freezes a training set of {spec.name}, then fits, judges, registers and releases the model.",
     )
     monitor = dg.define_asset_job(
         keys.monitor_job,
         selection=monitoring,
-        partitions_def=occurred_days(spec),
         description=f"Loads the decisions of {spec.name}, measures its live performance and judges drift.",
     )
     return retrain, monitor

@@ -2,13 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from lifecycle.cli.options import AsJson
 from lifecycle.console import output
+
+if TYPE_CHECKING:
+    from lifecycle.spec.risk_model import RiskModelSpec
 
 
 def register(app: typer.Typer) -> None:
@@ -23,21 +26,38 @@ def check_command(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Check models' files, with each of their profiles, and the columns of their marts."""
+    """Check models' files, with each of their profiles, and their marts' columns. Exits with 1 if one is faulty."""
+    from lifecycle.errors import LifecycleError
+    from lifecycle.spec.model_files import expect_folder_name, model_files
+
+    documents: list[dict[str, object]] = []
+    for file in files or model_files():
+        try:
+            spec = _checked(file)
+            if not files:
+                expect_folder_name(spec, file)
+        except LifecycleError as error:
+            documents.append({"model": file.parent.name, "file": str(file), "fault": str(error)})
+            if not as_json:
+                output().print(f"[bold red]{escape(file.parent.name)}: faulty.[/] {escape(str(error))}", soft_wrap=True)
+            continue
+        documents.append({"model": spec.name, "features": len(spec.features), "profiles": [*spec.profiles]})
+        if not as_json:
+            profiles = f", profiles {', '.join(spec.profiles)}" if spec.profiles else ""
+            output().print(f"{spec.name}: valid, {len(spec.features)} features{escape(profiles)}", soft_wrap=True)
+    if as_json:
+        typer.echo(json.dumps(documents))
+    if any("fault" in document for document in documents):
+        raise typer.Exit(1)
+
+
+def _checked(file: Path) -> "RiskModelSpec":
+    """The model of a file that is valid with each of its profiles."""
     from lifecycle.settings.platform import Settings
     from lifecycle.spec.mart_contract import check_columns
-    from lifecycle.spec.model_files import model_files, read_spec
+    from lifecycle.spec.model_files import read_spec
 
-    project = Settings().dbt_project_dir
-    valid: list[dict[str, object]] = []
-    for file in files or model_files():
-        spec = read_spec(file)
-        for profile in (None, *spec.profiles):
-            check_columns(read_spec(file, profile), project, str(file))
-        valid.append({"model": spec.name, "features": len(spec.features), "profiles": [*spec.profiles]})
-        if as_json:
-            continue
-        profiles = f", profiles {', '.join(spec.profiles)}" if spec.profiles else ""
-        output().print(f"{spec.name}: valid, {len(spec.features)} features{escape(profiles)}", soft_wrap=True)
-    if as_json:
-        typer.echo(json.dumps(valid))
+    spec = read_spec(file)
+    for profile in (None, *spec.profiles):
+        check_columns(read_spec(file, profile), Settings().dbt_project_dir, str(file))
+    return spec

@@ -1,21 +1,13 @@
-"""`RiskModel`: one YAML file and one mart become assets, checks, jobs, a schedule and a sensor."""
+"""`RiskModel`: the type that a model's file names, with its schema for editors and for `dg check`."""
 
 from typing import Self
 
 import dagster as dg
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from lifecycle.assets.champion_check import champion_check, champion_job, champion_schedule
-from lifecycle.assets.monitoring import monitoring_assets
-from lifecycle.assets.registry import model_version_asset
-from lifecycle.assets.retraining import jobs, monitor_schedule, retrain_sensor
-from lifecycle.assets.rollout import release_asset
-from lifecycle.assets.training import candidate_asset, training_set_asset
-from lifecycle.assets.validation import gate_checks
+from lifecycle.components.model_definitions import model_definitions
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.platform import Settings
-from lifecycle.spec.mart_contract import check_columns
-from lifecycle.spec.model_files import describe
 from lifecycle.spec.risk_model import RiskModelSpec
 
 
@@ -37,36 +29,12 @@ class RiskModel(dg.Component):
         Raises
         ------
         LifecycleError
-            If the file or its profile is not a valid specification.
+            If the file has no attributes.
         """
-        where = context.path / "defs.yaml"
         if not isinstance(attributes, RiskModelSpec):
-            raise LifecycleError(f"Expected the attributes of a risk model, got no attributes - in {where}")
-        try:
-            return cls(attributes.with_profile(Settings().profile))
-        except ValidationError as error:
-            raise LifecycleError(f"{describe(error)} - in {where}") from error
-        except ValueError as error:
-            raise LifecycleError(f"{error} - in {where}") from error
+            raise LifecycleError(f"Expected the attributes of a risk model, got none - in {context.path / 'defs.yaml'}")
+        return cls(attributes.with_profile(Settings().profile))
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
         """All Dagster definitions of this model."""
-        spec = self.spec
-        check_columns(spec, Settings().dbt_project_dir, f"{context.path / 'defs.yaml'}")
-        gates = gate_checks(spec)
-        retrain, monitor = jobs(spec, gates)
-        check = champion_check(spec)
-        champion = champion_job(spec, check)
-        return dg.Definitions(
-            assets=[
-                training_set_asset(spec),
-                candidate_asset(spec),
-                model_version_asset(spec),
-                release_asset(spec),
-                *monitoring_assets(spec),
-            ],
-            asset_checks=[gates, check],
-            jobs=[retrain, monitor, champion],
-            schedules=[monitor_schedule(spec, monitor), champion_schedule(spec, champion)],
-            sensors=[retrain_sensor(spec, retrain)],
-        )
+        return model_definitions(self.spec)

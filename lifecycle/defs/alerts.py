@@ -20,3 +20,8 @@ def run_failure_alerts(context: dg.RunFailureSensorContext) -> None:
     refused, error = refused_gates(context.instance, run.run_id), context.failure_event.message
     alert = failure_alert(run.job_name, run.tags.get(PARTITION_TAG), run.run_id, refused, error, now)
     raise_alert(Settings().root, alert)
+
+
+def defs() -> dg.Definitions:
+    """The sensor of failed runs."""
+    return dg.Definitions(sensors=[run_failure_alerts])

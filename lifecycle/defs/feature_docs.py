@@ -83,7 +83,6 @@ def _check_result(source: SourceFreshness) -> dg.AssetCheckResult:
     )
 
 
-@dg.definitions
 def defs() -> dg.Definitions:
     """The documentation, the sources with their checks, and a job that checks them with its schedule."""
     sources = [

@@ -17,7 +17,7 @@ from lifecycle.features.dagster_dbt_without_dbt import DagsterDbtTranslator, Dbt
 from lifecycle.features.dbt import NodeRun
 from lifecycle.features.manifest import ensure_manifest
 from lifecycle.settings.platform import Settings
-from lifecycle.spec.model_files import read_specs
+from lifecycle.spec.model_files import Models
 from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.reading.first_day import note_first_day
 
@@ -29,11 +29,6 @@ SCHEDULE_AT = "01:00"
 """UTC."""
 
 Result = dg.Output[Any] | dg.AssetCheckResult | dg.AssetObservation
-
-feature_days = dg.DailyPartitionsDefinition(
-    start_date=min(first_day(spec) for spec in read_specs(Settings().profile).values()).isoformat(), timezone="UTC"
-)
-"""Days of `occurred_at`, from the earliest first day of the models up to yesterday."""
 
 
 def mart_key(model: str) -> dg.AssetKey:
@@ -57,19 +52,19 @@ class LayerTranslator(DagsterDbtTranslator):  # type: ignore[misc] # dagster-dbt
         return str(dbt_resource_props["description"])
 
 
-@dg.definitions
-def defs() -> dg.Definitions:
+def defs(models: Models) -> dg.Definitions:
     """Models and tests of dbt, a job that builds them, and its daily schedule."""
-    built = feature_assets(Settings())
+    built = feature_assets(Settings(), feature_days(models))
     job = dg.define_asset_job(
         "features",
         selection=dg.AssetSelection.assets(*built.keys),
         description="Builds and tests the features of a range of days.",
     )
+    marts = [mart_key(spec.mart) for spec in models.valid.values()]
     schedule = daily_schedule(
         "features_daily",
         job,
-        mart_key(next(iter(read_specs(Settings().profile).values())).mart),
+        next(iter(marts), min(built.keys)),
         SCHEDULE_AT,
         model=None,
         description="Builds the features of every day since the newest built one, up to yesterday.",
@@ -77,7 +72,13 @@ def defs() -> dg.Definitions:
     return dg.Definitions(assets=[built], jobs=[job], schedules=[schedule])
 
 
-def feature_assets(settings: Settings) -> dg.AssetsDefinition:
+def feature_days(models: Models) -> dg.DailyPartitionsDefinition:
+    """Days of `occurred_at`, from the earliest first day of the models up to yesterday; without a model, no day."""
+    start = min((first_day(spec) for spec in models.valid.values()), default=dt.datetime.now(dt.UTC).date())
+    return dg.DailyPartitionsDefinition(start_date=start.isoformat(), timezone="UTC")
+
+
+def feature_assets(settings: Settings, days: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     """One asset for each model of the dbt project.
 
     A backfill of any range is one dbt run, because each start of dbt takes seconds and each range reads the look-back
@@ -88,7 +89,7 @@ def feature_assets(settings: Settings) -> dg.AssetsDefinition:
     @dbt_assets(  # type: ignore[untyped-decorator] # dagster-dbt is untyped here
         manifest=manifest,
         name="dbt_features",
-        partitions_def=feature_days,
+        partitions_def=days,
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=WAREHOUSE_POOL,
         dagster_dbt_translator=LayerTranslator(),

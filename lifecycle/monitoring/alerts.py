@@ -1,6 +1,7 @@
 """Alerts and the texts that they carry."""
 
 import datetime as dt
+import hashlib
 from collections.abc import Container, Sequence
 from typing import Literal
 
@@ -22,6 +23,7 @@ AlertKind = Literal[
     "over_capacity",
     "promotion_held",
     "days_missed",
+    "faulty_model",
 ]
 _TITLES: dict[AlertKind, str] = {
     "candidate_refused": "Candidate refused",
@@ -35,6 +37,7 @@ _TITLES: dict[AlertKind, str] = {
     "over_capacity": "Over capacity",
     "promotion_held": "Automatic promotion on hold",
     "days_missed": "Days missed",
+    "faulty_model": "Model left out",
 }
 _REMEDIES: dict[AlertKind, str] = {
     "drift": "The retrain sensor starts a training once enough frauds since the onset have matured.",
@@ -164,4 +167,18 @@ def failure_alert(
         message=message,
         remedy=remedy,
         raised_at=raised_at,
+    )
+
+
+def faulty_model_alert(model: str, message: str, raised_at: dt.datetime) -> Alert:
+    """The alert of a model whose file cannot be used; another fault of the same file is another alert."""
+    return Alert(
+        kind="faulty_model",
+        model=model,
+        as_of=None,
+        run_id=None,
+        message=f"{message}. Its schedules and its sensor do not run; the other models do.",
+        remedy="Correct the file, check it with `lifecycle check`, and reload the code location.",
+        raised_at=raised_at,
+        keys=(f"{model}:faulty_model:{hashlib.sha256(message.encode()).hexdigest()}",),
     )

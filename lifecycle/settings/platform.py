@@ -64,6 +64,8 @@ class Settings(BaseSettings):
 
     The installation stores its profile and target, so that no command needs the variables of the first start again.
     """
+    models: Path = _PACKAGE / "defs"
+    """Folder of the models, one folder with a `defs.yaml` for each; default: the shipped ones."""
     dbt_project_dir: Path = PROJECT_ROOT / "dbt_project"
     duckdb_memory_limit: str = "3GB"
     duckdb_threads: int = 2

@@ -1,13 +1,40 @@
-"""The models' files: where they are, and reading one or all of them."""
+"""The models' files: where they are, and reading one or all of them.
 
+A folder of models, ``LIFECYCLE_MODELS``, has a folder for each model with its `defs.yaml`. A file that cannot be used
+leaves out its own model and no other.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
 
 from lifecycle.errors import LifecycleError
+from lifecycle.settings.platform import Settings
+from lifecycle.spec.mart_contract import check_columns
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.spec.suggestions import suggestion
+
+MODEL_FILE = "defs.yaml"
+
+
+@dataclass(frozen=True)
+class FaultyModel:
+    """A model whose file cannot be used: the folder's name, the file, and what is wrong with it."""
+
+    name: str
+    path: Path
+    message: str
+
+
+@dataclass(frozen=True)
+class Models:
+    """All models: the usable ones by name, and the others."""
+
+    valid: Mapping[str, RiskModelSpec]
+    faulty: tuple[FaultyModel, ...]
 
 
 def read_spec(path: Path, profile: str | None = None) -> RiskModelSpec:
@@ -22,6 +49,8 @@ def read_spec(path: Path, profile: str | None = None) -> RiskModelSpec:
         document = yaml.safe_load(path.read_text())
     except FileNotFoundError:
         raise LifecycleError(f"Expected a model specification, found no file - at {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise LifecycleError(f"Expected a readable text file, got: {error} - at {path}") from error
     except yaml.YAMLError as error:
         raise LifecycleError(f"Expected YAML, got: {error} - in {path}") from error
     attributes = document.get("attributes") if isinstance(document, dict) else None
@@ -46,8 +75,17 @@ def describe(error: ValidationError) -> str:
 
 
 def model_files() -> list[Path]:
-    """The file of every model of this code location."""
-    return sorted((Path(__file__).parents[1] / "defs").glob("*/defs.yaml"))
+    """The file of every model of this installation.
+
+    Raises
+    ------
+    LifecycleError
+        If the folder of models does not exist.
+    """
+    folder = Settings().models
+    if not folder.is_dir():
+        raise LifecycleError(f"Expected a folder of models, found none; see LIFECYCLE_MODELS - at {folder}")
+    return sorted(folder.glob(f"*/{MODEL_FILE}"))
 
 
 def model_names() -> list[str]:
@@ -55,21 +93,84 @@ def model_names() -> list[str]:
     return [path.parent.name for path in model_files()]
 
 
-def read_specs(profile: str | None = None) -> dict[str, RiskModelSpec]:
-    """Every model of this code location by name."""
-    specs = [read_spec(path, profile) for path in model_files()]
-    return {spec.name: spec for spec in specs}
-
-
-def read_model(name: str, profile: str | None = None) -> RiskModelSpec:
-    """One model of this code location.
+def read_models(settings: Settings) -> Models:
+    """Every model in the active profile; a file that is invalid, or does not fit its mart, is among the faulty ones.
 
     Raises
     ------
     LifecycleError
-        If there is no such model.
+        If no usable model has the active profile.
     """
-    specs = read_specs(profile)
-    if name not in specs:
-        raise LifecycleError(f"Expected the name of a model, got {name!r}{suggestion(name, specs)}")
-    return specs[name]
+    valid: dict[str, RiskModelSpec] = {}
+    faulty: list[FaultyModel] = []
+    for path in model_files():
+        try:
+            valid[path.parent.name] = _read_checked(path, settings)
+        except LifecycleError as error:
+            faulty.append(FaultyModel(path.parent.name, path, str(error)))
+    if valid:
+        _expect_profile(settings.profile, valid)
+    return Models(valid, tuple(faulty))
+
+
+def read_specs(profile: str | None = None) -> dict[str, RiskModelSpec]:
+    """Every model of this installation by name, for what must leave none out.
+
+    Raises
+    ------
+    LifecycleError
+        If any file is invalid.
+    """
+    specs = {path.parent.name: _read_named(path, profile) for path in model_files()}
+    _expect_profile(profile, specs)
+    return specs
+
+
+def read_model(name: str, profile: str | None = None) -> RiskModelSpec:
+    """One model of this installation; the other models' files are not read.
+
+    Raises
+    ------
+    LifecycleError
+        If there is no such model, its file is invalid, or neither it nor another model has the profile.
+    """
+    files = {path.parent.name: path for path in model_files()}
+    if name not in files:
+        raise LifecycleError(f"Expected the name of a model, got {name!r}{suggestion(name, files)}")
+    spec = _read_named(files[name], profile)
+    if profile is not None and profile not in spec.profiles:
+        _expect_profile(profile, read_models(Settings()).valid)
+    return spec
+
+
+def _read_checked(path: Path, settings: Settings) -> RiskModelSpec:
+    spec = _read_named(path, settings.profile)
+    check_columns(spec, settings.dbt_project_dir, str(path))
+    return spec
+
+
+def _read_named(path: Path, profile: str | None) -> RiskModelSpec:
+    spec = read_spec(path, profile)
+    expect_folder_name(spec, path)
+    return spec
+
+
+def expect_folder_name(spec: RiskModelSpec, path: Path) -> None:
+    """A model has the name of its folder, so that two models never have the same.
+
+    Raises
+    ------
+    LifecycleError
+        If it has another one.
+    """
+    if spec.name != path.parent.name:
+        raise LifecycleError(
+            f"Expected the name of the model's folder, {path.parent.name!r}, got {spec.name!r} - at `name`, in {path}"
+        )
+
+
+def _expect_profile(profile: str | None, specs: Mapping[str, RiskModelSpec]) -> None:
+    """A profile that no model has is a typing error, not a choice: without it the models would run in production."""
+    known = sorted({name for spec in specs.values() for name in spec.profiles})
+    if profile is not None and profile not in known:
+        raise LifecycleError(f"Expected one of the models' profiles {known}, got {profile!r} - at LIFECYCLE_PROFILE")

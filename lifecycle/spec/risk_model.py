@@ -279,20 +279,15 @@ class RiskModelSpec(SpecModel):
         return tuple(feature.name for feature in self.features)
 
     def with_profile(self, profile: str | None) -> "RiskModelSpec":
-        """This specification with the overrides of a profile; unchanged without a profile.
+        """This specification with the overrides of a profile; unchanged if the model has no such profile.
 
         Raises
         ------
         ValueError
-            If there is no such profile, or the merged specification is invalid.
+            If the merged specification is invalid.
         """
-        if profile is None:
+        if profile is None or profile not in self.profiles:
             return self
-        if profile not in self.profiles:
-            raise ValueError(
-                f"Expected one of the profiles {sorted(self.profiles)} of model {self.name}, got {profile!r} "
-                "- at LIFECYCLE_PROFILE"
-            )
         return RiskModelSpec.model_validate(_merged(self.model_dump(), self.profiles[profile]))
 
 

@@ -15,6 +15,7 @@ from lifecycle.errors import LifecycleError
 from lifecycle.features.dbt import DbtRun
 from lifecycle.features.manifest import ensure_manifest
 from lifecycle.settings.platform import Settings
+from lifecycle.spec.model_files import read_models
 from lifecycle.warehouse import open_warehouse
 
 DAY = dt.date(2018, 5, 20)
@@ -29,7 +30,7 @@ def module(lifecycle_home: Settings) -> ModuleType:
 
 @pytest.fixture
 def assets(module: ModuleType, lifecycle_home: Settings) -> dg.AssetsDefinition:
-    found = module.feature_assets(lifecycle_home)
+    found = module.feature_assets(lifecycle_home, module.feature_days(read_models(lifecycle_home)))
     assert isinstance(found, dg.AssetsDefinition)
     return found
 
@@ -62,15 +63,18 @@ def test_every_key_is_checked(assets: dg.AssetsDefinition) -> None:
 
 
 def test_a_backfill_is_one_run_in_the_pool_of_the_warehouse(module: ModuleType, assets: dg.AssetsDefinition) -> None:
-    assert assets.partitions_def == module.feature_days
-    assert module.feature_days.get_first_partition_key() == "2018-04-01"
+    days = module.feature_days(read_models(Settings()))
+    assert assets.partitions_def == days
+    assert days.get_first_partition_key() == "2018-04-01"
     assert assets.backfill_policy == dg.BackfillPolicy.single_run()
     assert assets.op.pool == "warehouse"
 
 
 def test_the_job_builds_everything_and_its_schedule_runs_daily(module: ModuleType) -> None:
-    repository = module.defs().get_repository_def()
-    assert repository.get_job("features").asset_layer.executable_asset_keys == module.feature_assets(Settings()).keys
+    models = read_models(Settings())
+    repository = module.defs(models).get_repository_def()
+    built = module.feature_assets(Settings(), module.feature_days(models))
+    assert repository.get_job("features").asset_layer.executable_asset_keys == built.keys
     schedule = repository.get_schedule_def("features_daily")
     assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
     assert schedule.cron_schedule == "0 1 * * *"

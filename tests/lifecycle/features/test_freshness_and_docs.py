@@ -15,6 +15,7 @@ from lifecycle.features.docs import docs_path, write_docs
 from lifecycle.features.freshness import read_freshness
 from lifecycle.local.snowflake import LocalSnowflake
 from lifecycle.settings.platform import Settings
+from lifecycle.spec.model_files import read_models
 from lifecycle.warehouse import open_warehouse
 from lifecycle.warehouse.raw_tables import raw_definitions
 from tests.lifecycle.features.conftest import settings_at
@@ -111,7 +112,8 @@ def test_dagster_checks_each_source(lifecycle_home: Settings) -> None:
 
 
 def test_the_sources_of_dagster_are_those_that_the_models_read(lifecycle_home: Settings) -> None:
-    from lifecycle.defs.features import feature_assets
+    from lifecycle.defs.features import feature_assets, feature_days
 
-    read = {dep for key in feature_assets(lifecycle_home).asset_deps.values() for dep in key if dep.path[0] == "raw"}
+    assets = feature_assets(lifecycle_home, feature_days(read_models(lifecycle_home)))
+    read = {dep for deps in assets.asset_deps.values() for dep in deps if dep.path[0] == "raw"}
     assert read == {source_key(table) for table in SOURCES}

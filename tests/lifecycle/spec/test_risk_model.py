@@ -160,7 +160,9 @@ def test_a_missing_file_and_broken_yaml_are_said(tmp_path: Path) -> None:
 
 
 def test_an_unknown_profile_names_the_ones_there_are() -> None:
-    with pytest.raises(LifecycleError, match=r"one of the profiles \['demo'\] of model card_fraud, got 'test'"):
+    with pytest.raises(
+        LifecycleError, match=r"one of the models' profiles \['demo'\], got 'test' - at LIFECYCLE_PROFILE"
+    ):
         read_model("card_fraud", "test")
 
 
