@@ -28,14 +28,12 @@ def check_command(
 ) -> None:
     """Check models' files, with each of their profiles, and their marts' columns. Exits with 1 if one is faulty."""
     from lifecycle.errors import LifecycleError
-    from lifecycle.spec.model_files import expect_folder_name, model_files
+    from lifecycle.spec.model_files import model_files
 
     documents: list[dict[str, object]] = []
     for file in files or model_files():
         try:
             spec = _checked(file)
-            if not files:
-                expect_folder_name(spec, file)
         except LifecycleError as error:
             documents.append({"model": file.parent.name, "file": str(file), "fault": str(error)})
             if not as_json:
@@ -54,10 +52,9 @@ def check_command(
 def _checked(file: Path) -> "RiskModelSpec":
     """The model of a file that is valid with each of its profiles."""
     from lifecycle.settings.platform import Settings
-    from lifecycle.spec.mart_contract import check_columns
-    from lifecycle.spec.model_files import read_spec
+    from lifecycle.spec.model_files import read_checked, read_spec
 
-    spec = read_spec(file)
-    for profile in (None, *spec.profiles):
-        check_columns(read_spec(file, profile), Settings().dbt_project_dir, str(file))
-    return spec
+    project = Settings().dbt_project_dir
+    for profile in read_spec(file).profiles:
+        read_checked(file, profile, project)
+    return read_checked(file, None, project)

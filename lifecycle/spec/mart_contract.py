@@ -1,5 +1,6 @@
 """Columns of a mart, from its contract in the dbt project, so that a model is checked without a warehouse."""
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,12 @@ def check_columns(spec: RiskModelSpec, dbt_project_dir: Path, where: str) -> Non
     LifecycleError
         With the file, the key and the existing columns.
     """
-    mart = mart_columns(dbt_project_dir, spec.mart)
+    mart = _columns_for("mart", dbt_project_dir, spec.mart, where)
     columns = spec.columns.model_dump()
     wanted = {f"columns.{key}": name for key, name in columns.items()}
     wanted |= {f"features.{index}.name": feature.name for index, feature in enumerate(spec.features)}
     _expect(wanted, mart, spec.mart, where)
-    outcomes = mart_columns(dbt_project_dir, spec.label.relation)
+    outcomes = _columns_for("label.relation", dbt_project_dir, spec.label.relation, where)
     _expect(
         {"label.reported_at": spec.label.reported_at, "columns.transaction": columns["transaction"]},
         outcomes,
@@ -68,9 +69,21 @@ def check_columns(spec: RiskModelSpec, dbt_project_dir: Path, where: str) -> Non
     )
 
 
+def _columns_for(key: str, dbt_project_dir: Path, model: str, where: str) -> dict[str, str]:
+    try:
+        return mart_columns(dbt_project_dir, model)
+    except LifecycleError as error:
+        raise LifecycleError(f"{error} - at `{key}` - in {where}") from error
+
+
 def _expect(wanted: Mapping[str, str], columns: Mapping[str, str], relation: str, where: str) -> None:
-    missing = [f"{name!r} at `{key}`" for key, name in wanted.items() if name not in columns]
+    missing = [f"{name!r} at `{key}`{_similar(name, columns)}" for key, name in wanted.items() if name not in columns]
     if missing:
         raise LifecycleError(
             f"Expected columns of {relation}, missing {', '.join(missing)}; it has {sorted(columns)} - in {where}"
         )
+
+
+def _similar(name: str, columns: Mapping[str, str]) -> str:
+    similar = difflib.get_close_matches(name, columns, n=1)
+    return f" (did you mean {similar[0]}?)" if similar else ""

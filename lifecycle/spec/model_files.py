@@ -16,8 +16,11 @@ from lifecycle.settings.platform import Settings
 from lifecycle.spec.mart_contract import check_columns
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.spec.suggestions import suggestion
+from lifecycle.spec.yaml_faults import DuplicateKeyError, YamlFile, describe, with_lines
 
 MODEL_FILE = "defs.yaml"
+ATTRIBUTES = "attributes"
+"""Key of the file under which the model is; the other keys are Dagster's."""
 
 
 @dataclass(frozen=True)
@@ -46,32 +49,26 @@ def read_spec(path: Path, profile: str | None = None) -> RiskModelSpec:
         If the file is missing or invalid; the message names the file, the key and the expectation.
     """
     try:
-        document = yaml.safe_load(path.read_text())
+        file = YamlFile(path.read_text())
     except FileNotFoundError:
         raise LifecycleError(f"Expected a model specification, found no file - at {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise LifecycleError(f"Expected a readable text file, got: {error} - at {path}") from error
+    except DuplicateKeyError as error:
+        raise LifecycleError(f"{error} - in {path}") from error
     except yaml.YAMLError as error:
         raise LifecycleError(f"Expected YAML, got: {error} - in {path}") from error
-    attributes = document.get("attributes") if isinstance(document, dict) else None
+    attributes = file.document.get(ATTRIBUTES) if isinstance(file.document, dict) else None
     try:
-        return RiskModelSpec.model_validate(attributes).with_profile(profile)
+        spec = RiskModelSpec.model_validate(attributes)
     except ValidationError as error:
-        raise LifecycleError(f"{describe(error)} - in {path}") from error
-    except ValueError as error:
-        raise LifecycleError(f"{error} - in {path}") from error
-
-
-def describe(error: ValidationError) -> str:
-    """A validation error as text: the message and the key of each fault."""
-    lines = []
-    for fault in error.errors(include_url=False, include_input=False):
-        message = fault["msg"].removeprefix("Value error, ")
-        # A rule about several keys names them itself.
-        has_key = not fault["loc"] and " - at `" in message
-        key = ".".join(str(part) for part in fault["loc"]) or "attributes"
-        lines.append(message if has_key else f"{message} - at `{key}`")
-    return "; ".join(lines)
+        raise LifecycleError(f"{describe(error, RiskModelSpec, file, [ATTRIBUTES])} - in {path}") from error
+    try:
+        return spec.with_profile(profile)
+    except ValidationError as error:
+        above = [ATTRIBUTES, "profiles", str(profile)]
+        fault = describe(error, RiskModelSpec, file, above)
+        raise LifecycleError(f"With the profile {profile}: {fault} - in {path}") from error
 
 
 def model_files() -> list[Path]:
@@ -105,7 +102,7 @@ def read_models(settings: Settings) -> Models:
     faulty: list[FaultyModel] = []
     for path in model_files():
         try:
-            valid[path.parent.name] = _read_checked(path, settings)
+            valid[path.parent.name] = read_checked(path, settings.profile, settings.dbt_project_dir)
         except LifecycleError as error:
             faulty.append(FaultyModel(path.parent.name, path, str(error)))
     if valid:
@@ -143,30 +140,33 @@ def read_model(name: str, profile: str | None = None) -> RiskModelSpec:
     return spec
 
 
-def _read_checked(path: Path, settings: Settings) -> RiskModelSpec:
-    spec = _read_named(path, settings.profile)
-    check_columns(spec, settings.dbt_project_dir, str(path))
-    return spec
-
-
-def _read_named(path: Path, profile: str | None) -> RiskModelSpec:
-    spec = read_spec(path, profile)
-    expect_folder_name(spec, path)
-    return spec
-
-
-def expect_folder_name(spec: RiskModelSpec, path: Path) -> None:
-    """A model has the name of its folder, so that two models never have the same.
+def read_checked(path: Path, profile: str | None, dbt_project_dir: Path) -> RiskModelSpec:
+    """A model whose mart and outcomes have every column that its file names.
 
     Raises
     ------
     LifecycleError
-        If it has another one.
+        If the file is invalid, or names a column or a dbt model that does not exist.
     """
+    spec = _read_named(path, profile)
+    try:
+        check_columns(spec, dbt_project_dir, str(path))
+    except LifecycleError as error:
+        raise LifecycleError(_with_lines(str(error), path)) from error
+    return spec
+
+
+def _with_lines(message: str, path: Path) -> str:
+    return with_lines(message, YamlFile(path.read_text()), [ATTRIBUTES])
+
+
+def _read_named(path: Path, profile: str | None) -> RiskModelSpec:
+    """The model of a file, which has the name of its folder, so that two models never have the same."""
+    spec = read_spec(path, profile)
     if spec.name != path.parent.name:
-        raise LifecycleError(
-            f"Expected the name of the model's folder, {path.parent.name!r}, got {spec.name!r} - at `name`, in {path}"
-        )
+        message = f"Expected the name of the model's folder, {path.parent.name!r}, got {spec.name!r} - at `name`"
+        raise LifecycleError(f"{_with_lines(message, path)} - in {path}")
+    return spec
 
 
 def _expect_profile(profile: str | None, specs: Mapping[str, RiskModelSpec]) -> None:

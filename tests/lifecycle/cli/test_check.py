@@ -15,7 +15,8 @@ from lifecycle.spec.model_files import model_files
 def changed(tmp_path: Path, change: dict[str, Any]) -> Path:
     document = yaml.safe_load(model_files()[0].read_text())
     document["attributes"] |= change
-    path = tmp_path / "defs.yaml"
+    path = tmp_path / "card_fraud" / "defs.yaml"
+    path.parent.mkdir()
     path.write_text(yaml.safe_dump(document))
     return path
 

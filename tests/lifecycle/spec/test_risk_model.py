@@ -45,15 +45,23 @@ def test_the_books_fifteen_inputs_come_first_in_the_schema() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
-        (("training", "train_dayz"), 28, r"not permitted - at `training\.train_dayz` - in .*defs\.yaml"),
-        (("training", "train_days"), 0, r"greater than or equal to 1 - at `training\.train_days` - in .*defs\.yaml"),
+        (
+            ("training", "train_dayz"),
+            28,
+            r"did you mean train_days\? - at `training\.train_dayz`",
+        ),
+        (
+            ("training", "train_days"),
+            0,
+            r"greater than or equal to 1, got 0 - at `training\.train_days`",
+        ),
         (("training", "train_days"), 3, r"train_days of at least training\.holdout_days = 7, got 3"),
         (("training", "search", "trials"), "many", r"valid integer.* - at `training\.search\.trials`"),
-        (("drift", "window_days"), 10, r"multiple of 7 - at `drift\.window_days`"),
+        (("drift", "window_days"), 10, r"multiple of 7, got 10 - at `drift\.window_days`"),
         (("decision", "decline_cards_per_day"), 100, r"below review_cards_per_day = 100, got 100"),
-        (("promotion", "mode"), "always", r"'auto' or 'manual' - at `promotion\.mode`"),
+        (("promotion", "mode"), "always", r"'auto' or 'manual', got 'always' - at `promotion\.mode`"),
         (("name",), "Card Fraud", r"match pattern .* - at `name`"),
-        (("label", "maturity_days"), None, r"valid integer - at `label\.maturity_days`"),
+        (("label", "maturity_days"), None, r"valid integer, got null - at `label\.maturity_days`"),
     ],
 )
 def test_a_wrong_value_names_the_file_the_key_and_what_was_expected(
@@ -71,7 +79,7 @@ def test_a_wrong_value_names_the_file_the_key_and_what_was_expected(
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
     document = shipped()
     del document["attributes"]["label"]
-    with pytest.raises(LifecycleError, match=r"Field required - at `label` - in .*defs\.yaml"):
+    with pytest.raises(LifecycleError, match=r"Expected a value, got none - at `label`, line 1 - in .*defs\.yaml"):
         read_spec(written(tmp_path, document))
 
 
@@ -79,7 +87,9 @@ def test_a_feature_named_twice_is_refused(tmp_path: Path) -> None:
     document = shipped()
     document["attributes"]["features"].append({"name": "amount"})
     index = len(document["attributes"]["features"]) - 1
-    with pytest.raises(LifecycleError, match=rf"got 'amount' again - at `features\.{index}\.name` - in .*defs\.yaml"):
+    with pytest.raises(
+        LifecycleError, match=rf"got 'amount' again - at `features\.{index}\.name`, line \d+ - in .*defs\.yaml"
+    ):
         read_spec(written(tmp_path, document))
 
 
@@ -98,7 +108,7 @@ def test_a_feature_that_no_request_can_carry_is_refused_with_file_and_key(
 ) -> None:
     document = shipped()
     document["attributes"] |= {"features": [feature], "reason_texts": None}
-    with pytest.raises(LifecycleError, match=f"{expected} - in .*defs\\.yaml"):
+    with pytest.raises(LifecycleError, match=f"{expected}, line \\d+ - in .*defs\\.yaml"):
         read_spec(written(tmp_path, document))
 
 
@@ -140,10 +150,10 @@ def test_reason_groups_and_texts_must_be_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"version": ""}, r"at least 1 character - at `reason_texts\.version`"),
+        ({"version": ""}, r"at least 1 character, got '' - at `reason_texts\.version`"),
         ({"texts": {"amount": " "}}, r"match pattern .* - at `reason_texts\.texts\.amount`"),
-        ({"texts": {}}, r"at least 1 item .* - at `reason_texts\.texts`"),
-        ({"wording": "x"}, r"not permitted - at `reason_texts\.wording`"),
+        ({"texts": {}}, r"at least 1 item, got a mapping of 0 - at `reason_texts\.texts`"),
+        ({"wording": "x"}, r"a known key, got 'wording'; the keys are texts, version - at `reason_texts\.wording`"),
     ],
 )
 def test_reason_texts_that_say_nothing_are_refused(tmp_path: Path, changes: dict[str, object], expected: str) -> None:
@@ -184,7 +194,10 @@ def changed(**changes: object) -> RiskModelSpec:
 
 def test_a_column_that_the_mart_lacks_is_named_with_the_columns_there_are(settings: Settings) -> None:
     spec = changed(features=[{"name": "amount"}, {"name": "amuont"}], reason_texts=None)
-    with pytest.raises(LifecycleError, match=r"'amuont' at `features\.1\.name`; it has \[.*'amount'.*\] - in the file"):
+    with pytest.raises(
+        LifecycleError,
+        match=r"'amuont' at `features\.1\.name` \(did you mean amount\?\); it has \[.*'amount'.*\] - in the file",
+    ):
         check_columns(spec, settings.dbt_project_dir, "the file")
 
 
