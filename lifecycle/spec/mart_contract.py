@@ -10,6 +10,14 @@ import yaml
 from lifecycle.errors import LifecycleError
 from lifecycle.spec.risk_model import RiskModelSpec
 
+_WHOLE = ("bigint", "integer", "smallint", "int")
+TYPES_OF = {
+    "int": (*_WHOLE, "boolean"),
+    "float": ("double", "float", "real", "decimal", "numeric", *_WHOLE),
+    "category": ("varchar", "text", "string"),
+}
+"""Types of a mart's contract by the dtype of a feature that can be read from them."""
+
 
 def mart_columns(dbt_project_dir: Path, model: str) -> dict[str, str]:
     """Columns of a dbt model with the types its contract declares.
@@ -60,6 +68,7 @@ def check_columns(spec: RiskModelSpec, dbt_project_dir: Path, where: str) -> Non
     wanted = {f"columns.{key}": name for key, name in columns.items()}
     wanted |= {f"features.{index}.name": feature.name for index, feature in enumerate(spec.features)}
     _expect(wanted, mart, spec.mart, where)
+    _expect_types(spec, mart, where)
     outcomes = _columns_for("label.relation", dbt_project_dir, spec.label.relation, where)
     _expect(
         {"label.reported_at": spec.label.reported_at, "columns.transaction": columns["transaction"]},
@@ -82,6 +91,19 @@ def _expect(wanted: Mapping[str, str], columns: Mapping[str, str], relation: str
         raise LifecycleError(
             f"Expected columns of {relation}, missing {', '.join(missing)}; it has {sorted(columns)} - in {where}"
         )
+
+
+def _expect_types(spec: RiskModelSpec, columns: Mapping[str, str], where: str) -> None:
+    """Check that each column has a type that its feature can be read from; a column without a declared type passes."""
+    wrong = [
+        f"{feature.name!r} has the type {declared}, where {feature.dtype} needs {' or '.join(TYPES_OF[feature.dtype])} "
+        f"at `features.{index}.dtype`"
+        for index, feature in enumerate(spec.features)
+        if (declared := columns[feature.name].lower())
+        and declared.partition("(")[0].strip() not in TYPES_OF[feature.dtype]
+    ]
+    if wrong:
+        raise LifecycleError(f"Expected columns of {spec.mart} with fitting types: {'; '.join(wrong)} - in {where}")
 
 
 def _similar(name: str, columns: Mapping[str, str]) -> str:

@@ -57,6 +57,10 @@ MISTAKES = {
     "feature that the mart lacks": Mistake(
         "{name: amount, ", "{name: amuont, ", f"columns of {MART}, missing 'amuont'", "features.0.name"
     ),
+    "type that the column does not have": Mistake(
+        "{name: customer_mean_amount_1d, dtype: float", "{name: customer_mean_amount_1d, dtype: int",
+        "'customer_mean_amount_1d' has the type double, where int needs bigint or", "features.4.dtype",
+    ),
     "mart that does not exist": Mistake(
         "mart: card_transaction_features", "mart: card_transactions_features", "a dbt model", "mart"
     ),
