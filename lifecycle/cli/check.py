@@ -24,12 +24,23 @@ def check_command(
         list[Path] | None, typer.Argument(help="Files `defs.yaml` to check. Default: every model of this installation.")
     ] = None,
     *,
+    schema: Annotated[
+        bool,
+        typer.Option(
+            "--schema",
+            help="Print the JSON schema of a model's file instead. An editor with a YAML language server completes and "
+            "checks a file whose first line is `# yaml-language-server: $schema=FILE`.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check models' files, with each of their profiles, and their marts' columns. Exits with 1 if one is faulty."""
     from lifecycle.errors import LifecycleError
-    from lifecycle.spec.model_files import model_files
+    from lifecycle.spec.model_files import file_schema, model_files
 
+    if schema:
+        typer.echo(json.dumps(file_schema(), indent=2))
+        return
     documents: list[dict[str, object]] = []
     for file in files or model_files():
         try:

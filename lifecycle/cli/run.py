@@ -107,7 +107,7 @@ def _say_schedules(url: str) -> None:
 
 
 def status_command(*, as_json: AsJson = False) -> None:
-    """Show what stops promotion, and whether the schedules and sensors run, with their last and next evaluation.
+    """Show faulty models, what stops promotion, and whether the schedules and sensors run, with their evaluations.
 
     Asks the Dagster UI at LIFECYCLE_DAGSTER_URL, by default on port 3000.
     """
@@ -115,12 +115,17 @@ def status_command(*, as_json: AsJson = False) -> None:
     from lifecycle.cli.release_tables import switches_document, switches_lines
     from lifecycle.local.schedule_status import read_schedules, schedule_lines
     from lifecycle.settings.platform import Settings
+    from lifecycle.spec.model_files import read_models
 
     store, url = open_store(), Settings().dagster_url
+    faulty = {model.name: model.message for model in read_models(Settings()).faulty}
     if as_json:
         schedules = [schedule._asdict() for schedule in read_schedules(url)]
-        typer.echo(json.dumps({"promotion": switches_document(store), "schedules": schedules}))
+        document = {"faulty_models": faulty, "promotion": switches_document(store), "schedules": schedules}
+        typer.echo(json.dumps(document))
         return
+    for name, message in faulty.items():
+        typer.echo(f"Model left out: {name}. {message}")
     for line in switches_lines(store):
         typer.echo(line)
     for line in schedule_lines(url):

@@ -12,6 +12,8 @@ from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError, Rel
 
 from lifecycle.errors import LifecycleError
 
+ANSWER_SECONDS = 300
+"""Time that the UI may take for an answer: on a busy machine a launch can take more than a minute."""
 LOCATION = "lifecycle"
 """The code location's name in `workspace.yaml`."""
 FINISHED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
@@ -56,7 +58,7 @@ class DagsterApi:
     def __init__(self, url: str) -> None:
         self.url = url
         address = urlsplit(url)
-        self._client = DagsterGraphQLClient(address.hostname or "", address.port, timeout=60)
+        self._client = DagsterGraphQLClient(address.hostname or "", address.port, timeout=ANSWER_SECONDS)
 
     def wait_until_loaded(self, timeout_seconds: float = 120.0) -> None:
         """Return once the code location is loaded.
@@ -150,7 +152,9 @@ class DagsterApi:
         return f"{self.url}/runs/{run_id}"
 
     def _ask(self, query: str, variables: dict[str, str]) -> dict[str, Any]:
-        response = httpx.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=60.0)
+        response = httpx.post(
+            f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=ANSWER_SECONDS
+        )
         document = response.json()
         if "errors" in document:
             raise LifecycleError(

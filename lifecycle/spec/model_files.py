@@ -7,6 +7,7 @@ leaves out its own model and no other.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -19,6 +20,8 @@ from lifecycle.spec.suggestions import suggestion
 from lifecycle.spec.yaml_faults import DuplicateKeyError, YamlFile, describe, with_lines
 
 MODEL_FILE = "defs.yaml"
+COMPONENT = "lifecycle.components.risk_model.RiskModel"
+"""What a model's file names as its Dagster component."""
 ATTRIBUTES = "attributes"
 """Key of the file under which the model is; the other keys are Dagster's."""
 
@@ -69,6 +72,19 @@ def read_spec(path: Path, profile: str | None = None) -> RiskModelSpec:
         above = [ATTRIBUTES, "profiles", str(profile)]
         fault = describe(error, RiskModelSpec, file, above)
         raise LifecycleError(f"With the profile {profile}: {fault} - in {path}") from error
+
+
+def file_schema() -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of a model's file."""
+    model = RiskModelSpec.model_json_schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Risk model",
+        "type": "object",
+        "required": ["type", ATTRIBUTES],
+        "properties": {"type": {"const": COMPONENT}, ATTRIBUTES: {"$ref": "#/$defs/RiskModelSpec"}},
+        "$defs": model.pop("$defs") | {"RiskModelSpec": model},
+    }
 
 
 def model_files() -> list[Path]:

@@ -21,7 +21,7 @@ from dagster_graphql import DagsterGraphQLClient
 from lifecycle.assets.partitions import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
-from lifecycle.local.dagster_api import DagsterApi, Run
+from lifecycle.local.dagster_api import ANSWER_SECONDS, DagsterApi, Run
 from lifecycle.local.installation import addresses
 from lifecycle.local.ports import free_port
 from lifecycle.local.processes import Ports
@@ -140,7 +140,7 @@ class RunningInstallation:
 
     def is_started(self, run_id: str) -> bool:
         """Whether Dagster takes a run for running."""
-        client = DagsterGraphQLClient("127.0.0.1", self.ports.dagster, timeout=60)
+        client = DagsterGraphQLClient("127.0.0.1", self.ports.dagster, timeout=ANSWER_SECONDS)
         return client.get_run_status(run_id) is DagsterRunStatus.STARTED
 
     def sensor_runs(self, job: str) -> list[Run]:

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lifecycle.errors import LifecycleError
-from lifecycle.spec.model_files import describe
+from lifecycle.spec.yaml_faults import DuplicateKeyError, YamlFile, describe
 from lifecycle.warehouse.loading.value_checks import NumberText
 from lifecycle.warehouse.raw_tables import RAW, RelationName
 
@@ -136,15 +136,17 @@ def read_mapping(path: Path) -> ColumnMapping:
         If the file is missing or not a valid mapping; the message names the file, the key and the expectation.
     """
     try:
-        document = yaml.safe_load(path.read_text())
+        file = YamlFile(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise LifecycleError(f"Expected a readable mapping, got {type(error).__name__} - at {path}") from None
+    except DuplicateKeyError as error:
+        raise LifecycleError(f"{error} - in {path}") from None
     except yaml.YAMLError as error:
         raise LifecycleError(f"Expected YAML, got: {error} - in {path}") from None
     try:
-        return ColumnMapping.model_validate(document)
+        return ColumnMapping.model_validate(file.document)
     except ValidationError as error:
-        raise LifecycleError(f"{describe(error)} - in {path}") from None
+        raise LifecycleError(f"{describe(error, ColumnMapping, file)} - in {path}") from None
 
 
 def recognise(relation: RelationName, columns: Iterable[str]) -> ColumnMapping:

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -60,3 +61,14 @@ def test_every_faulty_model_is_named_and_the_others_are_valid(tmp_path: Path, mo
     assert found["broken"].startswith("Expected YAML")
     assert found["binary"].startswith("Expected a readable text file")
     assert found["other"].startswith("Expected the name of the model's folder, 'other', got 'card_fraud'")
+
+
+def test_the_schema_accepts_the_shipped_file_and_refuses_what_the_check_refuses() -> None:
+    schema = json.loads(CliRunner().invoke(app, ["check", "--schema"]).stdout)
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.check_schema(schema)
+    document = yaml.safe_load(model_files()[0].read_text())
+    assert list(validator.iter_errors(document)) == []
+    for change in ({"colour": "red"}, {"features": []}, {"promotion": {"mode": "always"}}, {"mart": None}):
+        wrong = document | {"attributes": document["attributes"] | change}
+        assert list(validator.iter_errors(wrong)), change
