@@ -69,6 +69,7 @@ def test_the_schema_accepts_the_shipped_file_and_refuses_what_the_check_refuses(
     validator.check_schema(schema)
     document = yaml.safe_load(model_files()[0].read_text())
     assert list(validator.iter_errors(document)) == []
-    for change in ({"colour": "red"}, {"features": []}, {"promotion": {"mode": "always"}}, {"mart": None}):
+    changes: list[dict[str, Any]] = [{"colour": 1}, {"features": []}, {"promotion": {"mode": "always"}}, {"mart": None}]
+    for change in changes:
         wrong = document | {"attributes": document["attributes"] | change}
         assert list(validator.iter_errors(wrong)), change
