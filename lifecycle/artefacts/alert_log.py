@@ -8,19 +8,22 @@ from pathlib import Path
 import msgspec
 
 from lifecycle.monitoring.alerts import Alert
+from lifecycle.settings.platform import Settings
 from serving.storage.durable import flush_content
 
 ALERTS_FILE = "alerts.jsonl"
 _log = logging.getLogger(__name__)
 
 
-def raise_alert(root: Path, alert: Alert) -> None:
-    """Append an alert durably to ``alerts.jsonl`` in the installation's folder `root`, and log it.
+def raise_alert(settings: Settings, alert: Alert) -> None:
+    """Append an alert durably to ``alerts.jsonl`` in the installation's folder, and log it.
 
-    A line that a killed process left unfinished is ended first, so that it costs no other alert.
+    The line also links the run in the Dagster UI and the runbook. A line that a killed process left unfinished is ended
+    first, so that it costs no other alert.
     """
-    line = msgspec.json.encode(alert) + b"\n"
-    descriptor = os.open(root / ALERTS_FILE, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    linked = with_links(settings, alert)
+    line = msgspec.json.encode(linked) + b"\n"
+    descriptor = os.open(settings.root / ALERTS_FILE, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         size = os.fstat(descriptor).st_size
         is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
@@ -28,13 +31,23 @@ def raise_alert(root: Path, alert: Alert) -> None:
         flush_content(descriptor)
     finally:
         os.close(descriptor)
-    _log.warning("%s. %s %s", alert.title, alert.message, alert.remedy)
+    run = f" Run: {linked.run_url}" if linked.run_url else ""
+    _log.warning("%s. %s %s%s Runbook: %s", alert.title, alert.message, alert.remedy, run, linked.runbook_url)
 
 
-def raise_once(root: Path, alert: Alert) -> None:
+def with_links(settings: Settings, alert: Alert) -> Alert:
+    """The alert with the addresses of its run, if it has one, and of its runbook."""
+    return msgspec.structs.replace(
+        alert,
+        run_url=settings.run_url(alert.run_id) if alert.run_id else None,
+        runbook_url=settings.runbook_url_of(alert.kind),
+    )
+
+
+def raise_once(settings: Settings, alert: Alert) -> None:
     """Raise an alert, unless one of its keys is in ``alerts.jsonl`` already."""
-    if not raised_keys(root).intersection(alert.keys):
-        raise_alert(root, alert)
+    if not raised_keys(settings.root).intersection(alert.keys):
+        raise_alert(settings, alert)
 
 
 def raised_keys(root: Path) -> set[str]:

@@ -60,10 +60,10 @@ def alert_on(
     spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores, day: dt.date, findings: Sequence[str]
 ) -> None:
     """Raise the alert of a day with findings."""
-    root, now = stores.settings.root, dt.datetime.now(dt.UTC)
-    alert = unaccounted_alert(spec.name, day, findings, raised_keys(root), context.run.run_id, now)
+    settings, now = stores.settings, dt.datetime.now(dt.UTC)
+    alert = unaccounted_alert(spec.name, day, findings, raised_keys(settings.root), context.run.run_id, now)
     if alert is not None:
-        raise_alert(root, alert)
+        raise_alert(settings, alert)
 
 
 def account_for_decisions(

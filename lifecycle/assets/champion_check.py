@@ -45,7 +45,7 @@ def champion_check(spec: RiskModelSpec) -> dg.AssetChecksDefinition:
             found = differences(release, named := _named(spec, stores, context.instance))
         if found:
             alert = champion_alert(release, found, context.run.run_id, dt.datetime.now(dt.UTC))
-            raise_alert(stores.settings.root, alert)
+            raise_alert(stores.settings, alert)
             _repair(spec, stores, context, release)
         return dg.AssetCheckResult(
             passed=not found,

@@ -48,7 +48,7 @@ def attempt(
         return in_time(action, timeout_seconds)
     except Exception as error:
         fault = first_line(error)
-        raise_alert(stores.settings.root, registry_alert(model, as_of, run_id, step, fault, dt.datetime.now(dt.UTC)))
+        raise_alert(stores.settings, registry_alert(model, as_of, run_id, step, fault, dt.datetime.now(dt.UTC)))
         return None
 
 
@@ -81,11 +81,12 @@ def pages(
 ) -> RunPages:
     """What MLflow's run of a candidate shows; without `run_id` the link leads to the asset."""
     evaluation = candidate.evaluation
-    base = stores.settings.dagster_url
+    settings = stores.settings
+    asset_url = f"{settings.dagster_url}/assets/{spec.name}/candidate"
     return RunPages(
         card=model_card(spec, candidate, evidence).encode(),
         plots=partial(model_plots, evaluation.curves, evaluation.importance),
-        dagster_url=f"{base}/runs/{run_id}" if run_id else f"{base}/assets/{spec.name}/candidate",
+        dagster_url=settings.run_url(run_id) if run_id else asset_url,
     )
 
 

@@ -151,16 +151,16 @@ def _days_with_champion(
 
 
 def _decision_load(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
-    warehouse, evidence, root = stores.warehouse(context), stores.evidence(spec.name), stores.settings.root
+    warehouse, evidence, settings = stores.warehouse(context), stores.evidence(spec.name), stores.settings
     is_any = False
     for day, as_of, champion in _days_with_champion(spec, context, stores):
         loads = daily_loads(warehouse, spec.name, as_of - dt.timedelta(days=RECENT_DAYS), as_of)
         verdict = judge_load(loads, champion.bundle_digest, as_of, spec.decision)
         earlier = [load for date, load in evidence.decision_load().items() if date < as_of]
         previous, now = (earlier[-1] if earlier else None), dt.datetime.now(dt.UTC)
-        alert = capacity_alert(spec.name, verdict, previous, raised_keys(root), context.run.run_id, now)
+        alert = capacity_alert(spec.name, verdict, previous, raised_keys(settings.root), context.run.run_id, now)
         if alert is not None:
-            raise_alert(root, alert)
+            raise_alert(settings, alert)
         evidence.write_decision_load(verdict)
         _show(context, day, _load_metadata(loads.get(day), verdict))
         is_any = True
@@ -204,10 +204,10 @@ def _alert_on_silence(
     spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores, as_of: dt.date, verdict: PerformanceVerdict
 ) -> None:
     previous = stores.evidence(spec.name).live_performance().get(as_of - dt.timedelta(days=1))
-    root, now = stores.settings.root, dt.datetime.now(dt.UTC)
-    alert = silence_alert(spec.name, as_of, verdict, previous, raised_keys(root), context.run.run_id, now)
+    settings, now = stores.settings, dt.datetime.now(dt.UTC)
+    alert = silence_alert(spec.name, as_of, verdict, previous, raised_keys(settings.root), context.run.run_id, now)
     if alert is not None:
-        raise_alert(root, alert)
+        raise_alert(settings, alert)
 
 
 def _performance_metadata(as_of: dt.date, verdict: PerformanceVerdict) -> dict[str, Any]:
@@ -239,9 +239,9 @@ def _drift(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Store
 
 
 def _raise_alerts(spec: RiskModelSpec, stores: Stores, verdict: MonitoringVerdict, run_id: str) -> None:
-    root = stores.settings.root
-    for alert in monitoring_alerts(spec.name, verdict, raised_keys(root), run_id, dt.datetime.now(dt.UTC)):
-        raise_alert(root, alert)
+    settings = stores.settings
+    for alert in monitoring_alerts(spec.name, verdict, raised_keys(settings.root), run_id, dt.datetime.now(dt.UTC)):
+        raise_alert(settings, alert)
 
 
 def _drift_metadata(spec: RiskModelSpec, verdict: MonitoringVerdict) -> dict[str, Any]:
@@ -338,7 +338,7 @@ def _report_link(settings: Settings, path: Path) -> dict[str, Any]:
     """The page's address while `lifecycle up` serves it; else the command that serves it."""
     if settings.reports_url is None:
         return {"served_by": "lifecycle reports"}
-    address = f"{settings.reports_url.rstrip('/')}/{path.relative_to(settings.reports_dir).as_posix()}"
+    address = f"{settings.reports_url}/{path.relative_to(settings.reports_dir).as_posix()}"
     return {"report": dg.MetadataValue.url(address)}
 
 

@@ -58,9 +58,9 @@ def daily_schedule(
         days = due_days(date_of(newest) if newest else None, now.date() - dt.timedelta(days=1))
         if days is None:
             return dg.SkipReason(f"{newest} is covered")
-        alert, root = gap_alert(job.name, model, days, now), Settings().root
+        alert = gap_alert(job.name, model, days, now)
         if alert is not None:
-            raise_once(root, alert)
+            raise_once(Settings(), alert)
         return _request(days)
 
     return schedule

@@ -95,4 +95,4 @@ def _warn(model: str, fault: str) -> None:
 
     alert = registry_alert(model, None, None, "Mirroring the release", fault, dt.datetime.now(dt.UTC))
     typer.echo(f"The release is in force. {alert.message} {alert.remedy}", err=True)
-    raise_alert(Settings().root, alert)
+    raise_alert(Settings(), alert)

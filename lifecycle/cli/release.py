@@ -204,12 +204,12 @@ def _alert_of_hold(rollback: "Release") -> None:
     from lifecycle.releases.promotion_hold import hold_alert
     from lifecycle.settings.platform import Settings
 
-    root = Settings().root
+    settings = Settings()
     alert = hold_alert(rollback, dt.datetime.now(dt.UTC))
     try:
-        raise_once(root, alert)
+        raise_once(settings, alert)
     except OSError as error:
-        typer.echo(f"Warning: the alert could not be written, {error.strerror} - at {root}", err=True)
+        typer.echo(f"Warning: the alert could not be written, {error.strerror} - at {settings.root}", err=True)
 
 
 def _print_replay(result: "Replay") -> None:

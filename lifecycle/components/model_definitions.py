@@ -82,9 +82,9 @@ def fault_sensor(faulty: Sequence[FaultyModel]) -> dg.SensorDefinition:
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         if context.cursor == digest:
             return dg.SkipReason("Each fault is shown")
-        root, now = Settings().root, dt.datetime.now(dt.UTC)
+        settings, now = Settings(), dt.datetime.now(dt.UTC)
         for model in faulty:
-            raise_once(root, faulty_model_alert(model.name, model.message, now))
+            raise_once(settings, faulty_model_alert(model.name, model.message, now))
         evaluations = [
             dg.AssetCheckEvaluation(
                 asset_key=model_file_key(model.name), check_name=IS_VALID, passed=False, description=model.message

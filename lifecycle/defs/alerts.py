@@ -19,7 +19,7 @@ def run_failure_alerts(context: dg.RunFailureSensorContext) -> None:
     run, now = context.dagster_run, dt.datetime.now(dt.UTC)
     refused, error = refused_gates(context.instance, run.run_id), context.failure_event.message
     alert = failure_alert(run.job_name, run.tags.get(PARTITION_TAG), run.run_id, refused, error, now)
-    raise_alert(Settings().root, alert)
+    raise_alert(Settings(), alert)
 
 
 def defs() -> dg.Definitions:

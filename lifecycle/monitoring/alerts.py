@@ -50,7 +50,8 @@ _REMEDIES: dict[AlertKind, str] = {
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """An event that a person should know of; `remedy` says what to do next.
 
-    `keys` name what it tells, so that a repeated run does not tell it again.
+    `keys` name what it tells, so that a repeated run does not tell it again. `run_url` and `runbook_url` are filled in
+    when it is raised.
     """
 
     kind: AlertKind
@@ -61,6 +62,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str
     raised_at: dt.datetime
     keys: tuple[str, ...] = ()
+    run_url: str | None = None
+    runbook_url: str | None = None
 
     @property
     def title(self) -> str:

@@ -2,9 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -20,6 +20,8 @@ _NO_NAMES = "%?#*[]'\""
 """Characters that a home must not have: an escape, a query or a fragment of an address, a pattern of files, a quote."""
 DEMO_PROFILE = "demo"
 INSTALLATION_FILE = "installation.json"
+Address = Annotated[str, AfterValidator(lambda address: address.rstrip("/"))]
+"""Beginning of an address, that a path follows."""
 
 
 class InstallationSource(PydanticBaseSettingsSource):
@@ -69,11 +71,14 @@ class Settings(BaseSettings):
     dbt_project_dir: Path = PROJECT_ROOT / "dbt_project"
     duckdb_memory_limit: str = "3GB"
     duckdb_threads: int = 2
-    dagster_url: str = "http://127.0.0.1:3000"
-    mlflow_url: str = "http://127.0.0.1:5000"
-    serving_url: str = "http://127.0.0.1:8000"
+    dagster_url: Address = "http://127.0.0.1:3000"
+    mlflow_url: Address = "http://127.0.0.1:5000"
+    serving_url: Address = "http://127.0.0.1:8000"
     """Addresses of the two UIs, for links, and of the server, whose champion is compared with the release store's."""
-    reports_url: str | None = None
+    runbook_url: Address = ""
+    """Beginning of the runbooks' addresses, where the folder ``docs`` is published, for example
+    ``https://git.example/risk/platform/blob/main``; without it they are paths in the project."""
+    reports_url: Address | None = None
     """Address at which `reports_dir` is served, for links in Dagster; `lifecycle up` sets it."""
     snowflake: SnowflakeSettings = Field(default_factory=SnowflakeSettings)
 
@@ -88,6 +93,15 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments first, then the environment, then what the installation stores."""
         return init_settings, env_settings, InstallationSource(settings_cls)
+
+    def run_url(self, run_id: str) -> str:
+        """Address of a run in the Dagster UI."""
+        return f"{self.dagster_url}/runs/{run_id}"
+
+    def runbook_url_of(self, kind: str) -> str:
+        """Address of the runbook of a kind of alert."""
+        path = f"docs/alerts.md#{kind}"
+        return f"{self.runbook_url}/{path}" if self.runbook_url else path
 
     @property
     def is_demonstration(self) -> bool:

@@ -16,6 +16,7 @@ from lifecycle.monitoring.alerts import Alert
 from lifecycle.monitoring.drift import DriftVerdict
 from lifecycle.monitoring.live_performance import PerformanceVerdict
 from lifecycle.monitoring.verdict import MonitoringVerdict
+from lifecycle.settings.platform import Settings
 from serving.contract.documents import Bands, Calibration, Deciding, GoldenRow, Lineage, Verdict
 from serving.storage.durable import write_file, write_folder
 
@@ -194,7 +195,7 @@ def test_alerts_are_appended_and_a_refusal_reads_unlike_a_broken_run(tmp_path: P
             kind=kind, model="card_fraud", as_of="2018-08-29", run_id="r", message="m", remedy="n",
             raised_at=dt.datetime(2018, 8, 29, tzinfo=dt.UTC),
         )  # fmt: skip
-        raise_alert(tmp_path, alert)
+        raise_alert(Settings(home=tmp_path), alert)
     lines = (tmp_path / "alerts.jsonl").read_bytes().splitlines()
     titles = [msgspec.json.decode(line, type=Alert).title for line in lines]
     assert titles == ["Candidate refused: card_fraud as of 2018-08-29", "Run broken: card_fraud as of 2018-08-29"]
@@ -207,10 +208,51 @@ def test_a_torn_line_costs_no_alert_and_keys_are_read_back(tmp_path: Path) -> No
         raised_at=dt.datetime(2018, 8, 29, tzinfo=dt.UTC), keys=("one", "two"),
     )  # fmt: skip
     assert raised_keys(tmp_path) == set()
-    raise_alert(tmp_path, alert)
+    raise_alert(Settings(home=tmp_path), alert)
     path = tmp_path / "alerts.jsonl"
     whole = path.read_bytes()
     path.write_bytes(whole + whole[: len(whole) // 2])
-    raise_alert(tmp_path, msgspec.structs.replace(alert, keys=("three",)))
+    raise_alert(Settings(home=tmp_path), msgspec.structs.replace(alert, keys=("three",)))
     assert path.read_bytes().startswith(whole + whole[: len(whole) // 2] + b"\n{")
     assert raised_keys(tmp_path) == {"one", "two", "three"}
+
+
+@pytest.mark.parametrize(
+    ("given", "run_id", "run_url", "runbook_url"),
+    [
+        ({}, "r", "http://127.0.0.1:3000/runs/r", "docs/alerts.md#drift"),
+        ({}, None, None, "docs/alerts.md#drift"),
+        (
+            {"dagster_url": "https://dagster.example/risk/", "runbook_url": "https://git.example/platform/blob/main/"},
+            "r",
+            "https://dagster.example/risk/runs/r",
+            "https://git.example/platform/blob/main/docs/alerts.md#drift",
+        ),
+    ],
+)
+def test_an_alert_links_its_run_and_its_runbook_in_the_file_and_in_the_log(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    given: dict[str, str],
+    run_id: str | None,
+    run_url: str | None,
+    runbook_url: str,
+) -> None:
+    alert = Alert(
+        kind="drift", model="card_fraud", as_of="2018-08-29", run_id=run_id, message="m.", remedy="n.",
+        raised_at=dt.datetime(2018, 8, 29, tzinfo=dt.UTC),
+    )  # fmt: skip
+    raise_alert(Settings.model_validate({"home": tmp_path, **given}), alert)
+    written = msgspec.json.decode((tmp_path / "alerts.jsonl").read_bytes(), type=Alert)
+    assert written == msgspec.structs.replace(alert, run_url=run_url, runbook_url=runbook_url)
+    run = f" Run: {run_url}" if run_url else ""
+    assert caplog.messages == [f"Drift: card_fraud as of 2018-08-29. m. n.{run} Runbook: {runbook_url}"]
+
+
+def test_an_alert_of_before_there_were_links_is_read() -> None:
+    line = (
+        b'{"kind":"drift","model":null,"as_of":null,"run_id":"r","message":"m","remedy":"n",'
+        b'"raised_at":"2018-08-29T00:00:00Z"}'
+    )
+    alert = msgspec.json.decode(line, type=Alert)
+    assert (alert.run_url, alert.runbook_url, alert.keys) == (None, None, ())

@@ -158,12 +158,14 @@ def alert_of(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance, st
     return msgspec.json.decode(line, type=Alert)
 
 
-def test_a_failed_run_raises_an_alert(stores: Stores) -> None:
+def test_a_failed_run_raises_an_alert_with_its_address(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIFECYCLE_DAGSTER_URL", "http://127.0.0.1:3456")
     with dg.DagsterInstance.ephemeral() as instance:
         tags = {PARTITION_TAG: AS_OF.isoformat()}
         result = broken.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
         alert = alert_of(result, instance, stores)
     assert (alert.title, alert.run_id) == ("Run broken: toy as of 2024-02-01", result.run_id)
+    assert alert.run_url == f"http://127.0.0.1:3456/runs/{result.run_id}"
     assert alert.raised_at <= dt.datetime.now(dt.UTC)
 
 
