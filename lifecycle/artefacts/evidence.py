@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from lifecycle.errors import LifecycleError
+from lifecycle.monitoring.accounts import DayOfDecisions, DayOfRequests
 from lifecycle.monitoring.decision_load import LoadVerdict
 from lifecycle.monitoring.live_performance import PerformanceVerdict
 from lifecycle.monitoring.verdict import MonitoringVerdict
@@ -14,7 +15,9 @@ from serving.contract.documents import Struct, Verdict
 from serving.storage.durable import write_file
 
 _Document = TypeVar("_Document")
-_GATES, _DRIFT, _LIVE_PERFORMANCE, _LOAD = "gates", "drift", "live_performance", "decision_load"
+GATES, DRIFT, LIVE_PERFORMANCE, LOAD = "gates", "drift", "live_performance", "decision_load"
+REQUESTS, MATCHING = "requests", "matching"
+"""Kinds of evidence: the folders below that of a model."""
 
 
 class GateEvidence(Struct, frozen=True):
@@ -45,7 +48,7 @@ class EvidenceStore:
 
     def write_gates(self, evidence: GateEvidence) -> None:
         """Write the verdicts on a candidate."""
-        self._write(_GATES, evidence.candidate_digest, evidence)
+        self._write(GATES, evidence.candidate_digest, evidence)
 
     def gates(self, candidate_digest: str) -> GateEvidence:
         """The verdicts on this candidate.
@@ -55,37 +58,57 @@ class EvidenceStore:
         LifecycleError
             If its gates never ran.
         """
-        path = self._path(_GATES, candidate_digest)
+        path = self._path(GATES, candidate_digest)
         if not path.exists():
             raise LifecycleError(
                 f"Expected the gates' verdicts on candidate {candidate_digest}, found none; run its gates first "
                 f"- at {path}"
             )
-        return _read(path, GateEvidence)
+        return read_evidence(path, GateEvidence)
 
     def write_drift(self, verdict: MonitoringVerdict) -> None:
         """Write the verdict of its `as_of`."""
-        self._write(_DRIFT, verdict.as_of, verdict)
+        self._write(DRIFT, verdict.as_of, verdict)
 
     def drift(self) -> dict[dt.date, MonitoringVerdict]:
         """Monitoring verdicts by `as_of`, oldest first."""
-        return self._by_date(_DRIFT, MonitoringVerdict)
+        return self._by_date(DRIFT, MonitoringVerdict)
+
+    def drift_days(self) -> set[dt.date]:
+        """The `as_of` dates that have a verdict; reads no file."""
+        return {dt.date.fromisoformat(path.stem) for path in (self._root / DRIFT).glob("*.json")}
 
     def write_live_performance(self, as_of: dt.date, verdict: PerformanceVerdict) -> None:
         """Write the live performance as of a date."""
-        self._write(_LIVE_PERFORMANCE, as_of.isoformat(), verdict)
+        self._write(LIVE_PERFORMANCE, as_of.isoformat(), verdict)
 
     def live_performance(self) -> dict[dt.date, PerformanceVerdict]:
         """Live performance by `as_of`, oldest first."""
-        return self._by_date(_LIVE_PERFORMANCE, PerformanceVerdict)
+        return self._by_date(LIVE_PERFORMANCE, PerformanceVerdict)
 
     def write_decision_load(self, verdict: LoadVerdict) -> None:
         """Write the verdict of its `as_of`."""
-        self._write(_LOAD, verdict.as_of, verdict)
+        self._write(LOAD, verdict.as_of, verdict)
 
     def decision_load(self) -> dict[dt.date, LoadVerdict]:
         """Verdicts on the cards stopped a day by `as_of`, oldest first."""
-        return self._by_date(_LOAD, LoadVerdict)
+        return self._by_date(LOAD, LoadVerdict)
+
+    def write_requests(self, day: DayOfRequests) -> None:
+        """Write the requests of a day; the file is named by the `as_of` after it, as every verdict is."""
+        self._write(REQUESTS, _as_of(day.day), day)
+
+    def requests(self) -> dict[dt.date, DayOfRequests]:
+        """Requests of each day by `as_of`, oldest first."""
+        return self._by_date(REQUESTS, DayOfRequests)
+
+    def write_matching(self, day: DayOfDecisions) -> None:
+        """Write what a day's decisions were matched with; named as `write_requests` does."""
+        self._write(MATCHING, _as_of(day.day), day)
+
+    def matching(self) -> dict[dt.date, DayOfDecisions]:
+        """Decisions of each day, matched with its transactions, by `as_of`, oldest first."""
+        return self._by_date(MATCHING, DayOfDecisions)
 
     def _path(self, kind: str, name: str) -> Path:
         return self._root / kind / f"{name}.json"
@@ -95,11 +118,22 @@ class EvidenceStore:
 
     def _by_date(self, kind: str, document: type[_Document]) -> dict[dt.date, _Document]:
         paths = sorted((self._root / kind).glob("*.json"))
-        return {dt.date.fromisoformat(path.stem): _read(path, document) for path in paths}
+        return {dt.date.fromisoformat(path.stem): read_evidence(path, document) for path in paths}
 
 
-def _read(path: Path, document: type[_Document]) -> _Document:
+def read_evidence(path: Path, document: type[_Document]) -> _Document:
+    """The document of one file.
+
+    Raises
+    ------
+    LifecycleError
+        If it is damaged; `OSError` if it cannot be read.
+    """
     try:
         return msgspec.json.decode(path.read_bytes(), type=document)
     except msgspec.DecodeError as error:
         raise LifecycleError(f"{error}; remove the file and materialise its asset again - in {path}") from error
+
+
+def _as_of(day: dt.date) -> str:
+    return (day + dt.timedelta(days=1)).isoformat()

@@ -1,4 +1,4 @@
-"""Shows each day's accounts and alerts on them: refused requests, losses of the log, unmatched decisions."""
+"""Writes, shows and alerts on each day's accounts: refused requests, losses of the log, unmatched decisions."""
 
 import datetime as dt
 from collections import Counter
@@ -14,6 +14,7 @@ from lifecycle.gates.champion import champion_for
 from lifecycle.monitoring.accounts import (
     DayOfDecisions,
     RefusalKind,
+    day_of_requests,
     loss_findings,
     matching_findings,
     refusal_findings,
@@ -36,7 +37,7 @@ def account_for_requests(
     days: Sequence[dt.date],
     loaded: LoadedDecisions,
 ) -> Iterator[tuple[dt.date, dict[str, Any]]]:
-    """Metadata of each day's requests, decided and refused; raises an alert for what nothing judges."""
+    """Metadata of each day's requests, decided and refused; writes them, and alerts on what nothing judges."""
     start, end = days[0] - dt.timedelta(days=EARLIER_DAYS), as_of_after(days[-1])
     decided = daily_decisions(warehouse, spec.name, start, end)
     refused = daily_refusals(warehouse, spec.name, start, end)
@@ -53,6 +54,7 @@ def account_for_requests(
         if day == days[-1]:
             findings += loss_findings(loaded.losses)
         alert_on(spec, context, stores, day, findings)
+        stores.evidence(spec.name).write_requests(day_of_requests(day, decisions, today))
         yield day, {"dagster/row_count": decisions, "refused": sum(today.values()), "refusals": _table(today)}
 
 
@@ -69,8 +71,9 @@ def alert_on(
 def account_for_decisions(
     spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores, account: DayOfDecisions
 ) -> dict[str, Any]:
-    """Metadata of one day's matched and unmatched decisions; raises an alert for what monitoring cannot use."""
+    """Metadata of one day's matched and unmatched decisions; writes them, and alerts on what monitoring cannot use."""
     alert_on(spec, context, stores, account.day, matching_findings(account))
+    stores.evidence(spec.name).write_matching(account)
     return {
         "decisions": account.decisions,
         "unmatched_decisions": account.unmatched,

@@ -1,6 +1,7 @@
 """Accounts of one day: what became of every request for a decision, and what monitoring could not use."""
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -50,6 +51,15 @@ class DayOfDecisions:
 
 
 @dataclass(frozen=True)
+class DayOfRequests:
+    """Requests of one day of `occurred_at`: decisions, a shadow's excluded, and those `refused`, by kind of error."""
+
+    day: dt.date
+    decisions: int
+    refused: dict[str, int]
+
+
+@dataclass(frozen=True)
 class LogLosses:
     """What a load of the decision log could not read, or had to drop.
 
@@ -60,6 +70,14 @@ class LogLosses:
     segments: tuple[str, ...] = ()
     restarted: tuple[str, ...] = ()
     conflicting: int = 0
+
+
+def day_of_requests(day: dt.date, decisions: int, refused: Mapping[RefusalKind, int]) -> DayOfRequests:
+    """The requests of a day, the refused ones summed by kind of error."""
+    by_error: Counter[str] = Counter()
+    for kind, count in refused.items():
+        by_error[kind.kind] += count
+    return DayOfRequests(day, decisions, dict(sorted(by_error.items())))
 
 
 def matching_findings(day: DayOfDecisions) -> list[str]:

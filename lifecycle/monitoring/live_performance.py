@@ -181,6 +181,17 @@ def judge_performance(
     )
 
 
+def lower_limit(successes: int, trials: int) -> float:
+    """Lower limit of a proportion with 95 % confidence, as `upper_limit`; 0 without trials.
+
+    Examples
+    --------
+    >>> round(lower_limit(17, 100), 4)
+    0.1171
+    """
+    return 1.0 - upper_limit(trials - successes, trials)
+
+
 def upper_limit(successes: int, trials: int) -> float:
     """Upper limit of a proportion with 95 % confidence, one-sided, by Wilson's score interval; 1 without trials.
 

@@ -2,13 +2,17 @@
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lifecycle.modelling.splits import judged_end
 from lifecycle.monitoring.drift import DriftVerdict
 from lifecycle.monitoring.live_performance import PerformanceVerdict
 from lifecycle.monitoring.standing import News, StandingAlarm, Step
-from lifecycle.monitoring.traffic import ChampionInForce
 from lifecycle.spec.risk_model import RiskModelSpec
+
+if TYPE_CHECKING:
+    # It imports LightGBM, which readers of verdicts do not need.
+    from lifecycle.monitoring.traffic import ChampionInForce
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def new_fraud_days(
 
 
 def monitoring_verdict(
-    champion: ChampionInForce,
+    champion: "ChampionInForce",
     as_of: dt.date,
     traffic: DriftVerdict,
     performance: PerformanceVerdict | None,
