@@ -1,6 +1,8 @@
 """Jobs of a model, its daily schedule, and the sensor that starts a retraining after an alarm."""
 
+import datetime as dt
 import json
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -8,21 +10,16 @@ import dagster as dg
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.partitions import PARTITION_TAG, date_of
 from lifecycle.assets.resources import Stores
-from lifecycle.assets.schedules import daily_schedule
+from lifecycle.assets.schedules import IN_FLIGHT, daily_schedule
+from lifecycle.errors import LifecycleError
+from lifecycle.gates.champion import oldest_as_of
 from lifecycle.gates.retraining import NoRetraining, RetrainingState, decide_retraining
+from lifecycle.monitoring.missed_days import days_without_verdict
 from lifecycle.spec.risk_model import RiskModelSpec
 
 if TYPE_CHECKING:
     # Dagster has no public name for this type.
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-
-IN_FLIGHT = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 def jobs(
@@ -48,14 +45,26 @@ def jobs(
 
 
 def monitor_schedule(spec: RiskModelSpec, monitor: "UnresolvedAssetJobDefinition") -> dg.ScheduleDefinition:
-    """The daily monitoring of every day since the newest monitored one, up to yesterday."""
+    """The daily monitoring of every day that is missing, up to yesterday."""
+
+    def incomplete(days: Collection[dt.date]) -> set[dt.date]:
+        stores = Stores()
+        try:
+            first = oldest_as_of(stores.releases().history(spec.name))
+        except LifecycleError:
+            # The run of yesterday fails for the same reason, and that is an alert; a failed tick is none.
+            return set()
+        judged = stores.evidence(spec.name).drift_days()
+        return days_without_verdict(days, judged, date_of(first) if first else None)
+
     return daily_schedule(
         f"{spec.name}_daily",
         monitor,
         ModelKeys(spec.name).decisions,
         spec.monitor_at,
         model=spec.name,
-        description="Monitors every day since the newest monitored one, up to yesterday.",
+        description="Monitors every day that is missing since the first monitored one, up to yesterday.",
+        incomplete=incomplete,
     )
 
 

@@ -1,14 +1,26 @@
-"""Daily schedules that request every day since the newest covered one, as one run."""
+"""Daily schedules that request every day that is missing since the oldest covered one: a run for each row of days."""
 
 import datetime as dt
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import dagster as dg
 
-from lifecycle.artefacts.alert_log import raise_once
-from lifecycle.assets.partitions import RANGE_END_TAG, RANGE_START_TAG, date_of
+from lifecycle.artefacts.alert_log import raise_alert, raised_keys
+from lifecycle.assets.partitions import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG, date_of
 from lifecycle.monitoring.missed_days import DueDays, due_days, gap_alert
 from lifecycle.settings.platform import Settings
+
+IN_FLIGHT = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+"""Statuses of a run that has not ended."""
+
+Incomplete = Callable[[Collection[dt.date]], Collection[dt.date]]
 
 
 def default_status() -> dg.DefaultScheduleStatus:
@@ -30,18 +42,27 @@ def daily(at: str) -> str:
 
 
 def daily_schedule(
-    name: str, job: Any, covered: dg.AssetKey, at: str, *, model: str | None, description: str
+    name: str,
+    job: Any,
+    covered: dg.AssetKey,
+    at: str,
+    *,
+    model: str | None,
+    description: str,
+    incomplete: Incomplete | None = None,
 ) -> dg.ScheduleDefinition:
     """A schedule of a job that is partitioned by day.
 
     Parameters
     ----------
     covered
-        An asset of the job: its newest partition is the newest day that the job has covered.
+        An asset of the job: its partitions are the days that the job has covered.
     at
         UTC time, ``HH:MM``.
     model
         Model that an alert about missed days names; ``None`` for the platform.
+    incomplete
+        Called with the covered days; returns those that lack a result of the job, because its run broke.
     """
 
     @dg.schedule(
@@ -51,19 +72,38 @@ def daily_schedule(
         default_status=default_status(),
         description=description,
     )
-    def schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        # The days are counted from now, not from the tick: the ticks that Dagster makes up for ask for the same days.
+    def schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        # The days are counted from now, not from the tick. The ticks that Dagster makes up for after a stop follow
+        # each other at once: the run of the first covers what the others would request.
         now = dt.datetime.now(dt.UTC)
-        newest = max(context.instance.get_materialized_partitions(covered), default=None)
-        days = due_days(date_of(newest) if newest else None, now.date() - dt.timedelta(days=1))
-        if days is None:
-            return dg.SkipReason(f"{newest} is covered")
-        alert = gap_alert(job.name, model, days, now)
+        yesterday = now.date() - dt.timedelta(days=1)
+        days = {date_of(key) for key in context.instance.get_materialized_partitions(covered)}
+        running = days_in_flight(context.instance, job.name)
+        due = due_days(days, yesterday, incomplete(days) if incomplete else (), running)
+        if not due:
+            is_running = yesterday in running and yesterday not in days
+            return dg.SkipReason(f"a run covers {yesterday}" if is_running else f"{yesterday} is covered")
+        settings = Settings()
+        alert = gap_alert(job.name, model, due, yesterday, raised_keys(settings.root), now)
         if alert is not None:
-            raise_once(Settings(), alert)
-        return _request(days)
+            raise_alert(settings, alert)
+        return [_request(row) for row in due]
 
     return schedule
+
+
+def days_in_flight(instance: dg.DagsterInstance, job: str) -> set[dt.date]:
+    """Days that the queued and running runs of a job cover."""
+    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=IN_FLIGHT))
+    return {day for run in runs for day in _days_of(run.tags)}
+
+
+def _days_of(tags: Mapping[str, str]) -> list[dt.date]:
+    first, last = tags.get(RANGE_START_TAG, tags.get(PARTITION_TAG)), tags.get(RANGE_END_TAG, tags.get(PARTITION_TAG))
+    if first is None or last is None:
+        return []
+    start, end = date_of(first), date_of(last)
+    return [start + dt.timedelta(days=offset) for offset in range((end - start).days + 1)]
 
 
 def _request(days: DueDays) -> dg.RunRequest:

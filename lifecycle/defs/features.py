@@ -67,7 +67,7 @@ def defs(models: Models) -> dg.Definitions:
         next(iter(marts), min(built.keys)),
         SCHEDULE_AT,
         model=None,
-        description="Builds the features of every day since the newest built one, up to yesterday.",
+        description="Builds the features of every day that is missing since the first built one, up to yesterday.",
     )
     return dg.Definitions(assets=[built], jobs=[job], schedules=[schedule])
 

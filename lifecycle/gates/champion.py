@@ -35,6 +35,11 @@ def newest_as_of(history: Sequence[Release]) -> str | None:
     return max((release.champion.as_of for release in history), default=None)
 
 
+def oldest_as_of(history: Sequence[Release]) -> str | None:
+    """The oldest `as_of` of all champions, as an ISO date; ``None`` before the first release."""
+    return min((release.champion.as_of for release in history), default=None)
+
+
 def is_backtest(history: Sequence[Release], as_of: str) -> bool:
     """Whether a candidate of `as_of` stops at the gates because a champion, in force or not, was at least as new."""
     newest = newest_as_of(history)

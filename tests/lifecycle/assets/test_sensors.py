@@ -7,13 +7,8 @@ import pytest
 
 from lifecycle.assets.partitions import PARTITION_TAG
 from lifecycle.assets.resources import Stores
-from lifecycle.assets.retraining import (
-    IN_FLIGHT,
-    broken_tries,
-    is_in_flight,
-    refused_gates,
-    retrain_sensor,
-)
+from lifecycle.assets.retraining import broken_tries, is_in_flight, refused_gates, retrain_sensor
+from lifecycle.assets.schedules import IN_FLIGHT
 from lifecycle.defs.alerts import run_failure_alerts
 from lifecycle.modelling.training import Trained
 from lifecycle.monitoring.alerts import Alert

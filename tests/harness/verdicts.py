@@ -1,0 +1,43 @@
+"""Verdicts of monitoring with known values."""
+
+import datetime as dt
+
+from lifecycle.monitoring.accounts import DayOfDecisions, DayOfRequests
+from lifecycle.monitoring.decision_load import LoadVerdict
+from lifecycle.monitoring.drift import DriftVerdict
+from lifecycle.monitoring.live_performance import PerformanceVerdict
+from lifecycle.monitoring.standing import Finding, StandingAlarm
+from lifecycle.monitoring.verdict import MonitoringVerdict
+
+AS_OF = dt.date(2018, 8, 29)
+DAY = AS_OF - dt.timedelta(days=1)
+TRAFFIC = DriftVerdict(
+    bundle_digest="b", window_start="2018-08-22", window_end="2018-08-29", rows=7000, has_verdict=True, is_alarm=True,
+    psi={"amount": 0.3, "is_night": 0.01, "score": 1.5}, alarmed=("score", "amount"), threshold=0.2,
+    onset="2018-08-24", reason="PSI above 0.2: the score 1.500, amount 0.300", outside={"amount": 0.004},
+    outside_limit=0.005,
+)  # fmt: skip
+STANDING = StandingAlarm(
+    bundle="b",
+    since="2018-08-27",
+    onset="2018-08-24",
+    findings=(
+        Finding("score", 1.5, 0.2, "extreme", "PSI of the score 1.500, limit 0.2 (extreme)", "2018-08-29"),
+        Finding("amount", 0.3, 0.2, "major", "PSI of amount 0.300, limit 0.2 (major)", "2018-08-29"),
+    ),
+    peaks={"score": "extreme", "amount": "major"},
+)
+ALARM = MonitoringVerdict(
+    as_of="2018-08-29", is_alarm=True, reason=TRAFFIC.reason, onset="2018-08-24", new_frauds=60, champion="b",
+    champion_trained_until="2018-08-01", traffic=TRAFFIC, performance=None, standing=STANDING,
+)  # fmt: skip
+PERFORMANCE = PerformanceVerdict(
+    window_start="2018-08-15", window_end="2018-08-22", frauds=100, has_verdict=True, is_alarm=True, recall=0.17,
+    promised=0.5, required=0.35, reason="recall at capacity 0.170 is below 0.350",
+)  # fmt: skip
+LOAD = LoadVerdict(
+    as_of="2018-08-29", champion="b", days=7, cards=7000, reviewed_cards=630, declined_cards=301, review_capacity=100,
+    decline_capacity=20, exceeded=("declined",), reason="43.0 cards a day declined, above 20",
+)  # fmt: skip
+REQUESTS = DayOfRequests(day=DAY, decisions=980, refused={"InvalidRequest": 20})
+MATCHING = DayOfDecisions(day=DAY, decisions=980, unmatched=3, repeated=2, failed=1, transactions=1000, undecided=25)
