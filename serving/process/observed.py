@@ -38,4 +38,5 @@ def _model_status(slots: Slots, model: str) -> ModelStatus:
         as_of = None if bundle is None else bundle.as_of
         statuses.append(SlotStatus(last.slot, last.state, last.bundle_digest, as_of))
     number = None if release is None else release.number
-    return ModelStatus(number, slots.statuses[model].error is not None, tuple(statuses))
+    status = slots.statuses[model]
+    return ModelStatus(number, status.error is not None, tuple(statuses), status.hold is not None)

@@ -80,6 +80,7 @@ SLOT_STATE: Final = _total("slot_state", "Workers whose slot is in this state", 
 RELEASE_NUMBER: Final = _lowest("release_number", "Oldest release that answers in any worker", "model")
 MODEL_LOADED: Final = _lowest("model_loaded", "1 if the model answers in every worker", "model")
 MODEL_ERROR: Final = _highest("model_error", "1 if a worker rejected the newest release", "model")
+PROMOTION_HELD: Final = _highest("promotion_held", "1 if a rollback holds automatic promotion", "model")
 MODEL_AGE: Final = _highest("model_age_seconds", "Time since midnight of the bundle's as_of date", *_BUNDLE)
 POLL_AGE: Final = _highest("poll_age_seconds", "Time since the release store was last read")
 API_KEYS_FAILING: Final = _highest("api_keys_failing", "1 if the current API key file is invalid and not in force")

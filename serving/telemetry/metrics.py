@@ -56,6 +56,7 @@ class ModelStatus(NamedTuple):
     release_number: int | None
     has_error: bool
     slots: tuple[SlotStatus, ...]
+    is_promotion_held: bool = False
 
 
 class StoreStatus(NamedTuple):
@@ -314,6 +315,7 @@ class Metrics:
                 numbers[families.RELEASE_NUMBER][model,] = status.release_number
             numbers[families.MODEL_LOADED][model,] = int(status.release_number is not None)
             numbers[families.MODEL_ERROR][model,] = int(status.has_error)
+            numbers[families.PROMOTION_HELD][model,] = int(status.is_promotion_held)
             for slot in status.slots:
                 states.add((model, slot.slot, slot.state))
                 if slot.bundle_digest is not None and slot.as_of is not None:

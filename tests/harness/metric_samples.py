@@ -20,11 +20,12 @@ NAMES = {
     "serving_feature_missing_total", "serving_load_failures_total", "serving_log_failing", "serving_log_lag_seconds",
     "serving_log_lines_dropped_total", "serving_log_segments_lost_total", "serving_log_unrecorded_total",
     "serving_log_writes_total", "serving_model_age_seconds", "serving_model_error",
-    "serving_model_loaded", "serving_poll_age_seconds", "serving_release_number", "serving_repeats_total",
-    "serving_request_duration_seconds", "serving_requests_in_flight", "serving_requests_shed_total",
-    "serving_requests_total", "serving_score", "serving_shadow_dropped_total", "serving_shadow_failures_total",
-    "serving_shipped_records_total", "serving_shipping_failing", "serving_shipping_lag_bytes", "serving_slot_state",
-    "serving_slot_transitions_total", "serving_tls_certificate_end_seconds", "serving_workers",
+    "serving_model_loaded", "serving_poll_age_seconds", "serving_promotion_held", "serving_release_number",
+    "serving_repeats_total", "serving_request_duration_seconds", "serving_requests_in_flight",
+    "serving_requests_shed_total", "serving_requests_total", "serving_score", "serving_shadow_dropped_total",
+    "serving_shadow_failures_total", "serving_shipped_records_total", "serving_shipping_failing",
+    "serving_shipping_lag_bytes", "serving_slot_state", "serving_slot_transitions_total",
+    "serving_tls_certificate_end_seconds", "serving_workers",
 }  # fmt: skip
 """Dashboards and alerts are built on these names: one that goes or changes is a change of behaviour."""
 

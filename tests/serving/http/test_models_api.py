@@ -95,7 +95,9 @@ def test_the_hold_of_a_rollback_is_on_every_page_until_it_is_resumed(store: Smal
         ready = client.get("/readyz").json()["models"][MODEL]
         assert (ready["is_promotion_held"], "anna" in str(ready)) == (True, False), "anybody may read this page"
         assert client.post("/v1/poll").json()["promotion_holds"] == {MODEL: 3}
+        assert f'serving_promotion_held{{model="{MODEL}"}} 1.0' in client.get("/metrics").text
         store.releases.switches.resume(MODEL, store.releases.history(MODEL), by="anna", reason="fixed")
         assert client.post("/v1/poll").json()["promotion_holds"] == {}
         assert client.get(f"/v1/models/{MODEL}").json()["promotion_hold"] is None
         assert client.get("/readyz").json()["models"][MODEL]["is_promotion_held"] is False
+        assert f'serving_promotion_held{{model="{MODEL}"}} 0.0' in client.get("/metrics").text
