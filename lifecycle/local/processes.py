@@ -82,7 +82,7 @@ def services(settings: Settings, ports: Ports) -> list[Service]:
         Service("dagster", _module(*dagster), ports.dagster, "/server_info", home, (SETTINGS_PREFIX,)),
         Service("mlflow", _module(*mlflow), ports.mlflow, "/health", NO_JOB_PROCESSES),
         Service("serving", _module("serving"), ports.serving, "/healthz", server, SERVER_PREFIXES),
-        Service("reports", reports, ports.reports, "/healthz", {"LIFECYCLE_HOME": str(settings.root)}),
+        Service("reports", reports, ports.reports, "/healthz", home, (SETTINGS_PREFIX,)),
     ]
 
 

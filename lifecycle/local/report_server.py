@@ -1,8 +1,9 @@
-"""A read-only server of the installation's HTML reports, on the loopback interface.
+"""A read-only server of the installation's HTML reports and of its metrics, on the loopback interface.
 
 =============  ==========================================================
 `/`            the reports, newest first
 `/<path>`      one report; only ``.html`` files below `reports_dir`
+`/metrics`     the metrics of the lifecycle (`lifecycle.local.exporter`)
 `/healthz`     whether the server runs
 =============  ==========================================================
 
@@ -16,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from lifecycle.local.exporter.collector import CONTENT_TYPE, Exporter
 from lifecycle.settings.platform import Settings
 
 HOST = "127.0.0.1"
@@ -27,12 +29,13 @@ POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-an
 
 
 class ReportServer(ThreadingHTTPServer):
-    """Serves `settings.reports_dir`; bound when it is created."""
+    """Serves `settings.reports_dir` and the metrics; bound when it is created."""
 
     daemon_threads = True
 
     def __init__(self, settings: Settings, port: int) -> None:
         self.settings = settings
+        self.exporter = Exporter(settings)
         super().__init__((HOST, port), _Handler)
 
 
@@ -70,6 +73,8 @@ class _Handler(BaseHTTPRequestHandler):
         path, settings = unquote(urlsplit(self.path).path), self.server.settings
         if path == "/healthz":
             return HTTPStatus.OK, "text/plain", b"ok\n"
+        if path == "/metrics":
+            return HTTPStatus.OK, CONTENT_TYPE, self.server.exporter.exposition()
         if path == "/":
             return HTTPStatus.OK, HTML, index_page(settings.reports_dir).encode()
         report = report_file(settings.reports_dir, path)
@@ -102,7 +107,7 @@ def index_page(folder: Path) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Reports</title></head>'
         f'<body style="font: 15px/1.6 system-ui, sans-serif; margin: 2rem auto; max-width: 48rem"><h1>Reports</h1>'
-        f"<ul>{items or '<li>There is no report yet.</li>'}</ul></body></html>"
+        f'<ul>{items or "<li>There is no report yet.</li>"}</ul><p><a href="/metrics">Metrics</a></p></body></html>'
     )
 
 

@@ -7,6 +7,7 @@ from lifecycle.errors import LifecycleError
 from lifecycle.releases.signed_files import create_signed
 from lifecycle.signing.keys import Keys
 from serving.artefacts.releases import file_name, open_envelope
+from serving.artefacts.signatures import PublicKeys
 from serving.contract.documents import SCHEMA_VERSION, ContractError, Freeze
 
 
@@ -25,14 +26,7 @@ class FreezeSwitch:
         LifecycleError
             If it cannot be read or its signature does not verify: an unreadable switch must not count as off.
         """
-        numbers = sorted(int(path.stem) for path in self._folder.glob("[0-9]*.json"))
-        if not numbers:
-            return None
-        path = self._folder / file_name(numbers[-1])
-        try:
-            return open_envelope(path.read_bytes(), Freeze, self._keys.public_keys, f"{path}")
-        except ContractError as error:
-            raise LifecycleError(str(error)) from error
+        return last_turn(self._folder.parent, self._keys.public_keys)
 
     def turn(self, *, is_frozen: bool, by: str, reason: str) -> Freeze:
         """Turn it; raises `LifecycleError` if it is in that state already, or on a concurrent turn."""
@@ -63,6 +57,19 @@ class FreezeSwitch:
                 f"Expected promotion to be allowed, {_described(state)}; `lifecycle unfreeze` allows it again "
                 f"- at the promotion of {model}"
             )
+
+
+def last_turn(root: Path, keys: PublicKeys) -> Freeze | None:
+    """The last turn of the switch of the release store `root`; raises as `FreezeSwitch.state`."""
+    folder = root / "freezes"
+    numbers = sorted(int(path.stem) for path in folder.glob("[0-9]*.json"))
+    if not numbers:
+        return None
+    path = folder / file_name(numbers[-1])
+    try:
+        return open_envelope(path.read_bytes(), Freeze, keys, f"{path}")
+    except (ContractError, OSError) as error:
+        raise LifecycleError(str(error)) from error
 
 
 def _described(state: Freeze | None) -> str:

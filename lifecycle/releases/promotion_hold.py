@@ -10,6 +10,7 @@ from lifecycle.releases.signed_files import create_signed
 from lifecycle.signing.keys import Keys
 from serving.artefacts.release_rules import last_rollback
 from serving.artefacts.releases import file_name, is_resumed
+from serving.artefacts.signatures import PublicKeys
 from serving.contract.documents import SCHEMA_VERSION, ContractError, Release, Resume
 
 
@@ -32,8 +33,7 @@ class PromotionHold:
         LifecycleError
             If the order to resume cannot be read, its signature does not verify, or it is for another release.
         """
-        rollback = last_rollback(history)
-        return None if rollback is None or self._is_resumed(rollback) else rollback
+        return hold_in_force(self._folder.parent, self._keys.public_keys, history)
 
     def resume(self, model: str, history: Sequence[Release], *, by: str, reason: str) -> Resume:
         """End the hold in force; raises `LifecycleError` without one, or as `in_force`."""
@@ -56,15 +56,18 @@ class PromotionHold:
             raise LifecycleError(f"Expected to resume the promotion of {model} alone, but it was resumed concurrently")
         return resume
 
-    def _is_resumed(self, rollback: Release) -> bool:
-        path = self._folder / rollback.model / file_name(rollback.number)
-        try:
-            content = path.read_bytes() if path.exists() else None
-            return is_resumed(content, rollback, self._keys.public_keys, f"{path}")
-        except (ContractError, OSError) as error:
-            raise LifecycleError(
-                f"{error}; automatic promotion of {rollback.model} waits until it can be read"
-            ) from error
+
+def hold_in_force(root: Path, keys: PublicKeys, history: Sequence[Release]) -> Release | None:
+    """The rollback that holds a model of the release store `root`; raises as `PromotionHold.in_force`."""
+    rollback = last_rollback(history)
+    if rollback is None:
+        return None
+    path = root / "resumes" / rollback.model / file_name(rollback.number)
+    try:
+        content = path.read_bytes() if path.exists() else None
+        return None if is_resumed(content, rollback, keys, f"{path}") else rollback
+    except (ContractError, OSError) as error:
+        raise LifecycleError(f"{error}; automatic promotion of {rollback.model} waits until it can be read") from error
 
 
 def hold_text(rollback: Release) -> str:

@@ -53,9 +53,26 @@ def test_a_report_is_served_and_listed(port: int) -> None:
     assert answer(port, "/healthz") == (200, "ok\n")
 
 
+def test_the_metrics_are_served_in_prometheus_format_and_survive_damage(port: int, home: Path) -> None:
+    folder = home / "evidence" / "toy" / "drift"
+    folder.mkdir(parents=True)
+    (folder / "2024-02-01.json").write_text("{")
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request("GET", "/metrics")
+    response = connection.getresponse()
+    body = response.read().decode()
+    assert response.status == 200
+    assert str(response.getheader("Content-Type")).startswith("text/plain; version=")
+    assert 'lifecycle_unreadable_files{kind="drift",model="toy"} 1.0\n' in body
+    assert answer(port, "/metrics", "HEAD") == (200, "")
+    assert answer(port, "/metrics", Host="evil.example")[0] == 403
+    assert '<a href="/metrics">' in answer(port, "/")[1]
+
+
 @pytest.mark.parametrize(
     "path",
     [
+        "/metrics/",
         "/toy/notes.txt",
         "/toy/link.html",
         "/../secret.html",
@@ -93,4 +110,5 @@ def test_the_installation_serves_the_address_that_dagster_links(home: Path) -> N
     reports, dagster = started["reports"], started["dagster"]
     assert dagster.environment["LIFECYCLE_REPORTS_URL"] == reports.url == "http://127.0.0.1:3123"
     assert list(reports.arguments[1:]) == ["-m", "lifecycle.local.report_server", "3123"]
-    assert reports.environment == {"LIFECYCLE_HOME": str(home)}
+    assert reports.environment["LIFECYCLE_HOME"] == str(home)
+    assert reports.prefixes == ("LIFECYCLE_",), "it lists the models of LIFECYCLE_MODELS"
