@@ -133,7 +133,7 @@ def status_command(*, as_json: AsJson = False) -> None:
 
 
 def reports_command(port: ReportsPort = 3001, *, as_json: AsJson = False) -> None:
-    """Serve the HTML reports on the loopback interface until Ctrl-C; `lifecycle up` does so, too."""
+    """Serve the HTML reports and /metrics on the loopback interface until Ctrl-C; `lifecycle up` does so, too."""
     import contextlib
 
     from lifecycle.local.report_server import serve

@@ -10,7 +10,7 @@ from lifecycle.spec.model_files import read_model
 from serving.process.app import create_app, needed_scope
 from tests.harness.api import settings_of
 from tests.harness.metric_samples import NAMES
-from tests.harness.monitoring_files import rules
+from tests.harness.monitoring_files import rules, runbook_of
 from tests.harness.serving_manual import MANUAL, examples, python_examples, settings_table, written_table
 from tests.harness.small_models import MODEL, SmallStore
 
@@ -44,7 +44,7 @@ def test_every_link_leads_somewhere() -> None:
     assert links
     for link in links:
         assert link[1:] in anchors if link.startswith("#") else (MANUAL.parent / link.partition("#")[0]).is_file(), link
-    assert {rule["annotations"]["runbook_url"].partition("#")[2] for rule in rules()} <= anchors
+    assert {runbook_of(rule).partition("#")[2] for rule in rules()} <= anchors
 
 
 def test_the_routes_have_the_scopes_that_are_told(store: SmallStore) -> None:

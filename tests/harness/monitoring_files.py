@@ -1,4 +1,4 @@
-"""What the deployed dashboard and alerts ask, read from their files."""
+"""What the deployed dashboards and alerts ask, read from their files."""
 
 import json
 import re
@@ -9,37 +9,45 @@ import yaml
 from tests.harness.paths import ROOT
 
 DEPLOY = ROOT / "deploy"
+RUNBOOK_BASE = "{{ $externalLabels.runbook_base }}"
 
 _VARIABLES = {"$__rate_interval": "1m", "$__interval": "15s", "$__range": "1h"}
 
 
-def dashboard() -> dict[str, Any]:
-    """Grafana's dashboard."""
-    document: dict[str, Any] = json.loads((DEPLOY / "grafana/serving.json").read_text())
+def dashboard(name: str = "serving") -> dict[str, Any]:
+    """A dashboard of Grafana: ``serving`` or ``lifecycle``."""
+    document: dict[str, Any] = json.loads((DEPLOY / f"grafana/{name}.json").read_text())
     return document
 
 
-def panels() -> list[dict[str, Any]]:
-    """The dashboard's panels, rows left out."""
-    return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+def panels(name: str = "serving") -> list[dict[str, Any]]:
+    """A dashboard's panels, rows left out."""
+    return [panel for panel in dashboard(name)["panels"] if panel["type"] != "row"]
 
 
-def dashboard_expressions(model: str) -> list[str]:
-    """Every PromQL expression of the dashboard, as Grafana sends it with this model chosen."""
-    found = [target["expr"] for panel in panels() for target in panel["targets"]]
-    found += [each["expr"] for each in dashboard()["annotations"]["list"] if "expr" in each]
+def dashboard_expressions(model: str, name: str = "serving") -> list[str]:
+    """Every PromQL expression of a dashboard, as Grafana sends it with this model chosen."""
+    found = [target["expr"] for panel in panels(name) for target in panel["targets"]]
+    found += [each["expr"] for each in dashboard(name)["annotations"]["list"] if "expr" in each]
     return [_filled(expression, model) for expression in found]
 
 
-def rules() -> list[dict[str, Any]]:
-    """Every alert."""
-    groups = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"]
+def rules(file: str = "alerts.yml") -> list[dict[str, Any]]:
+    """Every alert of a file."""
+    groups = yaml.safe_load((DEPLOY / "prometheus" / file).read_text())["groups"]
     return [rule for group in groups for rule in group["rules"]]
 
 
+def runbook_of(rule: dict[str, Any]) -> str:
+    """Path and anchor of a rule's runbook; fails unless an external label can make it absolute."""
+    url = str(rule["annotations"]["runbook_url"])
+    assert url.startswith(RUNBOOK_BASE), url
+    return url.removeprefix(RUNBOOK_BASE)
+
+
 def metrics_in(expression: str) -> set[str]:
-    """The server's metrics that a PromQL expression names."""
-    return set(re.findall(r"\bserving_[a-z_]+", expression))
+    """The metrics of the server and of the lifecycle that a PromQL expression names."""
+    return set(re.findall(r"\b(?:serving|lifecycle)_[a-z_]+", expression))
 
 
 def _filled(expression: str, model: str) -> str:

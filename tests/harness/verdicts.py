@@ -1,13 +1,17 @@
 """Verdicts of monitoring with known values."""
 
+import dataclasses
 import datetime as dt
 
+from lifecycle.artefacts.evidence import EvidenceStore, GateEvidence
 from lifecycle.monitoring.accounts import DayOfDecisions, DayOfRequests
 from lifecycle.monitoring.decision_load import LoadVerdict
 from lifecycle.monitoring.drift import DriftVerdict
 from lifecycle.monitoring.live_performance import PerformanceVerdict
 from lifecycle.monitoring.standing import Finding, StandingAlarm
 from lifecycle.monitoring.verdict import MonitoringVerdict
+from serving.contract.documents import Verdict
+from tests.harness.small_models import MODEL, SmallStore
 
 AS_OF = dt.date(2018, 8, 29)
 DAY = AS_OF - dt.timedelta(days=1)
@@ -41,3 +45,22 @@ LOAD = LoadVerdict(
 )  # fmt: skip
 REQUESTS = DayOfRequests(day=DAY, decisions=980, refused={"InvalidRequest": 20})
 MATCHING = DayOfDecisions(day=DAY, decisions=980, unmatched=3, repeated=2, failed=1, transactions=1000, undecided=25)
+
+
+def write_evidence(evidence: EvidenceStore, champion: str) -> None:
+    """Evidence of a day on which everything is wrong with a champion."""
+    evidence.write_drift(dataclasses.replace(ALARM, champion=champion))
+    evidence.write_live_performance(AS_OF, PERFORMANCE)
+    evidence.write_decision_load(dataclasses.replace(LOAD, champion=champion))
+    evidence.write_requests(REQUESTS)
+    evidence.write_matching(MATCHING)
+    for number, is_passed in enumerate((True, True, False)):
+        verdict = Verdict(gate="rows", is_passed=is_passed, summary="")
+        evidence.write_gates(GateEvidence(MODEL, f"{number}" * 64, "d" * 64, "2018-08-29", (verdict,)))
+
+
+def judge(store: SmallStore) -> str:
+    """Publish a model and write such evidence of it; the digest of its bundle."""
+    champion = store.publish(1).champion.bundle_digest
+    write_evidence(EvidenceStore(store.settings.evidence_dir, MODEL), champion)
+    return champion

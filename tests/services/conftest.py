@@ -85,35 +85,46 @@ class Prometheus:
         return False
 
 
-def configuration(folder: Path, targets: list[str], key: str) -> Path:
-    """The deployed configuration and rules for these targets, at the pace of a test."""
-    rules = re.sub(r"(?m)^( +for: ).*$", r"\g<1>0s", (DEPLOY / "prometheus/alerts.yml").read_text())
-    (folder / "alerts.yml").write_text(rules)
+def configuration(folder: Path, targets: list[str], key: str, lifecycle: str | None = None) -> Path:
+    """The deployed configuration and rules for these targets, at the pace of a test.
+
+    `lifecycle` is the address of the lifecycle's metrics; without one, their job and their rules are left out.
+    """
     (folder / "key").write_text(key)
     document = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
-    document["global"] = {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"}
-    [job] = document["scrape_configs"]
-    job["authorization"]["credentials_file"] = str(folder / "key")
-    job["static_configs"] = [{"targets": targets}]
+    if lifecycle is None:
+        document["rule_files"].remove("lifecycle_alerts.yml")
+    for file in document["rule_files"]:
+        text = (DEPLOY / "prometheus" / file).read_text()
+        (folder / file).write_text(re.sub(r"(?m)^( +for: ).*$", r"\g<1>0s", text))
+    pace = {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"}
+    document["global"] |= pace
+    server, lifecycles = document["scrape_configs"]
+    server["authorization"]["credentials_file"] = str(folder / "key")
+    server["static_configs"] = [{"targets": targets}]
+    lifecycles |= {"scrape_interval": "500ms", "scrape_timeout": "500ms", "static_configs": [{"targets": [lifecycle]}]}
+    document["scrape_configs"] = [server] if lifecycle is None else [server, lifecycles]
     path = folder / "prometheus.yml"
     path.write_text(yaml.safe_dump(document))
     return path
 
 
 @contextlib.contextmanager
-def scraping(folder: Path, targets: list[str], key: str = "unused") -> Iterator[Prometheus]:
+def scraping(
+    folder: Path, targets: list[str], key: str = "unused", lifecycle: str | None = None
+) -> Iterator[Prometheus]:
     """Prometheus with the deployed rules while it scrapes `targets`; it listens on loopback alone."""
     folder.mkdir()
-    with free_port() as port, started(folder, port, targets, key) as prometheus:
+    with free_port() as port, started(folder, port, configuration(folder, targets, key, lifecycle)) as prometheus:
         yield prometheus
 
 
 @contextlib.contextmanager
-def started(folder: Path, port: int, targets: list[str], key: str) -> Iterator[Prometheus]:
+def started(folder: Path, port: int, configured: Path) -> Iterator[Prometheus]:
     said = folder / "prometheus.log"
     command = [
         program("prometheus"),
-        f"--config.file={configuration(folder, targets, key)}",
+        f"--config.file={configured}",
         f"--storage.tsdb.path={folder / 'tsdb'}",
         f"--web.listen-address=127.0.0.1:{port}",
         "--log.level=warn",

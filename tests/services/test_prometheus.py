@@ -1,13 +1,22 @@
 """A real Prometheus, with the deployed rules, scrapes the real server and answers for it."""
 
+import contextlib
+import dataclasses
+import datetime as dt
 import resource
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 
+from lifecycle.artefacts.evidence import EvidenceStore
+from lifecycle.local.report_server import ReportServer
+from lifecycle.settings.platform import Settings
 from tests.harness.monitoring_files import dashboard_expressions
 from tests.harness.server_process import URL, Server, served
 from tests.harness.small_models import MODEL, SmallStore, golden_rows, score_request
+from tests.harness.verdicts import ALARM, judge
 from tests.services.conftest import scraping
 
 
@@ -87,6 +96,53 @@ def test_a_refused_release_and_a_dead_server_are_noticed(store: SmallStore, tmp_
         assert prometheus.fires("ReleaseRefused")["labels"]["model"] == MODEL
         server.stop()
         prometheus.eventually(lambda: {"NoServerUp", "ServerDown"} <= prometheus.firing().keys())
+
+
+def test_prometheus_knows_the_lifecycle_and_its_alerts_lead_to_the_published_runbook(
+    store: SmallStore, tmp_path: Path
+) -> None:
+    champion = judge(store)
+    day = dt.datetime.now(dt.UTC).date()
+    evidence = EvidenceStore(store.settings.evidence_dir, MODEL)
+    evidence.write_drift(dataclasses.replace(ALARM, champion=champion, as_of=day.isoformat()))
+    with reports(store.settings) as address, scraping(tmp_path / "p", ["127.0.0.1:1"], lifecycle=address) as prometheus:
+        prometheus.shows(f'lifecycle_drift_psi{{model="{MODEL}",column="score"}}', 1.5)
+        prometheus.shows(f'lifecycle_recall{{model="{MODEL}"}}', 0.17)
+        prometheus.shows('up{job="risk-model-lifecycle"}', 1)
+        expected = {
+            "DriftAlarm",
+            "ExtremeAlarm",
+            "RecallBelowPromise",
+            "OverCapacity",
+            "NotAccountedFor",
+            "AlarmUnanswered",
+        }
+        prometheus.eventually(lambda: expected <= prometheus.firing().keys())
+        assert {"MonitoringBehind", "FilesUnreadable", "LifecycleDown"}.isdisjoint(prometheus.firing())
+        extreme = prometheus.fires("ExtremeAlarm")
+        assert (extreme["labels"]["model"], extreme["labels"]["severity"]) == (MODEL, "page")
+        base = "https://git.example.com/risk/platform/blob/main/"
+        assert extreme["annotations"]["runbook_url"] == f"{base}docs/alerts.md#extremealarm"
+        speaking = [each for each in dashboard_expressions(MODEL, "lifecycle") if "> 0" not in each]
+        prometheus.eventually(lambda: all(prometheus.values(each) for each in speaking))
+        for expression in dashboard_expressions(MODEL, "lifecycle"):
+            prometheus.values(expression)
+        (store.settings.evidence_dir / MODEL / "drift" / f"{day}.json").write_text("{")
+        assert prometheus.fires("FilesUnreadable")["labels"]["kind"] == "drift"
+        prometheus.eventually(lambda: "DriftAlarm" not in prometheus.firing())
+
+
+@contextlib.contextmanager
+def reports(settings: Settings) -> Iterator[str]:
+    """The address of the server of the reports while it runs."""
+    with ReportServer(settings, 0) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_what_the_tests_start_listens_on_loopback_alone(tmp_path: Path) -> None:

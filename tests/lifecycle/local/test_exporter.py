@@ -11,17 +11,16 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from lifecycle.artefacts.alert_log import ALERTS_FILE, raise_alert
-from lifecycle.artefacts.evidence import EvidenceStore, GateEvidence
+from lifecycle.artefacts.evidence import EvidenceStore
 from lifecycle.local.exporter.collector import Exporter
 from lifecycle.local.exporter.families import FAMILIES
 from lifecycle.monitoring.alerts import Alert, AlertKind
 from lifecycle.monitoring.live_performance import upper_limit
 from lifecycle.settings.platform import Settings
 from lifecycle.signing.keys import ensure_keys
-from serving.contract.documents import Verdict
 from tests.harness.release_files import release_path
 from tests.harness.small_models import MODEL, SmallStore
-from tests.harness.verdicts import ALARM, AS_OF, DAY, LOAD, MATCHING, PERFORMANCE, REQUESTS, STANDING
+from tests.harness.verdicts import ALARM, AS_OF, DAY, MATCHING, PERFORMANCE, REQUESTS, STANDING, write_evidence
 
 Values = dict[tuple[str, str], float]
 """Values by name and labels; the labels as `model=m,column=c` in the order of their names."""
@@ -51,18 +50,6 @@ def evidence(home: Settings) -> EvidenceStore:
     return EvidenceStore(home.evidence_dir, MODEL)
 
 
-def judged(evidence: EvidenceStore, champion: str) -> None:
-    """Evidence of a day on which everything is wrong with a champion."""
-    evidence.write_drift(dataclasses.replace(ALARM, champion=champion))
-    evidence.write_live_performance(AS_OF, PERFORMANCE)
-    evidence.write_decision_load(dataclasses.replace(LOAD, champion=champion))
-    evidence.write_requests(REQUESTS)
-    evidence.write_matching(MATCHING)
-    for number, is_passed in enumerate((True, True, False)):
-        verdict = Verdict(gate="rows", is_passed=is_passed, summary="")
-        evidence.write_gates(GateEvidence(MODEL, f"{number}" * 64, "d" * 64, "2018-08-29", (verdict,)))
-
-
 def alert(kind: AlertKind, model: str | None = MODEL) -> Alert:
     return Alert(
         kind=kind, model=model, as_of=None, run_id=None, message="", remedy="", raised_at=dt.datetime.now(dt.UTC)
@@ -73,7 +60,7 @@ def test_the_metrics_are_the_numbers_of_the_newest_files(
     home: Settings, store: SmallStore, evidence: EvidenceStore
 ) -> None:
     release = store.publish(1)
-    judged(evidence, release.champion.bundle_digest)
+    write_evidence(evidence, release.champion.bundle_digest)
     evidence.write_drift(dataclasses.replace(ALARM, as_of="2018-08-28", is_alarm=False))
     told, of = scraped(Exporter(home)), f"model={MODEL}"
     expected = {
@@ -130,7 +117,7 @@ def test_the_metrics_are_the_numbers_of_the_newest_files(
 def test_an_alarm_ends_with_the_champion_that_it_concerns(
     home: Settings, store: SmallStore, evidence: EvidenceStore
 ) -> None:
-    judged(evidence, store.publish(1).champion.bundle_digest)
+    write_evidence(evidence, store.publish(1).champion.bundle_digest)
     exporter, of = Exporter(home), f"model={MODEL}"
     assert scraped(exporter)["lifecycle_alarm_standing", of] == 1
     store.publish(2)
@@ -221,7 +208,7 @@ FOLDERS = ("drift", "live_performance", "decision_load", "requests", "matching",
 def test_damaged_evidence_costs_its_own_values_and_is_counted(
     home: Settings, store: SmallStore, evidence: EvidenceStore, content: bytes
 ) -> None:
-    judged(evidence, store.publish(1).champion.bundle_digest)
+    write_evidence(evidence, store.publish(1).champion.bundle_digest)
     exporter = Exporter(home)
     whole = scraped(exporter)
     for kind in FOLDERS:
@@ -240,7 +227,7 @@ def test_damaged_evidence_costs_its_own_values_and_is_counted(
 
 
 def test_an_older_damaged_file_is_counted_and_changes_no_value(home: Settings, evidence: EvidenceStore) -> None:
-    judged(evidence, "b")
+    write_evidence(evidence, "b")
     exporter = Exporter(home)
     whole = scraped(exporter)
     (home.evidence_dir / MODEL / "drift" / "2018-08-01.json").write_text("{}")
@@ -292,7 +279,7 @@ def test_what_stops_promotion_counts_as_on_while_it_cannot_be_read(home: Setting
 def test_a_public_key_that_is_gone_costs_the_releases_alone(
     home: Settings, store: SmallStore, evidence: EvidenceStore
 ) -> None:
-    judged(evidence, store.publish(1).champion.bundle_digest)
+    write_evidence(evidence, store.publish(1).champion.bundle_digest)
     ensure_keys(home).public_key_path.unlink()
     told = scraped(Exporter(home))
     assert told["lifecycle_unreadable_files", "kind=keys,model="] == 1
@@ -307,11 +294,21 @@ def test_an_empty_home_has_metrics_and_gets_no_files(settings: Settings) -> None
     assert not settings.root.exists()
 
 
+def test_a_folder_of_models_that_is_gone_is_counted_and_costs_nothing_else(
+    home: Settings, store: SmallStore, evidence: EvidenceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_evidence(evidence, store.publish(1).champion.bundle_digest)
+    exporter = Exporter(home)
+    whole = scraped(exporter)
+    monkeypatch.setenv("LIFECYCLE_MODELS", str(home.root / "none"))
+    assert scraped(exporter) == whole | {("lifecycle_unreadable_files", "kind=models,model="): 1}
+
+
 def test_no_series_is_named_by_anything_but_models_columns_and_kinds(
     home: Settings, store: SmallStore, evidence: EvidenceStore
 ) -> None:
     """A year of evidence has as many series as a day."""
-    judged(evidence, store.publish(1).champion.bundle_digest)
+    write_evidence(evidence, store.publish(1).champion.bundle_digest)
     exporter = Exporter(home)
     before = len(scraped(exporter))
     for days in range(1, 40):
@@ -325,7 +322,7 @@ def test_no_series_is_named_by_anything_but_models_columns_and_kinds(
 def test_a_file_is_decoded_again_only_after_it_changed(
     home: Settings, evidence: EvidenceStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judged(evidence, "b")
+    write_evidence(evidence, "b")
     for days in range(1, 10):
         evidence.write_drift(dataclasses.replace(ALARM, as_of=(AS_OF - dt.timedelta(days=days)).isoformat()))
     exporter, read = Exporter(home), []
@@ -349,7 +346,7 @@ def test_a_file_is_decoded_again_only_after_it_changed(
 
 def test_the_json_of_a_document_is_what_the_sensors_read(home: Settings, evidence: EvidenceStore) -> None:
     """Each kind is read back as it was written, dates included."""
-    judged(evidence, "b")
+    write_evidence(evidence, "b")
     assert evidence.requests() == {AS_OF: REQUESTS}
     assert evidence.matching() == {AS_OF: MATCHING}
     path = home.evidence_dir / MODEL / "requests" / "2018-08-29.json"
