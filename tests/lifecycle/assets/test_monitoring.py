@@ -9,7 +9,9 @@ import pytest
 from lifecycle.artefacts.training_sets import TrainingSetStore
 from lifecycle.assets.monitoring import monitoring_assets
 from lifecycle.assets.resources import Stores
+from lifecycle.local.exporter.collector import Exporter
 from lifecycle.modelling.training import Trained
+from lifecycle.monitoring.accounts import DayOfRequests
 from lifecycle.monitoring.alerts import Alert
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Use, open_warehouse
@@ -151,6 +153,30 @@ def test_requests_that_no_monitor_judges_are_shown_and_alerted(stores: Stores, s
     assert "1 of" in unmatched.message
     assert "decisions have no transaction in the mart" in unmatched.message
     assert (refusals.as_of, refusals.model) == ("2024-02-01", "toy")
+    requests, matching = stores.evidence("toy").requests()[AS_OF], stores.evidence("toy").matching()[AS_OF]
+    assert requests == DayOfRequests(DAY, shown["dagster/row_count"], {"InvalidRequest": 50})
+    assert (matching.unmatched, matching.transactions) == (1, performance["transactions"])
+
+
+def test_prometheus_is_told_what_dagster_shows(stores: Stores, spec: RiskModelSpec, live: int) -> None:
+    names = ("decisions", "live_performance", "drift", "decision_load")
+    result = monitored(stores, spec, *names)
+    assert result.success, failure(result)
+    decisions, performance, drift, load = (metadata(result, name) for name in names)
+    told = Exporter(stores.settings).exposition().decode()
+    for name, value in {
+        'decisions{model="toy"}': decisions["dagster/row_count"],
+        'unaccounted{cause="undecided_transactions",model="toy"}': performance["undecided_transactions"],
+        'recall_promised{model="toy"}': performance["promised"],
+        'recall_frauds{model="toy"}': performance["frauds"],
+        'alarm_standing{model="toy"}': int(drift["is_alarm"]),
+        'card_capacity_per_day{band="declined",model="toy"}': load["decline_capacity"],
+        'alerts_total{kind="drift",model="toy"}': 1,
+        'judged_day_timestamp_seconds{model="toy"}': dt.datetime(2024, 1, 31, tzinfo=dt.UTC).timestamp(),
+        'release_number{model="toy"}': 1,
+    }.items():
+        [line] = [line for line in told.splitlines() if line.startswith(f"lifecycle_{name} ")]
+        assert float(line.rpartition(" ")[2]) == value, name
 
 
 def test_decisions_without_a_champion_are_an_alert(stores: Stores, spec: RiskModelSpec, table: pa.Table) -> None:
