@@ -25,6 +25,7 @@ class Relation(StrEnum):
 
     CARD_TRANSACTIONS = "card_transactions"
     FRAUD_REPORTS = "fraud_reports"
+    REPORT_WITHDRAWALS = "report_withdrawals"
     CUSTOMERS = "customers"
     TERMINALS = "terminals"
 

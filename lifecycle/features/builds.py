@@ -11,6 +11,7 @@ from lifecycle.features.manifest import reuse_parsing
 from lifecycle.features.project import TRANSFORM, dbt_state_dir
 from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import Use, Warehouse, open_warehouse
+from lifecycle.warehouse.raw_tables import raw_definitions
 
 FEATURES_RELATION = "marts.card_transaction_features"
 
@@ -133,6 +134,9 @@ def run_build(
     if select:
         arguments += ["--select", *select]
     warehouse = open_warehouse(settings, use)
+    if settings.target == "duckdb":
+        # An update may have added a raw table; in Snowflake only the loading role may create it.
+        warehouse.ensure(raw_definitions(warehouse.dialect))
     with warehouse.exclusive("building features"):
         if warehouse.query("select 1 from raw.card_transactions limit 1").num_rows == 0:
             raise LifecycleError(

@@ -70,12 +70,10 @@ def check_columns(spec: RiskModelSpec, dbt_project_dir: Path, where: str) -> Non
     _expect(wanted, mart, spec.mart, where)
     _expect_types(spec, mart, where)
     outcomes = _columns_for("label.relation", dbt_project_dir, spec.label.relation, where)
-    _expect(
-        {"label.reported_at": spec.label.reported_at, "columns.transaction": columns["transaction"]},
-        outcomes,
-        spec.label.relation,
-        where,
-    )
+    wanted = {"label.reported_at": spec.label.reported_at, "columns.transaction": columns["transaction"]}
+    if spec.label.withdrawn_at:
+        wanted["label.withdrawn_at"] = spec.label.withdrawn_at
+    _expect(wanted, outcomes, spec.label.relation, where)
 
 
 def _columns_for(key: str, dbt_project_dir: Path, model: str, where: str) -> dict[str, str]:

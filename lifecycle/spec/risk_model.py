@@ -62,6 +62,9 @@ class LabelSpec(SpecModel):
     relation: str
     """dbt model with one row per reported transaction: its id and `reported_at`."""
     reported_at: str = "reported_at"
+    withdrawn_at: str | None = None
+    """Column with the time from which a report no longer counts, null for most; several rows of one transaction must
+    not overlap. ``None`` if reports are never withdrawn."""
     maturity_days: Days
     """Waiting time after which an example without a report counts as genuine."""
 

@@ -27,6 +27,7 @@ _OF_CUSTOMER = "customer_id = ?"
 _OF_TRANSACTIONS = f"transaction_id in (select transaction_id from {TRANSACTIONS} where customer_id = ?)"
 _INTERMEDIATE = ("int_customer_windows", "int_terminal_windows", "int_reported_transactions")
 _RAW: Mapping[str, str] = {
+    RAW["report_withdrawals"].table: _OF_TRANSACTIONS,
     RAW["fraud_reports"].table: _OF_TRANSACTIONS,
     RAW["card_transactions"].versions_table: _OF_CUSTOMER,
     RAW["customers"].table: _OF_CUSTOMER,

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from lifecycle.warehouse.interface import Definition, Dialect
 
-RelationName = Literal["card_transactions", "fraud_reports", "customers", "terminals"]
+RelationName = Literal["card_transactions", "fraud_reports", "report_withdrawals", "customers", "terminals"]
 RELATIONS: tuple[RelationName, ...] = get_args(RelationName)
 SCHEMA = "raw"
 PROTECTED = "protected"
@@ -83,6 +83,14 @@ RAW: dict[RelationName, RawRelation] = {
             (Column("transaction_id", "BIGINT"), Column("reported_at", TIMESTAMP)),
             key="transaction_id",
             event_at="reported_at",
+            is_repeatable=True,
+        ),
+        RawRelation(
+            "report_withdrawals",
+            "One row per withdrawal: earlier reports of the transaction no longer count.",
+            (Column("transaction_id", "BIGINT"), Column("withdrawn_at", TIMESTAMP)),
+            key="transaction_id",
+            event_at="withdrawn_at",
             is_repeatable=True,
         ),
         RawRelation(

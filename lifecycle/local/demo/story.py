@@ -135,7 +135,7 @@ class Story:
         )
         simulate(config, folder, first_date=start, last_date=last, progress=self.screen.advance)
         warehouse = open_warehouse(self.settings, Use("load"))
-        for relation in RELATIONS:
+        for relation in (name for name in RELATIONS if (folder / name).is_dir()):
             load(warehouse, relation, folder / relation, key_hash=key_hash_of(self.settings))
         if note_first_day(warehouse, self.settings.root):
             self.dagster.reload()

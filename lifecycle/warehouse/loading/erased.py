@@ -16,6 +16,7 @@ _KINDS: dict[RelationName, tuple[str, str]] = {
     "card_transactions": ("customer", "customer_id"),
     "customers": ("customer", "customer_id"),
     "fraud_reports": ("transaction", "transaction_id"),
+    "report_withdrawals": ("transaction", "transaction_id"),
 }
 """Kind of tombstone and the column that it concerns, by relation."""
 

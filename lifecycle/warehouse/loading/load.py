@@ -249,6 +249,8 @@ class _Load:
         relation = RAW[name]
         if name == "fraud_reports":
             self._refuse_reports(staged)
+        if name == "report_withdrawals":
+            self._refuse_withdrawals(staged)
         self._find_known(name, staged)
         read = self._rows_by_file(staged, relation.event_at)
         corrected = 0
@@ -304,6 +306,16 @@ class _Load:
         )
         expected, got = "reports from after their transaction", "from before their transaction"
         self._refuse(self.session, staged, early, expected, got)
+
+    def _refuse_withdrawals(self, staged: str) -> None:
+        """Reject withdrawals of transactions without an earlier report."""
+        reported = (
+            f"select s.transaction_id from {staged} s join {RAW['fraud_reports'].table} r "
+            "on r.transaction_id = s.transaction_id and r.reported_at <= s.withdrawn_at"
+        )
+        unreported = f"select transaction_id from {staged} where transaction_id not in ({reported})"
+        expected, got = "withdrawals of loaded reports", "of transactions without an earlier report"
+        self._refuse(self.session, staged, unreported, expected, got, "Load the fraud_reports first.")
 
     def _refuse(
         self, queries: Queries, staged: str, keys: str, expected: str, got: str, remedy: str | None = None

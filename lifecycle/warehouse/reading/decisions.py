@@ -11,7 +11,7 @@ import msgspec
 from lifecycle.monitoring.accounts import LogLosses
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse.interface import Definition, Dialect, Session, Warehouse
-from lifecycle.warehouse.reading.examples import MARTS, midnight
+from lifecycle.warehouse.reading.examples import MARTS, is_reported, midnight, report_parameters
 from lifecycle.warehouse.reading.log_positions import Start, offset_rows, start_of_load
 from lifecycle.warehouse.reading.refusals import Refusals, append_refusals, counted, refusal_definition
 from serving.contract.documents import DecisionRecord, RejectionRecord, SlotName
@@ -167,7 +167,7 @@ def read_decisions(
     are excluded: `accounts.day_accounts` counts them.
     """
     columns = spec.columns
-    known_until = midnight(as_of or dt.date(1970, 1, 1))
+    known_until = report_parameters(spec, as_of or dt.date(1970, 1, 1))
     return warehouse.query(
         f"""
         select
@@ -178,12 +178,12 @@ def read_decisions(
         inner join {MARTS}.{spec.mart} as examples on {same_transaction(spec)}
         left join {MARTS}.{spec.label.relation} as outcomes
             on outcomes.{columns.transaction} = examples.{columns.transaction}
-            and outcomes.{spec.label.reported_at} < ?
+            and {is_reported(spec, "outcomes")}
         where {is_answer("decisions")}
             and decisions.occurred_at >= ? and decisions.occurred_at < ?
         order by decisions.occurred_at, decisions.decision_id
         """,
-        [known_until, spec.name, midnight(start), midnight(end)],
+        [*known_until, spec.name, midnight(start), midnight(end)],
     )
 
 

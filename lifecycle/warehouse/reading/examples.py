@@ -56,7 +56,7 @@ def training_batches(
     with warehouse.exclusive("reading a training set"):
         for offset in range((end - start).days):
             day = start + dt.timedelta(days=offset)
-            span = [midnight(as_of), midnight(day), midnight(day + dt.timedelta(days=1))]
+            span = [*report_parameters(spec, as_of), midnight(day), midnight(day + dt.timedelta(days=1))]
             for batch in warehouse.retrying(partial(_all_batches, warehouse, sql, span)):
                 schema = schema or canonical_schema(batch.schema)
                 yield canonical_batch(batch, schema)
@@ -72,11 +72,26 @@ def training_examples(
     """The rows of `training_batches`, by one query and in memory; for few days."""
     from lifecycle.tables.canonical import canonical_table
 
-    return canonical_table(warehouse.query(_examples_sql(spec), [midnight(as_of), midnight(start), midnight(end)]))
+    parameters = [*report_parameters(spec, as_of), midnight(start), midnight(end)]
+    return canonical_table(warehouse.query(_examples_sql(spec), parameters))
+
+
+def is_reported(spec: RiskModelSpec, outcomes: str) -> str:
+    """SQL of whether a row of the outcomes is a report in force at a time; its parameters are `report_parameters`."""
+    reported = f"{outcomes}.{spec.label.reported_at} < ?"
+    if not spec.label.withdrawn_at:
+        return reported
+    withdrawn = f"{outcomes}.{spec.label.withdrawn_at}"
+    return f"{reported} and ({withdrawn} is null or {withdrawn} >= ?)"
+
+
+def report_parameters(spec: RiskModelSpec, as_of: dt.date) -> list[object]:
+    """Values of the parameters of `is_reported` for what was known before `as_of`."""
+    return [midnight(as_of)] * (2 if spec.label.withdrawn_at else 1)
 
 
 def _examples_sql(spec: RiskModelSpec) -> str:
-    """Parameters: `as_of`, then start and end of `occurred_at`."""
+    """Parameters: those of `is_reported`, then start and end of `occurred_at`."""
     columns = spec.columns
     key, occurred_at, reported_at = columns.transaction, columns.occurred_at, spec.label.reported_at
     names = dict.fromkeys([key, columns.entity, occurred_at, columns.amount, *spec.feature_names])
@@ -85,7 +100,7 @@ def _examples_sql(spec: RiskModelSpec) -> str:
         select {selected}, outcomes.{reported_at} as {reported_at}
         from {MARTS}.{spec.mart} as examples
         left join {MARTS}.{spec.label.relation} as outcomes
-            on outcomes.{key} = examples.{key} and outcomes.{reported_at} < ?
+            on outcomes.{key} = examples.{key} and {is_reported(spec, "outcomes")}
         where examples.{occurred_at} >= ? and examples.{occurred_at} < ?
         order by examples.{occurred_at}, examples.{key}
         """
@@ -130,10 +145,10 @@ def known_frauds(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end:
     rows = warehouse.query(
         f"""
         select count(*) as row_count
-        from {MARTS}.{spec.label.relation}
-        where {occurred_at} >= ? and {occurred_at} < ? and {spec.label.reported_at} < ?
+        from {MARTS}.{spec.label.relation} as outcomes
+        where {occurred_at} >= ? and {occurred_at} < ? and {is_reported(spec, "outcomes")}
         """,
-        [midnight(start), midnight(end), midnight(as_of)],
+        [midnight(start), midnight(end), *report_parameters(spec, as_of)],
     ).to_pylist()
     count: int = rows[0]["row_count"]
     return count

@@ -171,6 +171,19 @@ def test_a_second_report_is_kept_and_a_known_one_passed_over(
     assert result.touched == ()  # the last day with transactions is earlier than the day of the report
 
 
+def test_a_withdrawal_needs_an_earlier_report(warehouse: Warehouse, write_parquet: Any, handbook: Any) -> None:
+    load(warehouse, "card_transactions", write_parquet(handbook))
+    reported_at = rows(warehouse, "fraud_reports")[0]["reported_at"]
+    early = {"transaction_id": [11], "withdrawn_at": [reported_at - dt.timedelta(seconds=1)]}
+    with pytest.raises(LoadRefusedError, match=r"Expected withdrawals of loaded reports, got 1 .* row 1"):
+        load(warehouse, "report_withdrawals", write_parquet(early, "early.parquet"))
+    withdrawals = {"transaction_id": [11], "withdrawn_at": [reported_at + dt.timedelta(days=1)]}
+    result = load(warehouse, "report_withdrawals", write_parquet(withdrawals, "withdrawals.parquet"))
+    assert (result.rows_inserted, result.touched) == (1, ())
+    again = load(warehouse, "report_withdrawals", write_parquet({**withdrawals, "x": [1]}, "again.parquet"))
+    assert (again.rows_inserted, again.rows_known) == (0, 1)
+
+
 def test_a_folder_loads_as_one_and_only_its_new_files_are_read_later(
     warehouse: Warehouse, write_parquet: Any, transactions: Any, tmp_path: Path
 ) -> None:

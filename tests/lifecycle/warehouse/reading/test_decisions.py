@@ -141,7 +141,7 @@ def make_marts(warehouse: Warehouse, spec: RiskModelSpec, *transactions: str, of
             Definition(
                 f"{MARTS}.{spec.label.relation}",
                 f"create table {MARTS}.{spec.label.relation} ({columns.transaction} {of_type}, "
-                f"{spec.label.reported_at} {timestamp})",
+                f"{spec.label.reported_at} {timestamp}, {spec.label.withdrawn_at} {timestamp})",
             ),
         ]
     )

@@ -66,11 +66,16 @@ def features(spec: RiskModelSpec, rows: int = 600) -> pa.Table:
 
 
 def outcomes(mart: pa.Table) -> pa.Table:
-    """Every third was reported; a third of these the day before `AS_OF` and one at that instant, which is too late."""
+    """Every third was reported; a third of these the day before `AS_OF` and one at that instant, which is too late.
+
+    Of the early ones, one of four was withdrawn before `AS_OF`, and one at that instant, which still counts.
+    """
     reported = mart.take(list(range(0, mart.num_rows, 3))).select(["transaction_id", "occurred_at"])
     early, last = dt.datetime(2024, 3, 4, 23, 59, 59, 999_999), dt.datetime(2024, 3, 5)  # noqa: DTZ001
     moments = [last if row % 3 else early for row in range(reported.num_rows)]
-    return reported.append_column("reported_at", pa.array(moments, pa.timestamp("us")))
+    withdrawals = [(early, last, None, None)[row // 3 % 4] for row in range(reported.num_rows)]
+    reported = reported.append_column("reported_at", pa.array(moments, pa.timestamp("us")))
+    return reported.append_column("withdrawn_at", pa.array(withdrawals, pa.timestamp("us")))
 
 
 def fill(warehouse: Warehouse, spec: RiskModelSpec) -> None:
@@ -144,7 +149,9 @@ def test_the_rows_are_those_of_the_days_in_order_with_what_was_known(filled: War
     wanted = mart.filter(pa.array(inside))
     for name in wanted.column_names:
         assert table[name].to_pylist() == wanted[name].to_pylist()
-    known = outcomes(features(spec)).filter(pa.compute.field("reported_at") < dt.datetime(2024, 3, 5))  # noqa: DTZ001
+    as_of = dt.datetime(2024, 3, 5)  # noqa: DTZ001
+    known = outcomes(features(spec)).filter(pa.compute.field("reported_at") < as_of)
+    known = known.filter((pa.compute.field("withdrawn_at") >= as_of) | pa.compute.field("withdrawn_at").is_null())
     ids = set(known["transaction_id"].to_pylist()) & set(wanted["transaction_id"].to_pylist())
     assert set(table.filter(table["reported_at"].is_valid())["transaction_id"].to_pylist()) == ids
 
