@@ -18,7 +18,7 @@ import numpy as np
 
 from lifecycle.features import build
 from lifecycle.local.demo.timeline import LONGEST_WINDOW_DAYS
-from lifecycle.local.simulator import SimulationConfig, simulate
+from lifecycle.local.simulator import SIMULATED, SimulationConfig, simulate
 from lifecycle.modelling.thresholds import Traffic, bands_from_capacity, count_bands
 from lifecycle.modelling.training import Trained, holdout, predict, released_window, train
 from lifecycle.modelling.training_set import Examples, examples_from_table
@@ -28,7 +28,6 @@ from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import instant
 from lifecycle.warehouse import open_warehouse
 from lifecycle.warehouse.loading.load import load
-from lifecycle.warehouse.raw_tables import RELATIONS
 from lifecycle.warehouse.reading.examples import training_examples
 from serving.contract.documents import Bands
 
@@ -49,7 +48,7 @@ def simulated(home: Path, spec: RiskModelSpec, customers: int, weeks: int, seed:
     simulate(config, home / "files")
     settings = Settings(home=home)
     warehouse = open_warehouse(settings)
-    for relation in RELATIONS:
+    for relation in SIMULATED:
         load(warehouse, relation, home / "files" / relation)
     build(settings)
     start = FIRST_DAY + dt.timedelta(days=LONGEST_WINDOW_DAYS)

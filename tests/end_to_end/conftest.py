@@ -24,7 +24,7 @@ from lifecycle.local.demo.traffic import Replay, replay
 from lifecycle.local.installation import prepare
 from lifecycle.local.ports import free_port
 from lifecycle.local.processes import serving_environment
-from lifecycle.local.simulator import simulate
+from lifecycle.local.simulator import SIMULATED, simulate
 from lifecycle.local.snowflake import LocalSnowflake
 from lifecycle.settings.child_environment import SERVER_PREFIXES, child_environment
 from lifecycle.settings.platform import Settings
@@ -32,7 +32,6 @@ from lifecycle.spec.model_files import read_model
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.loading.load import load
-from lifecycle.warehouse.raw_tables import RELATIONS
 from tests.harness.foreign_environment import FOREIGN
 
 MODEL = "card_fraud"
@@ -100,7 +99,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def _load_simulated(settings: Settings, days: Timeline, folder: Path) -> None:
     simulate(demo_world(days.first_day, days.end_day, DEMO_SEED), folder)
-    for relation in RELATIONS:
+    for relation in SIMULATED:
         load(open_warehouse(settings, Use("load")), relation, folder / relation)
 
 

@@ -16,23 +16,42 @@ def microseconds(moment: dt.datetime) -> int:
     return (moment - EPOCH) // dt.timedelta(microseconds=1)
 
 
-def expected_features(transactions: Iterable[Row], reports: Iterable[Row]) -> dict[int, dict[str, Any]]:
+def expected_features(
+    transactions: Iterable[Row], reports: Iterable[Row], withdrawals: Iterable[Row] = ()
+) -> dict[int, dict[str, Any]]:
     """Features by transaction_id."""
     rows = [dict(row, us=microseconds(row["occurred_at"])) for row in transactions]
-    reported: dict[int, int] = {}
-    for report in reports:
-        us = microseconds(report["reported_at"])
-        key = report["transaction_id"]
-        reported[key] = min(us, reported.get(key, us))
+    reported = _Reports(reports, withdrawals)
     features = {row["transaction_id"]: _features(row, rows, reported) for row in rows}
     ratios = {key: found["customer_amount_ratio_30d"] for key, found in features.items()}
     for row in rows:
         features[row["transaction_id"]]["terminal_plain_fraud_count_30d"] = sum(
             ratios[other["transaction_id"]] < 2
             for other in _matured(row, rows, days=30)
-            if reported.get(other["transaction_id"], row["us"] + 1) <= row["us"]
+            if reported.is_known(other["transaction_id"], row["us"])
         )
     return features
+
+
+class _Reports:
+    """Reports and withdrawals by transaction."""
+
+    def __init__(self, reports: Iterable[Row], withdrawals: Iterable[Row]) -> None:
+        self.reported: dict[int, list[int]] = {}
+        self.withdrawn: dict[int, list[int]] = {}
+        for times, rows, column in (
+            (self.reported, reports, "reported_at"),
+            (self.withdrawn, withdrawals, "withdrawn_at"),
+        ):
+            for row in rows:
+                times.setdefault(row["transaction_id"], []).append(microseconds(row[column]))
+
+    def is_known(self, transaction: int, now: int) -> bool:
+        """Whether a report has come that no later withdrawal has ended."""
+        return any(
+            reported <= now and not any(reported <= us <= now for us in self.withdrawn.get(transaction, ()))
+            for reported in self.reported.get(transaction, ())
+        )
 
 
 def _matured(row: dict[str, Any], rows: list[dict[str, Any]], days: int) -> list[dict[str, Any]]:
@@ -45,7 +64,7 @@ def _matured(row: dict[str, Any], rows: list[dict[str, Any]], days: int) -> list
     ]
 
 
-def _features(row: dict[str, Any], rows: list[dict[str, Any]], reported: Mapping[int, int]) -> dict[str, Any]:
+def _features(row: dict[str, Any], rows: list[dict[str, Any]], reported: _Reports) -> dict[str, Any]:
     now = row["us"]
     known = [
         other
@@ -55,7 +74,7 @@ def _features(row: dict[str, Any], rows: list[dict[str, Any]], reported: Mapping
     ]
 
     def is_known_fraud(other: dict[str, Any]) -> bool:
-        return bool(reported.get(other["transaction_id"], now + 1) <= now)
+        return reported.is_known(other["transaction_id"], now)
 
     features: dict[str, Any] = {
         "amount": row["amount"],

@@ -50,7 +50,11 @@ class InProcessBuild:
 
     def insert(self, rows: RawRows) -> None:
         """Append to the raw tables."""
-        for relation, appended in (("card_transactions", rows.transactions), ("fraud_reports", rows.reports)):
+        for relation, appended in (
+            ("card_transactions", rows.transactions),
+            ("fraud_reports", rows.reports),
+            ("report_withdrawals", rows.withdrawals),
+        ):
             self.connection.register("appended", appended)
             self.connection.execute(f"insert into raw.{relation} by name select * from appended")
 

@@ -23,13 +23,12 @@ from lifecycle.local.demo.live import requests_of
 from lifecycle.local.demo.story import FEATURES_JOB, demo_world
 from lifecycle.local.demo.timeline import LONGEST_WINDOW_DAYS, days_of, timeline
 from lifecycle.local.demo.traffic import replay
-from lifecycle.local.simulator import simulate
+from lifecycle.local.simulator import SIMULATED, simulate
 from lifecycle.monitoring.verdict import MonitoringVerdict
 from lifecycle.spec.model_files import read_model
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.loading.load import load
-from lifecycle.warehouse.raw_tables import RELATIONS
 from tests.harness.running_installation import RunningInstallation, running_installation
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600), pytest.mark.filterwarnings("ignore")]
@@ -76,7 +75,7 @@ class SixtyDays:
             fraud_scale=FRAUD_SCALE,
         )
         simulate(config, folder)
-        for relation in RELATIONS:
+        for relation in SIMULATED:
             load(open_warehouse(self.installation.settings, Use("load")), relation, folder / relation)
         self.installation.run(FEATURES_JOB, self.first_day.isoformat(), (self.end - DAY).isoformat())
 

@@ -24,13 +24,11 @@ fraud_reports as (
 
 frauds as (
 
-    select
-        transactions.*,
-        fraud_reports.reported_at
-    from fraud_reports
-    inner join transactions
-        on fraud_reports.transaction_id = transactions.transaction_id
-    where {{ days_built('transactions.occurred_at', look_back_days=look_back_days) }}
+    select *
+    from transactions
+    where
+        transaction_id in (select fraud_reports.transaction_id from fraud_reports)
+        and {{ days_built('occurred_at', look_back_days=look_back_days) }}
 
 ),
 
@@ -82,7 +80,8 @@ final as (
         frauds.transaction_id,
         frauds.terminal_id,
         frauds.occurred_at,
-        frauds.reported_at,
+        fraud_reports.reported_at,
+        fraud_reports.withdrawn_at,
         case
             when customer_windows.amount_cents > 0
                 then {{ in_units('frauds.amount_cents') }}
@@ -90,6 +89,8 @@ final as (
             else cast(0 as double)
         end as customer_amount_ratio_30d
     from frauds
+    inner join fraud_reports
+        on frauds.transaction_id = fraud_reports.transaction_id
     inner join customer_windows
         on frauds.transaction_id = customer_windows.transaction_id
 

@@ -34,13 +34,60 @@ frauds as (
         occurred_us + {{ days_in_microseconds(report_delay_days()) }} as matured_us,
         greatest(
             occurred_us + {{ days_in_microseconds(report_delay_days()) }}, {{ microseconds('reported_at') }}
-        ) as counts_from_us
+        ) as counts_from_us,
+        {{ microseconds('withdrawn_at') }} as withdrawn_us,
+        row_number() over (
+            partition by transaction_id
+            order by reported_at
+        ) as period_number
     from reported_transactions
 
 ),
 
+-- A fraud that was withdrawn and reported again has several periods, which do not overlap.
+periods as (
+
+    select
+        frauds.*,
+        coalesce(
+            frauds.withdrawn_us, frauds.matured_us + {{ days_in_microseconds(window_days | max) }}
+        ) as counts_until_us,
+        following.counts_from_us as counts_again_from_us
+    from frauds
+    left join frauds as following
+        on frauds.transaction_id = following.transaction_id
+        and frauds.period_number + 1 = following.period_number
+
+),
+
+-- While a fraud is not reported yet or its report is withdrawn, it looks genuine.
+seemingly_genuine as (
+
+    select
+        terminal_id,
+        occurred_us,
+        matured_us as seems_from_us,
+        counts_from_us as seems_until_us
+    from periods
+    where period_number = 1
+
+    union all
+
+    select
+        terminal_id,
+        occurred_us,
+        greatest(matured_us, withdrawn_us) as seems_from_us,
+        coalesce(
+            counts_again_from_us, occurred_us + {{ days_in_microseconds(longest_days) }}
+        ) as seems_until_us
+    from periods
+    where withdrawn_us is not null
+
+),
+
 -- What is known of a terminal's frauds changes only at these moments: a fraud's transaction matures, its report makes it
--- count in every window, and it leaves each window at its own time. One reported after that never counts in it.
+-- count in every window, and it leaves each window at its own time or with its withdrawal. One reported after that never
+-- counts in it.
 fraud_changes as (
 
     select
@@ -52,7 +99,7 @@ fraud_changes as (
         {%- for days in window_days %},
         0 as change_{{ days }}d
         {%- endfor %}
-    from frauds
+    from periods
 
     union all
 
@@ -60,12 +107,12 @@ fraud_changes as (
         terminal_id,
         counts_from_us as changes_us,
         cast(null as bigint) as matured_fraud_us,
-        occurred_us as known_fraud_us,
+        case when withdrawn_us is null then occurred_us end as known_fraud_us,
         is_plain as plain_change
         {%- for days in window_days %},
         1 as change_{{ days }}d
         {%- endfor %}
-    from frauds
+    from periods
     {%- for leaving_days in window_days %}
 
     union all
@@ -74,7 +121,7 @@ fraud_changes as (
         terminal_id,
         greatest(
             counts_from_us,
-            occurred_us + {{ days_in_microseconds(report_delay_days() + leaving_days) }}
+            least(counts_until_us, matured_us + {{ days_in_microseconds(leaving_days) }})
         ) as changes_us,
         cast(null as bigint) as matured_fraud_us,
         cast(null as bigint) as known_fraud_us,
@@ -82,7 +129,7 @@ fraud_changes as (
         {%- for days in window_days %},
         {{ -1 if days == leaving_days else 0 }} as change_{{ days }}d
         {%- endfor %}
-    from frauds
+    from periods
     {%- endfor %}
 
 ),
@@ -103,20 +150,36 @@ fraud_moments as (
 
 ),
 
--- Until its report comes, a fraud looks genuine. The bound of the longest window keeps this join small where reports are
--- very late.
-unreported_frauds as (
+-- The bound of the longest window keeps this join and the next small where reports are very late or withdrawn.
+last_seemingly_genuine as (
 
     select
         fraud_moments.terminal_id,
         fraud_moments.changes_us,
-        max(frauds.occurred_us) as last_unreported_us
-    from frauds
+        max(seemingly_genuine.occurred_us) as last_unreported_us
+    from seemingly_genuine
     inner join fraud_moments
-        on frauds.terminal_id = fraud_moments.terminal_id
-        and frauds.matured_us <= fraud_moments.changes_us
-        and frauds.counts_from_us > fraud_moments.changes_us
-        and frauds.occurred_us + {{ days_in_microseconds(longest_days) }} > fraud_moments.changes_us
+        on seemingly_genuine.terminal_id = fraud_moments.terminal_id
+        and seemingly_genuine.seems_from_us <= fraud_moments.changes_us
+        and seemingly_genuine.seems_until_us > fraud_moments.changes_us
+        and seemingly_genuine.occurred_us + {{ days_in_microseconds(longest_days) }} > fraud_moments.changes_us
+    group by fraud_moments.terminal_id, fraud_moments.changes_us
+
+),
+
+-- The last known fraud is a running maximum of those that are never withdrawn; the others are few and are joined.
+last_withdrawn_later as (
+
+    select
+        fraud_moments.terminal_id,
+        fraud_moments.changes_us,
+        max(periods.occurred_us) as last_known_fraud_us
+    from periods
+    inner join fraud_moments
+        on periods.terminal_id = fraud_moments.terminal_id
+        and periods.counts_from_us <= fraud_moments.changes_us
+        and periods.withdrawn_us > fraud_moments.changes_us
+        and periods.occurred_us + {{ days_in_microseconds(longest_days) }} > fraud_moments.changes_us
     group by fraud_moments.terminal_id, fraud_moments.changes_us
 
 ),
@@ -126,7 +189,8 @@ fraud_states as (
     select
         fraud_moments.terminal_id,
         fraud_moments.changes_us,
-        unreported_frauds.last_unreported_us,
+        last_seemingly_genuine.last_unreported_us,
+        last_withdrawn_later.last_known_fraud_us as last_withdrawn_later_us,
         row_number() over (
             partition by fraud_moments.terminal_id
             order by fraud_moments.changes_us
@@ -154,9 +218,12 @@ fraud_states as (
         ) as fraud_count_{{ days }}d
         {%- endfor %}
     from fraud_moments
-    left join unreported_frauds
-        on fraud_moments.terminal_id = unreported_frauds.terminal_id
-        and fraud_moments.changes_us = unreported_frauds.changes_us
+    left join last_seemingly_genuine
+        on fraud_moments.terminal_id = last_seemingly_genuine.terminal_id
+        and fraud_moments.changes_us = last_seemingly_genuine.changes_us
+    left join last_withdrawn_later
+        on fraud_moments.terminal_id = last_withdrawn_later.terminal_id
+        and fraud_moments.changes_us = last_withdrawn_later.changes_us
 
 ),
 
@@ -208,7 +275,9 @@ known_frauds as (
         last_changes.transaction_id,
         fraud_states.last_unreported_us,
         fraud_states.last_matured_fraud_us,
-        fraud_states.last_known_fraud_us,
+        greatest(
+            coalesce(fraud_states.last_known_fraud_us, 0), coalesce(fraud_states.last_withdrawn_later_us, 0)
+        ) as last_known_fraud_us,
         fraud_states.plain_fraud_count
         {%- for days in window_days %},
         fraud_states.fraud_count_{{ days }}d
@@ -229,6 +298,7 @@ unreported_transactions as (
     from transactions
     left join frauds
         on transactions.transaction_id = frauds.transaction_id
+        and frauds.period_number = 1
 
 ),
 

@@ -19,13 +19,12 @@ from lifecycle.local.demo.state import DemoState, StateFile, timeline_of
 from lifecycle.local.demo.timeline import days_of
 from lifecycle.local.demo.traffic import BackgroundTraffic, replay
 from lifecycle.local.processes import Running
-from lifecycle.local.simulator import SimulationConfig, simulate
+from lifecycle.local.simulator import SIMULATED, SimulationConfig, simulate
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.loading.erased import key_hash_of
 from lifecycle.warehouse.loading.load import load
-from lifecycle.warehouse.raw_tables import RELATIONS
 from lifecycle.warehouse.reading.first_day import note_first_day
 
 FEATURES_JOB = "features"
@@ -135,7 +134,7 @@ class Story:
         )
         simulate(config, folder, first_date=start, last_date=last, progress=self.screen.advance)
         warehouse = open_warehouse(self.settings, Use("load"))
-        for relation in (name for name in RELATIONS if (folder / name).is_dir()):
+        for relation in SIMULATED:
             load(warehouse, relation, folder / relation, key_hash=key_hash_of(self.settings))
         if note_first_day(warehouse, self.settings.root):
             self.dagster.reload()

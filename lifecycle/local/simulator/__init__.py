@@ -2,9 +2,10 @@
 
 from lifecycle.local.simulator.config import SimulationConfig
 from lifecycle.local.simulator.tables import SimulatedDay, Simulator, customers_table, simulate_day, terminals_table
-from lifecycle.local.simulator.writing import SimulationSummary, simulate
+from lifecycle.local.simulator.writing import SIMULATED, SimulationSummary, simulate
 
 __all__ = [
+    "SIMULATED",
     "SimulatedDay",
     "SimulationConfig",
     "SimulationSummary",

@@ -308,12 +308,11 @@ class _Load:
         self._refuse(self.session, staged, early, expected, got)
 
     def _refuse_withdrawals(self, staged: str) -> None:
-        """Reject withdrawals of transactions without an earlier report."""
-        reported = (
-            f"select s.transaction_id from {staged} s join {RAW['fraud_reports'].table} r "
-            "on r.transaction_id = s.transaction_id and r.reported_at <= s.withdrawn_at"
-        )
-        unreported = f"select transaction_id from {staged} where transaction_id not in ({reported})"
+        """Reject withdrawals of transactions without a report before the earliest of them."""
+        earliest = f"select transaction_id, min(withdrawn_at) as withdrawn_at from {staged} group by transaction_id"
+        is_same = "r.transaction_id = s.transaction_id and r.reported_at <= s.withdrawn_at"
+        reported = f"select 1 from {RAW['fraud_reports'].table} r where {is_same}"
+        unreported = f"select s.transaction_id from ({earliest}) s where not exists ({reported})"
         expected, got = "withdrawals of loaded reports", "of transactions without an earlier report"
         self._refuse(self.session, staged, unreported, expected, got, "Load the fraud_reports first.")
 
@@ -357,7 +356,13 @@ class _Load:
                 f"select distinct occurred_at::date as o, reported_at::date as r from {self.reported} "
                 f"where transaction_id in (select transaction_id from {staged['fraud_reports']})"
             )
-            reports = list(zip(table.column(0).to_pylist(), table.column(1).to_pylist(), strict=True))
+            reports = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+        if "report_withdrawals" in staged:
+            table = self.session.query(
+                f"select distinct t.occurred_at::date as o, s.withdrawn_at::date as w from {transactions} t "
+                f"join {staged['report_withdrawals']} s on s.transaction_id = t.transaction_id"
+            )
+            reports += zip(*(column.to_pylist() for column in table.columns), strict=True)
         if not occurred and not reports:
             return ()
         last_date = self.session.query(f"select max(occurred_at)::date from {transactions}").column(0)[0].as_py()

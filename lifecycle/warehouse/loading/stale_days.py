@@ -36,9 +36,10 @@ def transaction_range(occurred_date: dt.date) -> DayRange:
 
 
 def report_range(occurred_date: dt.date, reported_date: dt.date) -> DayRange | None:
-    """Days whose features a report of this day affects, ``None`` if it is too late for all windows.
+    """Days whose features a report or a withdrawal of this day affects, ``None`` if it is too late for all windows.
 
-    A fraud enters a terminal window at max(occurred + 7 d, reported) and leaves it at occurred + 7 d + w.
+    A fraud enters a terminal window at max(occurred + 7 d, reported) and leaves it at occurred + 7 d + w, or at its
+    withdrawal.
     """
     start = max(occurred_date + dt.timedelta(days=LABEL_DELAY_DAYS), reported_date)
     end = occurred_date + dt.timedelta(days=LOOK_AHEAD_DAYS + 1)
@@ -77,7 +78,7 @@ def touched_days(
     occurred_dates
         Days of the inserted transactions.
     reports
-        Days ``(occurred, reported)`` of the inserted reports.
+        Days ``(occurred, reported)`` of the inserted reports, ``(occurred, withdrawn)`` of the withdrawals.
     last_date
         The last day with transactions; later days have no features.
     """

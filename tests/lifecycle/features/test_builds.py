@@ -31,9 +31,21 @@ def test_a_first_build_makes_every_day(built: Settings, whole: pa.Table) -> None
     assert open_warehouse(built).query(ALL_FEATURES).equals(whole)
 
 
-def test_outcomes_are_the_first_reports(built: Settings, raw_rows: RawRows) -> None:
-    outcomes = open_warehouse(built).query("select transaction_id, reported_at from marts.card_fraud_outcomes")
-    assert outcomes.sort_by("transaction_id").equals(raw_rows.reports.sort_by("transaction_id"))
+def test_outcomes_are_the_periods_from_a_report_until_its_withdrawal(built: Settings, raw_rows: RawRows) -> None:
+    withdrawals: dict[int, list[dt.datetime]] = {}
+    for row in raw_rows.withdrawals.to_pylist():
+        withdrawals.setdefault(row["transaction_id"], []).append(row["withdrawn_at"])
+    first: dict[tuple[int, dt.datetime | None], dt.datetime] = {}
+    for row in raw_rows.reports.to_pylist():
+        key, reported_at = row["transaction_id"], row["reported_at"]
+        end = min((moment for moment in withdrawals.get(key, ()) if moment >= reported_at), default=None)
+        first[key, end] = min(reported_at, first.get((key, end), reported_at))
+    found = open_warehouse(built).query(
+        "select transaction_id, withdrawn_at, reported_at from marts.card_fraud_outcomes"
+    )
+    assert len(first) > len({key for key, _ in first}) > 500
+    assert {(key, end): at for key, end, at in zip(*(c.to_pylist() for c in found.columns), strict=True)} == first
+    assert found.num_rows == len(first)
 
 
 def test_a_range_is_rebuilt_and_other_days_stay_whatever_the_shell_says(

@@ -44,7 +44,6 @@ def test_each_model_is_an_asset_in_the_group_of_its_layer(assets: dg.AssetsDefin
     assert groups == {
         "staging/stg_card_transactions": "staging",
         "staging/stg_fraud_reports": "staging",
-        "staging/stg_report_withdrawals": "staging",
         "intermediate/int_reported_transactions": "intermediate",
         "intermediate/int_customer_windows": "intermediate",
         "intermediate/int_terminal_windows": "intermediate",

@@ -28,6 +28,7 @@ BUILT = (
     "marts.card_transaction_features",
     "marts.card_fraud_outcomes",
 )
+REPORTED = ("intermediate.int_reported_transactions", "marts.card_fraud_outcomes")
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,14 @@ class Target:
         assert completed.returncode == 0, completed.stderr
         return json.loads(completed.stdout)
 
-    def load(self, path: Path) -> Any:
-        """Load transactions with the reports that come with them."""
-        return self.run("warehouse", "load", "card_transactions", str(path))
+    def load(self, path: Path, relation: str = "card_transactions") -> Any:
+        """Load rows; transactions come with their reports."""
+        return self.run("warehouse", "load", relation, str(path))
 
     def rows(self, relation: str) -> pa.Table:
-        """All rows, by transaction."""
-        return open_warehouse(self.settings).query(f"select * from {relation} order by transaction_id")
+        """All rows, by transaction and report."""
+        order = "transaction_id, reported_at" if relation in REPORTED else "transaction_id"
+        return open_warehouse(self.settings).query(f"select * from {relation} order by {order}")
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +86,25 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "first_60_days.parquet", folder / "day_61_and_late.parquet"
 
 
+@pytest.fixture(scope="module")
+def withdrawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Withdrawals of every third fraud two days after its report, and second reports of every ninth a day later."""
+    folder = tmp_path_factory.mktemp("withdrawn")
+    parts = {"report_withdrawals": ("withdrawn_at", 3, 9), "fraud_reports": ("reported_at", 9, 10)}
+    for name, (column, every, days) in parts.items():
+        duckdb.sql(
+            f"copy (select TRANSACTION_ID as transaction_id, TX_DATETIME + to_days({days}) as {column} "
+            f"from '{TRANSACTIONS}' where TX_FRAUD = 1 and TRANSACTION_ID % {every} = 0 and TX_DATETIME < '{END_DAY}' "
+            f"and not ({LATE})) to '{folder / name}.parquet'"
+        )
+    return {name: folder / f"{name}.parquet" for name in parts}
+
+
 @pytest.mark.handbook
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_both_targets_build_the_same_rows_to_the_bit(
-    targets: tuple[Target, Target], files: tuple[Path, Path], tmp_path: Path
+    targets: tuple[Target, Target], files: tuple[Path, Path], withdrawn: dict[str, Path], tmp_path: Path
 ) -> None:
     first, later = files
     assert _in_both(targets, lambda target: target.load(first)["rows_inserted"]) == 575_561
@@ -102,9 +118,18 @@ def test_both_targets_build_the_same_rows_to_the_bit(
         assert _in_both(targets, lambda target, build=build: target.run(*build)["rows"]) > 0
     _expect_the_same(targets)
 
+    for relation, path in withdrawn.items():
+        touched = _in_both(targets, lambda target, path=path, name=relation: target.load(path, name)["touched"])
+        for days in touched:
+            build = ("features", "build", "--start", days["start_date"], "--end", days["end_date"])
+            assert _in_both(targets, lambda target, build=build: target.run(*build)["rows"]) > 0
+    _expect_the_same(targets)
+
     whole = Target(Settings(home=tmp_path, target="duckdb"), {"LIFECYCLE_TARGET": "duckdb"})
     for path in files:
         whole.load(path)
+    for relation, path in withdrawn.items():
+        whole.load(path, relation)
     whole.run("features", "build")
     _expect_the_same((whole, targets[1]))
 

@@ -33,7 +33,7 @@ def test_each_feature_is_its_definition_whatever_the_microsecond(compiled: Path,
     built = InProcessBuild(compiled, rows)
     built.build(FIRST_DAY, LAST)
     found = {row["transaction_id"]: row for row in built.features().to_pylist()}
-    expected = expected_features(rows.transactions.to_pylist(), rows.reports.to_pylist())
+    expected = expected_features(*(table.to_pylist() for table in (rows.transactions, rows.reports, rows.withdrawals)))
     assert found.keys() == expected.keys()
     for transaction_id, features in expected.items():
         assert {name: found[transaction_id][name] for name in features} == features
@@ -67,6 +67,7 @@ def test_a_day_built_with_what_was_known_at_its_end_is_the_same_as_ever_after(
     known = RawRows(
         raw_rows.transactions.filter(pc.less(raw_rows.transactions.column("occurred_at"), midnight)),
         raw_rows.reports.filter(pc.less(raw_rows.reports.column("reported_at"), midnight)),
+        raw_rows.withdrawals.filter(pc.less(raw_rows.withdrawals.column("withdrawn_at"), midnight)),
     )
     built = InProcessBuild(compiled, known)
     built.build(start, end)
@@ -75,31 +76,49 @@ def test_a_day_built_with_what_was_known_at_its_end_is_the_same_as_ever_after(
 
 
 @PROPERTY
-@given(late=st.lists(st.integers(0, 3999), min_size=1, max_size=3, unique=True), has_late_transactions=st.booleans())
+@given(
+    late=st.lists(st.integers(0, 3999), min_size=1, max_size=3, unique=True),
+    kind=st.sampled_from(["transactions", "reports", "withdrawals"]),
+)
 def test_building_the_days_that_a_late_load_touches_is_enough(
-    compiled: Path, raw_rows: RawRows, whole: pa.Table, late: list[int], has_late_transactions: bool
+    compiled: Path, raw_rows: RawRows, whole: pa.Table, late: list[int], kind: str
 ) -> None:
-    transactions, reports = raw_rows.transactions, raw_rows.reports
-    ids = (
-        pa.array(late, pa.int64())
-        if has_late_transactions
-        else reports.column("transaction_id").slice(late[0] % 500, 3)
-    )
+    transactions, reports, withdrawals = raw_rows.transactions, raw_rows.reports, raw_rows.withdrawals
+    ids = {
+        "transactions": pa.array(late, pa.int64()),
+        "reports": reports.column("transaction_id").slice(late[0] % 500, 3),
+        "withdrawals": withdrawals.column("transaction_id").slice(late[0] % 150, 3),
+    }[kind]
     missing = RawRows(
-        _of_ids(transactions, ids) if has_late_transactions else transactions.slice(0, 0), _of_ids(reports, ids)
+        _of_ids(transactions, ids) if kind == "transactions" else transactions.slice(0, 0),
+        _of_ids(reports, ids) if kind != "withdrawals" else reports.slice(0, 0),
+        _of_ids(withdrawals, ids),
     )
     before = RawRows(
-        _of_ids(transactions, ids, is_in=False) if has_late_transactions else transactions,
-        _of_ids(reports, ids, is_in=False),
+        _of_ids(transactions, ids, is_in=False) if kind == "transactions" else transactions,
+        _of_ids(reports, ids, is_in=False) if kind != "withdrawals" else reports,
+        _of_ids(withdrawals, ids, is_in=False),
     )
     built = InProcessBuild(compiled, before)
     built.build(FIRST_DAY, LAST)
     built.insert(missing)
     occurred = {row["transaction_id"]: row["occurred_at"].date() for row in transactions.to_pylist()}
     came = [(occurred[row["transaction_id"]], row["reported_at"].date()) for row in missing.reports.to_pylist()]
+    came += [(occurred[row["transaction_id"]], row["withdrawn_at"].date()) for row in missing.withdrawals.to_pylist()]
     days = [row["occurred_at"].date() for row in missing.transactions.to_pylist()]
     for touched in touched_days(days, came, LAST - dt.timedelta(days=1)):
         built.build(touched.start_date, touched.end_date)
+    assert built.features().equals(whole)
+
+
+def test_a_corrected_amount_changes_no_feature(compiled: Path, raw_rows: RawRows, whole: pa.Table) -> None:
+    """Whether the correction came before or after the transactions whose windows hold it."""
+    built = InProcessBuild(compiled, raw_rows)
+    built.connection.execute(
+        "insert into raw.card_transactions_versions by name select * replace (cast(amount + 1000 as decimal(12, 2)) "
+        "as amount), occurred_at + to_days(cast(transaction_id % 3 as integer)) as known_at from raw.card_transactions"
+    )
+    built.build(FIRST_DAY, LAST)
     assert built.features().equals(whole)
 
 
@@ -114,6 +133,9 @@ def test_the_generated_rows_hit_the_cases_that_matter(raw_rows: RawRows, whole: 
     assert len(set(whole.column("is_terminal_last_fraud").to_pylist())) == 2
     assert {row["terminal_hours_since_genuine"] for row in whole.to_pylist()} >= {168.0, 888.0}
     assert whole.num_rows == raw_rows.transactions.num_rows
+    reported = raw_rows.reports.column("transaction_id").to_pylist()
+    assert len(reported) - len(set(reported)) > 50
+    assert raw_rows.withdrawals.num_rows > 100
 
 
 @pytest.mark.parametrize("tied", [2, 600, 1100])

@@ -179,9 +179,24 @@ def test_a_withdrawal_needs_an_earlier_report(warehouse: Warehouse, write_parque
         load(warehouse, "report_withdrawals", write_parquet(early, "early.parquet"))
     withdrawals = {"transaction_id": [11], "withdrawn_at": [reported_at + dt.timedelta(days=1)]}
     result = load(warehouse, "report_withdrawals", write_parquet(withdrawals, "withdrawals.parquet"))
-    assert (result.rows_inserted, result.touched) == (1, ())
+    assert (result.rows_inserted, result.touched) == (1, ())  # there is no transaction on a later day yet
     again = load(warehouse, "report_withdrawals", write_parquet({**withdrawals, "x": [1]}, "again.parquet"))
     assert (again.rows_inserted, again.rows_known) == (0, 1)
+    both = {"transaction_id": [11, 11], "withdrawn_at": [reported_at + dt.timedelta(days=2), *early["withdrawn_at"]]}
+    with pytest.raises(LoadRefusedError, match="withdrawals of loaded reports"):
+        load(warehouse, "report_withdrawals", write_parquet(both, "both.parquet"))
+
+
+def test_a_withdrawal_names_the_days_whose_features_it_changes(
+    warehouse: Warehouse, write_parquet: Any, transactions: Any
+) -> None:
+    times = [dt.datetime(2025, 1, day) for day in (1, 2, 3, 8, 10, 20)]  # noqa: DTZ001 - UTC as the warehouse keeps it
+    load(warehouse, "card_transactions", write_parquet({**transactions, "occurred_at": times}))
+    reports = {"transaction_id": [1], "reported_at": [times[1]]}
+    load(warehouse, "fraud_reports", write_parquet(reports, "reports.parquet"))
+    withdrawals = {"transaction_id": [1], "withdrawn_at": [times[4]]}
+    result = load(warehouse, "report_withdrawals", write_parquet(withdrawals, "withdrawals.parquet"))
+    assert result.touched == (DayRange(dt.date(2025, 1, 10), dt.date(2025, 1, 21)),)
 
 
 def test_a_folder_loads_as_one_and_only_its_new_files_are_read_later(

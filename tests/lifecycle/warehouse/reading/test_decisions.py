@@ -23,7 +23,7 @@ from lifecycle.warehouse.reading.decisions import (
     sampled_traffic,
     traffic_batches,
 )
-from lifecycle.warehouse.reading.examples import MARTS
+from lifecycle.warehouse.reading.examples import MARTS, known_frauds
 from lifecycle.warehouse.reading.refusals import daily_refusals
 from serving.contract.documents import Reason
 from serving.log.segments import line_of, segment_name
@@ -141,7 +141,8 @@ def make_marts(warehouse: Warehouse, spec: RiskModelSpec, *transactions: str, of
             Definition(
                 f"{MARTS}.{spec.label.relation}",
                 f"create table {MARTS}.{spec.label.relation} ({columns.transaction} {of_type}, "
-                f"{spec.label.reported_at} {timestamp}, {spec.label.withdrawn_at} {timestamp})",
+                f"{columns.occurred_at} {timestamp}, {spec.label.reported_at} {timestamp}, "
+                f"{spec.label.withdrawn_at} {timestamp})",
             ),
         ]
     )
@@ -169,6 +170,33 @@ def test_answers_are_told_with_their_slot_and_shadows_are_not(
     assert sample.equals(sampled_traffic(warehouse, spec, DAY, NEXT_DAY, 2))
     assert sample.num_rows == 2
     assert [batch.num_rows for batch in traffic_batches(warehouse, spec, NEXT_DAY) if batch.num_rows] == []
+
+
+def test_a_withdrawn_report_counts_as_of_the_dates_that_knew_it(
+    warehouse: Warehouse, log: Path, spec: RiskModelSpec
+) -> None:
+    make_marts(warehouse, spec, "1", "2", "3")
+    load_decisions(warehouse, log)
+    with warehouse.transaction("a test") as session:
+        session.execute(
+            f"insert into {MARTS}.{spec.label.relation} values "
+            "('1', '2026-01-31 12:00:00', '2026-02-02 12:00:00', '2026-02-04 00:00:00'), "
+            "('1', '2026-01-31 12:00:00', '2026-02-06 12:00:00', null), "
+            "('2', '2026-01-31 12:00:00', '2026-02-03 12:00:00', null)"
+        )
+    known = {
+        day: [
+            row["decision_id"]
+            for row in read_decisions(warehouse, spec, DAY, NEXT_DAY, dt.date(2026, 2, day)).to_pylist()
+            if row["reported_at"] is not None
+        ]
+        for day in range(2, 8)
+    }
+    # The withdrawal of February 4, 00:00, is known as of the 5th.
+    assert known == {2: [], 3: ["d1"], 4: ["d1", "d2"], 5: ["d2"], 6: ["d2"], 7: ["d1", "d2"]}
+    counts = [known_frauds(warehouse, spec, DAY, NEXT_DAY, dt.date(2026, 2, day)) for day in known]
+    assert counts == [len(frauds) for frauds in known.values()]
+    assert read_decisions(warehouse, spec, DAY, NEXT_DAY, dt.date(2026, 2, 7)).num_rows == 3
 
 
 @pytest.mark.parametrize(
