@@ -138,7 +138,7 @@ def _amount_faults(
     name: str, source_type: str, parsed: str, cents: str, where: str, numbers: NumberText
 ) -> tuple[Fault, ...]:
     faults = [
-        Fault(f"{cents} < 0", f"amounts of at least 0 in {where}", "negative"),
+        Fault(f"{cents} < 0", f"amounts of at least 0 in {where}, refunds left out", "negative"),
         Fault(
             f"abs({parsed} - {cents}) >= {NOISE_BELOW}", f"amounts of at most 2 decimals in {where}", "further decimals"
         ),

@@ -33,7 +33,8 @@ def _nothing_is_ever_kept(warehouse: Warehouse) -> Any:
     [
         pytest.param(
             {"amount": [1.0, -77.77, 2.0, -88.88, 0.0, 3.0]},
-            "Expected amounts of at least 0 in column amount, got 2 negative - in rows.parquet, for example row 2, 4",
+            "Expected amounts of at least 0 in column amount, refunds left out, got 2 negative "
+            "- in rows.parquet, for example row 2, 4",
             id="negative amounts",
         ),
         pytest.param(
