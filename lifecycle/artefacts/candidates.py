@@ -1,5 +1,6 @@
 """Candidates: the output of a training, before its gates; named by the digest of the files that decide."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -81,6 +82,19 @@ class Candidate:
         """Its training traffic in bins, which live traffic is compared with."""
         return self._json(REFERENCE_FILE, Reference)
 
+    def expect_whole(self) -> None:
+        """Verify every file, those that do not decide included.
+
+        Raises
+        ------
+        LifecycleError
+            If one is missing, additional or other than what was written.
+        """
+        files = {file.name: file.read_bytes() for file in self.folder.iterdir() if not file.name.startswith(".")}
+        expected, actual = self.folder.name.rpartition("-")[2], _content_digest(files)[:16]
+        if actual != expected:
+            raise LifecycleError(f"Expected files with the digest {expected}, got {actual} - in {self.folder}")
+
     def read(self, name: str) -> bytes:
         """One of the candidate's files."""
         return (self.folder / name).read_bytes()
@@ -113,6 +127,10 @@ def training_files(trained: Trained) -> dict[str, bytes]:
     }
 
 
+def _content_digest(files: Mapping[str, bytes]) -> str:
+    return sha256("".join(f"{name} {sha256(files[name])}\n" for name in sorted(files)).encode())
+
+
 class CandidateStore:
     """The candidates of one model: a folder for each, and pointers to them by `as_of` and by digest."""
 
@@ -137,8 +155,7 @@ class CandidateStore:
         files[GOLDEN_FILE] = b"".join(msgspec.json.encode(row) + b"\n" for row in golden)
         files[LINEAGE_FILE] = encode(lineage)
         files |= extra
-        content_digest = sha256("".join(f"{name} {sha256(files[name])}\n" for name in sorted(files)).encode())
-        folder = self._root / f"{lineage.as_of}-{content_digest[:16]}"
+        folder = self._root / f"{lineage.as_of}-{_content_digest(files)[:16]}"
         write_folder(folder, files)
         crash_point("candidate.kept")
         pointer = f"{folder.name} {digest}".encode()
@@ -156,6 +173,10 @@ class CandidateStore:
             If it does not exist, or its files do not match its digest.
         """
         return self._pointed_at(self._root / "as_of" / as_of, f"as of {as_of}")
+
+    def has(self, as_of: str) -> bool:
+        """Whether there is a candidate of an `as_of`."""
+        return (self._root / "as_of" / as_of).exists()
 
     def by_digest(self, digest: str) -> Candidate:
         """The candidate with this digest.

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from lifecycle.artefacts.erased_examples import EXAMPLES_FILE, SnapshotCheck, check_snapshot, erase_rows, tombstones
 from lifecycle.errors import LifecycleError
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.storage.crash_points import crash_point
 from serving.storage.durable import (
-    create_once,
     flush_file,
     flush_path,
     rename_flushed,
-    replacing,
     write_file,
     write_flushed,
 )
@@ -29,10 +28,7 @@ from serving.storage.locks import lock_folder
 if TYPE_CHECKING:
     import pyarrow as pa
 
-EXAMPLES_FILE = "examples.parquet"
 DESCRIPTION_FILE = "training_set.json"
-TOMBSTONES = "tombstones"
-"""Folder of a snapshot with a file for each erased entity, named by the keyed hash of its key."""
 ROWS_PER_GROUP = 100_000
 """Minimum rows of one Parquet row group, at most twice as many; 20 MB of 25 doubles before compression."""
 UNIQUENESS_MEMORY = "256MB"
@@ -102,7 +98,7 @@ class TrainingSetStore:
             write_flushed(folder / DESCRIPTION_FILE, msgspec.json.format(msgspec.json.encode(description), indent=2))
             flush_path(folder)
             crash_point("training_set.written")
-            place = self._root / f"{description.as_of}-{description.digest[:16]}"
+            place = self._root / _name(description.as_of, description.digest)
             with lock_folder(self._root):
                 # A concurrent writer of the same name has written the same content.
                 if not place.exists():
@@ -119,8 +115,7 @@ class TrainingSetStore:
         LifecycleError
             If it was never frozen.
         """
-        content = (self._folder(as_of) / DESCRIPTION_FILE).read_bytes()
-        return msgspec.json.decode(content, type=TrainingSetDescription)
+        return _described(self._folder(as_of) / DESCRIPTION_FILE)
 
     def read(self, as_of: str) -> "pa.Table":
         """The rows of the snapshot of an `as_of`.
@@ -133,6 +128,44 @@ class TrainingSetStore:
         import pyarrow.parquet as pq
 
         return pq.read_table(self._folder(as_of) / EXAMPLES_FILE)
+
+    def read_whole(self, as_of: str) -> "pa.Table":
+        """The rows of the snapshot of an `as_of`, from which none was erased: what its digest names.
+
+        Raises
+        ------
+        LifecycleError
+            If it was never frozen, or rows were erased.
+        """
+        erased = sum(tombstone.rows for tombstone in tombstones(self._folder(as_of)).values())
+        if erased:
+            raise LifecycleError(
+                f"Expected the rows that were frozen as of {as_of}, {erased:,} of them were erased; materialise "
+                f"{self._model}/training_set and then {self._model}/candidate for that partition - in {self._root}"
+            )
+        return self.read(as_of)
+
+    def check(self, spec: RiskModelSpec, as_of: str, digest: str | None = None) -> SnapshotCheck:
+        """Verify the rows of a snapshot of an `as_of`, but for erased ones, against the digest they were frozen with.
+
+        Parameters
+        ----------
+        digest
+            Of the snapshot; ``None`` for the current one.
+
+        Raises
+        ------
+        LifecycleError
+            If there is no such snapshot.
+        """
+        folder = self._folder(as_of) if digest is None else self._root / _name(as_of, digest)
+        try:
+            description = _described(folder / DESCRIPTION_FILE)
+        except FileNotFoundError:
+            raise LifecycleError(
+                f"Expected a training set of {self._model} as of {as_of}, found none - at {folder}"
+            ) from None
+        return check_snapshot(folder, spec.columns, description.digest, description.rows)
 
     def erase(self, spec: RiskModelSpec, entity: int, entity_hash: str) -> dict[str, int]:
         """Remove an entity's rows from every snapshot and leave a tombstone in its folder; idempotent.
@@ -148,7 +181,8 @@ class TrainingSetStore:
         removed = {}
         with lock_folder(self._root) if self._root.exists() else nullcontext():
             for description in sorted(self._root.glob(f"*/{DESCRIPTION_FILE}")):
-                rows = _erase_rows(description.parent, spec.columns.entity, entity, entity_hash)
+                digest = _described(description).digest
+                rows = erase_rows(description.parent, spec.columns, digest, entity, entity_hash)
                 if rows:
                     removed[description.parent.name] = rows
         return removed
@@ -188,6 +222,14 @@ class TrainingSetStore:
                 shutil.rmtree(folder, ignore_errors=True)
         for file in (self._root / "as_of").glob(".*.tmp"):
             file.unlink(missing_ok=True)
+
+
+def _name(as_of: str, digest: str) -> str:
+    return f"{as_of}-{digest[:16]}"
+
+
+def _described(file: Path) -> TrainingSetDescription:
+    return msgspec.json.decode(file.read_bytes(), type=TrainingSetDescription)
 
 
 def _write_rows(
@@ -230,24 +272,6 @@ def _write_rows(
         rows=digest.rows,
         reported=reported,
     )
-
-
-def _erase_rows(folder: Path, column: str, entity: int, entity_hash: str) -> int:
-    """Replace the file of a snapshot by one without the entity's rows; the number of rows is in the tombstone."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(folder / EXAMPLES_FILE)
-    is_kept = pc.not_equal(table.column(column), entity)
-    kept = table.filter(is_kept)
-    rows = table.num_rows - kept.num_rows
-    tombstone = folder / TOMBSTONES / f"{entity_hash}.json"
-    if rows:
-        create_once(tombstone, msgspec.json.encode({"rows": rows}), "training_set.tombstone")
-        with replacing(folder / EXAMPLES_FILE) as unfinished:
-            pq.write_table(kept, unfinished, compression="zstd", row_group_size=2 * ROWS_PER_GROUP)
-        crash_point("training_set.erased")
-    return int(msgspec.json.decode(tombstone.read_bytes())["rows"]) if tombstone.exists() else 0
 
 
 def _private(path: str, flags: int) -> int:

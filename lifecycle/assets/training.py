@@ -90,7 +90,7 @@ def candidate_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         stop_large_backfill(context)
         as_of = context.partition_key
         snapshots = stores.training_sets(spec.name)
-        examples = examples_from_table(snapshots.read(as_of), spec)
+        examples = examples_from_table(snapshots.read_whole(as_of), spec)
         trained = train(spec, examples, date_of(as_of), _LoggedProgress(context))
         lineage = Lineage(
             as_of=as_of,

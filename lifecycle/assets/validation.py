@@ -84,7 +84,7 @@ def judge(spec: RiskModelSpec, stores: Stores, as_of: str) -> GateEvidence:
             f"Expected a candidate trained on the training set {snapshot.digest}, got one trained on "
             f"{candidate.lineage.training_set_digest}; materialise {spec.name}/candidate again - as of {as_of}"
         )
-    examples = examples_from_table(stores.training_sets(spec.name).read(as_of), spec)
+    examples = examples_from_table(stores.training_sets(spec.name).read_whole(as_of), spec)
     evaluation = candidate.evaluation
     windows = {window.name: enough_evidence.Evidence(window.rows, window.frauds) for window in evaluation.windows}
     date, maturity_days = date_of(as_of), spec.label.maturity_days

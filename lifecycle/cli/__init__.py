@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from lifecycle.cli import check, days, erase, features, mirror, release, run, simulate, snowflake, warehouse
+from lifecycle.cli import check, days, erase, features, mirror, release, run, simulate, snowflake, verify, warehouse
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.child_environment import forget_foreign_variables
 from serving.contract.distribution import DISTRIBUTION
@@ -53,6 +53,7 @@ release.register(app)
 mirror.register(app)
 days.register(app)
 erase.register(app)
+verify.register(app)
 app.add_typer(simulate.app, name="simulate")
 snowflake.register(app)
 

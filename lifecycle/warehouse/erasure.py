@@ -16,6 +16,7 @@ from lifecycle.settings.platform import Settings
 from lifecycle.settings.snowflake import Step
 from lifecycle.spec.model_files import read_specs
 from lifecycle.warehouse import Use, Warehouse, open_warehouse
+from lifecycle.warehouse.deletion import Rows, built_tables, delete_rows
 from lifecycle.warehouse.loading.erased import KeyHash, key_hash_of
 from lifecycle.warehouse.raw_tables import ERASED_TABLE, RAW, raw_definitions
 from lifecycle.warehouse.reading.decisions import DECISIONS
@@ -25,7 +26,6 @@ from serving.storage.durable import create_once, write_file
 TRANSACTIONS = RAW["card_transactions"].table
 _OF_CUSTOMER = "customer_id = ?"
 _OF_TRANSACTIONS = f"transaction_id in (select transaction_id from {TRANSACTIONS} where customer_id = ?)"
-_INTERMEDIATE = ("int_customer_windows", "int_terminal_windows", "int_reported_transactions")
 _RAW: Mapping[str, str] = {
     RAW["report_withdrawals"].table: _OF_TRANSACTIONS,
     RAW["fraud_reports"].table: _OF_TRANSACTIONS,
@@ -105,9 +105,7 @@ def erase(settings: Settings, customer: str, *, by: str, reason: str) -> Erasure
 
 
 def _mart_conditions() -> dict[str, str]:
-    marts = {name for spec in read_specs().values() for name in (spec.mart, spec.label.relation)}
-    tables = [*(f"marts.{name}" for name in sorted(marts)), *(f"intermediate.{name}" for name in _INTERMEDIATE)]
-    return dict.fromkeys(tables, _OF_TRANSACTIONS)
+    return dict.fromkeys(built_tables(), _OF_TRANSACTIONS)
 
 
 def _leave_tombstones(warehouse: Warehouse, customer_id: int, key_hash: KeyHash) -> None:
@@ -161,31 +159,8 @@ def _delete(
     settings: Settings, step: Step, conditions: Mapping[str, str], value: object, *, is_counting: bool = False
 ) -> dict[str, int]:
     """Delete the matching rows of the tables that exist, or count them; returns their numbers."""
-    warehouse = open_warehouse(settings, Use(step))
-    present = {
-        row["name"]
-        for row in warehouse.query(
-            "select lower(table_schema) || '.' || lower(table_name) as name from information_schema.tables"
-        ).to_pylist()
-    }
-
-    def attempt() -> dict[str, int]:
-        rows = {}
-        with warehouse.session("erasing a customer") as session, session.transaction(serial=_SERIALS.get(step)):
-            for table, condition in conditions.items():
-                if table not in present:
-                    continue
-                counted = session.query(f"select count(*) as row_count from {table} where {condition}", [value])
-                rows[table] = int(counted.column(0)[0].as_py())
-                if rows[table] and not is_counting:
-                    session.execute(f"delete from {table} where {condition}", [value])
-        return rows
-
-    return warehouse.retrying(attempt)
-
-
-_SERIALS: Mapping[Step, str] = {"load": "loads", "log": "decisions"}
-"""Other transactions that must not run at the same time; builds of this machine wait for the session."""
+    rows = {table: Rows(condition, (value,)) for table, condition in conditions.items()}
+    return delete_rows(settings, step, rows, "erasing a customer", is_counting=is_counting)
 
 
 def _record(settings: Settings, record: Erasure) -> None:
@@ -201,3 +176,12 @@ def _record(settings: Settings, record: Erasure) -> None:
         settings.erasures_dir / f"{number:06d}-{record.customer_hash}.json", content, "erasure.record"
     ):
         number += 1
+
+
+def record_numbers(settings: Settings) -> dict[str, list[int]]:
+    """Numbers of the erasure records by the customer's keyed hash."""
+    numbers: dict[str, list[int]] = {}
+    for file in sorted(settings.erasures_dir.glob("*.json")):
+        number, _, customer_hash = file.stem.partition("-")
+        numbers.setdefault(customer_hash, []).append(int(number))
+    return numbers

@@ -6,15 +6,17 @@ import shlex
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from lifecycle.artefacts.acknowledged_days import AcknowledgedDays
+from lifecycle.artefacts.training_sets import Selection, TrainingSetStore
 from lifecycle.cli import app as root
 from lifecycle.cli.warehouse import app
 from lifecycle.settings.platform import Settings
-from lifecycle.spec.risk_model import InputSpec
+from lifecycle.spec.risk_model import InputSpec, read_model
 from lifecycle.warehouse import open_warehouse
 from lifecycle.warehouse.loading.load import load
 from lifecycle.warehouse.loading.value_checks import EARLIEST
@@ -68,3 +70,20 @@ def test_the_day_of_the_manual_is_acknowledged(settings: Settings) -> None:
     (command,) = re.findall(r"^lifecycle (acknowledge .*)$", MANUAL, re.MULTILINE)
     assert CliRunner().invoke(root, shlex.split(command)).exit_code == 0
     assert AcknowledgedDays(settings.evidence_dir, "card_fraud").read().keys() == {dt.date(2018, 7, 4)}
+
+
+def test_the_training_set_of_the_manual_is_verified(settings: Settings) -> None:
+    (command,) = re.findall(r"^lifecycle (verify .*)$", MANUAL, re.MULTILINE)
+    as_of = dt.date.fromisoformat(command.split()[-1])
+    rows = pa.record_batch(
+        {
+            "transaction_id": pa.array([1], pa.int64()),
+            "customer_id": pa.array([7], pa.int64()),
+            "occurred_at": pa.array([0], pa.timestamp("us")),
+            "reported_at": pa.nulls(1, pa.timestamp("us")),
+        }
+    )
+    store = TrainingSetStore(settings.training_sets_dir, "card_fraud")
+    store.write([rows], read_model("card_fraud"), Selection(as_of, as_of, as_of))
+    result = CliRunner().invoke(root, shlex.split(command))
+    assert (result.exit_code, "1 rows, as they were frozen" in result.output) == (0, True), result.output
