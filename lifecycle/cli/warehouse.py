@@ -97,6 +97,35 @@ def status_command(
         _print_status(status)
 
 
+@app.command("remove-out-of-range")
+def remove_out_of_range_command(
+    *,
+    is_confirmed: Annotated[
+        bool, typer.Option("--yes", help="Remove the rows; without it they are only counted.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show, and with --yes remove, raw rows whose times no load accepts any more, such as those of the year 9999."""
+    from lifecycle.settings.child_environment import user_name
+    from lifecycle.settings.platform import Settings
+    from lifecycle.warehouse.out_of_range import count_out_of_range, remove_out_of_range
+
+    settings = Settings()
+    found = remove_out_of_range(settings, by=user_name()) if is_confirmed else count_out_of_range(settings)
+    if as_json:
+        typer.echo(json.dumps(found.as_document()))
+        return
+    typer.echo(f"Times are accepted from {found.earliest:%Y-%m-%d} to {found.latest:%Y-%m-%d %H:%M} UTC.")
+    for table, rows in found.rows.items():
+        typer.echo(f"  {rows:,} rows of {table} are outside, or belong to a transaction that is")
+    if not found.rows:
+        typer.echo("No row is outside.")
+    elif found.is_removed:
+        typer.echo("They were removed; raw.removed_rows has their numbers. Build the features again.")
+    else:
+        typer.echo("Nothing was removed. Repeat with --yes to remove them.")
+
+
 @app.command("check")
 def check_command(
     as_json: AsJson = False,

@@ -11,7 +11,8 @@ from lifecycle.features.manifest import reuse_parsing
 from lifecycle.features.project import TRANSFORM, dbt_state_dir
 from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import Use, Warehouse, open_warehouse
-from lifecycle.warehouse.raw_tables import raw_definitions
+from lifecycle.warehouse.out_of_range import expect_in_range
+from lifecycle.warehouse.raw_tables import RAW, SCHEMA, raw_definitions
 
 FEATURES_RELATION = "marts.card_transaction_features"
 
@@ -119,8 +120,9 @@ def run_build(
     Raises
     ------
     LifecycleError
-        If nothing is loaded, the range is empty, or given with `full_refresh`; or if dbt touched more than it was asked
-        to build. In Snowflake, where other machines may build other days meanwhile, only dbt's options are checked.
+        If nothing is loaded, a loaded time is out of range, the range is empty, or given with `full_refresh`; or if dbt
+        touched more than it was asked to build. In Snowflake, where other machines may build other days meanwhile,
+        only dbt's options are checked.
     """
     arguments = ["build", "--exclude-resource-type", "unit_test"]
     days = day_bounds(start_date, end_date)
@@ -134,15 +136,14 @@ def run_build(
     if select:
         arguments += ["--select", *select]
     warehouse = open_warehouse(settings, use)
-    if settings.target == "duckdb":
-        # An update may have added a raw table; in Snowflake only the loading role may create it.
-        warehouse.ensure(raw_definitions(warehouse.dialect))
+    _expect_raw_tables(warehouse, may_create=settings.target == "duckdb")
     with warehouse.exclusive("building features"):
         if warehouse.query("select 1 from raw.card_transactions limit 1").num_rows == 0:
             raise LifecycleError(
                 "Expected transactions to build features from, got an empty table - raw.card_transactions; "
                 "run `lifecycle warehouse load card_transactions FILE`"
             )
+        expect_in_range(warehouse)
         target_path = dbt_state_dir(settings) / "builds"
         reuse_parsing(settings, target_path)
         is_partial = settings.target == "duckdb" and (any(days.values()) or bool(select))
@@ -152,6 +153,29 @@ def run_build(
         if before is not None:
             expect_untouched(before, read_contents(warehouse), run.models, start_date, end_date)
         return run
+
+
+def _expect_raw_tables(warehouse: Warehouse, *, may_create: bool) -> None:
+    """Create the raw tables that an update has added; in Snowflake only the loading role may.
+
+    Raises
+    ------
+    LifecycleError
+        If one is missing and may not be created.
+    """
+    if may_create:
+        warehouse.ensure(raw_definitions(warehouse.dialect))
+        return
+    names = warehouse.query(
+        "select lower(table_name) as name from information_schema.tables where table_schema = ?", [SCHEMA.upper()]
+    )
+    expected = {relation.name for relation in RAW.values() if relation.schema == SCHEMA}
+    missing = sorted(expected - set(names.column("name").to_pylist()))
+    if missing:
+        raise LifecycleError(
+            f"Expected the raw tables of this version, missing {', '.join(missing)} - in schema {SCHEMA}; "
+            "run `lifecycle warehouse status`, which creates them"
+        )
 
 
 def count_daily_rows(

@@ -141,6 +141,15 @@ _REJECTS_COLUMNS = """
 ERASED_TABLE = f"{SCHEMA}.erased_keys"
 """Tombstones: keyed hashes of erased customers and of their transactions, whose rows are never loaded again."""
 _ERASED_COLUMNS = "kind varchar not null, key_hash varchar not null, erased_at {timestamp} not null"
+REMOVALS_TABLE = f"{SCHEMA}.removed_rows"
+"""Rows that a person removed because no load would accept them any more, one row for each table and removal."""
+_REMOVALS_COLUMNS = """
+    table_name varchar not null,
+    reason varchar not null,
+    rows_removed bigint not null,
+    removed_by varchar not null,
+    removed_at {timestamp} not null
+"""
 TABLES_OF_LOADS = (
     *(relation.table for relation in RAW.values()),
     *(relation.versions_table for relation in RAW.values() if relation.corrected),
@@ -167,7 +176,12 @@ def raw_definitions(dialect: Dialect) -> tuple[Definition, ...]:
         if relation.corrected:
             table, known_at = relation.versions_table, f"known_at {dialect.timestamp} not null"
             definitions.append(Definition(table, f"create table if not exists {table} ({columns}, {known_at})"))
-    templates = {LOADS_TABLE: _LOADS_COLUMNS, REJECTS_TABLE: _REJECTS_COLUMNS, ERASED_TABLE: _ERASED_COLUMNS}
+    templates = {
+        LOADS_TABLE: _LOADS_COLUMNS,
+        REJECTS_TABLE: _REJECTS_COLUMNS,
+        ERASED_TABLE: _ERASED_COLUMNS,
+        REMOVALS_TABLE: _REMOVALS_COLUMNS,
+    }
     for table, template in templates.items():
         columns = template.format(timestamp=dialect.timestamp)
         definitions.append(Definition(table, f"create table if not exists {table} ({columns})"))

@@ -52,6 +52,15 @@ def test_the_commands_of_loading_in_the_manual_run(
     assert "1 known already" in CliRunner().invoke(app, commands[0].replace("FILE", "FILE.csv").split()).output
 
 
+def test_the_commands_for_rows_out_of_range_in_the_manual_run(settings: Settings) -> None:
+    commands = re.findall(r"^lifecycle warehouse (remove.*?) *#", MANUAL, re.MULTILINE)
+    assert [command.split()[1:] for command in commands] == [[], ["--yes"]]
+    for command in commands:
+        result = CliRunner().invoke(app, command.split())
+        assert (result.exit_code, "No row is outside." in result.output) == (0, True), result.output
+    assert open_warehouse(settings).query("select * from raw.removed_rows").num_rows == 0
+
+
 def test_the_manual_names_the_bounds_the_tables_and_a_calendar() -> None:
     assert f"between {EARLIEST} and one day after the load" in MANUAL
     assert all(relation.versions_table in MANUAL for relation in RAW.values() if relation.corrected)

@@ -112,3 +112,15 @@ def test_a_range_without_a_day_is_refused(built: Settings) -> None:
 def _of_days(rows: pa.Table, start: dt.date, end: dt.date) -> pa.Table:
     days = rows.column("occurred_at").cast(pa.date32()).to_pylist()
     return rows.filter(pa.array([start <= day < end for day in days]))
+
+
+def test_rows_out_of_range_are_refused_before_dbt_starts(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    insert(settings, generate(seed=2, rows=50))
+    with open_warehouse(settings).transaction("a sentinel of an earlier version") as session:
+        session.execute(
+            "update raw.card_transactions set occurred_at = timestamp '9999-12-31' where transaction_id = 7"
+        )
+    with pytest.raises(LifecycleError, match=r"got 1 rows .* `lifecycle warehouse remove-out-of-range`"):
+        build(settings)
+    assert not (tmp_path / "dbt").exists()

@@ -20,8 +20,9 @@ from lifecycle.local.snowflake import LocalSnowflake
 from lifecycle.settings.platform import Settings
 from lifecycle.settings.snowflake import SnowflakeSettings
 from lifecycle.warehouse import Use, open_warehouse
-from tests.harness.features_generated import DAYS, FIRST_DAY, RawRows
+from tests.harness.features_generated import DAYS, FIRST_DAY, RawRows, generate, insert
 from tests.harness.in_process_build import InProcessBuild
+from tests.harness.snowflake_endpoint import own_database
 
 ALL_FEATURES = f"select * from {FEATURES_RELATION} order by transaction_id"
 SCRATCH = "select table_name from information_schema.tables where table_name like '%DBT_TMP%'"
@@ -190,3 +191,12 @@ def test_dbt_is_given_no_secret_under_another_name(
         run_dbt(settings, ["parse"], target_path=tmp_path / "target")
     assert PLANTED in os.environ["LIFECYCLE_SNOWFLAKE_PASSWORD"]
     assert [name for name, value in seen[0].items() if PLANTED in value] == []
+
+
+def test_a_raw_table_that_only_the_loading_role_may_create_is_named(endpoint: LocalSnowflake, tmp_path: Path) -> None:
+    settings = own_database(endpoint, tmp_path)
+    insert(settings, generate(seed=2, rows=50))
+    with open_warehouse(settings, Use("load")).session("a warehouse of an earlier version") as session:
+        session.execute("drop table raw.report_withdrawals")
+    with pytest.raises(LifecycleError, match=r"missing report_withdrawals .* `lifecycle warehouse status`"):
+        build(settings)
