@@ -186,8 +186,7 @@ def _load_metadata(load: DayLoad | None, verdict: LoadVerdict) -> dict[str, Any]
 def _live_performance(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
     warehouse, is_any = stores.warehouse(context), False
     for day, as_of, champion in _days_with_champion(spec, context, stores):
-        decisions = read_decisions(warehouse, spec, *mature_window(spec, as_of), as_of)
-        verdict = performance_verdict(spec, decisions, champion.bundle_digest, champion.promised_recall, as_of)
+        verdict = measured_performance(spec, warehouse, champion, as_of)
         _alert_on_silence(spec, context, stores, as_of, verdict)
         stores.evidence(spec.name).write_live_performance(as_of, verdict)
         [account] = day_accounts(warehouse, spec, day, as_of)
@@ -198,6 +197,16 @@ def _live_performance(spec: RiskModelSpec, context: dg.AssetExecutionContext, st
         context.log.info("There was no champion on these days: nothing to measure")
         return
     yield dg.MaterializeResult()
+
+
+def measured_performance(
+    spec: RiskModelSpec, warehouse: Warehouse, champion: ChampionInForce, as_of: dt.date
+) -> PerformanceVerdict:
+    """The verdict on the mature window, read day by day."""
+    start, end = mature_window(spec, as_of)
+    days = [start + dt.timedelta(days=offset) for offset in range((end - start).days)]
+    decisions = (read_decisions(warehouse, spec, day, as_of_after(day), as_of) for day in days)
+    return performance_verdict(spec, decisions, champion.bundle_digest, champion.promised_recall, as_of)
 
 
 def _alert_on_silence(

@@ -2,15 +2,17 @@
 
 import datetime as dt
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lifecycle.modelling.evaluation import Interval, Predictions, evaluate
+from lifecycle.modelling.evaluation import Interval, Predictions
 from lifecycle.modelling.ranking import Outcomes, card_days
 from lifecycle.spec.risk_model import DriftSpec, RiskModelSpec
+from lifecycle.tables.arrays import FloatArray
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,65 +46,98 @@ def mature_window(spec: RiskModelSpec, as_of: dt.date) -> tuple[dt.date, dt.date
 
 
 def performance_verdict(
-    spec: RiskModelSpec, decisions: "pa.Table", champion: str, promised_recall: Interval, as_of: dt.date
+    spec: RiskModelSpec, decisions: Iterable["pa.Table"], champion: str, promised_recall: Interval, as_of: dt.date
 ) -> PerformanceVerdict:
     """Recall at capacity of the champion's own answers in `mature_window`, against that of its holdout.
 
-    What another bundle answered as champion is no evidence about this one.
+    What another bundle answered as champion is no evidence about this one. A canary answers a random share of the
+    entities, and its rows are another model's performance, as are those of an earlier champion: the capacity is the
+    part of the daily one that the champion's rows are of all rows of its days. With the whole capacity for fewer cards,
+    recall would be higher than on all of them.
 
     Parameters
     ----------
     decisions
-        Decisions of the window with the outcomes reported before `as_of`; columns as for `outcomes_and_predictions`,
-        slot, and bundle_digest.
+        Decisions of the window with the outcomes reported before `as_of`, each table with all rows of its days; only
+        one is in memory at a time. Columns as for `outcomes_and_predictions`, slot, and bundle_digest.
     champion
         Digest of the champion's bundle.
     promised_recall
         ``recall_at_capacity`` of the holdout's evaluation.
     """
-    rows, capacity = champion_rows_and_capacity(decisions, champion, spec.decision.review_cards_per_day)
-    outcomes, predictions = outcomes_and_predictions(rows)
-    frauds = int(outcomes.is_fraud.sum())
-    caught = 0
-    if 0 < frauds < len(outcomes):
-        evaluation = evaluate(outcomes, predictions, capacity, draws=0)
-        caught = round(evaluation.metrics[RECALL].value * frauds)
+    answers = own_answers(decisions, champion, spec.decision.review_cards_per_day)
+    caught = answers.caught if 0 < answers.frauds < answers.own else 0
     minimum_frauds, window = spec.gates.minimum_frauds, mature_window(spec, as_of)
-    blind = _blind_reason(outcomes, capacity)
-    return judge_performance(caught, frauds, promised_recall, window, minimum_frauds, spec.drift, blind)
+    blind = _blind_reason(answers)
+    return judge_performance(caught, answers.frauds, promised_recall, window, minimum_frauds, spec.drift, blind)
 
 
-def _blind_reason(outcomes: Outcomes, capacity: int) -> str | None:
-    """Why recall at capacity says nothing about a model: people could look at every card; ``None`` if it does."""
-    if not len(outcomes):
-        return None
-    days = card_days(outcomes, np.zeros(len(outcomes)))
-    cards = sum(len(day.cards) for day in days) / len(days)
-    if cards > capacity:
-        return None
-    return f"{cards:.0f} cards a day, not above the capacity of {capacity}, so that any model has a recall of 1"
+@dataclass(frozen=True)
+class OwnAnswers:
+    """What a bundle answered as champion.
+
+    `own` are its rows and `answered` all rows of the days that have such rows; `frauds` are fraudulent ones of `own`.
+    `capacity` is its share of the daily capacity, and `caught` the frauds whose card is among so many of highest score
+    of its day. `cards` are summed over the `days`.
+    """
+
+    own: int
+    answered: int
+    frauds: int
+    caught: int
+    capacity: int
+    cards: int
+    days: int
 
 
-def champion_rows_and_capacity(decisions: "pa.Table", champion: str, capacity: int) -> tuple["pa.Table", int]:
-    """Rows that a bundle answered as champion, and its proportional part of the daily capacity on those days.
-
-    A canary answers a random share of the entities, and its rows are another model's performance, as are those of an
-    earlier champion. Without them the whole capacity would apply to fewer cards, and recall would be higher than on all
-    of them.
+def own_answers(decisions: Iterable["pa.Table"], champion: str, capacity: int) -> OwnAnswers:
+    """What a bundle answered as champion, table by table.
 
     Parameters
     ----------
     decisions
-        Columns occurred_at, slot, bundle_digest.
+        As for `performance_verdict`.
     champion
         Digest of the bundle.
+    capacity
+        Cards that people can review in a day.
     """
+    own = answered = frauds = cards = 0
+    frauds_of_cards: list[FloatArray] = []
+    for table in decisions:
+        rows, of_these_days = _own_rows(table, champion)
+        outcomes, predictions = outcomes_and_predictions(rows)
+        days = card_days(outcomes, predictions.margins)
+        own, answered = own + rows.num_rows, answered + of_these_days
+        frauds, cards = frauds + int(outcomes.is_fraud.sum()), cards + sum(len(day.cards) for day in days)
+        # The share of the capacity is known after the last table, and is at most all of it.
+        frauds_of_cards += [day.frauds[:capacity].copy() for day in days]
+    share = max(1, round(capacity * own / max(answered, 1)))
+    caught = sum(round(float(found[:share].sum())) for found in frauds_of_cards)
+    return OwnAnswers(own, answered, frauds, caught, share, cards, len(frauds_of_cards))
+
+
+def _own_rows(decisions: "pa.Table", champion: str) -> tuple["pa.Table", int]:
+    """Rows that the bundle answered as champion, and the number of all rows of the days that have one."""
+    import pyarrow.compute as pc
+
     days = decisions.column("occurred_at").to_numpy().astype("datetime64[D]")
-    is_champions = np.equal(decisions.column("slot").to_numpy(), "champion")
-    is_champions &= np.equal(decisions.column("bundle_digest").to_numpy(), champion)
-    answered = int(np.isin(days, days[is_champions]).sum())
-    rows = decisions.filter(is_champions)
-    return rows, max(1, round(capacity * rows.num_rows / max(answered, 1)))
+    is_champions = pc.and_(
+        pc.equal(decisions.column("slot"), "champion"), pc.equal(decisions.column("bundle_digest"), champion)
+    )
+    # A mask in Arrow: NumPy would make a Python text of each row.
+    own = np.asarray(is_champions.fill_null(False).to_numpy(), dtype=np.bool_)
+    return decisions.filter(is_champions), int(np.isin(days, days[own]).sum())
+
+
+def _blind_reason(answers: OwnAnswers) -> str | None:
+    """Why recall at capacity says nothing about a model: people could look at every card; ``None`` if it does."""
+    if not answers.own:
+        return None
+    cards = answers.cards / answers.days
+    if cards > answers.capacity:
+        return None
+    return f"{cards:.0f} cards a day, not above the capacity of {answers.capacity}, so that any model has a recall of 1"
 
 
 def outcomes_and_predictions(decisions: "pa.Table") -> tuple[Outcomes, Predictions]:

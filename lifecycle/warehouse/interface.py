@@ -107,8 +107,12 @@ class Warehouse(Protocol):
         Read it in the thread that created it.
         """
 
-    def session(self, purpose: str) -> AbstractContextManager[Session]:
-        """A connection that may write; waiting processes log its `purpose`."""
+    def session(self, purpose: str, *, is_appending: bool = False) -> AbstractContextManager[Session]:
+        """A connection that may write; waiting processes log its `purpose`.
+
+        With `is_appending` it adds few rows at a time to large tables and removes none: DuckDB then does not merge
+        their row groups, which takes memory in proportion to the table.
+        """
 
     def transaction(self, purpose: str) -> AbstractContextManager[Session]:
         """A session with an atomic transaction; rolled back if the block raises."""

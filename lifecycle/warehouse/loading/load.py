@@ -123,7 +123,7 @@ def load(
 
     def attempt() -> LoadResult:
         warehouse.ensure(raw_definitions(warehouse.dialect))
-        with warehouse.session(f"loading {relation} from {path.name}") as session:
+        with warehouse.session(f"loading {relation} from {path.name}", is_appending=True) as session:
             sources = [open_source(session.files, file) for file in files]
             mapping = own_mapping or recognise(relation, sources[0].columns)
             refuse_columns(sources, mapping)

@@ -3,6 +3,7 @@
 import datetime as dt
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from lifecycle.monitoring.accounts import LogLosses
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse.interface import Definition, Dialect, Session, Warehouse
 from lifecycle.warehouse.reading.examples import MARTS, is_reported, midnight, report_parameters
-from lifecycle.warehouse.reading.log_positions import Start, offset_rows, start_of_load
+from lifecycle.warehouse.reading.log_positions import LOST, Start, offset_rows, start_of_load
 from lifecycle.warehouse.reading.refusals import Refusals, append_refusals, counted, refusal_definition
 from serving.contract.documents import DecisionRecord, RejectionRecord, SlotName
 from serving.log.segments import LoggedRecord, read_records
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 DECISIONS = "raw.decisions"
 OFFSETS = "raw.decision_log_offsets"
+LOADED_AT_ONCE = 10_000
+"""Records of the log in memory at a time; a record takes about five kilobytes with its row."""
 PART_ROWS = 5_000
 """Rows of traffic in memory at a time; a row takes about a kilobyte."""
 DAY = dt.timedelta(days=1)
@@ -69,10 +72,10 @@ class LoadedDecisions(msgspec.Struct, frozen=True):
 
 
 class _Arrived:
-    """New records of the log; of records with one key the first is kept."""
+    """The next records of the log; of records with one key the first is kept."""
 
     def __init__(self, start: Start) -> None:
-        self.offsets = start.offsets
+        self.offsets = dict(start.offsets)
         self.first: dict[tuple[str, str, bool, bool], DecisionRecord] = {}
         self.rejections: list[RejectionRecord] = []
         self.conflicting: set[tuple[str, str]] = set()
@@ -94,46 +97,89 @@ class _Arrived:
             self.conflicting.add((record.model, record.decision_id))
 
 
+@dataclass
+class _Loaded:
+    """What the parts of one load have come to so far."""
+
+    read: int = 0
+    inserted: int = 0
+    refused: int = 0
+    lost: dict[str, None] = field(default_factory=dict)
+    restarted: dict[str, None] = field(default_factory=dict)
+    conflicting: set[tuple[str, str]] = field(default_factory=set)
+
+    def result(self) -> LoadedDecisions:
+        """The whole load."""
+        losses = LogLosses(tuple(self.lost), tuple(self.restarted), len(self.conflicting))
+        return LoadedDecisions(self.read, self.inserted, self.refused, losses)
+
+
 def load_decisions(warehouse: Warehouse, log: Path) -> LoadedDecisions:
-    """Load the log's new records atomically; of repeated records the first is kept.
+    """Load the log's new records; of repeated records the first is kept.
 
     A shadow's record and a failed attempt are stored in addition. Rejections are counted by day and kind.
 
-    The transaction stores the position in each segment with the rows, so that a crash at any point neither repeats
-    nor loses a record.
+    At most `LOADED_AT_ONCE` records are in memory: the log is loaded in parts. The transaction of each part stores the
+    position in each segment with the rows, so that a crash at any point neither repeats nor loses a record.
     """
-    while True:
+    loaded = _Loaded()
+    is_complete = False
+    while not is_complete:
         try:
-            return warehouse.retrying(lambda: _load(warehouse, log))
+            is_complete = warehouse.retrying(lambda: _load_part(warehouse, log, loaded))
         except _PositionsMovedError:
             continue  # another process has loaded more of the log in the meantime
+    return loaded.result()
 
 
 class _PositionsMovedError(Exception):
     """The positions in the log changed while it was read: what was read is not new."""
 
 
-def _load(warehouse: Warehouse, log: Path) -> LoadedDecisions:
+def _load_part(warehouse: Warehouse, log: Path, loaded: _Loaded) -> bool:
+    """Load the next records and add them to `loaded`; returns whether the log has no more."""
     warehouse.ensure(decision_definitions(warehouse.dialect))
-    with warehouse.session("loading the decision log") as session:
+    with warehouse.session("loading the decision log", is_appending=True) as session:
         reached = _positions(session)
         start = start_of_load(log, reached)
-        arrived = _Arrived(start)
-        for entry in read_records(log, dict(start.offsets)):
-            arrived.add(entry)
-        if arrived.offsets == reached:
-            return LoadedDecisions(0, 0, 0, LogLosses(start.lost, start.restarted))
-        refusals = counted(arrived.rejections)
-        scratch = session.scratch("arrived", _COLUMNS.format(timestamp=warehouse.dialect.timestamp))
-        session.append(scratch, _rows(list(arrived.first.values())))
-        with session.transaction(serial="decisions"):
-            if _positions(session) != reached:
-                raise _PositionsMovedError
-            inserted = _insert(session, scratch, refusals, arrived.conflicting)
-            session.execute(f"delete from {OFFSETS}")
-            session.append(OFFSETS, offset_rows(arrived.offsets))
-    losses = LogLosses(start.lost, start.restarted, len(arrived.conflicting))
-    return LoadedDecisions(arrived.read, inserted, sum(refusals.values()), losses)
+        arrived, is_complete = _read_part(log, start)
+        if not is_complete:
+            # Until the last part, a loss is not marked as reported: a crash before it would hide it.
+            arrived.offsets = {
+                name: reached.get(name, 0) if offset == LOST else offset for name, offset in arrived.offsets.items()
+            }
+        if arrived.offsets != reached:
+            _store_part(warehouse, session, arrived, reached, loaded)
+    loaded.lost |= dict.fromkeys(start.lost)
+    loaded.restarted |= dict.fromkeys(start.restarted)
+    return is_complete
+
+
+def _read_part(log: Path, start: Start) -> tuple[_Arrived, bool]:
+    """The next records, and whether they are the last."""
+    arrived = _Arrived(start)
+    entries = list(itertools.islice(read_records(log, start.offsets), LOADED_AT_ONCE))
+    for entry in entries:
+        arrived.add(entry)
+    return arrived, len(entries) < LOADED_AT_ONCE
+
+
+def _store_part(
+    warehouse: Warehouse, session: Session, arrived: _Arrived, reached: dict[str, int], loaded: _Loaded
+) -> None:
+    refusals = counted(arrived.rejections)
+    scratch = session.scratch("arrived", _COLUMNS.format(timestamp=warehouse.dialect.timestamp))
+    session.append(scratch, _rows(list(arrived.first.values())))
+    with session.transaction(serial="decisions"):
+        if _positions(session) != reached:
+            raise _PositionsMovedError
+        inserted = _insert(session, scratch, refusals, arrived.conflicting)
+        session.execute(f"delete from {OFFSETS}")
+        session.append(OFFSETS, offset_rows(arrived.offsets))
+    loaded.read += arrived.read
+    loaded.inserted += inserted
+    loaded.refused += sum(refusals.values())
+    loaded.conflicting |= arrived.conflicting
 
 
 def _positions(session: Session) -> dict[str, int]:

@@ -37,7 +37,9 @@ def start_of_load(log: Path, reached: Mapping[str, int]) -> Start:
             try:
                 size = path.stat().st_size
             except FileNotFoundError:
-                if reached.get(name) != LOST and not _is_loaded(path, reached.get(name, 0)):
+                if reached.get(name) == LOST:
+                    offsets[name] = LOST
+                elif not _is_loaded(path, reached.get(name, 0)):
                     lost.append(name)
                     offsets[name] = LOST
                 continue

@@ -68,7 +68,7 @@ class SnowflakeWarehouse:
                     yield batch.slice(start, rows_per_batch)
 
     @contextmanager
-    def session(self, purpose: str) -> Iterator[SnowflakeSession]:
+    def session(self, purpose: str, *, is_appending: bool = False) -> Iterator[SnowflakeSession]:  # noqa: ARG002
         """A new connection that may write; its scratch tables, stages and files are removed at the end."""
         with self._lock.hold(purpose):
             opened = connect(self.settings, self.use)

@@ -4,11 +4,12 @@ from decimal import Decimal
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from lifecycle.modelling.evaluation import Interval, evaluate
 from lifecycle.modelling.training_set import Examples
-from lifecycle.monitoring.live_performance import outcomes_and_predictions, performance_verdict
+from lifecycle.monitoring.live_performance import outcomes_and_predictions, own_answers, performance_verdict
 from lifecycle.monitoring.traffic import feature_columns
 from lifecycle.spec.risk_model import RiskModelSpec
 
@@ -73,6 +74,37 @@ def test_recall_gives_no_verdict_where_people_could_look_at_every_card(
     )
     decision = spec.decision.model_copy(update={"review_cards_per_day": capacity})
     narrow = spec.model_copy(update={"decision": decision})
-    verdict = performance_verdict(narrow, table, "b", Interval(1.0, 0.9, 1.0), dt.date(2024, 1, 10))
+    verdict = performance_verdict(narrow, [table], "b", Interval(1.0, 0.9, 1.0), dt.date(2024, 1, 10))
     assert (verdict.has_verdict, verdict.is_alarm) == (has_verdict, has_verdict)
     assert (verdict.reason.startswith("10 cards a day, not above the capacity of 10")) != has_verdict
+
+
+def test_days_one_by_one_catch_the_frauds_that_the_evaluation_of_all_rows_catches() -> None:
+    generator = np.random.default_rng(7)
+    rows, days, capacity = 4000, 5, 12
+    day = np.sort(generator.integers(0, days, rows))
+    moments = np.datetime64("2024-01-01", "us") + day * np.timedelta64(1, "D")
+    is_fraud = generator.random(rows) < 0.05
+    table = pa.table(
+        {
+            "occurred_at": pa.array(moments),
+            "entity": pa.array(generator.integers(0, 200, rows)),
+            "amount": pa.array(generator.random(rows)),
+            "reported_at": pa.array(
+                [moment if fraud else None for moment, fraud in zip(moments, is_fraud, strict=True)]
+            ),
+            # Whole numbers, so that cards are tied.
+            "margin": pa.array(generator.integers(0, 9, rows).astype(float)),
+            "score": pa.array(np.full(rows, 0.5)),
+            "slot": pa.array(np.where(generator.random(rows) < 0.8, "champion", "canary")),
+            "bundle_digest": pa.array(["b"] * rows),
+        }
+    )
+    found = own_answers([table.filter(pa.array(day == number)) for number in range(days)], "b", capacity)
+    assert found == own_answers([table], "b", capacity)
+    own = table.filter(pc.equal(table.column("slot"), "champion"))
+    outcomes, predictions = outcomes_and_predictions(own)
+    recall = evaluate(outcomes, predictions, found.capacity, draws=0).metrics["recall_at_capacity"].value
+    assert 0 < found.caught < found.frauds
+    assert found.caught == pytest.approx(recall * found.frauds, abs=1e-9)
+    assert found.capacity == round(capacity * own.num_rows / rows) < capacity

@@ -1,17 +1,20 @@
 """The decision log in either warehouse: what counts as a decision, and what traffic and performance are made of."""
 
 import datetime as dt
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from lifecycle.monitoring.accounts import DayOfDecisions, RefusalKind
-from lifecycle.monitoring.live_performance import champion_rows_and_capacity
-from lifecycle.spec.model_files import read_model
-from lifecycle.spec.risk_model import RiskModelSpec
-from lifecycle.warehouse import Warehouse
+from lifecycle.monitoring.live_performance import own_answers
+from lifecycle.settings.platform import Settings
+from lifecycle.spec.risk_model import RiskModelSpec, read_model
+from lifecycle.warehouse import Warehouse, open_warehouse
 from lifecycle.warehouse.interface import Definition
+from lifecycle.warehouse.reading import decisions
 from lifecycle.warehouse.reading.accounts import day_accounts
 from lifecycle.warehouse.reading.daily_loads import daily_loads
 from lifecycle.warehouse.reading.decisions import (
@@ -75,6 +78,63 @@ def test_each_decision_counts_once_whoever_answered_and_shadows_stand_beside_it(
     ]
     assert load_decisions(warehouse, log) == LoadedDecisions(0, 0)
     assert daily_decisions(warehouse, "card_fraud", DAY, NEXT_DAY) == {DAY: 3}
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 100])
+def test_a_log_loaded_in_parts_is_loaded_as_one(
+    warehouse: Warehouse, log: Path, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+    rows_of = decisions._rows
+    monkeypatch.setattr(decisions, "LOADED_AT_ONCE", at_once)
+    monkeypatch.setattr(decisions, "_rows", lambda records: held.append(len(records)) or rows_of(records))
+    assert load_decisions(warehouse, log) == LoadedDecisions(6, 5, 1)
+    assert max(held) <= at_once
+    assert [row[:2] for row in rows(warehouse)] == [
+        ("d1", "champion"), ("d1", "shadow"), ("d2", "canary"), ("d3", "champion"), ("d3", "champion"),
+    ]  # fmt: skip
+    assert load_decisions(warehouse, log) == LoadedDecisions(0, 0)
+
+
+def test_a_loss_is_reported_again_by_a_load_that_was_killed_before_its_last_part(
+    warehouse: Warehouse, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (log / "worker-1" / segment_name(2)).write_bytes(line("d4"))
+    (log / "worker-1" / segment_name(1)).unlink()
+    monkeypatch.setattr(decisions, "LOADED_AT_ONCE", 2)
+    store, parts = decisions._store_part, []
+
+    def killed(*arguments: Any) -> None:
+        store(*arguments)
+        parts.append(arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decisions, "_store_part", killed)
+        with pytest.raises(KeyboardInterrupt):
+            load_decisions(warehouse, log)
+    assert len(parts) == 1
+    assert load_decisions(warehouse, log).losses.segments == (f"worker-1/{segment_name(1)}",)
+    assert load_decisions(warehouse, log).losses.segments == ()
+
+
+def test_the_memory_of_a_load_does_not_grow_with_the_log(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "LOADED_AT_ONCE", 500)
+    peaks = []
+    for number, records in enumerate((2_000, 8_000), start=1):
+        log = tmp_path / f"log-{number}"
+        log.mkdir()
+        lines = [line(f"{number}-{each}", features=(0.5,) * 50) for each in range(records)]
+        (log / segment_name(1)).write_bytes(b"".join(lines))
+        del lines
+        warehouse = open_warehouse(settings.model_copy(update={"home": tmp_path / f"home-{number}"}))
+        tracemalloc.start()
+        assert load_decisions(warehouse, log).inserted == records
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.3 * peaks[0]
 
 
 def test_the_cards_of_a_day_are_counted_once_by_the_answers_that_they_got(warehouse: Warehouse, tmp_path: Path) -> None:
@@ -286,8 +346,8 @@ def test_refused_requests_are_counted_by_the_day_of_the_event_and_by_cause(
 def test_the_champion_is_measured_on_its_share_of_cards_and_capacity(
     slots: list[str], capacity: int, expected: tuple[int, int]
 ) -> None:
-    rows, share = champion_rows_and_capacity(answers([("b1", slot, 1) for slot in slots]), "b1", capacity)
-    assert (rows.num_rows, share) == expected
+    found = own_answers([answers([("b1", slot, 1) for slot in slots])], "b1", capacity)
+    assert (found.own, found.capacity) == expected
 
 
 def answers(rows: list[tuple[str, str, int]]) -> pa.Table:
@@ -297,6 +357,11 @@ def answers(rows: list[tuple[str, str, int]]) -> pa.Table:
             "bundle_digest": pa.array([bundle for bundle, _, _ in rows], pa.string()),
             "slot": pa.array([slot for _, slot, _ in rows], pa.string()),
             "occurred_at": pa.array([dt.datetime(2024, 1, day) for _, _, day in rows], pa.timestamp("us")),  # noqa: DTZ001
+            "entity": pa.array(range(len(rows)), pa.int64()),
+            "amount": pa.array([1.0] * len(rows)),
+            "reported_at": pa.nulls(len(rows), pa.timestamp("us")),
+            "margin": pa.array([0.0] * len(rows)),
+            "score": pa.array([0.5] * len(rows)),
         }
     )
 
@@ -312,5 +377,6 @@ def answers(rows: list[tuple[str, str, int]]) -> pa.Table:
 def test_a_champion_is_not_measured_by_what_an_earlier_one_answered(
     rows: list[tuple[str, str, int]], expected: tuple[int, int]
 ) -> None:
-    own, share = champion_rows_and_capacity(answers(rows), "new", 100)
-    assert (own.num_rows, share) == expected
+    whole = own_answers([answers(rows)], "new", 100)
+    assert (whole.own, whole.capacity) == expected
+    assert own_answers([answers([row for row in rows if row[2] == day]) for day in (1, 2, 3)], "new", 100) == whole

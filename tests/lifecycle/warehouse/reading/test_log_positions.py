@@ -31,7 +31,9 @@ def test_a_segment_that_is_gone_before_all_of_it_was_loaded_is_reported_once(tmp
         (tmp_path / name).unlink()
     start = start_of_load(tmp_path, reached)
     assert (start.lost, start.restarted) == ((NAMES[0], NAMES[2]), ())
-    assert start_of_load(tmp_path, start.offsets).lost == ()
+    again = start_of_load(tmp_path, start.offsets)
+    assert (again.lost, again.offsets) == ((), start.offsets)
+    assert start_of_load(tmp_path, again.offsets).lost == ()
 
 
 def test_a_segment_without_a_seal_that_is_gone_is_lost(tmp_path: Path) -> None:
