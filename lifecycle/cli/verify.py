@@ -38,12 +38,13 @@ def verify(
         candidate.expect_whole()
     digest = None if candidate is None else candidate.lineage.training_set_digest
     checked = TrainingSetStore(settings.training_sets_dir, model).check(spec, date, digest)
+    trained = None if candidate is None else candidate.digest
     numbers = record_numbers(settings)
     records = sorted({number for entity_hash in checked.erased for number in numbers.get(entity_hash, [])})
     if as_json:
-        typer.echo(json.dumps(_document(model, date, checked, records, candidate and candidate.digest)))
+        typer.echo(json.dumps(_document(model, date, checked, records, trained)))
     else:
-        _print(date, checked, records, candidate and candidate.digest)
+        _print(date, checked, records, trained)
     if checked.problem is not None:
         raise typer.Exit(1)
 

@@ -12,11 +12,13 @@ from lifecycle.warehouse import Use, Warehouse, open_warehouse
 from lifecycle.warehouse.deletion import Rows, built_tables, delete_rows
 from lifecycle.warehouse.interface import Session
 from lifecycle.warehouse.loading.value_checks import EARLIEST, LATEST_DAYS
-from lifecycle.warehouse.raw_tables import RAW, REMOVALS_TABLE, raw_definitions
+from lifecycle.warehouse.raw_tables import RAW, REMOVALS_TABLE, RelationName, raw_definitions
 from serving.storage.crash_points import crash_point
 
 TRANSACTIONS = RAW["card_transactions"].table
 REASON = "time out of range"
+_REPORTS: tuple[RelationName, ...] = ("report_withdrawals", "fraud_reports")
+_TIMED: tuple[RelationName, ...] = ("card_transactions", *_REPORTS)
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,13 @@ def expect_in_range(warehouse: Warehouse) -> None:
         If there are rows out of range.
     """
     earliest, latest = bounds()
-    columns = {name: RAW[name].event_at for name in ("card_transactions", "fraud_reports", "report_withdrawals")}
     counts = " union all ".join(
-        f"select count(*) as row_count from {RAW[name].table} where {_out_of_range(column)}"
-        for name, column in columns.items()
+        f"select count(*) as row_count from {RAW[name].table} where {_out_of_range(RAW[name].event_at)}"
+        for name in _TIMED
     )
-    rows = warehouse.query(f"select sum(row_count) as row_count from ({counts}) as counts", [earliest, latest] * 3)
+    rows = warehouse.query(
+        f"select sum(row_count) as row_count from ({counts}) as counts", [earliest, latest] * len(_TIMED)
+    )
     count = int(rows.column(0)[0].as_py())
     if count:
         raise LifecycleError(
@@ -85,7 +88,7 @@ def _with_rows(settings: Settings, *, is_removing: bool, by: str) -> OutOfRange:
     built = {table: Rows(of_transactions, (earliest, latest)) for table in built_tables()}
     raw = {
         RAW[name].table: Rows(f"{_out_of_range(RAW[name].event_at)} or {of_transactions}", (earliest, latest) * 2)
-        for name in ("report_withdrawals", "fraud_reports")
+        for name in _REPORTS
     }
     of_time = Rows(_out_of_range("occurred_at"), (earliest, latest))
     raw |= {RAW["card_transactions"].versions_table: of_time, TRANSACTIONS: of_time}

@@ -63,7 +63,7 @@ def generate(seed: int, rows: int = 4000, *, customers: int = 8, terminals: int 
     again_us = (withdrawn_us + 1 + _pauses(rng, len(withdrawn_us)))[is_again]
     withdrawn = ids[frauds][is_withdrawn]
     reports = _times_of("reported_at", [*ids[frauds], *withdrawn[is_again]], [*reported_us, *again_us])
-    return RawRows(transactions, reports, _times_of("withdrawn_at", withdrawn, withdrawn_us))
+    return RawRows(transactions, reports, _times_of("withdrawn_at", withdrawn.tolist(), withdrawn_us.tolist()))
 
 
 def _pauses(rng: np.random.Generator, count: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":

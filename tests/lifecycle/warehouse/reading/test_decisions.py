@@ -28,7 +28,7 @@ from lifecycle.warehouse.reading.decisions import (
 )
 from lifecycle.warehouse.reading.examples import MARTS, known_frauds
 from lifecycle.warehouse.reading.refusals import daily_refusals
-from serving.contract.documents import Reason
+from serving.contract.documents import DecisionRecord, Reason
 from serving.log.segments import line_of, segment_name
 from tests.harness.logs import MOMENT, line, rejection
 
@@ -87,7 +87,12 @@ def test_a_log_loaded_in_parts_is_loaded_as_one(
     held: list[int] = []
     rows_of = decisions._rows
     monkeypatch.setattr(decisions, "LOADED_AT_ONCE", at_once)
-    monkeypatch.setattr(decisions, "_rows", lambda records: held.append(len(records)) or rows_of(records))
+
+    def counted(records: list[DecisionRecord]) -> pa.Table:
+        held.append(len(records))
+        return rows_of(records)
+
+    monkeypatch.setattr(decisions, "_rows", counted)
     assert load_decisions(warehouse, log) == LoadedDecisions(6, 5, 1)
     assert max(held) <= at_once
     assert [row[:2] for row in rows(warehouse)] == [
