@@ -37,7 +37,7 @@ def fill(home: Path, decisions: int) -> None:
     import duckdb
     import numpy as np
 
-    from lifecycle.spec.risk_model import read_model
+    from lifecycle.spec.model_files import read_model
     from serving.contract.documents import DECISION_RECORD_VERSION, DecisionRecord
     from serving.log.segments import line_of, segment_name
 
@@ -83,7 +83,7 @@ def check() -> dict[str, float]:
     from lifecycle.modelling.reference import SCORE, Reference, freeze
     from lifecycle.monitoring.traffic import ChampionInForce
     from lifecycle.settings.platform import Settings
-    from lifecycle.spec.risk_model import read_model
+    from lifecycle.spec.model_files import read_model
     from lifecycle.warehouse import Use, open_warehouse
     from lifecycle.warehouse.reading.accounts import day_accounts
     from lifecycle.warehouse.reading.daily_loads import daily_loads

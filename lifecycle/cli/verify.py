@@ -27,7 +27,7 @@ def verify(
     from lifecycle.artefacts.candidates import CandidateStore
     from lifecycle.artefacts.training_sets import TrainingSetStore
     from lifecycle.settings.platform import Settings
-    from lifecycle.spec.risk_model import read_model
+    from lifecycle.spec.model_files import read_model
     from lifecycle.warehouse.erasure import record_numbers
 
     settings = Settings()

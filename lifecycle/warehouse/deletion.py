@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lifecycle.settings.platform import Settings
 from lifecycle.settings.snowflake import Step
-from lifecycle.spec.risk_model import read_specs
+from lifecycle.spec.model_files import read_specs
 from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.interface import Session
 

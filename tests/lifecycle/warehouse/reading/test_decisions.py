@@ -11,7 +11,8 @@ import pytest
 from lifecycle.monitoring.accounts import DayOfDecisions, RefusalKind
 from lifecycle.monitoring.live_performance import own_answers
 from lifecycle.settings.platform import Settings
-from lifecycle.spec.risk_model import RiskModelSpec, read_model
+from lifecycle.spec.model_files import read_model
+from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse, open_warehouse
 from lifecycle.warehouse.interface import Definition
 from lifecycle.warehouse.reading import decisions
