@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from fastapi.routing import iter_route_contexts
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # would need a package of stubs
+from jsonschema import Draft202012Validator
 
 from lifecycle.artefacts.bundles import write_bundle
 from serving.access.commands import add
