@@ -66,12 +66,18 @@ def main() -> None:
         _log_address(settings, bound)
         sys.exit(workers.Supervisor(settings, bound).run())
     except ValidationError as error:
-        sys.exit(f"Error: {settings_violation(error)}")
+        _fail(settings_violation(error))
     except SettingsError:
         # The only setting that is not a single value.
-        sys.exit('Error: Expected a JSON list such as ["card_fraud"] - at SERVING_REQUIRED_MODELS')
+        _fail('Expected a JSON list such as ["card_fraud"] - at SERVING_REQUIRED_MODELS')
     except ContractError as error:
-        sys.exit(f"Error: {error}")
+        _fail(str(error))
+
+
+def _fail(reason: str) -> typing.NoReturn:
+    """Exit because the server cannot start; the supervisor tells that from a crash by the status."""
+    sys.stderr.write(f"Error: {reason}\n")
+    sys.exit(workers.CANNOT_START if workers.is_worker() else 1)
 
 
 def _serve(settings: ServingSettings, bound: socket.socket, signals: Signals, worker: int | None = None) -> None:
@@ -97,7 +103,7 @@ def _serve(settings: ServingSettings, bound: socket.socket, signals: Signals, wo
     gc.set_threshold(20_000, 20, 100)
     server.run(sockets=[bound])
     if not server.started:
-        sys.exit(1)
+        sys.exit(1 if worker is None else workers.CANNOT_START)
 
 
 def _reload_on_hangup() -> Signals:

@@ -24,6 +24,7 @@ from serving.http.routes.operations import operations_router
 from serving.http.routes.scores import ScoreRoutes, score_routes
 from serving.http.signals import Signals
 from serving.http.targets import target
+from serving.process.observed import workers_readiness
 from serving.process.openapi import contract, served_document
 from serving.process.server import Server
 from serving.protocols.guard import asked_model, refusal_handler
@@ -181,7 +182,7 @@ def _add_routes(app: ServingApp, parts: Server, settings: ServingSettings) -> No
     app.router.routes.extend(score_routes(app.scores))
     for router in (
         models_router(parts.slots),
-        health_router(parts.slots, parts.log, parts.api_keys, violations),
+        health_router(parts.slots, parts.log, parts.api_keys, violations, workers_readiness),
         metrics_router(parts.metrics),
         docs_router(app.openapi),
         operations_router(parts.slots, parts.look),

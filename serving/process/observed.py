@@ -2,8 +2,10 @@
 
 import time
 
+from serving.http.routes.health import WorkersReadiness
 from serving.log.shipping.shipper import Shipper
 from serving.log.writer import DecisionLog
+from serving.process.workers import worker_states
 from serving.slots.slots import Slots
 from serving.telemetry.metrics import LogStatus, ModelStatus, ShippingStatus, SlotStatus, StoreStatus
 
@@ -21,6 +23,12 @@ def store_status(slots: Slots) -> StoreStatus:
 def log_status(log: DecisionLog) -> LogStatus:
     """Status of the decision log."""
     return LogStatus(log.failure, log.lag_seconds, log.writes, log.write_failures, log.unrecorded, log.lost_segments)
+
+
+def workers_readiness() -> WorkersReadiness | None:
+    """Restarts of the workers; ``None`` in a server without workers."""
+    states = worker_states()
+    return None if states is None else WorkersReadiness(restarts=states.restarts, crash_loop=list(states.crash_loop))
 
 
 def shipping_status(shipper: Shipper) -> ShippingStatus:

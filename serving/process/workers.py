@@ -14,8 +14,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+import msgspec
+
 from serving.contract.documents import ContractError
 from serving.settings import ServingSettings
+from serving.storage.durable import write_file
 from serving.telemetry.worker_metrics import forget, join, prepare
 
 INDEX: Final = "SERVING_WORKER_INDEX"
@@ -23,25 +26,48 @@ PORT: Final = "SERVING_WORKER_PORT"
 LIFELINE: Final = "SERVING_WORKER_LIFELINE"
 METRICS: Final = "SERVING_WORKER_METRICS"
 
-STARTING_SECONDS: Final = 10.0
-"""A worker whose first start ends within this time counts as unable to start."""
+CANNOT_START: Final = 78
+"""Exit status of a worker that cannot start with these settings (EX_CONFIG of sysexits.h); it printed the reason."""
 STABLE_SECONDS: Final = 60.0
 """A worker that ran this long is restarted without a pause."""
+FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
 _KILL_SECONDS: Final = 5.0
 _WATCH_SECONDS: Final = 0.1
+_STATE_FILE: Final = "workers.json"
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class _Worker:
+class Worker:
+    """One worker process: when it began, how often it was started, and when it may start again."""
+
     index: int
     process: "subprocess.Popen[bytes] | None" = None
     began_at: float = 0.0
     starts: int = 0
+    status: int | None = None
     pause_seconds: float = 0.0
     start_at: float = field(default_factory=time.monotonic)
+
+
+class WorkerStates(msgspec.Struct, frozen=True):
+    """Restarts of a server's workers since its start, and the workers that keep ending soon after their starts."""
+
+    restarts: int = 0
+    crash_loop: tuple[int, ...] = ()
+
+
+def worker_states() -> WorkerStates | None:
+    """What the supervisor of this worker has stored; ``None`` in a server without workers."""
+    folder = os.environ.get(METRICS) if is_worker() else None
+    if folder is None:
+        return None
+    try:
+        return msgspec.json.decode((Path(folder) / _STATE_FILE).read_bytes(), type=WorkerStates)
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def is_worker() -> bool:
@@ -124,9 +150,10 @@ class Supervisor:
     def __init__(self, settings: ServingSettings, bound: socket.socket) -> None:
         self._settings = settings
         self._bound = bound
-        self._workers = [_Worker(index) for index in range(settings.workers)]
+        self._workers = [Worker(index) for index in range(settings.workers)]
         self._is_stopping = False
         self._metrics = settings.cache_dir / "metrics"
+        self._states: WorkerStates | None = None
 
     def run(self) -> int:
         """Start the workers and watch them; returns the exit status.
@@ -148,8 +175,9 @@ class Supervisor:
             while not self._is_stopping:
                 for worker in self._workers:
                     self._supervise(worker, lifeline)
-                if all(worker.process is None and worker.starts == 1 for worker in self._workers):
+                if all(worker.starts == 1 and worker.status == CANNOT_START for worker in self._workers):
                     return 1
+                self._store_states()
                 time.sleep(_WATCH_SECONDS)
         finally:
             self._end_workers()
@@ -157,7 +185,7 @@ class Supervisor:
             os.close(lifeline)
         return 0
 
-    def _supervise(self, worker: _Worker, lifeline: int) -> None:
+    def _supervise(self, worker: Worker, lifeline: int) -> None:
         now = time.monotonic()
         if worker.process is not None:
             status = worker.process.poll()
@@ -165,19 +193,21 @@ class Supervisor:
                 return
             forget(self._metrics, worker.index)
             lived = now - worker.began_at
-            worker.process = None
-            if worker.starts == 1 and status == 1 and lived < STARTING_SECONDS:
-                # It printed the reason itself; if no other worker starts either, the supervisor ends.
+            worker.process, worker.status = None, status
+            if worker.starts == 1 and status == CANNOT_START:
+                # If no other worker starts either, the supervisor ends.
                 worker.pause_seconds = LONGEST_PAUSE_SECONDS
             else:
                 worker.pause_seconds = next_pause(worker.pause_seconds, lived)
             worker.start_at = now + worker.pause_seconds
             pause = worker.pause_seconds
-            logger.error("worker %d exited with status %d, restarting in %.0f s", worker.index, status, pause)
+            logger.error(
+                "worker %d exited with status %d after %.0f s, restarting in %.0f s", worker.index, status, lived, pause
+            )
         if now >= worker.start_at:
             self._start(worker, lifeline)
 
-    def _start(self, worker: _Worker, lifeline: int) -> None:
+    def _start(self, worker: Worker, lifeline: int) -> None:
         environment = {
             INDEX: str(worker.index),
             PORT: str(self._bound.getsockname()[1]),
@@ -194,6 +224,18 @@ class Supervisor:
             signal.pthread_sigmask(signal.SIG_SETMASK, previous)
         worker.began_at = time.monotonic()
         worker.starts += 1
+
+    def _store_states(self) -> None:
+        """Store the workers' restarts where every worker reads them for ``/readyz``."""
+        now = time.monotonic()
+        states = WorkerStates(
+            restarts=sum(max(worker.starts - 1, 0) for worker in self._workers),
+            crash_loop=tuple(worker.index for worker in self._workers if is_in_crash_loop(worker, now)),
+        )
+        if states != self._states:
+            with contextlib.suppress(OSError):
+                write_file(self._metrics / _STATE_FILE, msgspec.json.encode(states), is_sole_writer=True)
+                self._states = states
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         if self._is_stopping and number == signal.SIGTERM:
@@ -220,6 +262,12 @@ class Supervisor:
                 process.wait()
 
 
+def is_in_crash_loop(worker: Worker, now: float) -> bool:
+    """Whether a worker has ended twice within `STABLE_SECONDS` of its start, and was not stable since."""
+    is_stable = worker.process is not None and now - worker.began_at >= STABLE_SECONDS
+    return worker.pause_seconds > FIRST_PAUSE_SECONDS and not is_stable
+
+
 def next_pause(previous_seconds: float, lived_seconds: float) -> float:
     """Seconds to wait before a restart: 0 after a stable run, else exponential from 1 s (1, 2, 4, ...).
 
@@ -230,4 +278,4 @@ def next_pause(previous_seconds: float, lived_seconds: float) -> float:
     """
     if lived_seconds >= STABLE_SECONDS:
         return 0.0
-    return min(max(1.0, previous_seconds * 2), LONGEST_PAUSE_SECONDS)
+    return min(max(FIRST_PAUSE_SECONDS, previous_seconds * 2), LONGEST_PAUSE_SECONDS)

@@ -51,6 +51,13 @@ class KeysReadiness(Body):
     error: str | None
 
 
+class WorkersReadiness(Body):
+    """Restarts of the workers since the server's start, and those that keep ending within a minute of their starts."""
+
+    restarts: int
+    crash_loop: list[int]
+
+
 class Readiness(Body):
     """Whether the server should get traffic; `violations` says why not, the rest is for information."""
 
@@ -60,10 +67,25 @@ class Readiness(Body):
     store: StoreReadiness
     decision_log: LogReadiness
     api_keys: KeysReadiness
+    workers: WorkersReadiness | None = None
 
 
-def health_router(slots: Slots, log: DecisionLog, keys: ApiKeys, violations: Callable[[], list[str]]) -> APIRouter:
-    """The routes for load balancers; `violations` says why this server should get no traffic."""
+def health_router(
+    slots: Slots,
+    log: DecisionLog,
+    keys: ApiKeys,
+    violations: Callable[[], list[str]],
+    workers: Callable[[], WorkersReadiness | None],
+) -> APIRouter:
+    """The routes for load balancers.
+
+    Parameters
+    ----------
+    violations
+        Says why this server should get no traffic.
+    workers
+        Reads the state of a server with several workers.
+    """
     router = APIRouter(tags=["health"])
     is_open = extra(is_open=True)
 
@@ -80,6 +102,7 @@ def health_router(slots: Slots, log: DecisionLog, keys: ApiKeys, violations: Cal
     )
     async def readyz(response: Response) -> Readiness:
         readiness = _readiness(slots, log, keys, violations())
+        readiness.workers = workers()
         if not readiness.ready:
             response.status_code = 503
             response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)

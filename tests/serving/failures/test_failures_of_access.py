@@ -131,6 +131,25 @@ def test_a_private_key_file_is_open_to_others(row: Row, store: SmallStore) -> No
 
 
 @pytest.mark.long
+def test_all_workers_are_killed_at_once(row: Row, store: SmallStore) -> None:
+    store.publish(1)
+    with served(store, SERVING_WORKERS="2") as server:
+        eventually(lambda: len(worker_pids(server)) == 2)
+        assert server.client.get("/readyz").json()["workers"] == {"restarts": 0, "crash_loop": []}
+        assert server.client.post(URL, json=score_request("d1")).status_code == 200
+        before = worker_pids(server)
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: len(worker_pids(server)) == 2 and not set(before) & set(worker_pids(server)))
+        server.client.close()
+        server.client = httpx.Client(base_url=str(server.client.base_url), timeout=60)
+        eventually(server.answers)
+        assert row.is_ready(server.client)["workers"] == {"restarts": 2, "crash_loop": []}
+        row.answers(server.client.post(URL, json=score_request("d2")))
+        server.stop()
+    row.records(store, "d1", "d2")
+
+
 def test_a_worker_is_killed(row: Row, store: SmallStore) -> None:
     store.publish(1)
     with served(store, SERVING_WORKERS="2") as server:

@@ -5,12 +5,13 @@ import re
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from serving.log.segments import log_folders, segment_paths
-from serving.process.workers import next_pause
+from serving.process.workers import Worker, is_in_crash_loop, next_pause
 from tests.harness.server_process import URL, Server, eventually, failed_start, served, under_load, worker_pids
 from tests.harness.small_models import SmallStore, score_request
 
@@ -106,6 +107,26 @@ def test_workers_that_cannot_start_end_the_server_with_their_violation(store: Sm
 )
 def test_how_long_a_worker_waits_for_its_next_start(before: float, lived: float, pause: float) -> None:
     assert next_pause(before, lived) == pause
+
+
+@pytest.mark.parametrize(
+    ("pause", "lived", "is_running", "is_looping"),
+    [
+        (0.0, 5.0, True, False),  # the first start
+        (1.0, 5.0, True, False),  # restarted once
+        (2.0, 5.0, True, True),
+        (2.0, 5.0, False, True),
+        (30.0, 59.0, True, True),
+        (30.0, 61.0, True, False),  # stable again
+        (30.0, 600.0, False, True),  # waits for its next start
+    ],
+)
+def test_a_worker_that_keeps_ending_is_in_a_crash_loop_until_it_is_stable(
+    pause: float, lived: float, is_running: bool, is_looping: bool
+) -> None:
+    process: Any = object() if is_running else None
+    worker = Worker(0, process=process, began_at=100.0, starts=3, pause_seconds=pause)
+    assert is_in_crash_loop(worker, 100.0 + lived) == is_looping
 
 
 @pytest.mark.long
