@@ -10,6 +10,7 @@ import sys
 import textwrap
 import traceback
 from types import FrameType
+from typing import NoReturn
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
@@ -74,7 +75,7 @@ def main() -> None:
         _fail(str(error))
 
 
-def _fail(reason: str) -> typing.NoReturn:
+def _fail(reason: str) -> NoReturn:
     """Exit because the server cannot start; the supervisor tells that from a crash by the status."""
     sys.stderr.write(f"Error: {reason}\n")
     sys.exit(workers.CANNOT_START if workers.is_worker() else 1)

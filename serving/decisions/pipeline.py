@@ -380,7 +380,8 @@ class Scoring:
         servable = item.servable
         key = (item.key[0], servable.slot, servable.bundle_digest)
         metrics = self._slot_metrics.get(key)
-        if metrics is None:
+        if metrics is None or metrics.is_forgotten:
+            self._slot_metrics = {each: kept for each, kept in self._slot_metrics.items() if not kept.is_forgotten}
             nullable = nullable_features(servable.model.bundle.deciding.features)
             metrics = self._slot_metrics[key] = self._metrics.slot(*key, nullable)
         return metrics

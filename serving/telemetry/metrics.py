@@ -10,19 +10,16 @@ import datetime as dt
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from serving.contract.documents import DecisionName, Feature, SlotName
 from serving.errors import RequestError
 from serving.telemetry import families
 from serving.telemetry.families import (
-    FAMILIES,
     LATENCY_BUCKETS_SECONDS,
     SCORE_BUCKETS,
     Family,
@@ -30,7 +27,16 @@ from serving.telemetry.families import (
     Labels,
     Samples,
 )
-from serving.telemetry.worker_metrics import SharedValues, WorkersCollector, shared_folder
+from serving.telemetry.process_collector import ProcessCollector
+from serving.telemetry.worker_metrics import (
+    FORGET_SECONDS,
+    HIDE_SECONDS,
+    IDLE,
+    SharedValues,
+    WorkersCollector,
+    idle_seconds,
+    shared_files,
+)
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 """Media type of `Metrics.exposition`."""
@@ -96,7 +102,7 @@ class SlotMetrics:
 
     __slots__ = (
         "_decisions", "_labels", "_latencies", "_latency_sum", "_missing", "_missing_labels", "_nullable", "_score_sum",
-        "_scores",
+        "_scores", "is_forgotten",
     )  # fmt: skip
 
     def __init__(self, model: str, slot: SlotName, bundle: str, nullable: Sequence[tuple[int, str]]) -> None:
@@ -110,6 +116,7 @@ class SlotMetrics:
         self._scores = [0] * (len(SCORE_BUCKETS) + 1)
         self._latency_sum = self._score_sum = 0.0
         self._labels = (model, slot, bundle)
+        self.is_forgotten = False
 
     def decided(self, decision: DecisionName, score: float, elapsed_seconds: float, values: Sequence[object]) -> None:
         """Count a decision; `values` is the row in the schema's order."""
@@ -127,13 +134,15 @@ class SlotMetrics:
         labels = self._labels
         for decision, count in self._decisions.items():
             samples.numbers[families.REQUESTS][(*labels, decision)] = count
-        missing = samples.numbers[families.FEATURE_MISSING]
-        for feature_labels, count in zip(self._missing_labels, self._missing, strict=True):
-            missing[feature_labels] = missing.get(feature_labels, 0) + count
         samples.histograms[families.REQUEST_DURATION][labels] = HistogramCounts(
             self._latencies.copy(), self._latency_sum
         )
         samples.histograms[families.SCORE][labels] = HistogramCounts(self._scores.copy(), self._score_sum)
+
+    def add_missing_to(self, missing: dict[Labels, float]) -> None:
+        """Add the missing values, which are counted by feature over all bundles."""
+        for feature_labels, count in zip(self._missing_labels, self._missing, strict=True):
+            missing[feature_labels] = missing.get(feature_labels, 0) + count
 
 
 class Metrics:
@@ -146,10 +155,13 @@ class Metrics:
         self.in_flight = 0
         self.certificate_end_seconds: float | None = None
         """End of the TLS certificate in seconds since 1970; ``None`` without TLS."""
-        self._folder = shared_folder()
-        self._shared = SharedValues()
+        files = shared_files()
+        self._folder = None if files is None else files.folder
+        self._shared = None if files is None else SharedValues(files)
         self._lock = threading.Lock()
-        self._slots: dict[tuple[str, SlotName, str], SlotMetrics] = {}
+        self._slots: dict[Labels, SlotMetrics] = {}
+        self._in_force_at: dict[Labels, float] = {}
+        self._forgotten_missing: dict[Labels, float] = {}
         self._is_serving = False
         self._slot_states: set[Labels] = set()
         self._read_store_status: Callable[[], StoreStatus] | None = None
@@ -231,7 +243,7 @@ class Metrics:
         """Read the states and write all values to the shared files, if there are any; from any thread."""
         with self._lock:
             samples = self._samples()
-            if self._folder is not None:
+            if self._shared is not None:
                 self._shared.write(samples)
 
     async def keep_fresh(self, seconds: float = 1.0) -> None:
@@ -254,7 +266,7 @@ class Metrics:
             return generate_latest(WorkersCollector(self._folder))
         with self._lock:
             samples = self._samples()
-        return generate_latest(_ProcessCollector(samples))
+        return generate_latest(ProcessCollector(samples))
 
     def _count(self, family: Family, *labels: str) -> None:
         key = (family, labels)
@@ -273,14 +285,14 @@ class Metrics:
     def _samples(self) -> Samples:
         samples = Samples()
         numbers = samples.numbers
-        for slot in self._slots.values():
-            slot.add_to(samples)
         numbers[families.WORKERS][()] = int(self._is_serving)
         numbers[families.REQUESTS_IN_FLIGHT][()] = self.in_flight
         if self.certificate_end_seconds is not None:
             numbers[families.CERTIFICATE_END][()] = self.certificate_end_seconds
-        if self._read_store_status is not None:
-            self._add_store(samples, self._read_store_status())
+        store = None if self._read_store_status is None else self._read_store_status()
+        if store is not None:
+            self._add_store(samples, store)
+        self._add_slots(samples, self._idle_seconds(store))
         if self._read_log_status is not None:
             log = self._read_log_status()
             numbers[families.LOG_FAILING][()] = int(log.failure is not None)
@@ -302,6 +314,49 @@ class Metrics:
             for (family, labels), count in self._counts.items():
                 numbers[family][labels] = count
         return samples
+
+    def _idle_seconds(self, store: StoreStatus | None) -> dict[Labels, float]:
+        """Seconds since each bundle was in force in its slot; what is idle for too long is forgotten."""
+        now = time.monotonic()
+        if store is None:
+            return dict.fromkeys(self._slots, 0.0)
+        for model, status in store.models.items():
+            for slot in status.slots:
+                if slot.bundle_digest is not None:
+                    self._in_force_at[model, slot.slot, slot.bundle_digest] = now
+        for key in self._slots:
+            self._in_force_at.setdefault(key, now)
+        idle = {key: now - at for key, at in self._in_force_at.items()}
+        forgotten = {key for key, seconds in idle.items() if seconds >= FORGET_SECONDS}
+        if forgotten and self._folder is not None:
+            # A worker that refused a release still shows the previous bundle: without this part its sum would fall.
+            shown = {key for key, seconds in idle_seconds(self._folder).items() if seconds < HIDE_SECONDS}
+            forgotten -= shown
+        if forgotten:
+            self._forget(forgotten)
+        return {key: seconds for key, seconds in idle.items() if key not in forgotten}
+
+    def _forget(self, bundles: AbstractSet[Labels]) -> None:
+        """Drop the counts of bundles; missing values, whose labels name no bundle, stay counted."""
+        for key in bundles:
+            del self._in_force_at[key]
+            counts = self._slots.pop(key, None)
+            if counts is not None:
+                counts.is_forgotten = True
+                counts.add_missing_to(self._forgotten_missing)
+        if self._shared is not None:
+            self._shared.forget(self._in_force_at.keys())
+
+    def _add_slots(self, samples: Samples, idle: Mapping[Labels, float]) -> None:
+        """Add the counts of each bundle; without other workers, hidden ones are left out here."""
+        missing = samples.numbers[families.FEATURE_MISSING]
+        missing.update(self._forgotten_missing)
+        for key, slot in self._slots.items():
+            slot.add_missing_to(missing)
+            if self._folder is not None or idle[key] < HIDE_SECONDS:
+                slot.add_to(samples)
+        if self._folder is not None:
+            samples.numbers[IDLE] = dict(idle)
 
     def _add_store(self, samples: Samples, store: StoreStatus) -> None:
         numbers = samples.numbers
@@ -335,30 +390,3 @@ def midnight_of(as_of: str) -> float:
     86400.0
     """
     return dt.datetime.combine(dt.date.fromisoformat(as_of), dt.time(), dt.UTC).timestamp()
-
-
-class _ProcessCollector(Collector):
-    """The values of one process as Prometheus's metrics."""
-
-    def __init__(self, samples: Samples) -> None:
-        self._samples = samples
-
-    def collect(self) -> Iterator[Metric]:
-        for family in FAMILIES:
-            if family.kind == "histogram":
-                yield self._histogram(family)
-            else:
-                kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
-                metric = kind(family.name, family.help, labels=family.labels)
-                for labels, number in self._samples.numbers[family].items():
-                    metric.add_metric(labels, number)
-                yield metric
-            # A scrape runs off the event loop's thread: this lets the loop answer in between.
-            time.sleep(0)
-
-    def _histogram(self, family: Family) -> HistogramMetricFamily:
-        metric = HistogramMetricFamily(family.name, family.help, labels=family.labels)
-        for labels, histogram in self._samples.histograms[family].items():
-            buckets = list(zip(family.buckets, accumulate(histogram.counts), strict=True))
-            metric.add_metric(labels, buckets, histogram.total)
-        return metric
