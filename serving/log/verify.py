@@ -28,6 +28,7 @@ from serving.log.segments import (
     segment_paths,
 )
 from serving.log.shipping.cursor import delivered, finished_through
+from serving.log.shipping.quarantine import QuarantinedRecord, damage_of
 
 _DAMAGES_PER_SEGMENT: Final = 20
 _HELP: Final = """\
@@ -38,7 +39,7 @@ SERVING_LOG_DIR; the folders of its workers are checked too.
 Reported, but not as damage: segments at the end that are not sealed yet (the open one, or those that a killed server
 left; its next start seals them), an unfinished last line of such a segment, lines of schema version 1, which have no
 checksum, and deleted segments whose seals are still there, if the shipping cursor (shipped.json) confirms that their
-destination has them.
+destination has them, and records that the destination refuses because of their size, whose lines are in quarantine.
 
 An attacker who can write to the folder can change head.json and the cursor too: compare the last seal's digest, printed
 here, with one that was shipped elsewhere.
@@ -58,6 +59,7 @@ class Damage(Struct, frozen=True, kw_only=True):
 class LogReport(Struct, frozen=True, kw_only=True):
     """Content and damages of a log.
 
+    `quarantined` are the records that are not shipped because they are over the destination's limit.
     `retired` counts segments that were deleted after they were shipped, and whose seals exist; `unfinished_bytes` the
     bytes of incomplete last lines; `last_seals` holds the digest of the newest seal file by folder (``.`` for the log's
     own).
@@ -71,6 +73,7 @@ class LogReport(Struct, frozen=True, kw_only=True):
     bytes: int
     unfinished_bytes: int
     last_seals: dict[str, str]
+    quarantined: tuple[QuarantinedRecord, ...]
     damages: tuple[Damage, ...]
 
     @property
@@ -86,6 +89,7 @@ class _Tally:
         self.segments = self.sealed = self.retired = self.records = self.without_checksum = 0
         self.bytes = self.unfinished_bytes = 0
         self.last_seals: dict[str, str] = {}
+        self.quarantined: list[QuarantinedRecord] = []
         self.damages: list[Damage] = []
 
     def damage(self, segment: str, problem: str, byte: int | None = None) -> None:
@@ -112,6 +116,7 @@ def verify_log(directory: Path) -> LogReport:
         bytes=tally.bytes,
         unfinished_bytes=tally.unfinished_bytes,
         last_seals=tally.last_seals,
+        quarantined=tuple(tally.quarantined),
         damages=tuple(tally.damages),
     )
 
@@ -142,6 +147,7 @@ def _verify_folder(folder: Path, directory: Path, tally: _Tally) -> None:
         name = (folder / segment_name(first)).relative_to(directory).as_posix()
         others = f", and so are the {count - 1} after it" if count > 1 else ""
         tally.damage(name, f"the segment is missing{others}; no cursor confirms that it was shipped")
+    _verify_quarantine(folder, tally)
     if contents:
         tally.last_seals[folder.relative_to(directory).as_posix()] = digest(contents[newest_seal])
 
@@ -163,6 +169,15 @@ def _expected_numbers(
     # A log from before there were heads may have lost its oldest segments before: its first seal names no predecessor.
     oldest = min(known, default=1)
     return range(oldest if oldest in seals and seals[oldest].predecessor is None else 1, newest + 1)
+
+
+def _verify_quarantine(folder: Path, tally: _Tally) -> None:
+    """Check that the line of each record in quarantine is still there."""
+    for record in delivered(folder).quarantined:
+        tally.quarantined.append(record)
+        problem = damage_of(folder, record)
+        if problem is not None:
+            tally.damage(record.segment, problem, record.byte)
 
 
 def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -260,6 +275,8 @@ def report_lines(report: LogReport) -> Iterator[str]:
         yield f"{report.unfinished_bytes} bytes of unfinished lines at the end of unsealed segments"
     for folder, seal in report.last_seals.items():
         yield f"last seal of {folder}: {seal}"
+    for record in report.quarantined:
+        yield f"NOT SHIPPED: {record}; its line is in quarantine"
     for damage in report.damages:
         at = damage.segment if damage.byte is None else f"{damage.segment}, byte {damage.byte}"
         yield f"DAMAGED: {damage.problem} - at {at}"

@@ -33,7 +33,9 @@ def workers_readiness() -> WorkersReadiness | None:
 
 def shipping_status(shipper: Shipper) -> ShippingStatus:
     """Status of the log's shipping."""
-    return ShippingStatus(shipper.failure, shipper.lag_bytes, shipper.shipped_records)
+    return ShippingStatus(
+        shipper.failure, shipper.lag_bytes, shipper.shipped_records, shipper.failures, len(shipper.quarantined)
+    )
 
 
 def _model_status(slots: Slots, model: str) -> ModelStatus:

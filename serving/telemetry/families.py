@@ -73,6 +73,7 @@ SLOT_TRANSITIONS: Final = _counter("slot_transitions", "Changes of a slot's stat
 OUTPUT_DROPPED: Final = _counter("log_lines_dropped", "Lines of standard error dropped because nothing read them")
 LOAD_FAILURES: Final = _counter("load_failures", "Releases rejected")
 SHIPPED_RECORDS: Final = _counter("shipped_records", "Records that the decision log's sink confirmed")
+SHIPPING_FAILURES: Final = _counter("shipping_failures", "Failed attempts to ship the decision log, by cause", "cause")
 
 WORKERS: Final = _total("workers", "Worker processes that accept connections")
 REQUESTS_IN_FLIGHT: Final = _total("requests_in_flight", "Requests admitted and not yet answered")
@@ -89,6 +90,9 @@ LOG_LAG: Final = _highest("log_lag_seconds", "Age of the oldest decision that wa
 LOG_FAILING: Final = _highest("log_failing", "1 if decisions cannot be recorded")
 SHIPPING_LAG: Final = _total("shipping_lag_bytes", "Bytes of the decision log that its sink has not confirmed")
 SHIPPING_FAILING: Final = _highest("shipping_failing", "1 if the decision log's sink does not accept records")
+SHIPPING_QUARANTINED: Final = _total(
+    "shipping_quarantined_records", "Records that are not shipped because they are over the sink's limit"
+)
 
 FAMILIES: Final = tuple(value for value in list(globals().values()) if isinstance(value, Family))
 

@@ -85,11 +85,13 @@ class LogStatus(NamedTuple):
 
 
 class ShippingStatus(NamedTuple):
-    """Progress of shipping the decision log; the count only rises."""
+    """Progress of shipping the decision log; the counts only rise, but that of the records in quarantine."""
 
     failure: str | None
     lag_bytes: int
     shipped_records: int
+    failures: Mapping[str, int]
+    quarantined: int
 
 
 def nullable_features(schema: Sequence[Feature]) -> tuple[tuple[int, str], ...]:
@@ -305,7 +307,10 @@ class Metrics:
             shipping = self._read_shipping_status()
             numbers[families.SHIPPING_FAILING][()] = int(shipping.failure is not None)
             numbers[families.SHIPPING_LAG][()] = shipping.lag_bytes
+            numbers[families.SHIPPING_QUARANTINED][()] = shipping.quarantined
             self._follow(families.SHIPPED_RECORDS, (), shipping.shipped_records)
+            for cause, count in shipping.failures.items():
+                self._follow(families.SHIPPING_FAILURES, (cause,), count)
         if self._read_key_failure is not None:
             numbers[families.API_KEYS_FAILING][()] = int(self._read_key_failure() is not None)
         if self._read_dropped_lines is not None:

@@ -24,8 +24,8 @@ NAMES = {
     "serving_repeats_total", "serving_request_duration_seconds", "serving_requests_in_flight",
     "serving_requests_shed_total", "serving_requests_total", "serving_score", "serving_shadow_dropped_total",
     "serving_shadow_failures_total", "serving_shipped_records_total", "serving_shipping_failing",
-    "serving_shipping_lag_bytes", "serving_slot_state", "serving_slot_transitions_total",
-    "serving_tls_certificate_end_seconds", "serving_workers",
+    "serving_shipping_failures_total", "serving_shipping_lag_bytes", "serving_shipping_quarantined_records",
+    "serving_slot_state", "serving_slot_transitions_total", "serving_tls_certificate_end_seconds", "serving_workers",
 }  # fmt: skip
 """Dashboards and alerts are built on these names: one that goes or changes is a change of behaviour."""
 
@@ -45,7 +45,9 @@ def fed() -> Metrics:
     metrics.watch(
         store=lambda: StoreStatus({"m": model_seen(7, champion())}, poll_age_seconds=1.5, load_failures=2),
         log=lambda: LogStatus(None, 0.25, writes=5, write_failures=1, unrecorded=3),
-        shipping=lambda: ShippingStatus(None, lag_bytes=900, shipped_records=4),
+        shipping=lambda: ShippingStatus(
+            None, lag_bytes=900, shipped_records=4, failures={"unreachable": 3}, quarantined=1
+        ),
     )
     metrics.slot("m", "champion", BUNDLE, NULLABLE).decided("review", 0.42, 0.0007, (1.0, None, 3))
     metrics.failed("InvalidRequest")

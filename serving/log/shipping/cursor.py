@@ -4,7 +4,10 @@ import logging
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from serving.contract.documents import SCHEMA_VERSION, ContractError, Struct, decode, encode
+from serving.log.shipping.quarantine import QuarantinedRecord, still_missing
 from serving.storage.durable import write_file
 
 CURSOR_FILE: Final = "shipped.json"
@@ -13,19 +16,23 @@ logger = logging.getLogger(__name__)
 
 
 class Cursor(Struct, frozen=True, kw_only=True):
-    """Segments up to `finished_through` are delivered with their seals, later ones up to their byte in `offsets`."""
+    """Segments up to `finished_through` are delivered with their seals, later ones up to their byte in `offsets`.
+
+    The records in `quarantined` are not: the destination refused them because of their size.
+    """
 
     schema_version: int
     destination: str
     finished_through: int = 0
     offsets: dict[str, int]
+    quarantined: tuple[QuarantinedRecord, ...] = ()
 
 
 def read_cursor(folder: Path, destination: str) -> Cursor:
     """The cursor of a folder for this destination.
 
     If the file is missing, unreadable or of another destination, shipping starts from the beginning: it repeats
-    delivered lines and loses no line.
+    delivered lines and loses no line. Quarantined records of deleted segments stay in quarantine.
     """
     path = folder / CURSOR_FILE
     start = Cursor(schema_version=SCHEMA_VERSION, destination=destination, offsets={})
@@ -38,7 +45,7 @@ def read_cursor(folder: Path, destination: str) -> Cursor:
         return start
     if cursor.destination != destination:
         logger.warning("shipping restarts from the beginning of the log: it was shipped to another destination before")
-        return start
+        return msgspec.structs.replace(start, quarantined=still_missing(cursor.quarantined, folder))
     return cursor
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from serving.contract.documents import ContractError, decode
 from serving.log.seals import Seal, file_digest
 from serving.log.segments import seal_path
-from serving.log.shipping.sink import ShippingError
+from serving.log.shipping.sink import OversizedLine, ShippingError
 from serving.storage.durable import flush_file, flush_path, rename_flushed, write_file
 
 _PART: Final = ".part"
@@ -30,8 +30,8 @@ class DirectorySink:
         """The folder."""
         return f"directory:{self.directory}"
 
-    def ship(self, segment_name: str, offset: int, lines: Sequence[bytes]) -> None:
-        """Write lines at their offset in the segment's copy and flush it."""
+    def ship(self, segment_name: str, offset: int, lines: Sequence[bytes]) -> Sequence[OversizedLine]:
+        """Write lines at their offset in the segment's copy and flush it; a folder has no limit of a line's size."""
         content = b"".join(lines)
         try:
             copy = self._folder_of(segment_name) / Path(segment_name).name
@@ -40,7 +40,8 @@ class DirectorySink:
             else:
                 _write_at(_part(copy), offset, content)
         except OSError as error:
-            raise ShippingError(_violation(segment_name, error)) from error
+            raise ShippingError(_violation(segment_name, error), cause="destination") from error
+        return ()
 
     def finish(self, segment_name: str, seal: bytes) -> None:
         """Rename the copy of a sealed segment, if it matches the seal."""
@@ -50,9 +51,9 @@ class DirectorySink:
                 _finish_part(copy, decode(seal, Seal, f"the seal of {segment_name}"))
             write_file(seal_path(copy), seal, is_sole_writer=True)
         except OSError as error:
-            raise ShippingError(_violation(segment_name, error)) from error
+            raise ShippingError(_violation(segment_name, error), cause="destination") from error
         except ContractError as error:
-            raise ShippingError(str(error)) from error
+            raise ShippingError(str(error), cause="log") from error
 
     def close(self) -> None:
         """Do nothing: no file stays open between calls."""
@@ -74,6 +75,7 @@ def _write_at(part: Path, offset: int, content: bytes) -> None:
         if size < offset:
             raise ShippingError(
                 f"Expected {offset} bytes in the copy, got {size}; the segment is shipped again - at {part}",
+                cause="destination",
                 is_lost=True,
             )
         file.seek(offset)
@@ -87,7 +89,9 @@ def _expect_same(copy: Path, offset: int, content: bytes) -> None:
     with copy.open("rb") as file:
         file.seek(offset)
         if file.read(len(content)) != content:
-            raise ShippingError(f"Expected the lines shipped before, got others at byte {offset} - at {copy}")
+            raise ShippingError(
+                f"Expected the lines shipped before, got others at byte {offset} - at {copy}", cause="destination"
+            )
 
 
 def _finish_part(copy: Path, seal: Seal) -> None:
@@ -101,6 +105,7 @@ def _finish_part(copy: Path, seal: Seal) -> None:
         part.unlink(missing_ok=True)
         raise ShippingError(
             f"Expected a copy that matches its seal, got a different one; the segment is shipped again - at {part}",
+            cause="destination",
             is_lost=True,
         )
     flush_path(part)

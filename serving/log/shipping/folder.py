@@ -1,7 +1,9 @@
 """Shipping of one log folder: the next batch, the delivered position, the segments that may be deleted."""
 
 import datetime as dt
-from collections.abc import Iterator
+import logging
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -11,22 +13,33 @@ from serving.contract.documents import SCHEMA_VERSION, ContractError
 from serving.log.seals import read_seal
 from serving.log.segments import DamagedLineError, check_line, number_of, seal_path, segment_paths
 from serving.log.shipping.cursor import Cursor, read_cursor, write_cursor
-from serving.log.shipping.sink import ShippingError, Sink
+from serving.log.shipping.quarantine import MAX_RECORDS, QuarantinedRecord, quarantine_path, release, set_aside
+from serving.log.shipping.sink import OversizedLine, ShippingError, Sink
 from serving.storage.locks import Lock, lock_file
 
 LOCK_FILE: Final = ".shipping.lock"
+RETRY_SECONDS: Final = 3600.0
+"""Time between two tries of the quarantined records; the first one follows the server's start."""
+
+logger = logging.getLogger(__name__)
 
 
 class Batch(NamedTuple):
-    """Complete lines of a segment, from `offset`."""
+    """Complete lines of a segment, from `offset`; `refused` of them are over the destination's limit."""
 
     lines: list[bytes]
     offset: int
+    refused: int = 0
 
     @property
     def end(self) -> int:
         """Where the next batch begins."""
         return self.offset + sum(map(len, self.lines))
+
+    @property
+    def shipped(self) -> int:
+        """Number of lines that the destination has."""
+        return len(self.lines) - self.refused
 
 
 class ShippedFolder:
@@ -45,6 +58,12 @@ class ShippedFolder:
         self.folder = folder
         self._cursor = Cursor(schema_version=SCHEMA_VERSION, destination="", offsets={})
         self._lock: Lock | None = None
+        self._retry_at = 0.0
+
+    @property
+    def quarantined(self) -> tuple[QuarantinedRecord, ...]:
+        """Records that the destination refuses because of their size; callable on any thread."""
+        return self._cursor.quarantined
 
     def open(self, destination: str) -> None:
         """Lock the folder and read its cursor.
@@ -97,9 +116,9 @@ class ShippedFolder:
         for path in segment_paths(self.folder):
             if number_of(path) > self._cursor.finished_through:
                 while (batch := next_batch(path, self._cursor.offsets.get(path.name, 0), batch_bytes)) is not None:
-                    self._deliver(sink, path, batch)
-                    yield batch
+                    yield self._deliver(sink, path, batch)
         self._finish(sink)
+        self._retry_quarantined(sink)
 
     def delete_older(self, than: dt.datetime) -> int:
         """Delete the oldest delivered segments that were sealed before `than`; the seals stay."""
@@ -111,13 +130,55 @@ class ShippedFolder:
             deleted += 1
         return deleted
 
-    def _deliver(self, sink: Sink, path: Path, batch: Batch) -> None:
+    def _deliver(self, sink: Sink, path: Path, batch: Batch) -> Batch:
         try:
-            sink.ship(self._name(path), batch.offset, batch.lines)
+            oversized = sink.ship(self._name(path), batch.offset, batch.lines)
         except ShippingError as error:
             self._start_again_if_lost(path, error)
             raise
-        self._keep(offsets={**self._cursor.offsets, path.name: batch.end})
+        quarantined = self._quarantine(sink, path, batch, oversized)
+        self._keep(offsets={**self._cursor.offsets, path.name: batch.end}, quarantined=quarantined)
+        return batch._replace(refused=len(oversized))
+
+    def _quarantine(
+        self, sink: Sink, path: Path, batch: Batch, oversized: Sequence[OversizedLine]
+    ) -> tuple[QuarantinedRecord, ...]:
+        """Set lines aside that the destination refuses; returns all records in quarantine."""
+        quarantined = {(record.segment, record.byte): record for record in self._cursor.quarantined}
+        for index, limit_bytes in oversized:
+            line = batch.lines[index]
+            record = QuarantinedRecord(
+                segment=self._name(path),
+                byte=batch.offset + sum(map(len, batch.lines[:index])),
+                bytes=len(line),
+                limit_bytes=limit_bytes,
+                destination=sink.destination,
+                refused_at=dt.datetime.now(dt.UTC),
+            )
+            quarantined[record.segment, record.byte] = record
+            if len(quarantined) > MAX_RECORDS:
+                raise ShippingError(
+                    f"{record}; {MAX_RECORDS} records are in quarantine already, so shipping stops here; raise the "
+                    "destination's limit",
+                    cause="record_size",
+                )
+            set_aside(self.folder, record, line)
+            logger.error("a record is not shipped but set aside: %s; raise the destination's limit", record)
+        return tuple(quarantined.values())
+
+    def _retry_quarantined(self, sink: Sink) -> None:
+        """Offer the quarantined records again, once an hour: the destination's limit may have been raised."""
+        if not self._cursor.quarantined or time.monotonic() < self._retry_at:
+            return
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        for record in self._cursor.quarantined:
+            path = quarantine_path(self.folder, record)
+            if record.destination != sink.destination or not path.exists():
+                continue
+            if not sink.ship(record.segment, record.byte, [path.read_bytes()]):
+                self._keep(quarantined=tuple(each for each in self._cursor.quarantined if each != record))
+                release(self.folder, record)
+                logger.info("a record that was set aside is shipped - at %s, byte %d", record.segment, record.byte)
 
     def _finish(self, sink: Sink) -> None:
         """Deliver the seals in order; a segment without a seal blocks those after it."""

@@ -1,7 +1,7 @@
 """Ships to a Kafka topic: one message per line, keyed by entity, acknowledged by all in-sync replicas."""
 
-import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -9,15 +9,18 @@ import msgspec
 
 from serving.contract.distribution import DISTRIBUTION
 from serving.contract.documents import ContractError
-from serving.log.shipping.sink import ShippingError
+from serving.log.shipping.kafka_reports import KafkaReports
+from serving.log.shipping.sink import OversizedLine, ShippingError
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message, Producer
 
 DELIVERY_SECONDS: Final = 30.0
+MESSAGE_BYTES: Final = 16 << 20
+"""Default of ``message.max.bytes``: above any record, so that the topic's limit decides and not the client's."""
+_DESCRIBE_SECONDS: Final = 5.0
+_TOO_LARGE: Final = "MSG_SIZE_TOO_LARGE"
 _INSTALL: Final = f"pip install '{DISTRIBUTION}[kafka]'"
-
-logger = logging.getLogger(__name__)
 
 
 class _Keyed(msgspec.Struct):
@@ -37,6 +40,9 @@ class KafkaSink:
     the line without its newline; the headers ``segment`` and ``offset`` let a consumer recognise duplicates. The
     producer is idempotent: its own retries create no duplicates. After a failure it is discarded, and a new one sends
     the lines again.
+
+    A broker that refuses a batch of messages as too large does not say which one is: the lines are sent again in halves
+    and in their order, until the ones over the limit are alone.
 
     Parameters
     ----------
@@ -68,12 +74,14 @@ class KafkaSink:
         self._configuration: dict[str, str | int | float | bool] = {
             "linger.ms": 5,
             "compression.type": "lz4",
+            "message.max.bytes": MESSAGE_BYTES,
             **(configuration or {}),
             "bootstrap.servers": bootstrap_servers,
             "enable.idempotence": True,
             "acks": "all",
             "delivery.timeout.ms": int(delivery_seconds * 1000),
         }
+        self._reports = KafkaReports()
         self._producer: Producer | None = self._connected()
 
     @property
@@ -81,15 +89,36 @@ class KafkaSink:
         """The brokers and the topic."""
         return f"kafka:{self._configuration['bootstrap.servers']}/{self.topic}"
 
-    def ship(self, segment_name: str, offset: int, lines: Sequence[bytes]) -> None:
-        """Send lines and wait until all of them are acknowledged."""
+    def ship(self, segment_name: str, offset: int, lines: Sequence[bytes]) -> Sequence[OversizedLine]:
+        """Send lines and wait until all are acknowledged but those over the limit."""
+        self._reports.begin()
+        oversized = self._ship(segment_name, offset, lines, 0)
+        self._reports.settle()
+        if not oversized:
+            return ()
+        limit_bytes = self._limit_bytes()
+        return [OversizedLine(index, limit_bytes) for index in oversized]
+
+    def _ship(self, segment_name: str, offset: int, lines: Sequence[bytes], first: int) -> list[int]:
+        """Send lines, of which the first has the index `first`; returns the indices of those over the limit."""
+        if self._are_accepted(segment_name, offset, lines):
+            return []
+        if len(lines) == 1:
+            return [first]
+        half = len(lines) // 2
+        oversized = self._ship(segment_name, offset, lines[:half], first)
+        offset += sum(map(len, lines[:half]))
+        return oversized + self._ship(segment_name, offset, lines[half:], first + half)
+
+    def _are_accepted(self, segment_name: str, offset: int, lines: Sequence[bytes]) -> bool:
+        """Send lines; ``False`` if some are refused as too large, and any of them may have arrived."""
         if self._producer is None:
             self._producer = self._connected()
-        failures: list[str] = []
+        failures: Counter[str] = Counter()
 
         def delivered(error: "KafkaError | None", _message: "Message") -> None:
             if error is not None:
-                failures.append(error.name())
+                failures[error.name()] += 1
 
         deadline = time.monotonic() + self._delivery_seconds
         try:
@@ -97,13 +126,23 @@ class KafkaSink:
             unsent += self._producer.flush(max(deadline - time.monotonic(), 0.1))
         except Exception as error:
             self._discard()
-            raise ShippingError(f"Expected to send to Kafka, got: {_name(error)}") from error
-        if unsent or failures:
-            self._discard()
-            causes = ", ".join(sorted(set(failures))) or "no answer"
-            raise ShippingError(
-                f"Expected {len(lines)} messages to be acknowledged, {max(unsent, len(failures))} were not: {causes}"
-            )
+            if _name(error) == _TOO_LARGE:
+                return False
+            cause, text = self._reports.explain(Counter([_name(error)]))
+            raise ShippingError(f"Expected to send to Kafka, got: {text}", cause=cause) from error
+        if not unsent and not failures:
+            return True
+        # Discarding fails the unsent ones, too, with an error that says nothing.
+        found = failures.copy()
+        self._discard()
+        if not unsent and found.keys() == {_TOO_LARGE}:
+            return False
+        del found[_TOO_LARGE]
+        cause, text = self._reports.explain(found)
+        refused = max(unsent, found.total())
+        raise ShippingError(
+            f"Expected {len(lines)} messages to be acknowledged, {refused} were not: {text}", cause=cause
+        )
 
     def finish(self, segment_name: str, seal: bytes) -> None:
         """Do nothing: messages need no seal."""
@@ -145,12 +184,27 @@ class KafkaSink:
         except ImportError as error:
             raise ContractError(f"Expected confluent-kafka to be installed; run {_INSTALL}") from error
         try:
-            return Producer(self._configuration, logger=logger)
+            return Producer(self._configuration, logger=self._reports, error_cb=self._reports.error)
         except KafkaException as error:
             # Without the error's text: it quotes the refused value, which may be a secret.
             raise ContractError(
                 f"Expected valid librdkafka settings, got {_name(error)} - at {sorted(self._configuration)}"
             ) from error
+
+    def _limit_bytes(self) -> int | None:
+        """Longest message that client and topic accept; ``None`` if the topic's setting cannot be read."""
+        from confluent_kafka import KafkaException
+        from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
+
+        topic = ConfigResource(ConfigResource.Type.TOPIC, self.topic)
+        own = int(self._configuration["message.max.bytes"])
+        try:
+            admin = AdminClient(self._configuration, logger=self._reports)
+            [described] = admin.describe_configs([topic], request_timeout=_DESCRIBE_SECONDS).values()
+            return min(own, int(described.result(_DESCRIBE_SECONDS)["max.message.bytes"].value))
+        except (KafkaException, TimeoutError, KeyError, ValueError):
+            # Reading a topic's settings is a permission of its own. The client's limit is then known only if it is set.
+            return own if own < MESSAGE_BYTES else None
 
     def _discard(self) -> None:
         """Drop the queued messages: they are sent again, and a late delivery would be out of order."""

@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from serving.contract.documents import ContractError
 from serving.log.shipping.folder import ShippedFolder
-from serving.log.shipping.sink import ShippingError, Sink
+from serving.log.shipping.limited_log import LimitedLog
+from serving.log.shipping.quarantine import QuarantinedRecord
+from serving.log.shipping.sink import CAUSES, Cause, ShippingError, Sink
 
 OverrunPolicy = Literal["refuse", "continue"]
 
@@ -24,11 +26,18 @@ _SECONDS_A_DAY: Final = 86_400.0
 logger = logging.getLogger(__name__)
 
 
+class Failure(NamedTuple):
+    """Why an attempt to ship failed."""
+
+    cause: Cause
+    text: str
+
+
 class Shipper:
     """Delivers every line of the given log folders at least once, from sealed and from open segments.
 
     The cursor of a folder moves after a delivery, so that a crash at any point repeats lines and loses none. Failures
-    are retried with pauses that double up to `LONGEST_PAUSE_SECONDS`.
+    are retried with pauses that double up to `LONGEST_PAUSE_SECONDS`; the log gets one line a minute for each cause.
 
     Parameters
     ----------
@@ -57,6 +66,8 @@ class Shipper:
         How often `max_unshipped_bytes` was exceeded.
     deleted_segments
         Segments deleted by the retention.
+    failures
+        Failed attempts since the start, by cause.
     """
 
     def __init__(
@@ -76,6 +87,7 @@ class Shipper:
         if on_overrun == "refuse" and obstruct is None:
             raise ValueError("Expected obstruct with on_overrun='refuse', got None")
         self.lag_bytes = self.shipped_records = self.shipped_bytes = self.overruns = self.deleted_segments = 0
+        self.failures: dict[str, int] = dict.fromkeys(CAUSES, 0)
         self._folders = [ShippedFolder(root, folder) for folder in folders]
         self._sink = sink
         self._max_unshipped_bytes = max_unshipped_bytes
@@ -85,6 +97,9 @@ class Shipper:
         self._batch_bytes = batch_bytes
         self._stall_seconds = stall_seconds
         self._failure: str | None = None
+        self._failing_since: float | None = None
+        self._attempts_failed = 0
+        self._log = LimitedLog(logger)
         self._busy_since: float | None = None
         self._is_over = False
         self._stopping = threading.Event()
@@ -99,6 +114,11 @@ class Shipper:
         if since is not None and time.monotonic() - since > self._stall_seconds:
             return f"the destination has not answered for {time.monotonic() - since:.0f} s"
         return self._failure
+
+    @property
+    def quarantined(self) -> list[QuarantinedRecord]:
+        """Records that the destination refuses because of their size."""
+        return [record for folder in self._folders for record in folder.quarantined]
 
     def open(self) -> None:
         """Lock the folders and read their cursors.
@@ -147,8 +167,8 @@ class Shipper:
         try:
             for folder in self._folders:
                 for batch in folder.advance(self._sink, self._batch_bytes):
-                    lines += len(batch.lines)
-                    self.shipped_records += len(batch.lines)
+                    lines += batch.shipped
+                    self.shipped_records += batch.shipped
                     self.shipped_bytes += batch.end - batch.offset
                     self._busy_since = time.monotonic()
                     if self._abandoned.is_set():
@@ -184,25 +204,36 @@ class Shipper:
                 return
             self._stopping.wait(pause)
 
-    def _attempt(self) -> str | None:
+    def _attempt(self) -> Failure | None:
         """Deliver all complete lines; returns the cause of a failure."""
         try:
             self.advance()
-        except (ShippingError, ContractError) as error:
-            return str(error)
+        except ShippingError as error:
+            return Failure(error.cause, str(error))
+        except ContractError as error:
+            return Failure("log", str(error))
         except OSError as error:
-            return error.strerror or type(error).__name__
+            return Failure("log", error.strerror or type(error).__name__)
         except Exception as error:  # a sink's bug must not end the thread; its text may hold values
-            return f"{type(error).__name__} in {type(self._sink).__name__}"
+            return Failure("other", f"{type(error).__name__} in {type(self._sink).__name__}")
         return None
 
-    def _note(self, failure: str | None) -> None:
-        if failure != self._failure:
-            if failure is None:
-                logger.info("shipping works again")
-            else:
-                logger.warning("shipping failed and is retried: %s", failure)
-        self._failure = failure
+    def _note(self, failure: Failure | None) -> None:
+        now = time.monotonic()
+        if failure is not None:
+            self.failures[failure.cause] += 1
+            self._attempts_failed += 1
+            self._failing_since = now if self._failing_since is None else self._failing_since
+            text = f"shipping failed and is retried ({failure.cause}): {failure.text}"
+            self._log.write(logging.WARNING, failure.cause, text)
+        elif self._failing_since is not None:
+            seconds, failed = now - self._failing_since, self._attempts_failed
+            # If shipping keeps failing and recovering, the next such line counts on.
+            if self._log.write(
+                logging.INFO, "recovered", f"shipping works again; in {seconds:.0f} s {failed} attempts failed"
+            ):
+                self._failing_since, self._attempts_failed = None, 0
+        self._failure = None if failure is None else failure.text
 
     def _watch(self) -> None:
         while not self._stopping.wait(self._poll_seconds):

@@ -3,7 +3,9 @@
 import contextlib
 import errno
 import functools
+import re
 import resource
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +15,8 @@ from typing import Any
 import pytest
 
 from serving.log.segments import segment_name, segment_paths
+from serving.log.shipping.kafka import KafkaSink
+from serving.log.shipping.quarantine import quarantine_path
 from serving.log.verify import verify_log
 from serving.log.writer import DecisionLog
 from serving.process.app import create_app
@@ -185,6 +189,74 @@ def test_the_logs_destination_is_down(row: Row, store: SmallStore, tmp_path: Pat
         (tmp_path / "archive").unlink()
         eventually(lambda: "serving_shipping_failing 0.0" in client.get("/metrics").text)
     row.records(store, "d1")
+
+
+def kafka(store: SmallStore, settings: str, brokers: str) -> Any:
+    """A server that ships to Kafka with these settings of librdkafka."""
+    store.publish(1, can_explain=True)
+    path = store.settings.root / "kafka.properties"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(settings)
+    return create_app(settings_of(store, ship_to=f"kafka:{brokers}/decisions", kafka_settings=path))
+
+
+def test_kafka_is_away(row: Row, store: SmallStore, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        app = kafka(
+            store, "reconnect.backoff.ms=10\nreconnect.backoff.max.ms=20", f"127.0.0.1:{unused.getsockname()[1]}"
+        )
+        assert isinstance(app.parts.shipper._sink, KafkaSink)
+        app.parts.shipper._sink._delivery_seconds = 1.0
+        app.parts.shipper._sink._configuration["delivery.timeout.ms"] = 1000
+        app.parts.shipper._sink._discard()
+        with InProcessClient(app) as client:
+            row.begins(client)
+            row.answers(client.post(URL, json=score_request("d1")))
+            row.is_ready(client)
+            row.moves(client)
+            eventually(lambda: app.parts.shipper.failures["unreachable"] >= 3)
+    row.records(store, "d1")
+    [line] = [entry.getMessage() for entry in caplog.records if "log.shipping" in entry.name]
+    assert "(unreachable): Expected 1 messages to be acknowledged, 1 were not: no answer; librdkafka: " in line
+    assert "Connection refused" in line
+    assert re.search(r"\(\d+ of its lines left out\)", line)
+
+
+def test_a_record_is_over_the_limit_of_the_destination(
+    row: Row, store: SmallStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = "test.mock.num.brokers=1\nmessage.max.bytes=1000\n"
+    with InProcessClient(kafka(store, settings, "mock")) as client:
+        shipper = client.app.parts.shipper
+        row.begins(client)
+        requests = [score_request(decision_id) for decision_id in ("d1", "d2", "d3")]
+        requests[1]["transaction_id"] = "t" * 128
+        requests[1]["decision_id"] = "2" * 128
+        for request in requests:
+            headers = {"X-Explain": "always"} if request is requests[1] else {}
+            row.answers(client.post(URL, json=request, headers=headers))
+        row.is_ready(client)
+        row.moves(client)
+        eventually(lambda: shipper.shipped_records == 2)
+        assert shipper.failure is None, "what follows is shipped"
+        [record] = shipper.quarantined
+    row.records(store, "d1", "d3")
+    folder = store.settings.decision_log_dir
+    content = (folder / record.segment).read_bytes()
+    line = content[record.byte : record.byte + record.bytes]
+    assert (line.count(b"t" * 128), line[-1:], record.limit_bytes) == (1, b"\n", 1000)
+    assert quarantine_path(folder, record).read_bytes() == line
+    [told] = [entry.getMessage() for entry in caplog.records if "set aside" in entry.getMessage()]
+    place = f"got a record of {record.bytes} bytes - at {record.segment}, byte {record.byte}"
+    assert f"Expected at most 1000 bytes, key and headers included, {place}" in told
+    command = [sys.executable, "-m", "serving.log.verify", str(folder)]
+    verified = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert f"NOT SHIPPED: Expected at most 1000 bytes, key and headers included, {place}" in verified.stdout
+    assert verified.returncode == 0
+    quarantine_path(folder, record).unlink()
+    [damage] = verify_log(folder).damages
+    assert (damage.segment, damage.byte) == (record.segment, record.byte)
 
 
 def test_too_much_waits_to_be_shipped(row: Row, store: SmallStore, tmp_path: Path) -> None:

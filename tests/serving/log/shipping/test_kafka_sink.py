@@ -2,6 +2,7 @@
 
 import logging
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -176,3 +177,28 @@ def test_the_server_runs_without_the_client_of_kafka() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout == ("Expected confluent-kafka to be installed; run pip install 'risk-model-lifecycle[kafka]'\n")
+
+
+def test_the_lines_over_the_limit_are_found_and_all_others_arrive_in_their_order(brokers: str) -> None:
+    sink = KafkaSink(brokers, "limited", configuration={"message.max.bytes": "1000"})
+    ids = [f"d{index}" if index not in {3, 10} else f"{index}{'x' * 900}" for index in range(12)]
+    lines = [line(each) for each in ids]
+    assert [(index, limit) for index, limit in sink.ship(segment_name(1), 0, lines)] == [(3, 1000), (10, 1000)]
+    sink.close()
+    arrived = [message.value() for message in messages(brokers, "limited")]
+    assert list(dict.fromkeys(arrived[::-1]))[::-1] == [each[:-1] for each in lines if len(each) < 1000]
+
+
+def test_the_reason_of_librdkafka_is_in_the_error_and_nothing_else_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        often = {"reconnect.backoff.ms": "1", "reconnect.backoff.max.ms": "5"}
+        sink = KafkaSink(address, TOPIC, delivery_seconds=1.0, configuration=often)
+        with pytest.raises(ShippingError, match=f"no answer; librdkafka: {address}/bootstrap: .* refused") as raised:
+            sink.ship(segment_name(1), 0, [line("d1")])
+        sink.close()
+    assert raised.value.cause == "unreachable"
+    assert re.search(r"\(\d+ of its lines left out\)", str(raised.value))
+    assert caplog.records == []

@@ -1,5 +1,7 @@
 """The shipper: nothing is lost whatever stops it, and it stops nothing else but by declared policy."""
 
+import logging
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,7 +15,7 @@ from serving.log.segments import leftover_folders, line_of, read_records, segmen
 from serving.log.shipping.cursor import CURSOR_FILE
 from serving.log.shipping.directory import DirectorySink
 from serving.log.shipping.shipper import Shipper
-from serving.log.shipping.sink import ShippingError
+from serving.log.shipping.sink import OversizedLine, ShippingError
 from serving.log.verify import verify_log
 from tests.harness.logs import eventually, ids, line, opened, write
 from tests.harness.records import record
@@ -36,7 +38,7 @@ class Collecting:
         self.is_running.set()
         self.calls = 0
 
-    def ship(self, segment_name: str, offset: int, lines: Sequence[bytes]) -> None:
+    def ship(self, segment_name: str, offset: int, lines: Sequence[bytes]) -> Sequence[OversizedLine]:
         self.calls += 1
         self.is_running.wait()
         if self.violation is not None:
@@ -44,6 +46,7 @@ class Collecting:
         held = self.lines.get(segment_name, b"")
         assert len(held) >= offset, "nothing is left out"
         self.lines[segment_name] = held[:offset] + b"".join(lines)
+        return ()
 
     def finish(self, segment_name: str, seal: bytes) -> None:
         assert seal
@@ -211,11 +214,12 @@ def test_dying_again_and_again_still_arrives(log: Path, tmp_path: Path, monkeypa
     copy = tmp_path / "copy"
     real = DirectorySink.ship
 
-    def ships_once(sink: DirectorySink, *arguments: Any) -> None:
-        real(sink, *arguments)
+    def ships_once(sink: DirectorySink, *arguments: Any) -> Sequence[OversizedLine]:
+        oversized = real(sink, *arguments)
         if lives:
             lives.pop()
             raise Crashed
+        return oversized
 
     monkeypatch.setattr(DirectorySink, "ship", ships_once)
     lives = [1] * 20
@@ -244,8 +248,9 @@ def test_a_live_log_is_shipped_while_it_is_written(tmp_path: Path) -> None:
 def test_a_failing_sink_is_tried_again_with_growing_pauses(
     tmp_path: Path, sink: Collecting, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "serving")
     log = opened(tmp_path)
-    sink.violation = ShippingError("the topic is gone")
+    sink.violation = ShippingError("the topic is gone", cause="topic")
     shipper = Shipper(tmp_path, [tmp_path], sink, poll_seconds=0.02)
     shipper.start()
     log.record([record("d1")])
@@ -258,6 +263,9 @@ def test_a_failing_sink_is_tried_again_with_growing_pauses(
     shipper.stop()
     assert shipper.failure is None
     assert caplog.text.count("the topic is gone") == 1, "said when it begins, not at every attempt"
+    assert re.search(r"shipping works again; in \d+ s \d+ attempts failed", caplog.text)
+    assert shipper.failures["topic"] >= 3
+    assert sum(shipper.failures.values()) == shipper.failures["topic"]
 
 
 def test_a_fault_in_a_sink_ends_nothing_and_is_told_without_its_text(tmp_path: Path, sink: Collecting) -> None:
