@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from lifecycle.errors import LifecycleError
-from lifecycle.local.process_identity import identity_of, name_of
+from lifecycle.local.process_identity import identity_of, left_in_group, name_of
 from serving.storage.durable import write_file
 
 RECORD_FILE = "up.json"
@@ -25,8 +25,18 @@ class StartedProcess(msgspec.Struct, frozen=True):
 
     @property
     def is_alive(self) -> bool:
-        """Whether this very process runs, not another one that got its number."""
-        return identity_of(self.pid) == self.identity
+        """Whether this very process runs, not another one that got its number, or a child that outlived it."""
+        return identity_of(self.pid) == self.identity or bool(self.orphans)
+
+    @property
+    def orphans(self) -> list[int]:
+        """What is left of a service's process group after its leader has ended."""
+        return [] if self.name == SUPERVISOR else left_in_group(self.pid, self.identity)
+
+    @property
+    def shown(self) -> str:
+        """The command line of the process, or of those that outlived it."""
+        return ", ".join(name_of(pid) for pid in self.orphans or [self.pid])
 
 
 class UpRecord:
@@ -87,7 +97,7 @@ def stop_recorded(root: Path, term_seconds: float, kill_seconds: float) -> list[
     """
     record = UpRecord(root)
     found = record.read()
-    stopped = [f"{process.name}: {name_of(process.pid)}" for process in found]
+    stopped = [f"{process.name}: {process.shown}" for process in found]
     steps = [
         (signal.SIGTERM, [process for process in found if process.name == SUPERVISOR], term_seconds + kill_seconds),
         (signal.SIGTERM, found, term_seconds),

@@ -12,6 +12,7 @@ import pytest
 
 from lifecycle.errors import LifecycleError
 from lifecycle.local.ports import free_port
+from lifecycle.local.process_identity import identity_of, left_in_group
 from lifecycle.local.processes import Service, expect_free_port
 from lifecycle.local.up_record import UpRecord, stop_recorded
 from lifecycle.settings.platform import Settings
@@ -87,6 +88,34 @@ def test_down_stops_what_a_killed_supervisor_left_and_nothing_else(settings: Set
         time.sleep(0.05)
     assert is_free(port)
     assert stop_recorded(settings.root, 1, 1) == []
+
+
+def test_down_stops_the_children_of_a_dead_service(settings: Settings, port: int) -> None:
+    with supervisor(port) as process:
+        process.kill()
+        process.wait(30)
+    [service] = UpRecord(settings.root).read()
+    os.kill(service.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while identity_of(service.pid) is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_free(port)
+    with pytest.raises(LifecycleError, match=r"found toy \(\d+\); stop them with `lifecycle down`"):
+        UpRecord(settings.root).begin()
+    [stopped] = stop_recorded(settings.root, 10, 5)
+    assert "http.server" in stopped
+    while not is_free(port) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert is_free(port)
+    assert stop_recorded(settings.root, 1, 1) == []
+
+
+def test_a_group_of_another_boot_or_of_a_living_leader_is_left_alone() -> None:
+    group, identity = os.getpgrp(), identity_of(os.getpid())
+    assert identity is not None
+    assert left_in_group(group, identity) == []
+    assert left_in_group(2**22 + 1, identity) == []
+    assert left_in_group(2**22 + 1, "another boot:1") == []
 
 
 def test_down_ends_a_running_supervisor(settings: Settings, port: int) -> None:
