@@ -80,6 +80,48 @@ def load_command(
         _print_load(result)
 
 
+@app.command("copy-from")
+def copy_command(
+    file: Annotated[Path, typer.Argument(help="DuckDB file of another installation: its `warehouse.duckdb`.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Copy all raw rows of a DuckDB file into this empty warehouse, for a move to Snowflake.
+
+    Corrections, the manifest of loads and the tombstones of erased persons come along. It is one transaction: after an
+    interruption run the same command again. Then build the features.
+    """
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from lifecycle.settings.platform import Settings
+    from lifecycle.warehouse import open_warehouse
+    from lifecycle.warehouse.copying import copy_raw, has_tombstones
+    from lifecycle.warehouse.reading.first_day import note_first_day
+
+    settings = Settings()
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=Console(stderr=True), transient=True
+    ) as bars:
+        bar = bars.add_task("opening", total=None)
+        copied = copy_raw(
+            settings,
+            file,
+            lambda table, done, total: bars.update(bar, description=table, completed=done, total=total),
+        )
+    note_first_day(open_warehouse(settings), settings.root)
+    if as_json:
+        typer.echo(json.dumps(copied))
+        return
+    for table, rows in copied.items():
+        typer.echo(f"{table}: {rows:,} rows")
+    if has_tombstones(copied) and file.resolve().parent != settings.root:
+        typer.echo(
+            "Persons were erased there. Their tombstones need that installation's key: copy keys/pseudonym_key* into "
+            f"{settings.keys_dir} before the next load."
+        )
+    typer.echo("Next: lifecycle features build --full")
+
+
 @app.command("status")
 def status_command(
     as_json: AsJson = False,

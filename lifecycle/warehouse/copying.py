@@ -1,0 +1,64 @@
+"""Copies all raw rows of a DuckDB file into the installation's empty warehouse, for a move to Snowflake."""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pyarrow as pa
+
+from lifecycle.errors import LifecycleError
+from lifecycle.settings.platform import Settings
+from lifecycle.warehouse import Use, open_warehouse
+from lifecycle.warehouse.duckdb.warehouse import DuckDBWarehouse
+from lifecycle.warehouse.raw_tables import ERASED_TABLE, TABLES_OF_LOADS, raw_definitions
+from serving.storage.crash_points import crash_point
+
+ROWS_AT_ONCE = 1_000_000
+
+Progress = Callable[[str, int, int], None]
+"""Called with the table, its rows copied so far, and its rows."""
+
+
+def copy_raw(settings: Settings, file: Path, progress: Progress) -> dict[str, int]:
+    """Copy every table of loads: the rows, their corrections, the manifest, and the tombstones of erased persons.
+
+    One transaction: after an interruption at any point nothing is copied, and the same call starts again.
+
+    Returns
+    -------
+    dict[str, int]
+        Rows copied, by table.
+
+    Raises
+    ------
+    LifecycleError
+        If there is no such file, or the target already has rows in one of the tables.
+    """
+    if not file.is_file():
+        raise LifecycleError(f"Expected the DuckDB file of an installation, found none - at {file}")
+    if settings.target == "duckdb" and file.resolve() == settings.warehouse_path.resolve():
+        raise LifecycleError(f"Expected the file of another installation, got this one's own - at {file}")
+    source = DuckDBWarehouse(file, settings.duckdb_memory_limit, settings.duckdb_threads)
+    source.ensure(raw_definitions(source.dialect))
+    target = open_warehouse(settings, Use("load"))
+    target.ensure(raw_definitions(target.dialect))
+    copied: dict[str, int] = {}
+    with target.session(f"copying {file.name}") as session, session.transaction(serial="loads"):
+        for table in TABLES_OF_LOADS:
+            if session.query(f"select count(*) as n from {table}").to_pylist()[0]["n"]:
+                raise LifecycleError(f"Expected an empty {table} to copy into, it has rows; nothing was copied")
+        for table in TABLES_OF_LOADS:
+            rows = int(source.query(f"select count(*) as n from {table}").to_pylist()[0]["n"])
+            copied[table] = 0
+            with closing(source.batches(f"select * from {table}", rows_per_batch=ROWS_AT_ONCE)) as batches:
+                for batch in batches:
+                    session.append(table, pa.Table.from_batches([batch]))
+                    copied[table] += batch.num_rows
+                    progress(table, copied[table], rows)
+            crash_point(f"copy.{table}")
+    return copied
+
+
+def has_tombstones(copied: dict[str, int]) -> bool:
+    """Whether persons were erased, so that the target needs the key of their hashes."""
+    return copied.get(ERASED_TABLE, 0) > 0
