@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from enum import StrEnum
 from typing import Annotated
 
@@ -141,6 +142,8 @@ def reports_command(port: ReportsPort = 3001, *, as_json: AsJson = False) -> Non
 
     url = f"http://127.0.0.1:{port}"
     typer.echo(json.dumps({"Reports": url}) if as_json else f"Reports: {url}. Ctrl-C stops them.")
+    # A parent may have left SIGTERM ignored, which its children inherit.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         serve(Settings(), port)
 

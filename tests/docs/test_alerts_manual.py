@@ -1,6 +1,7 @@
 """docs/alerts.md: its metrics, runbooks, settings and links are those of the program, and its command serves them."""
 
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -73,11 +74,15 @@ def test_the_command_serves_the_metrics_alone(settings: Settings, tmp_path: Path
     (command,) = re.findall(r"^lifecycle (reports --port) 3001$", TEXT, re.MULTILINE)
     with free_port() as port:
         program = [str(Path(sys.executable).with_name("lifecycle")), *command.split(), str(port)]
+        # SIGTERM must end it also where its parent ignores SIGTERM, which a child inherits.
+        previous = signal.signal(signal.SIGTERM, signal.SIG_IGN)
         with subprocess.Popen(program, env=child_environment(SETTINGS_PREFIX), stdout=subprocess.DEVNULL) as process:
+            signal.signal(signal.SIGTERM, previous)
             try:
                 assert 'lifecycle_alerts_total{kind="drift",model=""} 0.0' in answer(f"http://127.0.0.1:{port}/metrics")
             finally:
                 process.terminate()
+                process.wait(timeout=60)
 
 
 def answer(url: str) -> str:

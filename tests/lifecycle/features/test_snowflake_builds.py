@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -48,12 +49,15 @@ def test_a_first_build_gives_duckdbs_rows_to_the_bit(built_in_snowflake: Setting
 
 
 @pytest.mark.long
-def test_outcomes_are_the_first_reports(built_in_snowflake: Settings, raw_rows: RawRows) -> None:
-    expected = raw_rows.reports.sort_by("transaction_id")
+def test_outcomes_are_the_reports_until_their_withdrawal(built_in_snowflake: Settings, raw_rows: RawRows) -> None:
+    # Each made-up report begins a period: a second one comes after the withdrawal of the first.
+    expected = raw_rows.reports.sort_by([("transaction_id", "ascending"), ("reported_at", "ascending")])
     found = open_warehouse(built_in_snowflake).query(
-        "select transaction_id, reported_at from marts.card_fraud_outcomes order by transaction_id"
+        "select * from marts.card_fraud_outcomes order by transaction_id, reported_at"
     )
     assert _as_in(found, expected).equals(expected)
+    ended = found.filter(pc.is_valid(found["withdrawn_at"]))
+    assert ended.num_rows == raw_rows.withdrawals.num_rows > 0
 
 
 @pytest.fixture(scope="module")

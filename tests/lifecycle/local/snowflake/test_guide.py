@@ -51,7 +51,8 @@ def test_the_guides_commands_lead_from_an_empty_account_to_rows_and_from_duckdb_
         begun = f"source ./exported\n{ours}{there}"
         assert "has the grants it needs" in run(begun + check, tmp_path, environment)
         moved = run(begun + move, tmp_path, environment)
-        assert "0 known already" in moved
+        assert "raw.card_transactions: 7,766 rows" in moved
+        assert "raw.fraud_reports: 49 rows" in moved
         one = "lifecycle warehouse load fraud_reports simulated/fraud_reports\nlifecycle warehouse status\n"
         again = run(begun + one, tmp_path, environment)
         assert "49 rows read, 0 inserted, 49 known already" in again

@@ -25,6 +25,7 @@ POINTS = [
     "load.recorded_fraud_reports",
     "snowflake.before_commit",
     "load.committed",
+    "file.written",
 ]
 QUICK = {"snowflake.before_commit"}
 
