@@ -1,7 +1,6 @@
 """Copies all raw rows of a DuckDB file into the installation's empty warehouse, for a move to Snowflake."""
 
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
@@ -50,11 +49,10 @@ def copy_raw(settings: Settings, file: Path, progress: Progress) -> dict[str, in
         for table in TABLES_OF_LOADS:
             rows = int(source.query(f"select count(*) as n from {table}").to_pylist()[0]["n"])
             copied[table] = 0
-            with closing(source.batches(f"select * from {table}", rows_per_batch=ROWS_AT_ONCE)) as batches:
-                for batch in batches:
-                    session.append(table, pa.Table.from_batches([batch]))
-                    copied[table] += batch.num_rows
-                    progress(table, copied[table], rows)
+            for batch in source.batches(f"select * from {table}", rows_per_batch=ROWS_AT_ONCE):
+                session.append(table, pa.Table.from_batches([batch]))
+                copied[table] += batch.num_rows
+                progress(table, copied[table], rows)
             crash_point(f"copy.{table}")
     return copied
 

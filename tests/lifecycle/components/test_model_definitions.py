@@ -67,6 +67,7 @@ def test_breaking_either_file_leaves_the_other(folder: Path, name: str, text: st
         read_specs()
 
 
+@pytest.mark.long  # loads all definitions
 def test_without_any_usable_model_the_platform_loads(folder: Path) -> None:
     for name in ("card_fraud", "second"):
         write(folder, name, "attributes: [")
@@ -75,6 +76,7 @@ def test_without_any_usable_model_the_platform_loads(folder: Path) -> None:
     assert loaded.get_job("features").name == "features"
 
 
+@pytest.mark.long  # loads all definitions, five times
 def test_a_fault_is_shown_and_alerted_once_and_another_one_again(folder: Path) -> None:
     def evaluate(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
         with dg.DagsterInstance.ephemeral() as instance:
