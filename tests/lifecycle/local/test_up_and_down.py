@@ -111,9 +111,10 @@ def test_down_stops_the_children_of_a_dead_service(settings: Settings, port: int
 
 
 def test_a_group_of_another_boot_or_of_a_living_leader_is_left_alone() -> None:
-    group, identity = os.getpgrp(), identity_of(os.getpid())
-    assert identity is not None
-    assert left_in_group(group, identity) == []
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True) as leader:
+        identity = identity_of(leader.pid)
+        assert identity is not None
+        assert left_in_group(leader.pid, identity) == []
     assert left_in_group(2**22 + 1, identity) == []
     assert left_in_group(2**22 + 1, "another boot:1") == []
 
