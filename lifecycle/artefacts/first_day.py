@@ -26,8 +26,8 @@ def first_loaded_day(root: Path) -> dt.date | None:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise LifecycleError(
-            f"Expected the first day of the loaded data, got {error}; remove the file, the next load or start of "
-            f"`lifecycle up` writes it - in {path}"
+            f"Expected the first day of the loaded data, got {error}; remove the file, the next load or build of "
+            f"features writes it - in {path}"
         ) from error
 
 

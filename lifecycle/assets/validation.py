@@ -33,7 +33,7 @@ from serving.contract.documents import MODEL_FILE, Verdict
 
 def gate_checks(spec: RiskModelSpec) -> dg.AssetChecksDefinition:
     """The blocking checks of a model's candidates."""
-    keys = ModelKeys(spec.name)
+    keys, partitions = ModelKeys(spec.name), as_of_dates(spec)
 
     @dg.multi_asset_check(
         name=f"{spec.name}_gates",
@@ -43,7 +43,7 @@ def gate_checks(spec: RiskModelSpec) -> dg.AssetChecksDefinition:
                 asset=keys.candidate,
                 blocking=True,
                 description=DESCRIPTIONS[gate],
-                partitions_def=as_of_dates(spec),
+                partitions_def=partitions,
             )
             for gate in GATES
         ],

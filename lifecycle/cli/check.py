@@ -63,9 +63,10 @@ def check_command(
 def _checked(file: Path) -> "RiskModelSpec":
     """The model of a file that is valid with each of its profiles."""
     from lifecycle.settings.platform import Settings
-    from lifecycle.spec.model_files import read_checked, read_spec
+    from lifecycle.spec.model_files import read_checked
 
     project = Settings().dbt_project_dir
-    for profile in read_spec(file).profiles:
+    spec = read_checked(file, None, project)
+    for profile in spec.profiles:
         read_checked(file, profile, project)
-    return read_checked(file, None, project)
+    return spec
