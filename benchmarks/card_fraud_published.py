@@ -103,7 +103,7 @@ class Comparison:
 
         def fitted(fold: BookFold) -> FloatArray:
             rows = self._fit_rows(fold.train, BOOK_FEATURES, fold.test_start)
-            forest = RandomForestClassifier(**FOREST, n_jobs=2).fit(rows.features, rows.is_fraud)
+            forest = RandomForestClassifier(**FOREST, n_jobs=2).fit(rows.features, rows.is_positive)
             shares: FloatArray = forest.predict_proba(self._features(fold.test, BOOK_FEATURES))[:, 1]
             return shares
 

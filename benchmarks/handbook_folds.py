@@ -37,18 +37,18 @@ class BookFold:
         return self.start + dt.timedelta(days=FOLD_DAYS)
 
 
-def cut(start: dt.date, occurred_at: TimeArray, card: AnyArray, is_fraud: BoolArray) -> BookFold:
+def cut(start: dt.date, occurred_at: TimeArray, card: AnyArray, is_positive: BoolArray) -> BookFold:
     """Cut one fold, without the cards that are known to be compromised in its test.
 
     A card is known on test day d = 0..6 if it had a fraud in the training days or in the first d days of the delay:
-    the frauds of those days were reported, a week later, before the test day began.
+    the positives of those days were reported, a week later, before the test day began.
 
     Parameters
     ----------
     start
         First training day.
-    occurred_at, card, is_fraud
-        Every transaction, shape ``(n,)``, in any order; `is_fraud` is the truth.
+    occurred_at, card, is_positive
+        Every transaction, shape ``(n,)``, in any order; `is_positive` is the truth.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def cut(start: dt.date, occurred_at: TimeArray, card: AnyArray, is_fraud: BoolAr
     train = np.flatnonzero((day >= 0) & (day < TRAIN_DAYS))
     parts = []
     for test_day in range(TEST_DAYS):
-        is_known = is_fraud & (day >= 0) & (day < TRAIN_DAYS + test_day)
+        is_known = is_positive & (day >= 0) & (day < TRAIN_DAYS + test_day)
         of_day = np.flatnonzero(day == TRAIN_DAYS + DELAY_DAYS + test_day)
         if not train.size or not of_day.size:
             raise LifecycleError(

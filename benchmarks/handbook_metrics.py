@@ -39,7 +39,7 @@ class Ranked:
         order = np.argsort(-margins, kind="stable")
         codes, self.card_count = card_codes(outcomes.entity)
         self.cards: AnyArray = np.unique(outcomes.entity)
-        self._codes, self._fraud = codes[order], outcomes.is_fraud[order]
+        self._codes, self._fraud = codes[order], outcomes.is_positive[order]
         self._ends = np.append(np.flatnonzero(np.diff(margins[order])), len(order) - 1)
         self._days = card_days(outcomes, margins)
 
@@ -53,13 +53,13 @@ class Ranked:
         """
         drawn = np.ones(self.card_count) if multiplicities is None else multiplicities
         weights = drawn[self._codes]
-        frauds = np.cumsum(weights * self._fraud)[self._ends]
+        positives = np.cumsum(weights * self._fraud)[self._ends]
         rows = np.cumsum(weights)[self._ends]
-        genuine = rows - frauds
-        precision = frauds / np.maximum(rows, 1)
-        average_precision = np.sum(np.diff(frauds, prepend=0) * precision) / frauds[-1]
+        genuine = rows - positives
+        precision = positives / np.maximum(rows, 1)
+        average_precision = np.sum(np.diff(positives, prepend=0) * precision) / positives[-1]
         # The ROC curve starts at the origin; the trapezoid counts ties half.
-        auc = np.trapezoid(np.append(0, frauds), np.append(0, genuine)) / (frauds[-1] * genuine[-1])
+        auc = np.trapezoid(np.append(0, positives), np.append(0, genuine)) / (positives[-1] * genuine[-1])
         return Metrics(float(auc), float(average_precision), self._card_precision(drawn))
 
     def _card_precision(self, drawn: FloatArray) -> float:
@@ -69,7 +69,7 @@ class Ranked:
         for day in self._days:
             weights = remaining[day.cards]
             ahead = np.cumsum(weights) - weights
-            found = np.clip(TOP_CARDS - ahead, 0, weights) * day.has_fraud
+            found = np.clip(TOP_CARDS - ahead, 0, weights) * day.has_positive
             precision += float(found.sum()) / TOP_CARDS
             remaining[day.cards] -= found
         return precision / len(self._days)

@@ -42,21 +42,21 @@ def print_report(
     rows: Sequence[ReportedRow],
     against: Mapping[str, Mapping[str, Interval]],
     folds: Sequence[BookFold],
-    is_fraud: BoolArray,
+    is_positive: BoolArray,
 ) -> None:
     """Print the folds, the metrics beside the published ones, and the differences from the random forest."""
     console = Console()
-    console.print(_folds(folds, is_fraud))
+    console.print(_folds(folds, is_positive))
     console.print(_metrics(rows))
     console.print(_differences(against))
 
 
-def _folds(folds: Sequence[BookFold], is_fraud: BoolArray) -> Table:
+def _folds(folds: Sequence[BookFold], is_positive: BoolArray) -> Table:
     table = _table("Folds", "train from")
-    for heading in ("train rows", "frauds", "test rows", "frauds"):
+    for heading in ("train rows", "positives", "test rows", "positives"):
         table.add_column(heading, justify="right")
     for fold in folds:
-        counts = (len(fold.train), is_fraud[fold.train].sum(), len(fold.test), is_fraud[fold.test].sum())
+        counts = (len(fold.train), is_positive[fold.train].sum(), len(fold.test), is_positive[fold.test].sum())
         table.add_row(fold.start.isoformat(), *(f"{count:,}" for count in counts))
     return table
 

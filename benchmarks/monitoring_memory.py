@@ -120,7 +120,7 @@ def check() -> dict[str, float]:
     peaks["cards"] = peak_mb()
     traffic = measured_traffic(spec, warehouse, champion, as_of)
     peaks["drift"] = peak_mb()
-    if not (loaded.inserted and account.decisions and traffic.rows and verdict.frauds):
+    if not (loaded.inserted and account.decisions and traffic.rows and verdict.positives):
         sys.exit(f"Expected a whole check, got {loaded}, {account}, {traffic.rows} rows, {verdict}")
     return peaks
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
+from lifecycle.artefacts.earlier_names import decode_document
 from lifecycle.errors import LifecycleError
 from lifecycle.modelling.curves import Curves
 from lifecycle.modelling.evaluation import Evaluation, Interval
@@ -101,7 +102,7 @@ class Candidate:
 
     def _json(self, name: str, document: type[_Document]) -> _Document:
         try:
-            return msgspec.json.decode(self.read(name), type=document)
+            return decode_document(self.read(name), document)
         except msgspec.DecodeError as error:
             raise LifecycleError(f"{error}; train the candidate again - in {self.folder / name}") from error
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
+from lifecycle.artefacts.earlier_names import decode_document
 from lifecycle.errors import LifecycleError
 from lifecycle.monitoring.accounts import DayOfDecisions, DayOfRequests
 from lifecycle.monitoring.decision_load import LoadVerdict
@@ -130,7 +131,7 @@ def read_evidence(path: Path, document: type[_Document]) -> _Document:
         If it is damaged; `OSError` if it cannot be read.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=document)
+        return decode_document(path.read_bytes(), document)
     except msgspec.DecodeError as error:
         raise LifecycleError(f"{error}; remove the file and materialise its asset again - in {path}") from error
 

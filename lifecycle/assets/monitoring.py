@@ -29,7 +29,7 @@ from lifecycle.monitoring.drift import DriftVerdict, judge_drift
 from lifecycle.monitoring.live_performance import PerformanceVerdict, mature_window, performance_verdict
 from lifecycle.monitoring.standing import StandingAlarm, advance
 from lifecycle.monitoring.traffic import ChampionInForce, count_traffic, traffic_window
-from lifecycle.monitoring.verdict import MonitoringVerdict, monitoring_verdict, new_fraud_days
+from lifecycle.monitoring.verdict import MonitoringVerdict, monitoring_verdict, new_positive_days
 from lifecycle.reports.drift_report import Illustration, drift_page
 from lifecycle.reports.illustration import SAMPLE_ROWS, write_illustration
 from lifecycle.reports.plots import psi_plot
@@ -39,7 +39,7 @@ from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.reading.accounts import day_accounts
 from lifecycle.warehouse.reading.daily_loads import daily_loads
 from lifecycle.warehouse.reading.decisions import load_decisions, read_decisions, sampled_traffic, traffic_batches
-from lifecycle.warehouse.reading.examples import MARTS, known_frauds
+from lifecycle.warehouse.reading.examples import MARTS, known_positives
 from serving.storage.crash_points import crash_point
 from serving.storage.durable import write_file
 
@@ -225,7 +225,7 @@ def _performance_metadata(as_of: dt.date, verdict: PerformanceVerdict) -> dict[s
         "is_alarm": verdict.is_alarm,
         "reason": verdict.reason,
         "promised": verdict.promised,
-        "frauds": verdict.frauds,
+        "positives": verdict.positives,
     }
     return metadata if verdict.recall is None else metadata | {"recall_at_capacity": verdict.recall}
 
@@ -261,7 +261,7 @@ def _drift_metadata(spec: RiskModelSpec, verdict: MonitoringVerdict) -> dict[str
         "onset": verdict.onset or "none",
         "alarm_since": verdict.standing.since if verdict.standing else "none",
         "news": "; ".join(news.text for news in verdict.news) or "none",
-        "new_frauds": verdict.new_frauds,
+        "new_positives": verdict.new_positives,
         "rows": verdict.traffic.rows,
         **shown({"psi": psi_plot(verdict.traffic.psi, spec.drift.maximum_psi)}),
     }
@@ -279,9 +279,9 @@ def _verdict(
     performance = stores.evidence(spec.name).live_performance().get(as_of)
     step = advance(previous, champion.bundle_digest, as_of, traffic, performance)
     onset = date_of(step.standing.onset) if step.standing else None
-    days = new_fraud_days(spec, onset, champion.trained_until, as_of)
-    new_frauds = known_frauds(warehouse, spec, *days, as_of) if days else 0
-    return monitoring_verdict(champion, as_of, traffic, performance, step, new_frauds)
+    days = new_positive_days(spec, onset, champion.trained_until, as_of)
+    new_positives = known_positives(warehouse, spec, *days, as_of) if days else 0
+    return monitoring_verdict(champion, as_of, traffic, performance, step, new_positives)
 
 
 def measured_traffic(

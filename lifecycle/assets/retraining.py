@@ -79,7 +79,7 @@ def retrain_sensor(
         job=retrain,
         minimum_interval_seconds=spec.retraining.poll_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Starts a retraining when the newest verdict is an alarm and enough new frauds have matured.",
+        description="Starts a retraining when the newest verdict is an alarm and enough new positives have matured.",
     )
     def sensor(context: dg.SensorEvaluationContext, stores: Stores) -> dg.SensorResult | dg.SkipReason:
         last_ordered = json.loads(context.cursor)["last_ordered_as_of"] if context.cursor else None
@@ -121,7 +121,7 @@ def retraining_state(
         alarm_bundle=verdict.champion,
         onset=date_of(verdict.onset) if verdict.onset else None,
         champion_bundle=release.champion.bundle_digest if release else None,
-        new_frauds=verdict.new_frauds,
+        new_positives=verdict.new_positives,
         last_ordered_as_of=date_of(last_ordered) if last_ordered else None,
         is_in_flight=is_in_flight,
         broken_tries=broken_tries,

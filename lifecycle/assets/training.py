@@ -61,7 +61,7 @@ def training_set_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
             metadata={
                 "training_set_digest": description.digest,
                 "dagster/row_count": description.rows,
-                "reported_frauds": description.reported,
+                "reported_positives": description.reported,
                 "first_day": description.first_day,
                 "end_day": description.end_day,
                 "folder": dg.MetadataValue.path(str(frozen.folder)),
@@ -174,9 +174,9 @@ def _metrics_table(trained: Trained) -> str:
 
 
 def _windows_table(trained: Trained) -> str:
-    lines = ["| window | from | until (exclusive) | labels as of | rows | frauds |", "|---|---|---|---|---|---|"]
+    lines = ["| window | from | until (exclusive) | labels as of | rows | positives |", "|---|---|---|---|---|---|"]
     lines += [
-        f"| {window.name} | {window.start} | {window.end} | {window.known_at} | {window.rows} | {window.frauds} |"
+        f"| {window.name} | {window.start} | {window.end} | {window.known_at} | {window.rows} | {window.positives} |"
         for window in trained.windows
     ]
     return "\n".join(lines)

@@ -86,7 +86,7 @@ def judge(spec: RiskModelSpec, stores: Stores, as_of: str) -> GateEvidence:
         )
     examples = examples_from_table(stores.training_sets(spec.name).read_whole(as_of), spec)
     evaluation = candidate.evaluation
-    windows = {window.name: enough_evidence.Evidence(window.rows, window.frauds) for window in evaluation.windows}
+    windows = {window.name: enough_evidence.Evidence(window.rows, window.positives) for window in evaluation.windows}
     date, maturity_days = date_of(as_of), spec.label.maturity_days
     return GateEvidence(
         model=spec.name,

@@ -18,7 +18,7 @@ from serving.contract.documents import Calibration
 class ChampionComparison:
     """The candidate's judged model against the champion, on the holdout days that are unseen by both.
 
-    `difference` is candidate minus champion by metric, ``None`` if there are too few `frauds` to compute it.
+    `difference` is candidate minus champion by metric, ``None`` if there are too few `positives` to compute it.
     `champion_trained_until` is the end (exclusive) of the days the champion was fitted on.
     """
 
@@ -27,7 +27,7 @@ class ChampionComparison:
     unseen_start: dt.date
     unseen_end: dt.date
     rows: int
-    frauds: int
+    positives: int
     difference: dict[str, Interval] | None
 
 
@@ -76,9 +76,9 @@ def compare_with_champion(
         return None
     rows = np.flatnonzero(outcomes.occurred_at >= instant(unseen[0]))
     outcomes, features = outcomes.rows(rows), features[rows]
-    frauds = int(outcomes.is_fraud.sum())
+    positives = int(outcomes.is_positive.sum())
     difference = None
-    if 0 < frauds < len(outcomes):
+    if 0 < positives < len(outcomes):
         ours = predict(judged.text, judged.calibration, features)
         theirs = predict(champion.text, champion.calibration, _columns(spec, champion, features))
         capacity, confidence = spec.decision.review_cards_per_day, spec.gates.confidence
@@ -89,7 +89,7 @@ def compare_with_champion(
         unseen_start=unseen[0],
         unseen_end=unseen[1],
         rows=len(outcomes),
-        frauds=frauds,
+        positives=positives,
         difference=difference,
     )
 

@@ -12,10 +12,10 @@ class RetrainingState:
     """The facts that the retrain sensor decides on.
 
     `as_of` is the cut-off of a training now. `alarm_reason` is that of the newest monitoring verdict, ``None`` without
-    an alarm; `alarm_bundle` and `onset` are of the same verdict. `champion_bundle` serves now. `new_frauds` are frauds
-    from `monitoring.verdict.first_new_fraud_day` on and before the holdout of a training now. `last_ordered_as_of` is
-    the cut-off of the last training ordered by an alarm, whatever its result. `broken_tries` counts its runs that broke
-    off for another reason than a gate; 0 if the last of them did not.
+    an alarm; `alarm_bundle` and `onset` are of the same verdict. `champion_bundle` serves now. `new_positives` are
+    positives from `monitoring.verdict.first_new_positive_day` on and before the holdout of a training now.
+    `last_ordered_as_of` is the cut-off of the last training ordered by an alarm, whatever its result. `broken_tries`
+    counts its runs that broke off for another reason than a gate; 0 if the last of them did not.
     """
 
     model: str
@@ -24,7 +24,7 @@ class RetrainingState:
     alarm_bundle: str | None
     onset: dt.date | None
     champion_bundle: str | None
-    new_frauds: int
+    new_positives: int
     last_ordered_as_of: dt.date | None
     is_in_flight: bool
     broken_tries: int = 0
@@ -47,7 +47,7 @@ class NoRetraining:
 
 
 def decide_retraining(state: RetrainingState, spec: RetrainingSpec) -> RetrainOrder | NoRetraining:
-    """Order a training if there is an alarm and there are enough new frauds to learn from.
+    """Order a training if there is an alarm and there are enough new positives to learn from.
 
     A freeze of promotion does not prevent it: the candidate is still trained and judged. The first reason against a
     training is returned. A training that broke off for another reason than a gate is ordered again, up to
@@ -59,7 +59,7 @@ def decide_retraining(state: RetrainingState, spec: RetrainingSpec) -> RetrainOr
     return RetrainOrder(
         as_of=state.as_of,
         run_key=run_key(state.model, state.as_of, state.broken_tries if _is_repeated(state) else 0),
-        reason=f"{state.alarm_reason}; {state.new_frauds} new frauds since {state.onset} are mature",
+        reason=f"{state.alarm_reason}; {state.new_positives} new positives since {state.onset} are mature",
     )
 
 
@@ -98,7 +98,8 @@ def _refusals(state: RetrainingState, spec: RetrainingSpec) -> Iterator[str]:
         yield f"a retraining at as_of {last} was already ordered"
     if last is not None and not state.broken_tries and state.as_of < last + dt.timedelta(days=spec.cooldown_days):
         yield f"the cooldown lasts until as_of {last + dt.timedelta(days=spec.cooldown_days)}"
-    if state.new_frauds < spec.minimum_new_frauds:
+    if state.new_positives < spec.minimum_new_positives:
         yield (
-            f"{state.new_frauds} mature frauds since the onset are new to the champion, below {spec.minimum_new_frauds}"
+            f"{state.new_positives} mature positives since the onset are new to the champion, "
+            f"below {spec.minimum_new_positives}"
         )

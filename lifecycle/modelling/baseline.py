@@ -45,17 +45,17 @@ def fit_baseline(rows: FitRows, schema: Sequence[FeatureSpec]) -> Baseline:
     Raises
     ------
     LifecycleError
-        If frauds or genuine examples are missing.
+        If one of the two classes is missing.
     """
     require_both(rows, "the baseline's training window")
     design = _design(rows.features, schema)
     center = np.array([column.mean() for column in design])
     scale = np.array([float(column.std()) or 1.0 for column in design])
     columns = np.vstack([(design - center[:, None]) / scale[:, None], np.ones(design.shape[1])])
-    frauds = int(rows.is_fraud.sum())
+    positives = int(rows.is_positive.sum())
     start, penalty = np.zeros(len(columns)), np.full(len(columns), RIDGE)
-    start[-1], penalty[-1] = math.log(frauds / (len(rows.is_fraud) - frauds)), 0.0
-    fitted = fit_logistic(columns, rows.is_fraud.astype(np.float64), start, penalty)
+    start[-1], penalty[-1] = math.log(positives / (len(rows.is_positive) - positives)), 0.0
+    fitted = fit_logistic(columns, rows.is_positive.astype(np.float64), start, penalty)
     return Baseline(tuple(schema), center, scale, fitted[:-1], float(fitted[-1]))
 
 

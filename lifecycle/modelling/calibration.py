@@ -14,36 +14,36 @@ MINIMUM_SLOPE = 1e-3
 """A curve that falls or is flat would break the order of the margins; a slope is not allowed below this."""
 
 
-def fit_calibration(margins: FloatArray, is_fraud: BoolArray) -> Calibration:
+def fit_calibration(margins: FloatArray, is_positive: BoolArray) -> Calibration:
     """Platt's curve, fitted to out-of-time margins by Newton's method with step halving.
 
-    The targets are smoothed, ``(n1 + 1) / (n1 + 2)`` for the frauds and ``1 / (n0 + 2)`` for the others, which keeps
+    The targets are smoothed, ``(n1 + 1) / (n1 + 2)`` for the positives and ``1 / (n0 + 2)`` for the others, which keeps
     the curve finite where the margins separate perfectly: Platt, Probabilistic Outputs for Support Vector Machines
     (1999); the iteration is that of Lin, Lin and Weng, A Note on Platt's Probabilistic Outputs (2007). If the best
-    slope is below `MINIMUM_SLOPE` (the margins do not rank the frauds higher), the slope is fixed there and only the
+    slope is below `MINIMUM_SLOPE` (the margins do not rank the positives higher), the slope is fixed there and only the
     intercept is fitted; the gates judge such a model.
 
     Parameters
     ----------
-    margins, is_fraud
+    margins, is_positive
         Shape ``(n,)``; margins of examples later than those that the model was fitted on.
 
     Raises
     ------
     LifecycleError
-        If frauds or genuine examples are missing.
+        If one of the two classes is missing.
     """
-    frauds = int(is_fraud.sum())
-    genuine = len(is_fraud) - frauds
-    if not frauds or not genuine:
+    positives = int(is_positive.sum())
+    negatives = len(is_positive) - positives
+    if not positives or not negatives:
         raise LifecycleError(
-            f"Expected frauds and genuine examples, got {frauds} and {genuine} - at the calibration's windows"
+            f"Expected positive and negative examples, got {positives} and {negatives} - at the calibration's windows"
         )
-    targets = np.where(is_fraud, (frauds + 1) / (frauds + 2), 1 / (genuine + 2))
+    targets = np.where(is_positive, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     # Newton's steps are well conditioned on standardised margins only.
     center, scale = float(margins.mean()), float(margins.std()) or 1.0
     columns = np.stack([(margins - center) / scale, np.ones_like(margins)])
-    start = np.array([0.0, math.log((frauds + 1) / (genuine + 1))])
+    start = np.array([0.0, math.log((positives + 1) / (negatives + 1))])
     slope, intercept = fit_logistic(columns, targets, start, np.zeros(2)).tolist()
     if slope / scale < MINIMUM_SLOPE:
         flattest = np.array([MINIMUM_SLOPE * scale, start[1]])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lifecycle.modelling.evaluation import CALIBRATION_BINS, Predictions
-from lifecycle.modelling.ranking import Outcomes, require_frauds
+from lifecycle.modelling.ranking import Outcomes, require_both_classes
 from lifecycle.tables.arrays import FloatArray
 
 POINTS = 400
@@ -18,8 +18,8 @@ class Curves:
     """Each plot as lists of equal length.
 
     `roc` holds false and true positive rates, `precision_recall` recall and precision, `calibration` for bins of
-    equally many rows the mean score, the share of frauds and the rows, `histogram` the bins' edges (scores, spaced
-    logarithmically) and the counts of genuine and fraudulent rows (one fewer than edges).
+    equally many rows the mean score, the share of positives and the rows, `histogram` the bins' edges (scores, spaced
+    logarithmically) and the counts of negative and positive rows (one fewer than edges).
     """
 
     roc: dict[str, list[float]]
@@ -34,23 +34,23 @@ def curves(outcomes: Outcomes, predictions: Predictions) -> Curves:
     Raises
     ------
     LifecycleError
-        If the window has no fraud or nothing else.
+        If one of the two classes is missing.
     """
-    require_frauds(outcomes, "the plots' window")
+    require_both_classes(outcomes, "the plots' window")
     order = np.argsort(-predictions.margins, kind="stable")
-    margins, fraud = predictions.margins[order], outcomes.is_fraud[order].astype(np.float64)
+    margins, positive = predictions.margins[order], outcomes.is_positive[order].astype(np.float64)
     ends = np.append(np.flatnonzero(np.diff(margins)), len(margins) - 1)
-    caught = np.cumsum(fraud)[ends]
+    caught = np.cumsum(positive)[ends]
     alerted = ends + 1.0
     true_rate = caught / caught[-1]
-    false_rate = (alerted - caught) / (len(fraud) - caught[-1])
+    false_rate = (alerted - caught) / (len(positive) - caught[-1])
     roc = thinned(np.append(0.0, false_rate), np.append(0.0, true_rate))
     recall, precision = thinned(true_rate, caught / alerted)
     return Curves(
         roc={"false_positive_rate": roc[0], "true_positive_rate": roc[1]},
         precision_recall={"recall": recall, "precision": precision},
-        calibration=_calibration(predictions.scores[order], fraud),
-        histogram=_histogram(predictions.scores, outcomes.is_fraud.astype(np.float64)),
+        calibration=_calibration(predictions.scores[order], positive),
+        histogram=_histogram(predictions.scores, outcomes.is_positive.astype(np.float64)),
     )
 
 
@@ -66,21 +66,21 @@ def thinned(x: FloatArray, y: FloatArray) -> tuple[list[float], list[float]]:
     return x[kept].tolist(), y[kept].tolist()
 
 
-def _calibration(scores: FloatArray, fraud: FloatArray) -> dict[str, list[float]]:
+def _calibration(scores: FloatArray, positive: FloatArray) -> dict[str, list[float]]:
     bins = [rows for rows in np.array_split(np.arange(len(scores)), CALIBRATION_BINS) if len(rows)]
     return {
         "mean_score": [float(scores[rows].mean()) for rows in bins],
-        "fraud_share": [float(fraud[rows].mean()) for rows in bins],
+        "positive_share": [float(positive[rows].mean()) for rows in bins],
         "rows": [float(len(rows)) for rows in bins],
     }
 
 
-def _histogram(scores: FloatArray, fraud: FloatArray) -> dict[str, list[float]]:
+def _histogram(scores: FloatArray, positive: FloatArray) -> dict[str, list[float]]:
     edges = np.append(0.0, np.geomspace(HISTOGRAM_FLOOR, 1.0, HISTOGRAM_BINS))
-    frauds, _ = np.histogram(scores, bins=edges, weights=fraud)
+    positives, _ = np.histogram(scores, bins=edges, weights=positive)
     everything, _ = np.histogram(scores, bins=edges)
     return {
         "edges": edges.tolist(),
-        "genuine": (everything - frauds).tolist(),
-        "fraud": frauds.tolist(),
+        "negative": (everything - positives).tolist(),
+        "positive": positives.tolist(),
     }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lifecycle.errors import LifecycleError
-from lifecycle.modelling.ranking import CardDay, Outcomes, card_codes, card_days, require_frauds
+from lifecycle.modelling.ranking import CardDay, Outcomes, card_codes, card_days, require_both_classes
 from lifecycle.tables.arrays import AnyArray, FloatArray, IntArray, day_numbers
 
 METRICS = (
@@ -44,7 +44,7 @@ class Evaluation:
 
     metrics: dict[str, Interval]
     rows: int
-    frauds: int
+    positives: int
     cards: int
     days: int
     capacity: int
@@ -85,7 +85,7 @@ def evaluate(
     Raises
     ------
     LifecycleError
-        If the window has no fraud or nothing else, or the arrays differ in length.
+        If one of the two classes is missing, or the arrays differ in length.
     """
     drawn = metric_draws(outcomes, predictions, capacity, draws=draws, seed=seed)
     return _evaluation(outcomes, drawn, capacity, confidence)
@@ -138,27 +138,27 @@ def metric_draws(
 
     The metrics, with a row's weight being how often its card was drawn:
 
-    - ``roc_auc``: probability that a fraud has a higher margin than a genuine transaction, ties half.
+    - ``roc_auc``: probability that a positive example has a higher margin than a negative one, ties half.
     - ``average_precision``: sum over distinct margins of the recall gained times the precision there.
     - ``card_precision``: for each day the `capacity` cards of highest score (a card's score is its highest of the day);
-      the share of them with a fraud that day; such a card leaves the later days. Mean over the window's days, also
+      the share of them with a positive that day; such a card leaves the later days. Mean over the window's days, also
       those for which a draw has no card. Le Borgne et al., Reproducible Machine Learning for Credit Card Fraud
       Detection (2022), "Card Precision top-k".
-    - ``recall_at_capacity``: of all fraudulent transactions, the share whose card is among the `capacity` of highest
+    - ``recall_at_capacity``: of all positive examples, the share whose card is among the `capacity` of highest
       score of its day. Days are independent: no card leaves, since it is not yet known whether a report will come.
-    - ``value_recall_at_capacity``: the same share of the frauds' amount.
+    - ``value_recall_at_capacity``: the same share of the positives' amount.
     - ``brier``: mean squared difference of score and outcome.
     - ``calibration_error``: over `CALIBRATION_BINS` bins of equally many rows in order of score, the mean over rows of
-      the absolute difference between the bin's mean score and its share of frauds.
+      the absolute difference between the bin's mean score and its share of positives.
 
-    A draw in which a metric is not defined (no fraud drawn) is ``NaN`` and excluded from intervals.
+    A draw in which a metric is not defined (no positive drawn) is ``NaN`` and excluded from intervals.
     """
     sizes = {len(outcomes), len(predictions.margins), len(predictions.scores)}
     if len(sizes) != 1:
         raise LifecycleError(
             f"Expected as many margins and scores as outcomes, got {sorted(sizes)} - at the evaluation"
         )
-    require_frauds(outcomes, "the evaluation window")
+    require_both_classes(outcomes, "the evaluation window")
     codes, cards = card_codes(outcomes.entity)
     row_metrics = _RowMetrics(outcomes, predictions, codes)
     days = card_days(outcomes, predictions.margins)
@@ -189,16 +189,16 @@ class _RowMetrics:
         order = np.argsort(-predictions.margins, kind="stable")
         margins = predictions.margins[order]
         self._cards = codes[order]
-        fraud = outcomes.is_fraud[order]
-        self._fraud_rows = np.flatnonzero(fraud)
-        # Only distinct margins that some fraud has matter: precision and recall are needed nowhere else.
+        positive = outcomes.is_positive[order]
+        self._positive_rows = np.flatnonzero(positive)
+        # Only distinct margins that some positive has matter: precision and recall are needed nowhere else.
         ends = np.append(np.flatnonzero(np.diff(margins)), len(margins) - 1)
-        group = np.searchsorted(ends, self._fraud_rows)
+        group = np.searchsorted(ends, self._positive_rows)
         groups, self._group_starts = np.unique(group, return_index=True)
         self._ends = ends[groups]
         self._before = np.where(groups > 0, ends[groups - 1], -1)
         scores = predictions.scores[order]
-        error = scores - fraud
+        error = scores - positive
         self._squared_error = np.bincount(self._cards, weights=error**2)
         self._rows = np.bincount(self._cards).astype(np.float64)
         self._bins = [
@@ -210,7 +210,7 @@ class _RowMetrics:
         """The metrics of each draw, shape ``(b,)``."""
         auc, precision = self._ranking(multiplicities)
         rows = weighted_sums(multiplicities, self._rows)
-        # |sum over a bin of (score - outcome)| / rows = the bin's share of rows * |mean score - share of frauds|
+        # |sum over a bin of (score - outcome)| / rows = the bin's share of rows * |mean score - share of positives|
         gaps = sum(
             (np.abs(weighted_sums(multiplicities, errors)) for errors in self._bins), np.zeros(len(multiplicities))
         )
@@ -223,20 +223,20 @@ class _RowMetrics:
 
     def _ranking(self, multiplicities: FloatArray) -> tuple[FloatArray, FloatArray]:
         weights = multiplicities[:, self._cards]
-        gained = np.add.reduceat(weights[:, self._fraud_rows], self._group_starts, axis=1)
+        gained = np.add.reduceat(weights[:, self._positive_rows], self._group_starts, axis=1)
         totals = np.cumsum(weights, axis=1)
         at_end = totals[:, self._ends]
         at_start = np.where(self._before >= 0, totals[:, self._before], 0.0)
-        frauds = np.cumsum(gained, axis=1)
-        all_frauds, all_rows = frauds[:, -1], totals[:, -1]
+        positives = np.cumsum(gained, axis=1)
+        all_positives, all_rows = positives[:, -1], totals[:, -1]
         with np.errstate(divide="ignore", invalid="ignore"):
-            precision = np.where(at_end > 0, frauds / at_end, 0.0)
-            average_precision = (gained * precision).sum(axis=1) / all_frauds
-            genuine = (all_rows - all_frauds)[:, None]
-            genuine_at_end = at_end - frauds
-            genuine_at_start = at_start - (frauds - gained)
-            below = genuine - (genuine_at_end + genuine_at_start) / 2
-            auc = (gained * below).sum(axis=1) / (all_frauds * genuine[:, 0])
+            precision = np.where(at_end > 0, positives / at_end, 0.0)
+            average_precision = (gained * precision).sum(axis=1) / all_positives
+            negatives = (all_rows - all_positives)[:, None]
+            negatives_at_end = at_end - positives
+            negatives_at_start = at_start - (positives - gained)
+            below = negatives - (negatives_at_end + negatives_at_start) / 2
+            auc = (gained * below).sum(axis=1) / (all_positives * negatives[:, 0])
         return auc, average_precision
 
 
@@ -263,7 +263,7 @@ def _card_precision(days: list[CardDay], multiplicities: FloatArray, capacity: i
     remaining = multiplicities.copy()
     precision = np.zeros(len(multiplicities))
     for day in days:
-        found = _seen(remaining[:, day.cards], capacity) * day.has_fraud
+        found = _seen(remaining[:, day.cards], capacity) * day.has_positive
         precision += found.sum(axis=1) / capacity
         remaining[:, day.cards] -= found
     mean: FloatArray = precision / len(days)
@@ -276,7 +276,7 @@ def _recalls(days: list[CardDay], multiplicities: FloatArray, capacity: int) -> 
     for day in days:
         weights = multiplicities[:, day.cards]
         seen = _seen(weights, capacity)
-        for row, worth in enumerate((day.frauds, day.fraud_amount)):
+        for row, worth in enumerate((day.positives, day.positive_amount)):
             caught[row] += weighted_sums(seen, worth)
             total[row] += weighted_sums(weights, worth)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -288,7 +288,7 @@ def _evaluation(outcomes: Outcomes, drawn: dict[str, FloatArray], capacity: int,
     return Evaluation(
         metrics={name: _interval(values, confidence) for name, values in drawn.items()},
         rows=len(outcomes),
-        frauds=int(outcomes.is_fraud.sum()),
+        positives=int(outcomes.is_positive.sum()),
         cards=card_codes(outcomes.entity)[1],
         days=len(np.unique(day_numbers(outcomes.occurred_at))),
         capacity=capacity,

@@ -22,7 +22,7 @@ class FitRows:
     """Training data of a model: features float64, shape ``(n, n_features)``, and labels of shape ``(n,)``."""
 
     features: FloatArray
-    is_fraud: BoolArray
+    is_positive: BoolArray
 
 
 def fixed_parameters(schema: Sequence[FeatureSpec], seed: int, num_threads: int) -> Parameters:
@@ -54,7 +54,7 @@ def dataset(rows: FitRows, schema: Sequence[FeatureSpec], fixed: Mapping[str, An
     categorical = [position for position, feature in enumerate(schema) if feature.dtype == "category"]
     built = lightgbm.Dataset(
         np.ascontiguousarray(rows.features),
-        label=rows.is_fraud.astype(np.float32),
+        label=rows.is_positive.astype(np.float32),
         feature_name=[feature.name for feature in schema],
         categorical_feature=categorical,
         params=dict(fixed),
@@ -96,7 +96,7 @@ def fit(
     Raises
     ------
     LifecycleError
-        If frauds or genuine examples are missing.
+        If one of the two classes is missing.
     """
     import lightgbm
 
@@ -145,12 +145,13 @@ def require_both(rows: FitRows, where: str) -> None:
     Raises
     ------
     LifecycleError
-        If frauds or genuine examples are missing.
+        If one of the two classes is missing.
     """
-    frauds = int(rows.is_fraud.sum())
-    if frauds in {0, len(rows.is_fraud)}:
+    positives = int(rows.is_positive.sum())
+    if positives in {0, len(rows.is_positive)}:
         raise LifecycleError(
-            f"Expected frauds and genuine examples, got {frauds} frauds of {len(rows.is_fraud)} - at {where}"
+            f"Expected positive and negative examples, got {positives} positive ones of "
+            f"{len(rows.is_positive)} - at {where}"
         )
 
 

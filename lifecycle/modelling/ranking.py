@@ -15,14 +15,14 @@ class Outcomes:
     occurred_at: TimeArray
     entity: AnyArray
     amount: FloatArray
-    is_fraud: BoolArray
+    is_positive: BoolArray
 
     def __len__(self) -> int:
-        return len(self.is_fraud)
+        return len(self.is_positive)
 
     def rows(self, index: IntArray | BoolArray) -> "Outcomes":
         """The outcomes at `index` (positions or a mask), in that order."""
-        return Outcomes(self.occurred_at[index], self.entity[index], self.amount[index], self.is_fraud[index])
+        return Outcomes(self.occurred_at[index], self.entity[index], self.amount[index], self.is_positive[index])
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class CardDay:
     """The cards of one day, highest score first; a card's score is its highest of the day."""
 
     cards: IntArray
-    has_fraud: BoolArray
-    frauds: FloatArray
-    fraud_amount: FloatArray
+    has_positive: BoolArray
+    positives: FloatArray
+    positive_amount: FloatArray
 
 
 def card_codes(entity: AnyArray) -> tuple[IntArray, int]:
@@ -54,24 +54,24 @@ def card_days(outcomes: Outcomes, margins: FloatArray) -> list[CardDay]:
         cards, positions = np.unique(codes[of_day], return_inverse=True)
         highest = np.full(len(cards), -np.inf)
         np.maximum.at(highest, positions, margins[of_day])
-        frauds, fraud_amount = np.zeros(len(cards)), np.zeros(len(cards))
-        np.add.at(frauds, positions, outcomes.is_fraud[of_day])
-        np.add.at(fraud_amount, positions, outcomes.is_fraud[of_day] * outcomes.amount[of_day])
+        positives, positive_amount = np.zeros(len(cards)), np.zeros(len(cards))
+        np.add.at(positives, positions, outcomes.is_positive[of_day])
+        np.add.at(positive_amount, positions, outcomes.is_positive[of_day] * outcomes.amount[of_day])
         order = np.argsort(-highest, kind="stable")
-        listed.append(CardDay(cards[order], frauds[order] > 0, frauds[order], fraud_amount[order]))
+        listed.append(CardDay(cards[order], positives[order] > 0, positives[order], positive_amount[order]))
     return listed
 
 
-def require_frauds(outcomes: Outcomes, where: str) -> None:
+def require_both_classes(outcomes: Outcomes, where: str) -> None:
     """Reject a window on which no metric is defined.
 
     Raises
     ------
     LifecycleError
-        If it has no frauds, or only frauds.
+        If one of the two classes is missing.
     """
-    frauds = int(outcomes.is_fraud.sum())
-    if frauds in {0, len(outcomes)}:
+    positives = int(outcomes.is_positive.sum())
+    if positives in {0, len(outcomes)}:
         raise LifecycleError(
-            f"Expected frauds and genuine examples, got {frauds} frauds of {len(outcomes)} - at {where}"
+            f"Expected positive and negative examples, got {positives} positive ones of {len(outcomes)} - at {where}"
         )

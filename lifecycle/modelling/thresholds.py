@@ -4,9 +4,9 @@ The capacity is the number of cards that people can look at. It does not protect
 number of cards would stop every payment. Each band therefore has a floor, and the higher of the two decides:
 
 - No payment is declined below ``decision.minimum_decline_score``. Scores are calibrated probabilities, and declining at
-  ``p`` stops ``(1 - p) / p`` genuine payments for each fraud. With the default of 0.5 that is one: no payment is
-  declined while it is more likely genuine than fraud. This is the threshold ``c / (c + l)`` of Elkan, The Foundations
-  of Cost-Sensitive Learning (2001), for equal costs of a wrong decline ``c`` and a missed fraud ``l``.
+  ``p`` stops ``(1 - p) / p`` negative examples for each positive one. With the default of 0.5 that is one: nothing is
+  declined while it is more likely negative than positive. This is the threshold ``c / (c + l)`` of Elkan, The
+  Foundations of Cost-Sensitive Learning (2001), for equal costs of a wrong decline ``c`` and a missed positive ``l``.
 - No payment is reviewed below ``decision.minimum_review_lift`` times the odds of an average payment. At 1, a random
   sample would find as much. Odds and not probabilities, so that the floor stays below 1 for a frequent event.
 """
@@ -60,7 +60,7 @@ def floors(decision: DecisionSpec, base_rate: float) -> Floors:
     Parameters
     ----------
     base_rate
-        Share of frauds among mature payments.
+        Share of positives among mature payments.
 
     Raises
     ------

@@ -42,12 +42,12 @@ class WindowCount:
     end: str
     known_at: str
     rows: int
-    frauds: int
+    positives: int
 
     @property
     def base_rate(self) -> float:
-        """Share of frauds."""
-        return self.frauds / self.rows
+        """Share of positives."""
+        return self.positives / self.rows
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def train(spec: RiskModelSpec, examples: Examples, as_of: dt.date, progress: Pro
     Raises
     ------
     LifecycleError
-        If a window is impossible or has no frauds.
+        If a window is impossible or has no positives.
     """
     report = progress or _no_progress
     split = out_of_time_split(examples.occurred_at, as_of, spec.training, spec.label.maturity_days)
@@ -184,10 +184,10 @@ class _Training:
         """Fit the model to judge, and calibrate it on the margins of the folds' validation windows."""
         text = self.fit(self.split.judged, found.best)
         margins = np.concatenate(found.validation_margins)
-        is_fraud = np.concatenate([self.labels(fold.validation) for fold in self.split.folds])
-        calibration = fit_calibration(margins, is_fraud)
+        is_positive = np.concatenate([self.labels(fold.validation) for fold in self.split.folds])
+        calibration = fit_calibration(margins, is_positive)
         holdout_margins = fitting.margins(text, self.features(self.split.holdout))
-        return _Judged(text, calibration, margins, is_fraud, holdout_margins)
+        return _Judged(text, calibration, margins, is_positive, holdout_margins)
 
     def release(self, trial: Trial, judged: _Judged) -> _Released:
         """The judged model itself, or its refit on the last mature days."""
@@ -204,9 +204,9 @@ class _Training:
         return np.ascontiguousarray(self._examples.features[window.rows])
 
     def labels(self, window: Window) -> BoolArray:
-        """Frauds of a window, as known at its `known_at`."""
-        is_fraud, _ = labels(self._examples, window.known_at, self._spec.label.maturity_days)
-        return is_fraud[window.rows]
+        """Positives of a window, as known at its `known_at`."""
+        is_positive, _ = labels(self._examples, window.known_at, self._spec.label.maturity_days)
+        return is_positive[window.rows]
 
     def fit_rows(self, window: Window) -> FitRows:
         """Features and labels of a window."""
@@ -261,12 +261,12 @@ class _Training:
         return Reference(columns, window.start.isoformat(), window.end.isoformat())
 
     def counts(self) -> tuple[WindowCount, ...]:
-        """Every window's dates, rows and frauds, for evidence."""
+        """Every window's dates, rows and positives, for evidence."""
         named = [("judged", self.split.judged), ("holdout", self.split.holdout), ("refit", self.split.refit)]
         for number, fold in enumerate(self.split.folds):
             named += [(f"train_{number}", fold.train), (f"validation_{number}", fold.validation)]
         return tuple(
-            WindowCount(name=name, **window.dates(), rows=len(window.rows), frauds=int(self.labels(window).sum()))
+            WindowCount(name=name, **window.dates(), rows=len(window.rows), positives=int(self.labels(window).sum()))
             for name, window in named
         )
 

@@ -16,7 +16,7 @@ from lifecycle.tables.columns import feature_column, float_column, key_column, t
 class Examples:
     """Rows of a training set in order of `occurred_at`, then `transaction_id`.
 
-    Every array has ``n`` rows. `entity` is int64 or an object array of text; `reported_at` is ``NaT`` where no fraud
+    Every array has ``n`` rows. `entity` is int64 or an object array of text; `reported_at` is ``NaT`` where no positive
     was reported; `features` is float64 in C order, shape ``(n, n_features)`` in the schema's order, ``NaN`` for
     null and the index for a category.
     """
@@ -92,11 +92,11 @@ def labels(examples: Examples, as_of: dt.date, maturity_days: int) -> tuple[Bool
     Returns
     -------
     tuple
-        ``is_fraud``: reported before `as_of`; ``is_mature``: it happened more than `maturity_days` before `as_of`, so
-        that its waiting time is over and ``False`` may be read as genuine. Both of shape ``(n,)``. A report at the
+        ``is_positive``: reported before `as_of`; ``is_mature``: it happened more than `maturity_days` before `as_of`,
+        so that its waiting time is over and ``False`` may be read as negative. Both of shape ``(n,)``. A report at the
         instant `as_of` is not yet known, so an example exactly `maturity_days` old is not yet mature.
     """
     cutoff = instant(as_of)
-    is_fraud = ~np.isnat(examples.reported_at) & (examples.reported_at < cutoff)
+    is_positive = ~np.isnat(examples.reported_at) & (examples.reported_at < cutoff)
     is_mature = examples.occurred_at < cutoff - days(maturity_days)
-    return is_fraud, is_mature
+    return is_positive, is_mature

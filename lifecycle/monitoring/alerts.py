@@ -40,7 +40,7 @@ _TITLES: dict[AlertKind, str] = {
     "faulty_model": "Model left out",
 }
 _REMEDIES: dict[AlertKind, str] = {
-    "drift": "The retrain sensor starts a training once enough frauds since the onset have matured.",
+    "drift": "The retrain sensor starts a training once enough positives since the onset have matured.",
     "no_decisions": "See whether the server answered that day and whether its decision log reached the warehouse, then "
     "materialise the day again.",
     "over_capacity": "Train again: the bands are then cut on the last week. Or roll back with `lifecycle rollback`.",

@@ -25,12 +25,12 @@ _Z = NormalDist().inv_cdf(0.95)
 class PerformanceVerdict:
     """Verdict on the matured outcomes of a window; dates in ISO form, as the evidence stores it.
 
-    `recall` is ``None`` without frauds. `promised` is the holdout's recall, `required` the limit of the alarm.
+    `recall` is ``None`` without positives. `promised` is the holdout's recall, `required` the limit of the alarm.
     """
 
     window_start: str
     window_end: str
-    frauds: int
+    positives: int
     has_verdict: bool
     is_alarm: bool
     recall: float | None
@@ -66,24 +66,24 @@ def performance_verdict(
         ``recall_at_capacity`` of the holdout's evaluation.
     """
     answers = own_answers(decisions, champion, spec.decision.review_cards_per_day)
-    caught = answers.caught if 0 < answers.frauds < answers.own else 0
-    minimum_frauds, window = spec.gates.minimum_frauds, mature_window(spec, as_of)
+    caught = answers.caught if 0 < answers.positives < answers.own else 0
+    minimum_positives, window = spec.gates.minimum_positives, mature_window(spec, as_of)
     blind = _blind_reason(answers)
-    return judge_performance(caught, answers.frauds, promised_recall, window, minimum_frauds, spec.drift, blind)
+    return judge_performance(caught, answers.positives, promised_recall, window, minimum_positives, spec.drift, blind)
 
 
 @dataclass(frozen=True)
 class OwnAnswers:
     """What a bundle answered as champion.
 
-    `own` are its rows and `answered` all rows of the days that have such rows; `frauds` are fraudulent ones of `own`.
-    `capacity` is its share of the daily capacity, and `caught` the frauds whose card is among so many of highest score
-    of its day. `cards` are summed over the `days`.
+    `own` are its rows and `answered` all rows of the days that have such rows; `positives` are the positive ones of
+    `own`. `capacity` is its share of the daily capacity, and `caught` the positives whose card is among so many of
+    highest score of its day. `cards` are summed over the `days`.
     """
 
     own: int
     answered: int
-    frauds: int
+    positives: int
     caught: int
     capacity: int
     cards: int
@@ -102,19 +102,19 @@ def own_answers(decisions: Iterable["pa.Table"], champion: str, capacity: int) -
     capacity
         Cards that people can review in a day.
     """
-    own = answered = frauds = cards = 0
-    frauds_of_cards: list[FloatArray] = []
+    own = answered = positives = cards = 0
+    positives_of_cards: list[FloatArray] = []
     for table in decisions:
         rows, of_these_days = _own_rows(table, champion)
         outcomes, predictions = outcomes_and_predictions(rows)
         days = card_days(outcomes, predictions.margins)
         own, answered = own + rows.num_rows, answered + of_these_days
-        frauds, cards = frauds + int(outcomes.is_fraud.sum()), cards + sum(len(day.cards) for day in days)
+        positives, cards = positives + int(outcomes.is_positive.sum()), cards + sum(len(day.cards) for day in days)
         # The share of the capacity is known after the last table, and is at most all of it.
-        frauds_of_cards += [day.frauds[:capacity].copy() for day in days]
+        positives_of_cards += [day.positives[:capacity].copy() for day in days]
     share = max(1, round(capacity * own / max(answered, 1)))
-    caught = sum(round(float(found[:share].sum())) for found in frauds_of_cards)
-    return OwnAnswers(own, answered, frauds, caught, share, cards, len(frauds_of_cards))
+    caught = sum(round(float(found[:share].sum())) for found in positives_of_cards)
+    return OwnAnswers(own, answered, positives, caught, share, cards, len(positives_of_cards))
 
 
 def _own_rows(decisions: "pa.Table", champion: str) -> tuple["pa.Table", int]:
@@ -152,7 +152,7 @@ def outcomes_and_predictions(decisions: "pa.Table") -> tuple[Outcomes, Predictio
         occurred_at=decisions.column("occurred_at").to_numpy().astype("datetime64[us]"),
         entity=decisions.column("entity").to_numpy(),
         amount=np.asarray(decisions.column("amount").cast("float64").to_numpy(), dtype=np.float64),
-        is_fraud=decisions.column("reported_at").is_valid().to_numpy(),
+        is_positive=decisions.column("reported_at").is_valid().to_numpy(),
     )
     predictions = Predictions(
         margins=np.asarray(decisions.column("margin").to_numpy(), dtype=np.float64),
@@ -163,40 +163,40 @@ def outcomes_and_predictions(decisions: "pa.Table") -> tuple[Outcomes, Predictio
 
 def judge_performance(
     caught: int,
-    frauds: int,
+    positives: int,
     holdout_recall: Interval,
     window: tuple[dt.date, dt.date],
-    minimum_frauds: int,
+    minimum_positives: int,
     spec: DriftSpec,
     blind: str | None = None,
 ) -> PerformanceVerdict:
     """Recall at capacity on matured outcomes, against that of the holdout.
 
-    A few dozen frauds give a recall that is off by a tenth by chance alone, so the alarm asks whether even the upper
+    A few dozen positives give a recall that is off by a tenth by chance alone, so the alarm asks whether even the upper
     limit of the live recall is below the lower end of the holdout's interval minus the tolerance.
 
     Parameters
     ----------
-    caught, frauds
-        Matured fraudulent transactions of the window whose card was among the day's capacity, and all of them.
+    caught, positives
+        Matured positives of the window whose card was among the day's capacity, and all of them.
     holdout_recall
         ``recall_at_capacity`` of the holdout's evaluation.
     window
         Days ``[start, end)`` of `occurred_at`, all mature.
-    minimum_frauds
+    minimum_positives
         A window with fewer gives no verdict.
     blind
         Why recall says nothing about the model; with a reason there is no verdict.
     """
     required = max(holdout_recall.low - spec.recall_tolerance, 0.0)
-    has_verdict = frauds >= minimum_frauds and blind is None
-    recall = caught / frauds if frauds else None
-    highest = upper_limit(caught, frauds)
+    has_verdict = positives >= minimum_positives and blind is None
+    recall = caught / positives if positives else None
+    highest = upper_limit(caught, positives)
     is_alarm = has_verdict and highest < required
     if blind is not None:
         reason = f"{blind}: no verdict"
     elif not has_verdict:
-        reason = f"{frauds} matured frauds, below {minimum_frauds}: no verdict"
+        reason = f"{positives} matured positives, below {minimum_positives}: no verdict"
     else:
         word = "below" if is_alarm else "not below"
         reason = (
@@ -206,7 +206,7 @@ def judge_performance(
     return PerformanceVerdict(
         window_start=window[0].isoformat(),
         window_end=window[1].isoformat(),
-        frauds=frauds,
+        positives=positives,
         has_verdict=has_verdict,
         is_alarm=is_alarm,
         recall=recall,
@@ -230,7 +230,7 @@ def lower_limit(successes: int, trials: int) -> float:
 def upper_limit(successes: int, trials: int) -> float:
     """Upper limit of a proportion with 95 % confidence, one-sided, by Wilson's score interval; 1 without trials.
 
-    Wilson, Probable inference, the law of succession, and statistical inference (1927). Frauds of one card are not
+    Wilson, Probable inference, the law of succession, and statistical inference (1927). Positives of one card are not
     independent, so the true limit is somewhat higher.
 
     Examples

@@ -20,15 +20,15 @@ class MonitoringVerdict:
     """Conclusion of one day's monitoring; dates in ISO form, as the evidence stores it.
 
     `is_alarm` is whether an alarm stands after this day, `onset` the first day of its change, and `news` what the day
-    added to it. `new_frauds` counts the frauds since the onset that are new to the champion and that the judged model
-    of a training now would be fitted on. `champion` is the digest of its bundle.
+    added to it. `new_positives` counts the positives since the onset that are new to the champion and that the judged
+    model of a training now would be fitted on. `champion` is the digest of its bundle.
     """
 
     as_of: str
     is_alarm: bool
     reason: str
     onset: str | None
-    new_frauds: int
+    new_positives: int
     champion: str
     champion_trained_until: str
     traffic: DriftVerdict
@@ -37,18 +37,18 @@ class MonitoringVerdict:
     news: tuple[News, ...] = ()
 
 
-def first_new_fraud_day(onset: dt.date, champion_trained_until: dt.date) -> dt.date:
-    """First day whose frauds are new: from the onset on, and after the days that the champion was fitted on."""
+def first_new_positive_day(onset: dt.date, champion_trained_until: dt.date) -> dt.date:
+    """First day whose positives are new: from the onset on, and after the days that the champion was fitted on."""
     return max(onset, champion_trained_until)
 
 
-def new_fraud_days(
+def new_positive_days(
     spec: RiskModelSpec, onset: dt.date | None, champion_trained_until: dt.date, as_of: dt.date
 ) -> tuple[dt.date, dt.date] | None:
-    """Days ``[start, end)`` with frauds that are new to the champion and precede the holdout of a training now."""
+    """Days ``[start, end)`` with positives that are new to the champion and precede the holdout of a training now."""
     if onset is None:
         return None
-    start = first_new_fraud_day(onset, champion_trained_until)
+    start = first_new_positive_day(onset, champion_trained_until)
     end = judged_end(as_of, spec.training, spec.label.maturity_days)
     return (start, end) if start < end else None
 
@@ -59,15 +59,15 @@ def monitoring_verdict(
     traffic: DriftVerdict,
     performance: PerformanceVerdict | None,
     step: Step,
-    new_frauds: int,
+    new_positives: int,
 ) -> MonitoringVerdict:
-    """Combine the verdicts of one `as_of` with the alarm after it; `new_frauds` occurred on the `new_fraud_days`."""
+    """Combine the verdicts of one `as_of` with the alarm after it; `new_positives` are those of `new_positive_days`."""
     return MonitoringVerdict(
         as_of=as_of.isoformat(),
         is_alarm=step.standing is not None,
         reason=_reason(as_of, traffic, performance, step.standing),
         onset=step.standing.onset if step.standing else None,
-        new_frauds=new_frauds,
+        new_positives=new_positives,
         champion=champion.bundle_digest,
         champion_trained_until=champion.trained_until.isoformat(),
         traffic=traffic,

@@ -37,16 +37,16 @@ class Line:
 def holdout_plots(curves: Curves) -> tuple[Line, ...]:
     """ROC, precision and recall, and calibration of the judged model on the holdout."""
     roc, precision, calibration = curves.roc, curves.precision_recall, curves.calibration
-    top = axis_end([*calibration["mean_score"], *calibration["fraud_share"]])
+    top = axis_end([*calibration["mean_score"], *calibration["positive_share"]])
     return (
         _line("ROC", "false positive rate", "true positive rate", *roc.values(), has_diagonal=True),
         _line("Precision and recall", "recall", "precision", *precision.values()),
         _line(
             "Calibration",
             "mean score",
-            "share of frauds",
+            "share of positives",
             calibration["mean_score"],
-            calibration["fraud_share"],
+            calibration["positive_share"],
             top=top,
             has_diagonal=True,
             has_dots=True,

@@ -30,7 +30,7 @@ def model_card(spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence
         reasons=deciding.reason_texts,
         approval=APPROVALS[spec.promotion.mode],
         refit=_refit(evaluation),
-        windows=[(w.name, w.start, w.end, w.known_at, f"{w.rows:,}", f"{w.frauds:,}") for w in evaluation.windows],
+        windows=[(w.name, w.start, w.end, w.known_at, f"{w.rows:,}", f"{w.positives:,}") for w in evaluation.windows],
         bands_origin=f"The bands are cut on the released model's own scores of the last {RECENT_DAYS} days before "
         f"{lineage.as_of}; no outcome of these days was needed.",
         bands=_bands(spec, candidate),

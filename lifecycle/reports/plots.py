@@ -55,15 +55,17 @@ def _line(axes: "Axes", series: Series, x: str, y: str, title: str) -> None:
 
 
 def _calibration(axes: "Axes", series: Series) -> None:
-    top = max([*series["mean_score"], *series["fraud_share"], 1e-3]) * 1.1
+    top = max([*series["mean_score"], *series["positive_share"], 1e-3]) * 1.1
     axes.plot([0, top], [0, top], color=QUIET, linewidth=1, linestyle="--")
-    axes.plot(series["mean_score"], series["fraud_share"], "o-", color=ACCENT, markersize=4)
-    axes.set(title="Calibration, holdout", xlabel="mean score", ylabel="share of frauds", xlim=(0, top), ylim=(0, top))
+    axes.plot(series["mean_score"], series["positive_share"], "o-", color=ACCENT, markersize=4)
+    axes.set(
+        title="Calibration, holdout", xlabel="mean score", ylabel="share of positives", xlim=(0, top), ylim=(0, top)
+    )
 
 
 def _histogram(axes: "Axes", series: Series) -> None:
     edges = [max(edge, 1e-6) for edge in series["edges"]]
-    for name, colour in (("genuine", QUIET), ("fraud", ACCENT)):
+    for name, colour in (("negative", QUIET), ("positive", ACCENT)):
         axes.stairs(series[name], edges, fill=True, color=colour, alpha=0.7, label=name)
     axes.set(title="Scores, holdout", xlabel="score", ylabel="transactions", xscale="log", yscale="log")
     axes.legend(frameon=False)

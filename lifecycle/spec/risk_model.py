@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lifecycle.spec.older_keys import with_current_keys
 from serving.contract.documents import Feature
 from serving.contract.schema_rules import schema_violations
 
@@ -66,7 +67,7 @@ class LabelSpec(SpecModel):
     """Column with the time from which a report no longer counts, null for most; several rows of one transaction must
     not overlap. ``None`` if reports are never withdrawn."""
     maturity_days: Days
-    """Waiting time after which an example without a report counts as genuine."""
+    """Waiting time after which an example without a report counts as negative."""
 
 
 class SearchSpec(SpecModel):
@@ -110,7 +111,7 @@ class DecisionSpec(SpecModel):
     review_cards_per_day: Annotated[int, Field(ge=1)]
     decline_cards_per_day: Annotated[int, Field(ge=1)] | None = None
     minimum_decline_score: Share = 0.5
-    """Lowest score that may be declined: at 0.5 at most one genuine payment is declined for each fraud."""
+    """Lowest score that may be declined: at 0.5 at most one negative example is declined for each positive one."""
     minimum_review_lift: Annotated[float, Field(ge=1)] = 2.0
     """Lowest odds that may be reviewed, as a multiple of an average payment's odds."""
 
@@ -128,15 +129,15 @@ class GatesSpec(SpecModel):
     """Thresholds that a candidate must meet before it is registered."""
 
     minimum_rows: Annotated[int, Field(ge=1)]
-    minimum_frauds: Annotated[int, Field(ge=1)]
+    minimum_positives: Annotated[int, Field(ge=1)]
     """In the training window, and in the holdout."""
     metric: Literal["average_precision", "roc_auc", "card_precision", "recall_at_capacity"] = "average_precision"
     """Metric on which the candidate must beat the baseline and not be worse than the champion."""
     confidence: Share = 0.95
     maximum_decline_share: Share = 0.02
     """Largest share of a day's active cards that the decision bands may decline. One card in fifty is far above the
-    frauds of a portfolio in order (below 1 % of its payments); more means that the capacity does not fit the population
-    or that the scores do not separate, and a person must look before customers are stopped."""
+    positives of a portfolio in order (below 1 % of its payments); more means that the capacity does not fit the
+    population or that the scores do not separate, and a person must look before customers are stopped."""
 
 
 CalendarDay = Annotated[str, Field(pattern=r"^(\d{4}-)?(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
@@ -192,8 +193,8 @@ class RetrainingSpec(SpecModel):
     """Conditions under which an alarm starts a retraining."""
 
     is_enabled: bool = True
-    minimum_new_frauds: Annotated[int, Field(ge=1)] = 50
-    """Matured frauds between the onset of the drift and the holdout of a training now, which the judged model learns
+    minimum_new_positives: Annotated[int, Field(ge=1)] = 50
+    """Matured positives between the onset of the drift and the holdout of a training now, which the judged model learns
     from. With fewer, the gates would judge a procedure that has not seen the change."""
     cooldown_days: Annotated[int, Field(ge=0)] = 7
     """Days of `as_of` between two retrainings."""
@@ -243,6 +244,11 @@ class RiskModelSpec(SpecModel):
     profiles: dict[str, dict[str, Any]] = {}
     """Overrides by profile, for example short windows for a demonstration."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _current_keys(cls, document: Any) -> Any:
+        return with_current_keys(document) if isinstance(document, dict) else document
+
     @model_validator(mode="after")
     def _requests_can_carry_the_features(self) -> Self:
         # Next to the features, the training set has the label and the drift check has the score.
@@ -291,7 +297,7 @@ class RiskModelSpec(SpecModel):
         """
         if profile is None or profile not in self.profiles:
             return self
-        return RiskModelSpec.model_validate(_merged(self.model_dump(), self.profiles[profile]))
+        return RiskModelSpec.model_validate(_merged(self.model_dump(), with_current_keys(self.profiles[profile])))
 
 
 def _merged(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from lifecycle.spec.older_keys import older_forms
+
 Key = str | int
 _SHOWN_CHARACTERS = 60
 _LONG_KINDS = {dict: "a mapping", list: "a list"}
@@ -80,7 +82,8 @@ def with_lines(message: str, file: YamlFile, above: Sequence[Key] = ()) -> str:
 
     def with_line(match: re.Match[str]) -> str:
         keys = [int(part) if part.isdecimal() else part for part in match[1].split(".")]
-        line = file.line(above if match[1] == "attributes" else [*above, *keys])
+        place = list(above) if match[1] == "attributes" else [*above, *keys]
+        line = file.line(next((older for older in older_forms(place) if file.has(older)), place))
         return match[0] if line is None else f"{match[0]}, line {line}"
 
     return re.sub(r"at `([^`]+)`", with_line, message)

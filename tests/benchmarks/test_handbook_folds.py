@@ -29,8 +29,8 @@ def genuine_every_day(card: int) -> list[tuple[int, int, bool]]:
 
 def test_the_windows_are_a_week_each_and_follow_one_another() -> None:
     rows = [(day, 1, False) for day in range(-2, 23)]
-    occurred_at, card, is_fraud = transactions(rows)
-    fold = cut(START, occurred_at, card, is_fraud)
+    occurred_at, card, is_positive = transactions(rows)
+    fold = cut(START, occurred_at, card, is_positive)
     days = [day for day, _, _ in rows]
     assert [days[at] for at in fold.train] == list(range(7))
     assert [days[at] for at in fold.test] == list(range(14, 21))
@@ -57,25 +57,27 @@ def test_midnight_belongs_to_the_day_it_begins() -> None:
     ],
 )
 def test_a_compromised_card_leaves_the_test_when_its_fraud_is_known(fraud_day: int, left_test_days: int) -> None:
-    occurred_at, card, is_fraud = transactions(
+    occurred_at, card, is_positive = transactions(
         [*genuine_every_day(card=1), *genuine_every_day(card=2), (fraud_day, 2, True)]
     )
-    fold = cut(START, occurred_at, card, is_fraud)
-    of_card = fold.test[(card[fold.test] == 2) & ~is_fraud[fold.test]]
+    fold = cut(START, occurred_at, card, is_positive)
+    of_card = fold.test[(card[fold.test] == 2) & ~is_positive[fold.test]]
     assert len(of_card) == left_test_days
     assert np.count_nonzero(card[fold.test] == 1) == 7
 
 
 def test_compromised_cards_stay_in_the_training_days() -> None:
-    occurred_at, card, is_fraud = transactions([*genuine_every_day(card=1), *genuine_every_day(card=2), (0, 2, True)])
-    fold = cut(START, occurred_at, card, is_fraud)
+    occurred_at, card, is_positive = transactions(
+        [*genuine_every_day(card=1), *genuine_every_day(card=2), (0, 2, True)]
+    )
+    fold = cut(START, occurred_at, card, is_positive)
     assert np.count_nonzero(card[fold.train] == 2) == 8
 
 
 def test_a_fold_beyond_the_transactions_is_refused() -> None:
-    occurred_at, card, is_fraud = transactions(genuine_every_day(card=1))
+    occurred_at, card, is_positive = transactions(genuine_every_day(card=1))
     with pytest.raises(LifecycleError, match="Expected transactions from 2018-08-01 to 2018-08-21"):
-        cut(START + dt.timedelta(days=7), occurred_at, card, is_fraud)
+        cut(START + dt.timedelta(days=7), occurred_at, card, is_positive)
 
 
 @pytest.mark.parametrize(("days_earlier", "is_refused"), [(14, False), (13, True), (0, True)])
@@ -94,7 +96,7 @@ def test_a_search_fold_must_be_known_before_the_first_test(days_earlier: int, is
 def test_the_handbooks_first_fold_has_the_handbooks_counts() -> None:
     assert HANDBOOK.is_file(), f"Expected the handbook's transactions at {HANDBOOK}"
     table = pq.read_table(HANDBOOK, columns=["TX_DATETIME", "CUSTOMER_ID", "TX_FRAUD"])
-    is_fraud = table["TX_FRAUD"].to_numpy() == 1
-    fold = cut(START, table["TX_DATETIME"].to_numpy(), table["CUSTOMER_ID"].to_numpy(), is_fraud)
-    assert (len(fold.train), int(is_fraud[fold.train].sum())) == (67_240, 598)
-    assert (len(fold.test), int(is_fraud[fold.test].sum())) == (58_264, 385)
+    is_positive = table["TX_FRAUD"].to_numpy() == 1
+    fold = cut(START, table["TX_DATETIME"].to_numpy(), table["CUSTOMER_ID"].to_numpy(), is_positive)
+    assert (len(fold.train), int(is_positive[fold.train].sum())) == (67_240, 598)
+    assert (len(fold.test), int(is_positive[fold.test].sum())) == (58_264, 385)

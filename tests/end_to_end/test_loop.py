@@ -205,7 +205,7 @@ def test_a_retraining_is_ordered_once_for_a_date_and_not_while_one_is_in_flight(
     quiet = installation.evidence(MODEL).drift()[change_day]
     onset = change_day.isoformat()
     alarm = dataclasses.replace(
-        quiet, as_of=as_of.isoformat(), is_alarm=True, reason="PSI", new_frauds=1000, onset=onset
+        quiet, as_of=as_of.isoformat(), is_alarm=True, reason="PSI", new_positives=1000, onset=onset
     )
     installation.evidence(MODEL).write_drift(alarm)
     sensor = retrain_sensor(spec, released.definitions.resolve_job_def(f"{MODEL}_retrain"))

@@ -41,16 +41,16 @@ def pieces() -> dict[str, str]:
     """Calibration, baseline and evaluation, each by itself."""
     generator = np.random.default_rng(5)
     margins = generator.normal(scale=2.0, size=CALIBRATION_ROWS)
-    is_fraud = generator.random(CALIBRATION_ROWS) < 1 / (1 + 20 * np.exp2(-margins))
+    is_positive = generator.random(CALIBRATION_ROWS) < 1 / (1 + 20 * np.exp2(-margins))
     features = generator.normal(size=(40_000, 20)) + generator.normal(size=20)
     schema = [FeatureSpec(name=f"f{column}") for column in range(20)]
-    rows = FitRows(features, is_fraud[:40_000])
+    rows = FitRows(features, is_positive[:40_000])
     predictions = fit_baseline(rows, schema).predict(features)
     days = np.datetime64("2026-01-01", "us") + generator.integers(0, 7, 40_000).astype("timedelta64[D]")
     amounts = generator.integers(1, 50_000, 40_000) / 100
-    outcomes = Outcomes(days, generator.integers(0, 3_000, 40_000), amounts, is_fraud[:40_000])
+    outcomes = Outcomes(days, generator.integers(0, 3_000, 40_000), amounts, is_positive[:40_000])
     return {
-        "calibration": digest(fit_calibration(margins, is_fraud)),
+        "calibration": digest(fit_calibration(margins, is_positive)),
         "baseline": digest(predictions.margins.tolist()),
         "evaluation": digest(dataclasses.asdict(evaluate(outcomes, predictions, 100, draws=20))),
     }
@@ -66,8 +66,8 @@ def made_up_examples(rows_per_day: int) -> Examples:
     occurred = np.datetime64(start.isoformat(), "us") + seconds.astype("timedelta64[s]")
     features = np.round(generator.gamma(2.0, 30.0, (rows, len(spec.features))), 2)
     odds = 0.02 * features[:, 0] + 0.02 * features[:, 4] - 0.01 * features[:, 7] - 7.0
-    is_fraud = generator.random(rows) < 1 / (1 + np.exp2(-1.4427 * odds))
-    reported = np.where(is_fraud, occurred + np.timedelta64(2, "D"), np.datetime64("NaT", "us"))
+    is_positive = generator.random(rows) < 1 / (1 + np.exp2(-1.4427 * odds))
+    reported = np.where(is_positive, occurred + np.timedelta64(2, "D"), np.datetime64("NaT", "us"))
     return Examples(
         transaction_id=np.arange(rows),
         entity=generator.integers(0, rows_per_day, rows),

@@ -37,7 +37,7 @@ SPEC: dict[str, Any] = {
         "search": {"trials": 8, "num_threads": 1},
     },
     "decision": {"review_cards_per_day": 6, "decline_cards_per_day": 2, "minimum_decline_score": 0.1},
-    "gates": {"minimum_rows": 100, "minimum_frauds": 5},
+    "gates": {"minimum_rows": 100, "minimum_positives": 5},
 }
 
 

@@ -28,7 +28,7 @@ from serving.log.segments import segment_name
 from tests.harness.toy_model import AS_OF
 
 PASSING = tuple(Verdict(gate=gate, is_passed=True, summary="") for gate in GATES)
-REFUSING = (Verdict(gate=GATES[0], is_passed=False, summary="too few frauds"), *PASSING[1:])
+REFUSING = (Verdict(gate=GATES[0], is_passed=False, summary="too few positives"), *PASSING[1:])
 
 
 def without_reasons(trained: Trained) -> Trained:

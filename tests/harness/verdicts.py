@@ -32,11 +32,11 @@ STANDING = StandingAlarm(
     peaks={"score": "extreme", "amount": "major"},
 )
 ALARM = MonitoringVerdict(
-    as_of="2018-08-29", is_alarm=True, reason=TRAFFIC.reason, onset="2018-08-24", new_frauds=60, champion="b",
+    as_of="2018-08-29", is_alarm=True, reason=TRAFFIC.reason, onset="2018-08-24", new_positives=60, champion="b",
     champion_trained_until="2018-08-01", traffic=TRAFFIC, performance=None, standing=STANDING,
 )  # fmt: skip
 PERFORMANCE = PerformanceVerdict(
-    window_start="2018-08-15", window_end="2018-08-22", frauds=100, has_verdict=True, is_alarm=True, recall=0.17,
+    window_start="2018-08-15", window_end="2018-08-22", positives=100, has_verdict=True, is_alarm=True, recall=0.17,
     promised=0.5, required=0.35, reason="recall at capacity 0.170 is below 0.350",
 )  # fmt: skip
 LOAD = LoadVerdict(

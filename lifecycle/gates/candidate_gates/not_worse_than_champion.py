@@ -21,8 +21,8 @@ def not_worse_than_champion(
 ) -> Verdict:
     """The judged model is not inferior to the champion on the gate's metric: the interval is not below 0.
 
-    Passes without a champion, and if the candidate is the champion. Too few frauds on the unseen days are no evidence:
-    the verdict fails and names the first ``as_of`` whose whole holdout is unseen by the champion.
+    Passes without a champion, and if the candidate is the champion. Too few positives on the unseen days are no
+    evidence: the verdict fails and names the first ``as_of`` whose whole holdout is unseen by the champion.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def not_worse_than_champion(
             "unseen_start": comparison.unseen_start.isoformat(),
             "unseen_end": comparison.unseen_end.isoformat(),
             "rows": comparison.rows,
-            "frauds": comparison.frauds,
+            "positives": comparison.positives,
         }
         if comparison.difference is not None:
             observed |= observed_difference(comparison.difference[gates.metric])
@@ -48,7 +48,7 @@ def not_worse_than_champion(
         is_passed=is_passed,
         summary=summary,
         observed=observed,
-        required={"metric": gates.metric, "confidence": gates.confidence, "minimum_frauds": gates.minimum_frauds},
+        required={"metric": gates.metric, "confidence": gates.confidence, "minimum_positives": gates.minimum_positives},
     )
 
 
@@ -63,8 +63,8 @@ def _against_champion(
         return False, "not enough evidence: the champion was fitted on all days of the holdout"
     if _is_thin(comparison, gates) or comparison.difference is None:
         return False, (
-            f"not enough evidence: {comparison.frauds} frauds on the days that neither model has seen, "
-            f"below {gates.minimum_frauds}"
+            f"not enough evidence: {comparison.positives} positives on the days that neither model has seen, "
+            f"below {gates.minimum_positives}"
         )
     interval = comparison.difference[gates.metric]
     is_passed = bool(interval.high >= 0)
@@ -73,4 +73,4 @@ def _against_champion(
 
 
 def _is_thin(comparison: ChampionComparison, gates: GatesSpec) -> bool:
-    return comparison.frauds < gates.minimum_frauds
+    return comparison.positives < gates.minimum_positives

@@ -50,7 +50,7 @@ def phases(warehouse: Warehouse, spec: RiskModelSpec, days: Timeline, state: Dem
             )
         recall = evaluation.metrics["recall_at_capacity"]
         measured.append(
-            Phase(name, start, end, evaluation.rows, evaluation.frauds, recall.value, recall.low, recall.high)
+            Phase(name, start, end, evaluation.rows, evaluation.positives, recall.value, recall.low, recall.high)
         )
     return measured
 
@@ -60,7 +60,7 @@ def recall_of(
 ) -> Evaluation | None:
     """Evaluation of the decisions of ``[start, end)`` on what was reported before `as_of`; ``None`` without frauds."""
     outcomes, predictions = outcomes_and_predictions(read_decisions(warehouse, spec, start, end, as_of))
-    if not outcomes.is_fraud.any() or outcomes.is_fraud.all():
+    if not outcomes.is_positive.any() or outcomes.is_positive.all():
         return None
     return evaluate(outcomes, predictions, spec.decision.review_cards_per_day, draws=draws)
 

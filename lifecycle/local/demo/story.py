@@ -188,7 +188,7 @@ class Story:
             first = self.state.alarmed_as_of = min(alarms)
             self.file.keep(self.state)
             self.screen.note(f"Drift as of {first}: {alarms[first].reason}")
-        return as_of in alarms and alarms[as_of].new_frauds >= self.spec.retraining.minimum_new_frauds
+        return as_of in alarms and alarms[as_of].new_positives >= self.spec.retraining.minimum_new_positives
 
     def _sensor_run(self) -> Run | None:
         """The latest retraining that the sensor launched."""

@@ -46,7 +46,7 @@ RECALL_LOWER: Final = _gauge("recall_lower_limit", "Lower limit of the recall, 9
 RECALL_UPPER: Final = _gauge("recall_upper_limit", "Upper limit of the recall, 95 % confidence, one-sided", "model")
 RECALL_PROMISED: Final = _gauge("recall_promised", "Recall at capacity on the champion's holdout", "model")
 RECALL_REQUIRED: Final = _gauge("recall_required", "The alarm's limit of the recall's upper limit", "model")
-RECALL_FRAUDS: Final = _gauge("recall_frauds", "Matured frauds that the recall is measured on", "model")
+RECALL_POSITIVES: Final = _gauge("recall_positives", "Matured positives that the recall is measured on", "model")
 
 COUNTED_DAY: Final = _gauge("counted_day_timestamp_seconds", "Start of the newest day that was counted", "model")
 DECISIONS: Final = _gauge("decisions", "Decisions of the newest counted day", "model")

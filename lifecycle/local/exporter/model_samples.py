@@ -61,12 +61,12 @@ def performance_samples(model: str, verdict: PerformanceVerdict) -> Iterator[Sam
     yield families.HAS_VERDICT, (model, "performance"), int(verdict.has_verdict)
     yield families.RECALL_PROMISED, (model,), verdict.promised
     yield families.RECALL_REQUIRED, (model,), verdict.required
-    yield families.RECALL_FRAUDS, (model,), verdict.frauds
+    yield families.RECALL_POSITIVES, (model,), verdict.positives
     if verdict.has_verdict and verdict.recall is not None:
-        caught = round(verdict.recall * verdict.frauds)
+        caught = round(verdict.recall * verdict.positives)
         yield families.RECALL, (model,), verdict.recall
-        yield families.RECALL_LOWER, (model,), lower_limit(caught, verdict.frauds)
-        yield families.RECALL_UPPER, (model,), upper_limit(caught, verdict.frauds)
+        yield families.RECALL_LOWER, (model,), lower_limit(caught, verdict.positives)
+        yield families.RECALL_UPPER, (model,), upper_limit(caught, verdict.positives)
 
 
 def load_samples(model: str, verdict: LoadVerdict, champion: str | None) -> Iterator[Sample]:

@@ -139,8 +139,8 @@ def newest_event(warehouse: Warehouse, end: dt.date) -> dt.datetime | None:
     return newest
 
 
-def known_frauds(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, as_of: dt.date) -> int:
-    """Frauds that occurred in ``[start, end)`` and were reported before `as_of`."""
+def known_positives(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, as_of: dt.date) -> int:
+    """Positives that occurred in ``[start, end)`` and were reported before `as_of`."""
     occurred_at = spec.columns.occurred_at
     rows = warehouse.query(
         f"""

@@ -128,18 +128,18 @@ TRAFFIC = DriftVerdict(
     reason="PSI above 0.2: amount 0.300",
 )  # fmt: skip
 PERFORMANCE = PerformanceVerdict(
-    window_start="2018-08-15", window_end="2018-08-22", frauds=120, has_verdict=True, is_alarm=False, recall=0.5,
+    window_start="2018-08-15", window_end="2018-08-22", positives=120, has_verdict=True, is_alarm=False, recall=0.5,
     promised=0.52, required=0.4, reason="recall at capacity 0.500 is not below 0.400 (holdout 0.520)",
 )  # fmt: skip
 MONITORED = MonitoringVerdict(
-    as_of="2018-08-29", is_alarm=True, reason=TRAFFIC.reason, onset="2018-08-24", new_frauds=60, champion="b" * 64,
+    as_of="2018-08-29", is_alarm=True, reason=TRAFFIC.reason, onset="2018-08-24", new_positives=60, champion="b" * 64,
     champion_trained_until="2018-08-01", traffic=TRAFFIC, performance=PERFORMANCE,
 )  # fmt: skip
 
 
 def test_monitoring_is_kept_by_date_and_replaced_by_the_same_date(tmp_path: Path) -> None:
     store = EvidenceStore(tmp_path, "card_fraud")
-    later = dataclasses.replace(MONITORED, as_of="2018-08-30", new_frauds=70)
+    later = dataclasses.replace(MONITORED, as_of="2018-08-30", new_positives=70)
     for verdict in (dataclasses.replace(later, is_alarm=False), MONITORED, later):
         store.write_drift(verdict)
     assert list(store.drift().items()) == [(dt.date(2018, 8, 29), MONITORED), (dt.date(2018, 8, 30), later)]
@@ -154,7 +154,7 @@ def test_monitoring_evidence_is_the_json_of_its_fields_and_may_have_more(tmp_pat
     store.write_drift(dataclasses.replace(MONITORED, performance=None))
     document = msgspec.json.decode(path.read_bytes())
     assert list(document) == [
-        "as_of", "is_alarm", "reason", "onset", "new_frauds", "champion", "champion_trained_until", "traffic",
+        "as_of", "is_alarm", "reason", "onset", "new_positives", "champion", "champion_trained_until", "traffic",
         "performance", "standing", "news",
     ]  # fmt: skip
     assert list(document["traffic"]) == [

@@ -54,7 +54,7 @@ def test_the_verdicts_are_kept_for_the_candidate_and_shown_on_it(
     assert set(checks) == set(GATES)
     assert checks[enough_evidence.NAME].metadata["candidate_digest"].value == candidate.digest
     assert checks[enough_evidence.NAME].metadata["required/minimum_rows"].value == 100
-    assert checks[enough_evidence.NAME].metadata["required/minimum_frauds"].value == 5
+    assert checks[enough_evidence.NAME].metadata["required/minimum_positives"].value == 5
     assert {check.partition for check in checks.values()} == {AS_OF.isoformat()}
     assert list(registry.versions) == [candidate.digest]
 
@@ -65,7 +65,7 @@ def test_a_failed_gate_blocks_the_registration(
 ) -> None:  # fmt: skip
     freeze(stores, spec, table)
     monkeypatch.setattr("lifecycle.assets.training.train", lambda *_: model)
-    strict = spec.model_copy(update={"gates": spec.gates.model_copy(update={"minimum_frauds": 100_000})})
+    strict = spec.model_copy(update={"gates": spec.gates.model_copy(update={"minimum_positives": 100_000})})
     result = gated(stores, strict)
     assert not result.success
     failed = [check.check_name for check in result.get_asset_check_evaluations() if not check.passed]
@@ -86,7 +86,7 @@ def test_a_candidate_is_compared_with_the_champion_on_the_days_that_it_has_not_s
     [verdict] = [v for v in judge(spec, stores, AS_OF.isoformat()).verdicts if v.gate == not_worse_than_champion.NAME]
     assert verdict.is_passed
     assert (verdict.observed["unseen_start"], verdict.observed["unseen_end"]) == ("2024-01-23", "2024-01-30")
-    assert verdict.observed["frauds"] == model.evaluation.frauds
+    assert verdict.observed["positives"] == model.evaluation.positives
     assert verdict.observed["difference"] == 0.0
 
 

@@ -76,7 +76,7 @@ def test_the_verdicts_go_to_the_evidence_and_an_alarm_to_the_alerts(
     assert verdict.champion_trained_until == model.trained_until
     shown = metadata(result, "drift")
     assert (shown["as_of"], shown["is_alarm"], shown["reason"]) == ("2024-02-01", True, verdict.reason)
-    assert (shown["onset"], shown["new_frauds"], shown["rows"]) == (verdict.onset, 0, verdict.traffic.rows)
+    assert (shown["onset"], shown["new_positives"], shown["rows"]) == (verdict.onset, 0, verdict.traffic.rows)
     assert monitored(stores, spec, "drift").success
     [alert] = alerts(stores)
     texts = "; ".join(news.text for news in verdict.news)
@@ -168,7 +168,7 @@ def test_prometheus_is_told_what_dagster_shows(stores: Stores, spec: RiskModelSp
         'decisions{model="toy"}': decisions["dagster/row_count"],
         'unaccounted{cause="undecided_transactions",model="toy"}': performance["undecided_transactions"],
         'recall_promised{model="toy"}': performance["promised"],
-        'recall_frauds{model="toy"}': performance["frauds"],
+        'recall_positives{model="toy"}': performance["positives"],
         'alarm_standing{model="toy"}': int(drift["is_alarm"]),
         'card_capacity_per_day{band="declined",model="toy"}': load["decline_capacity"],
         'alerts_total{kind="drift",model="toy"}': 1,

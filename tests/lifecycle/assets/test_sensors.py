@@ -23,7 +23,7 @@ TRAFFIC = DriftVerdict(
     psi={"amount": 0.3}, alarmed=("amount",), threshold=0.2, onset="2024-01-26", reason="PSI above 0.2: amount 0.300",
 )  # fmt: skip
 ALARM = MonitoringVerdict(
-    as_of=AS_OF.isoformat(), is_alarm=True, reason=TRAFFIC.reason, onset="2024-01-26", new_frauds=60, champion="b",
+    as_of=AS_OF.isoformat(), is_alarm=True, reason=TRAFFIC.reason, onset="2024-01-26", new_positives=60, champion="b",
     champion_trained_until="2024-01-20", traffic=TRAFFIC, performance=None,
 )  # fmt: skip
 
@@ -87,7 +87,7 @@ def test_the_retrain_sensor_orders_the_newest_alarm_once(stores: Stores, spec: R
         [request] = ordered.run_requests or []
         assert (request.run_key, request.partition_key) == ("toy:2024-02-01", "2024-02-01")
         assert request.tags["lifecycle/reason"].startswith(
-            "PSI above 0.2: amount 0.300; 60 new frauds since 2024-01-26"
+            "PSI above 0.2: amount 0.300; 60 new positives since 2024-01-26"
         )
         repeated = evaluated(stores, spec, instance, ordered.cursor)
         assert isinstance(repeated, dg.SkipReason)

@@ -23,7 +23,7 @@ def test_a_training_set_freezes_its_windows_and_the_days_up_to_its_date(
     description = stores.training_sets("toy").describe(AS_OF.isoformat())
     shown = metadata(result, "training_set")
     assert shown["training_set_digest"] == description.digest
-    assert (shown["dagster/row_count"], shown["reported_frauds"]) == (description.rows, description.reported)
+    assert (shown["dagster/row_count"], shown["reported_positives"]) == (description.rows, description.reported)
     assert (shown["first_day"], shown["end_day"]) == ("2024-01-03", "2024-02-01")
     newest = pc.max(stores.training_sets("toy").read(AS_OF.isoformat())["occurred_at"]).as_py()
     assert newest.date() == dt.date(2024, 1, 31)

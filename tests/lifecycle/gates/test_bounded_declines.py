@@ -9,7 +9,7 @@ from serving.contract.documents import Bands
 
 BANDS = Bands(review_from=0.2, decline_from=0.8)
 DECISION = DecisionSpec(review_cards_per_day=100, decline_cards_per_day=20)
-GATES_SPEC = GatesSpec(minimum_rows=1, minimum_frauds=1)
+GATES_SPEC = GatesSpec(minimum_rows=1, minimum_positives=1)
 COUNTS = BandCounts(
     days=7, payments=14_000, card_days=7_000, reviewed_card_days=700, declined_card_days=140, declined_payments=280
 )

@@ -15,7 +15,7 @@ from lifecycle.modelling.training import WindowCount
 from lifecycle.modelling.training_set import Examples
 from lifecycle.spec.risk_model import GatesSpec, SearchSpec, TrainingSpec
 
-GATES_SPEC = GatesSpec(minimum_rows=1000, minimum_frauds=50)
+GATES_SPEC = GatesSpec(minimum_rows=1000, minimum_positives=50)
 TRAINING = TrainingSpec(train_days=7, validation_days=7, holdout_days=7, search=SearchSpec(trials=1))
 AS_OF = dt.date(2018, 8, 29)
 WINDOWS = (
@@ -25,23 +25,23 @@ WINDOWS = (
 
 
 @pytest.mark.parametrize(
-    ("rows", "frauds", "holdout_frauds", "is_passed", "summary"),
+    ("rows", "positives", "holdout_positives", "is_passed", "summary"),
     [
-        (1000, 50, 50, True, "50 frauds to fit on, 50 in the holdout"),
+        (1000, 50, 50, True, "50 positives to fit on, 50 in the holdout"),
         (999, 50, 50, False, "999 rows to fit on, below 1000"),
-        (1000, 49, 50, False, "49 frauds to fit on, below 50"),
-        (1000, 50, 49, False, "49 frauds in the holdout, below 50"),
+        (1000, 49, 50, False, "49 positives to fit on, below 50"),
+        (1000, 50, 49, False, "49 positives in the holdout, below 50"),
         (
             0,
             0,
             0,
             False,
-            "0 rows to fit on, below 1000; 0 frauds to fit on, below 50; 0 frauds in the holdout, below 50",
+            "0 rows to fit on, below 1000; 0 positives to fit on, below 50; 0 positives in the holdout, below 50",
         ),
     ],
 )
-def test_enough_evidence(rows: int, frauds: int, holdout_frauds: int, is_passed: bool, summary: str) -> None:
-    verdict = enough_evidence(Evidence(rows, frauds), Evidence(500, holdout_frauds), GATES_SPEC)
+def test_enough_evidence(rows: int, positives: int, holdout_positives: int, is_passed: bool, summary: str) -> None:
+    verdict = enough_evidence(Evidence(rows, positives), Evidence(500, holdout_positives), GATES_SPEC)
     assert (verdict.gate, verdict.is_passed, verdict.summary) == (GATES[0], is_passed, summary)
 
 
@@ -120,18 +120,18 @@ def test_a_candidate_beats_the_baseline_when_the_whole_interval_is_above_zero(lo
 
 def test_the_gates_metric_is_the_specifications() -> None:
     assert not beats_baseline(
-        difference(0.02, 0.01, 0.05), GatesSpec(minimum_rows=1, minimum_frauds=1, metric="roc_auc")
+        difference(0.02, 0.01, 0.05), GatesSpec(minimum_rows=1, minimum_positives=1, metric="roc_auc")
     ).is_passed
 
 
-def comparison(frauds: int, interval: dict[str, Interval] | None) -> ChampionComparison:
+def comparison(positives: int, interval: dict[str, Interval] | None) -> ChampionComparison:
     return ChampionComparison(
         champion_digest="champion",
         champion_trained_until=dt.date(2018, 8, 17),
         unseen_start=dt.date(2018, 8, 17),
         unseen_end=dt.date(2018, 8, 22),
         rows=40_000,
-        frauds=frauds,
+        positives=positives,
         difference=interval,
     )
 

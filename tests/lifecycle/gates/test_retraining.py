@@ -7,7 +7,7 @@ import pytest
 from lifecycle.gates.retraining import NoRetraining, RetrainingState, RetrainOrder, decide_retraining
 from lifecycle.spec.risk_model import RetrainingSpec
 
-SPEC = RetrainingSpec(minimum_new_frauds=50, cooldown_days=7)
+SPEC = RetrainingSpec(minimum_new_positives=50, cooldown_days=7)
 ALARMED = RetrainingState(
     model="card_fraud",
     as_of=dt.date(2018, 8, 29),
@@ -15,7 +15,7 @@ ALARMED = RetrainingState(
     alarm_bundle="b1",
     onset=dt.date(2018, 8, 10),
     champion_bundle="b1",
-    new_frauds=50,
+    new_positives=50,
     last_ordered_as_of=None,
     is_in_flight=False,
 )
@@ -41,7 +41,7 @@ ALARMED = RetrainingState(
             {"last_ordered_as_of": dt.date(2018, 9, 1), "broken_tries": 1},
             "a retraining at as_of 2018-09-01 was already ordered",
         ),
-        ({"new_frauds": 49}, "49 mature frauds since the onset are new to the champion, below 50"),
+        ({"new_positives": 49}, "49 mature positives since the onset are new to the champion, below 50"),
         ({}, None),
     ],
 )
@@ -50,7 +50,7 @@ def test_retraining(changes: dict[str, Any], reason: str | None) -> None:
     if reason is None:
         assert isinstance(decision, RetrainOrder)
         assert (decision.run_key, decision.as_of) == ("card_fraud:2018-08-29", dt.date(2018, 8, 29))
-        assert decision.reason == "PSI above 0.2: amount 0.412; 50 new frauds since 2018-08-10 are mature"
+        assert decision.reason == "PSI above 0.2: amount 0.412; 50 new positives since 2018-08-10 are mature"
     else:
         assert decision == NoRetraining(reason)
 
@@ -64,12 +64,12 @@ def test_a_retraining_that_broke_off_is_ordered_again_under_another_key(broken_t
 
 
 def test_retraining_can_be_switched_off() -> None:
-    off = RetrainingSpec(is_enabled=False, minimum_new_frauds=50)
+    off = RetrainingSpec(is_enabled=False, minimum_new_positives=50)
     assert decide_retraining(ALARMED, off) == NoRetraining("retraining by alarm is not enabled")
 
 
 def test_without_a_cooldown_only_the_same_date_is_refused() -> None:
-    spec = RetrainingSpec(minimum_new_frauds=50, cooldown_days=0)
+    spec = RetrainingSpec(minimum_new_positives=50, cooldown_days=0)
     yesterday = dataclasses.replace(ALARMED, last_ordered_as_of=dt.date(2018, 8, 28))
     assert isinstance(decide_retraining(yesterday, spec), RetrainOrder)
     today = dataclasses.replace(ALARMED, last_ordered_as_of=ALARMED.as_of)

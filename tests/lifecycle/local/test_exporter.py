@@ -84,7 +84,7 @@ def test_the_metrics_are_the_numbers_of_the_newest_files(
         ("lifecycle_recall_lower_limit", of): 1 - upper_limit(83, 100),
         ("lifecycle_recall_promised", of): 0.5,
         ("lifecycle_recall_required", of): 0.35,
-        ("lifecycle_recall_frauds", of): 100,
+        ("lifecycle_recall_positives", of): 100,
         ("lifecycle_counted_day_timestamp_seconds", of): midnight(DAY),
         ("lifecycle_decisions", of): 980,
         ("lifecycle_refused_requests", f"kind=InvalidRequest,{of}"): 20,

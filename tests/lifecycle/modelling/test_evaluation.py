@@ -26,12 +26,12 @@ def window(seed: int, rows: int, cards: int, days: int, distinct: int | None = N
     """A random window; with `distinct` the margins take that many values only."""
     generator = np.random.default_rng(seed)
     occurred = np.datetime64("2024-01-01", "us") + generator.integers(0, days * 86_400, rows).astype("timedelta64[s]")
-    is_fraud = generator.random(rows) < 0.1
-    is_fraud[:2] = [True, False]
-    margins = generator.normal(size=rows) + is_fraud
+    is_positive = generator.random(rows) < 0.1
+    is_positive[:2] = [True, False]
+    margins = generator.normal(size=rows) + is_positive
     if distinct:
         margins = np.round(margins * distinct / 6) / distinct
-    outcomes = Outcomes(occurred, generator.integers(0, cards, rows), generator.random(rows) * 100, is_fraud)
+    outcomes = Outcomes(occurred, generator.integers(0, cards, rows), generator.random(rows) * 100, is_positive)
     return outcomes, Predictions(margins, 1 / (1 + np.exp(-margins)))
 
 
@@ -57,15 +57,15 @@ def test_ranking_metrics_and_brier_are_those_of_scikit_learn_in_every_draw(case:
     outcomes, predictions = case
     drawn = metric_draws(outcomes, predictions, capacity=5, draws=5, seed=3)
     for draw, weights in enumerate(weights_of(outcomes, 5, 3)):
-        if not 0 < weights[outcomes.is_fraud].sum() < weights.sum():
+        if not 0 < weights[outcomes.is_positive].sum() < weights.sum():
             assert not np.isfinite(drawn["roc_auc"][draw])
             continue
         arguments: dict[str, Any] = {"sample_weight": weights}
-        expected = roc_auc_score(outcomes.is_fraud, predictions.margins, **arguments)
+        expected = roc_auc_score(outcomes.is_positive, predictions.margins, **arguments)
         assert drawn["roc_auc"][draw] == pytest.approx(expected, abs=1e-12)
-        expected = average_precision_score(outcomes.is_fraud, predictions.margins, **arguments)
+        expected = average_precision_score(outcomes.is_positive, predictions.margins, **arguments)
         assert drawn["average_precision"][draw] == pytest.approx(expected, abs=1e-12)
-        expected = brier_score_loss(outcomes.is_fraud, predictions.scores, **arguments)
+        expected = brier_score_loss(outcomes.is_positive, predictions.scores, **arguments)
         assert drawn["brier"][draw] == pytest.approx(expected, abs=1e-12)
 
 
@@ -77,7 +77,7 @@ def slow_card_precision(outcomes: Outcomes, margins: FloatArray, capacity: int, 
     for day in np.unique(days):
         cards: dict[int, tuple[float, bool]] = {}
         for card, margin, fraud in zip(
-            outcomes.entity[days == day], margins[days == day], outcomes.is_fraud[days == day], strict=True
+            outcomes.entity[days == day], margins[days == day], outcomes.is_positive[days == day], strict=True
         ):
             if card not in found:
                 highest, any_fraud = cards.get(card, (-np.inf, False))
@@ -96,8 +96,8 @@ def slow_recall(outcomes: Outcomes, margins: FloatArray, capacity: int, worth: F
         rows = days == day
         highest = {card: margins[rows & (outcomes.entity == card)].max() for card in np.unique(outcomes.entity[rows])}
         first = sorted(highest, key=lambda card: (-highest[card], card))[:capacity]
-        caught += worth[rows & np.isin(outcomes.entity, first) & outcomes.is_fraud].sum()
-    return caught / float(worth[outcomes.is_fraud].sum())
+        caught += worth[rows & np.isin(outcomes.entity, first) & outcomes.is_positive].sum()
+    return caught / float(worth[outcomes.is_positive].sum())
 
 
 def cloned(outcomes: Outcomes, predictions: Predictions, weights: FloatArray) -> tuple[Outcomes, Predictions]:
@@ -106,7 +106,7 @@ def cloned(outcomes: Outcomes, predictions: Predictions, weights: FloatArray) ->
     rows = [(row, copy) for row in range(len(outcomes)) for copy in range(int(weights[row]))]
     index = np.array([row for row, _ in rows])
     cards = codes[index] * 1000 + np.array([copy for _, copy in rows])
-    copies = Outcomes(outcomes.occurred_at[index], cards, outcomes.amount[index], outcomes.is_fraud[index])
+    copies = Outcomes(outcomes.occurred_at[index], cards, outcomes.amount[index], outcomes.is_positive[index])
     return copies, Predictions(predictions.margins[index], predictions.scores[index])
 
 
@@ -120,7 +120,7 @@ def test_metrics_at_capacity_are_those_of_the_loop_over_copied_cards(
     drawn = metric_draws(outcomes, predictions, capacity, draws=3, seed=5)
     window_days = len(np.unique(outcomes.occurred_at.astype("datetime64[D]")))
     for draw, weights in enumerate(weights_of(outcomes, 3, 5)):
-        if not weights[outcomes.is_fraud].sum():
+        if not weights[outcomes.is_positive].sum():
             continue
         copies, copied = cloned(outcomes, predictions, weights)
         expected = slow_card_precision(copies, copied.margins, capacity, window_days)
@@ -135,14 +135,14 @@ def test_calibration_error_is_the_mean_gap_of_bins_with_equally_many_rows() -> N
     outcomes, predictions = window(4, 1000, 50, 2)
     order = np.argsort(-predictions.margins)
     bins = np.array_split(order, CALIBRATION_BINS)
-    gaps = [len(b) * abs(predictions.scores[b].mean() - outcomes.is_fraud[b].mean()) for b in bins]
+    gaps = [len(b) * abs(predictions.scores[b].mean() - outcomes.is_positive[b].mean()) for b in bins]
     evaluation = evaluate(outcomes, predictions, 5, draws=2)
     assert evaluation.metrics["calibration_error"].value == pytest.approx(sum(gaps) / 1000, abs=1e-12)
 
 
 def test_a_perfect_model_has_perfect_metrics() -> None:
     outcomes, _ = window(8, 500, 400, 2)
-    margins = np.where(outcomes.is_fraud, 30.0, -30.0)
+    margins = np.where(outcomes.is_positive, 30.0, -30.0)
     metrics = evaluate(outcomes, Predictions(margins, 1 / (1 + np.exp(-margins))), 400, draws=20).metrics
     for name in ("roc_auc", "average_precision", "recall_at_capacity", "value_recall_at_capacity"):
         assert (metrics[name].value, metrics[name].low, metrics[name].high) == (1.0, 1.0, 1.0)
@@ -188,9 +188,9 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     for seed in range(60):
         generator = np.random.default_rng(seed)
         cards = np.arange(300)
-        is_fraud = np.arange(300) % 5 == 0
-        margins = generator.normal(size=300) + is_fraud
-        outcomes = Outcomes(np.full(300, np.datetime64("2024-01-01", "us")), cards, np.ones(300), is_fraud)
+        is_positive = np.arange(300) % 5 == 0
+        margins = generator.normal(size=300) + is_positive
+        outcomes = Outcomes(np.full(300, np.datetime64("2024-01-01", "us")), cards, np.ones(300), is_positive)
         interval = evaluate(outcomes, Predictions(margins, margins * 0 + 0.5), 10, confidence=0.9).metrics["roc_auc"]
         covered += interval.low <= 0.76025 <= interval.high  # P(N(1, 1) > N(0, 1)) = Phi(1 / sqrt 2)
     assert 46 <= covered <= 60
@@ -200,7 +200,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
 def test_a_window_of_one_class_is_refused(fraud: bool) -> None:
     outcomes, predictions = window(1, 50, 5, 1)
     one = Outcomes(outcomes.occurred_at, outcomes.entity, outcomes.amount, np.full(50, fraud))
-    with pytest.raises(LifecycleError, match="Expected frauds and genuine examples"):
+    with pytest.raises(LifecycleError, match="Expected positive and negative examples"):
         evaluate(one, predictions, 5)
 
 
@@ -226,7 +226,7 @@ def test_curves_go_from_corner_to_corner_and_stay_small() -> None:
     assert (drawn.roc["false_positive_rate"][0], drawn.roc["true_positive_rate"][-1]) == (0.0, 1.0)
     assert drawn.precision_recall["recall"][-1] == 1.0
     auc = np.trapezoid(drawn.roc["true_positive_rate"], drawn.roc["false_positive_rate"])
-    assert auc == pytest.approx(roc_auc_score(outcomes.is_fraud, predictions.margins), abs=0.005)
+    assert auc == pytest.approx(roc_auc_score(outcomes.is_positive, predictions.margins), abs=0.005)
     assert sum(drawn.calibration["rows"]) == 5000
-    assert sum(drawn.histogram["fraud"]) == outcomes.is_fraud.sum()
-    assert sum(drawn.histogram["genuine"]) + sum(drawn.histogram["fraud"]) == 5000
+    assert sum(drawn.histogram["positive"]) == outcomes.is_positive.sum()
+    assert sum(drawn.histogram["negative"]) + sum(drawn.histogram["positive"]) == 5000

@@ -14,8 +14,10 @@ SEARCH = SearchSpec(trials=3, num_threads=1)
 
 @pytest.fixture(scope="module")
 def folds(examples: Examples) -> list[FoldRows]:
-    is_fraud = ~np.isnat(examples.reported_at)
-    parts = [FitRows(examples.features[rows], is_fraud[rows]) for rows in np.array_split(np.arange(len(examples)), 3)]
+    is_positive = ~np.isnat(examples.reported_at)
+    parts = [
+        FitRows(examples.features[rows], is_positive[rows]) for rows in np.array_split(np.arange(len(examples)), 3)
+    ]
     return [FoldRows(parts[0], parts[1]), FoldRows(parts[1], parts[2])]
 
 
@@ -51,7 +53,7 @@ def test_the_best_trials_score_is_that_of_models_refitted_with_its_parameters(
         )
         margins = fitting.margins(text, fold.validation.features)
         assert margins.tobytes() == grown.tobytes()
-        again.append(average_precision_score(fold.validation.is_fraud, margins))
+        again.append(average_precision_score(fold.validation.is_positive, margins))
     np.testing.assert_allclose(again, best.fold_scores, rtol=1e-6)
     assert best.score == pytest.approx(np.mean(again))
 
@@ -62,8 +64,8 @@ def test_the_area_under_the_curve_can_be_the_objective(folds: list[FoldRows], sp
 
 
 def test_a_fold_without_frauds_is_named(folds: list[FoldRows], spec: RiskModelSpec) -> None:
-    empty = FitRows(folds[0].validation.features, np.zeros_like(folds[0].validation.is_fraud))
-    with pytest.raises(LifecycleError, match="got 0 frauds of 2000 - at the validation window of fold 1"):
+    empty = FitRows(folds[0].validation.features, np.zeros_like(folds[0].validation.is_positive))
+    with pytest.raises(LifecycleError, match="got 0 positive ones of 2000 - at the validation window of fold 1"):
         search([folds[0], FoldRows(folds[0].train, empty)], spec.features, SEARCH)
 
 

@@ -66,7 +66,7 @@ def test_the_evaluation_is_of_the_judged_model_on_the_holdout(
     assert set(trained.evaluation.metrics) == set(METRICS)
     itself = paired_difference(outcomes, ours, ours, spec.decision.review_cards_per_day)
     assert itself["roc_auc"].value == 0.0
-    brier = float(np.mean((ours.scores - outcomes.is_fraud) ** 2))
+    brier = float(np.mean((ours.scores - outcomes.is_positive) ** 2))
     assert trained.evaluation.metrics["brier"].value == pytest.approx(brier, abs=1e-12)
     assert trained.evaluation.rows == len(outcomes)
     difference = trained.baseline_difference["average_precision"]
@@ -84,7 +84,7 @@ def test_the_windows_are_counted_and_the_released_model_knows_the_last_mature_da
     assert (windows["refit"].end, windows["holdout"].end) == ("2024-01-30", "2024-01-30")
     assert trained.trained_until == "2024-01-30"
     assert trained.is_refitted
-    assert all(0 < window.frauds < window.rows for window in windows.values())
+    assert all(0 < window.positives < window.rows for window in windows.values())
 
 
 def test_without_a_refit_the_judged_model_is_released(spec: RiskModelSpec, examples: Examples) -> None:

@@ -117,6 +117,6 @@ def test_a_label_is_what_was_reported_before_as_of_and_matures_after_its_waiting
     rows = Examples(
         np.arange(4), np.arange(4), occurred, reported, np.ones(4), np.ones((4, 1)), feature_names=("amount",)
     )
-    is_fraud, is_mature = labels(rows, dt.date(2024, 1, 6), 2)
-    assert is_fraud.tolist() == [True, False, False, False]
+    is_positive, is_mature = labels(rows, dt.date(2024, 1, 6), 2)
+    assert is_positive.tolist() == [True, False, False, False]
     assert is_mature.tolist() == [True, True, False, True]

@@ -20,7 +20,9 @@ DAY = dt.date(2026, 1, 31)
 NOW = dt.datetime(2026, 2, 1, 3, tzinfo=dt.UTC)
 CATEGORY = RefusalKind("InvalidRequest", "kind", "category")
 NULL = RefusalKind("InvalidRequest", "amount", "null")
-VERDICT = PerformanceVerdict("2026-01-01", "2026-01-08", 3, False, False, 0.5, 0.6, 0.5, "3 matured frauds, below 30")
+VERDICT = PerformanceVerdict(
+    "2026-01-01", "2026-01-08", 3, False, False, 0.5, 0.6, 0.5, "3 matured positives, below 30"
+)
 
 
 @pytest.mark.parametrize(
@@ -107,5 +109,5 @@ def test_a_performance_that_is_no_longer_measured_is_an_alert_on_its_first_day(
     alert = silence_alert("toy", DAY, dataclasses.replace(VERDICT, **now), before, (), "run", NOW)
     assert (alert is not None) == is_alert
     if alert is not None:
-        assert "3 matured frauds, below 30, in the window from 2026-01-01 to 2026-01-08" in alert.message
+        assert "3 matured positives, below 30, in the window from 2026-01-01 to 2026-01-08" in alert.message
         assert silence_alert("toy", DAY, dataclasses.replace(VERDICT, **now), before, alert.keys, "run", NOW) is None

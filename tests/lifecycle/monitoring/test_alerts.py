@@ -14,7 +14,7 @@ TRAFFIC = DriftVerdict(
     psi={"amount": 0.3}, alarmed=("amount",), threshold=0.2, onset="2018-08-24", reason="PSI above 0.2: amount 0.300",
 )  # fmt: skip
 ALARM = MonitoringVerdict(
-    as_of="2018-08-29", is_alarm=True, reason=TRAFFIC.reason, onset="2018-08-24", new_frauds=60, champion="b",
+    as_of="2018-08-29", is_alarm=True, reason=TRAFFIC.reason, onset="2018-08-24", new_positives=60, champion="b",
     champion_trained_until="2018-08-01", traffic=TRAFFIC, performance=None,
 )  # fmt: skip
 

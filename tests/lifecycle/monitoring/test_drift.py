@@ -146,7 +146,7 @@ TOLERANT = DriftSpec(recall_tolerance=0.25)
 
 
 @pytest.mark.parametrize(
-    ("caught", "frauds", "has_verdict", "is_alarm"),
+    ("caught", "positives", "has_verdict", "is_alarm"),
     [
         (0, 0, False, False),
         (0, 49, False, False),
@@ -160,9 +160,9 @@ TOLERANT = DriftSpec(recall_tolerance=0.25)
     ],
 )
 def test_live_recall_alarms_if_even_its_upper_limit_is_below_the_holdouts_interval_and_the_tolerance(
-    caught: int, frauds: int, has_verdict: bool, is_alarm: bool
+    caught: int, positives: int, has_verdict: bool, is_alarm: bool
 ) -> None:
-    verdict = judge_performance(caught, frauds, PROMISED, (DATES[0], END), 50, TOLERANT)
+    verdict = judge_performance(caught, positives, PROMISED, (DATES[0], END), 50, TOLERANT)
     assert (verdict.has_verdict, verdict.is_alarm) == (has_verdict, is_alarm)
     assert (verdict.required, verdict.promised) == (0.25, 0.625)
     assert msgspec.json.decode(msgspec.json.encode(verdict), type=PerformanceVerdict) == verdict

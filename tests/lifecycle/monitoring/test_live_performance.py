@@ -42,7 +42,7 @@ def test_recorded_rows_become_the_columns_that_the_model_was_trained_on(
 
 def test_decisions_are_evaluated_like_a_holdout() -> None:
     outcomes, predictions = outcomes_and_predictions(decisions())
-    assert outcomes.is_fraud.tolist() == [True, False]
+    assert outcomes.is_positive.tolist() == [True, False]
     assert outcomes.amount.tolist() == [12.5, 3.0]
     evaluation = evaluate(outcomes, predictions, capacity=1, draws=0)
     assert evaluation.metrics["recall_at_capacity"].value == 1.0
@@ -53,20 +53,20 @@ def test_decisions_are_evaluated_like_a_holdout() -> None:
 def test_recall_gives_no_verdict_where_people_could_look_at_every_card(
     spec: RiskModelSpec, capacity: int, has_verdict: bool
 ) -> None:
-    """Ten cards a day over a week, the frauds among the lowest scores: with the capacity for all, recall is 1."""
+    """Ten cards a day over a week, the positives among the lowest scores: with the capacity for all, recall is 1."""
     cards, days = 10, 7
     occurred = [FIRST + dt.timedelta(days=day) for day in range(days) for _ in range(cards)]
-    is_fraud = [card == 0 for _ in range(days) for card in range(cards)]
+    is_positive = [card == 0 for _ in range(days) for card in range(cards)]
     table = pa.table(
         {
             "occurred_at": pa.array(occurred, pa.timestamp("us")),
             "entity": [f"k{card}" for _ in range(days) for card in range(cards)],
             "amount": pa.array([Decimal("1.00")] * len(occurred), pa.decimal128(12, 2)),
             "reported_at": pa.array(
-                [moment if fraud else None for moment, fraud in zip(occurred, is_fraud, strict=True)],
+                [moment if fraud else None for moment, fraud in zip(occurred, is_positive, strict=True)],
                 pa.timestamp("us"),
             ),
-            "margin": [float(not fraud) for fraud in is_fraud],
+            "margin": [float(not fraud) for fraud in is_positive],
             "score": [0.5] * len(occurred),
             "slot": ["champion"] * len(occurred),
             "bundle_digest": ["b"] * len(occurred),
@@ -84,14 +84,14 @@ def test_days_one_by_one_catch_the_frauds_that_the_evaluation_of_all_rows_catche
     rows, days, capacity = 4000, 5, 12
     day = np.sort(generator.integers(0, days, rows))
     moments = np.datetime64("2024-01-01", "us") + day * np.timedelta64(1, "D")
-    is_fraud = generator.random(rows) < 0.05
+    is_positive = generator.random(rows) < 0.05
     table = pa.table(
         {
             "occurred_at": pa.array(moments),
             "entity": pa.array(generator.integers(0, 200, rows)),
             "amount": pa.array(generator.random(rows)),
             "reported_at": pa.array(
-                [moment if fraud else None for moment, fraud in zip(moments, is_fraud, strict=True)]
+                [moment if fraud else None for moment, fraud in zip(moments, is_positive, strict=True)]
             ),
             # Whole numbers, so that cards are tied.
             "margin": pa.array(generator.integers(0, 9, rows).astype(float)),
@@ -105,6 +105,6 @@ def test_days_one_by_one_catch_the_frauds_that_the_evaluation_of_all_rows_catche
     own = table.filter(pc.equal(table.column("slot"), "champion"))
     outcomes, predictions = outcomes_and_predictions(own)
     recall = evaluate(outcomes, predictions, found.capacity, draws=0).metrics["recall_at_capacity"].value
-    assert 0 < found.caught < found.frauds
-    assert found.caught == pytest.approx(recall * found.frauds, abs=1e-9)
+    assert 0 < found.caught < found.positives
+    assert found.caught == pytest.approx(recall * found.positives, abs=1e-9)
     assert found.capacity == round(capacity * own.num_rows / rows) < capacity

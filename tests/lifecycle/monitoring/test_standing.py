@@ -32,8 +32,8 @@ def recall(value: float | None) -> PerformanceVerdict:
     """A verdict on recall, promised 0.5 and required 0.4; ``None`` has none."""
     is_alarm = value is not None and value < 0.4
     return PerformanceVerdict(
-        window_start="2024-01-20", window_end="2024-01-27", frauds=60, has_verdict=value is not None, is_alarm=is_alarm,
-        recall=value, promised=0.5, required=0.4, reason="",
+        window_start="2024-01-20", window_end="2024-01-27", positives=60, has_verdict=value is not None,
+        is_alarm=is_alarm, recall=value, promised=0.5, required=0.4, reason="",
     )  # fmt: skip
 
 

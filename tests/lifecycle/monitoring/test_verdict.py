@@ -9,7 +9,7 @@ from lifecycle.monitoring.drift import DriftVerdict
 from lifecycle.monitoring.live_performance import PerformanceVerdict
 from lifecycle.monitoring.standing import advance
 from lifecycle.monitoring.traffic import ChampionInForce
-from lifecycle.monitoring.verdict import first_new_fraud_day, monitoring_verdict, new_fraud_days
+from lifecycle.monitoring.verdict import first_new_positive_day, monitoring_verdict, new_positive_days
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import Bands, Calibration, Deciding
 
@@ -32,7 +32,7 @@ DRIFT = dataclasses.replace(
     QUIET, is_alarm=True, psi={"amount": 0.3}, alarmed=("amount",), onset="2024-01-27", reason="PSI above 0.2"
 )
 GOOD = PerformanceVerdict(
-    window_start="2024-01-23", window_end="2024-01-30", frauds=60, has_verdict=True, is_alarm=False, recall=0.5,
+    window_start="2024-01-23", window_end="2024-01-30", positives=60, has_verdict=True, is_alarm=False, recall=0.5,
     promised=0.5, required=0.35, reason="recall 0.500",
 )  # fmt: skip
 BAD = dataclasses.replace(GOOD, is_alarm=True, recall=0.2, reason="recall 0.200")
@@ -56,7 +56,7 @@ def test_traffic_and_performance_are_concluded_together(
     step = advance(None, "b1", AS_OF, traffic, performance)
     verdict = monitoring_verdict(CHAMPION, AS_OF, traffic, performance, step, 7)
     assert (verdict.is_alarm, verdict.onset, verdict.reason) == (onset is not None, onset, reason)
-    assert (verdict.champion, verdict.champion_trained_until, verdict.new_frauds) == ("b1", "2024-01-20", 7)
+    assert (verdict.champion, verdict.champion_trained_until, verdict.new_positives) == ("b1", "2024-01-20", 7)
     assert (verdict.standing, verdict.news) == (step.standing, step.news)
 
 
@@ -88,7 +88,7 @@ def test_new_frauds_precede_the_holdout_of_a_training_now(
     def day(number: int) -> dt.date:
         return dt.date(2024, 1, 1) + dt.timedelta(days=number)
 
-    days = new_fraud_days(spec, None if onset is None else day(onset), day(trained_until), day(as_of))
+    days = new_positive_days(spec, None if onset is None else day(onset), day(trained_until), day(as_of))
     assert days == (None if expected is None else (day(expected[0]), day(expected[1])))
 
 
@@ -99,4 +99,4 @@ def test_new_frauds_precede_the_holdout_of_a_training_now(
 def test_new_frauds_count_from_the_onset_or_from_what_the_champion_has_learned(
     trained_until: dt.date, expected: int
 ) -> None:
-    assert first_new_fraud_day(dt.date(2018, 8, 10), trained_until) == dt.date(2018, 8, expected)
+    assert first_new_positive_day(dt.date(2018, 8, 10), trained_until) == dt.date(2018, 8, expected)

@@ -80,7 +80,7 @@ def spec_of(text: str) -> RiskModelSpec:
 def test_the_card_states_metrics_verdicts_inputs_reasons_and_lineage(
     tmp_path: Path, trained: Trained, spec: RiskModelSpec
 ) -> None:
-    text = Structure(model_card(spec, candidate(tmp_path, trained, "wording"), evidence("312 frauds"))).text
+    text = Structure(model_card(spec, candidate(tmp_path, trained, "wording"), evidence("312 positives"))).text
     assert (text[0], text[2]) == ("toy: model card", "toy")
     for heading in ("Use", "Approval", "Training", "Decision", "Holdout", "Gates", "Inputs", "Reasons", "Lineage"):
         assert heading in text
@@ -88,7 +88,7 @@ def test_the_card_states_metrics_verdicts_inputs_reasons_and_lineage(
     row = text.index("average precision")
     assert text[row + 1 : row + 3] == [f"{interval.value:.4f}", f"{interval.low:.4f} to {interval.high:.4f}"]
     assert "95% interval" in text
-    assert text.count("312 frauds") == 4
+    assert text.count("312 positives") == 4
     wording = "Wording wording; a decision states the strongest four."
     assert {"passed", "refused", "from 0", "0 to 1", "any", wording} <= set(text)
     assert "parameter wording" in text
@@ -133,7 +133,7 @@ def test_the_plots_are_the_holdouts_curves(trained: Trained) -> None:
     top = float(calibration.top)
     first = calibration.points[0]
     assert float(first[0]) == pytest.approx(260 * trained.curves.calibration["mean_score"][0] / top, abs=0.05)
-    assert float(first[1]) == pytest.approx(180 * (1 - trained.curves.calibration["fraud_share"][0] / top), abs=0.05)
+    assert float(first[1]) == pytest.approx(180 * (1 - trained.curves.calibration["positive_share"][0] / top), abs=0.05)
     bars = importance_bars(trained.importance)
     assert [name for name, _, _ in bars] == sorted(trained.importance, key=lambda name: -trained.importance[name])
     assert bars[0][1] == "260.0"

@@ -27,7 +27,7 @@ from lifecycle.warehouse.reading.decisions import (
     sampled_traffic,
     traffic_batches,
 )
-from lifecycle.warehouse.reading.examples import MARTS, known_frauds
+from lifecycle.warehouse.reading.examples import MARTS, known_positives
 from lifecycle.warehouse.reading.refusals import daily_refusals
 from serving.contract.documents import DecisionRecord, Reason
 from serving.log.segments import line_of, segment_name
@@ -260,8 +260,8 @@ def test_a_withdrawn_report_counts_as_of_the_dates_that_knew_it(
     }
     # The withdrawal of February 4, 00:00, is known as of the 5th.
     assert known == {2: [], 3: ["d1"], 4: ["d1", "d2"], 5: ["d2"], 6: ["d2"], 7: ["d1", "d2"]}
-    counts = [known_frauds(warehouse, spec, DAY, NEXT_DAY, dt.date(2026, 2, day)) for day in known]
-    assert counts == [len(frauds) for frauds in known.values()]
+    counts = [known_positives(warehouse, spec, DAY, NEXT_DAY, dt.date(2026, 2, day)) for day in known]
+    assert counts == [len(positives) for positives in known.values()]
     assert read_decisions(warehouse, spec, DAY, NEXT_DAY, dt.date(2026, 2, 7)).num_rows == 3
 
 

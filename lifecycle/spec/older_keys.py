@@ -1,0 +1,71 @@
+"""Keys that a model's file had before, and the keys that have taken their place."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+OLDER_KEYS: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("gates", "minimum_frauds"): ("gates", "minimum_positives"),
+    ("retraining", "minimum_new_frauds"): ("retraining", "minimum_new_positives"),
+}
+
+
+def with_current_keys(document: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a model, or of a profile's overrides, with the keys of today.
+
+    Raises
+    ------
+    ValueError
+        If it has a key in both forms.
+    """
+    current = copy.deepcopy(document)
+    for older, newer in OLDER_KEYS.items():
+        if _has(current, older):
+            if _has(current, newer):
+                raise ValueError(f"Expected one of `{'.'.join(older)}` and `{'.'.join(newer)}`, got both")
+            _put(current, newer, _take(current, older))
+    return current
+
+
+def older_forms(keys: Sequence[str | int]) -> Iterator[list[str | int]]:
+    """The keys under which an older file has a value.
+
+    Examples
+    --------
+    >>> list(older_forms(["gates", "minimum_positives"]))
+    [['gates', 'minimum_frauds']]
+    """
+    for older, newer in OLDER_KEYS.items():
+        for start in range(len(keys)):
+            if tuple(keys[start : start + len(newer)]) == newer:
+                yield [*keys[:start], *older, *keys[start + len(newer) :]]
+
+
+def _has(document: Any, path: Sequence[str]) -> bool:
+    for key in path:
+        if not isinstance(document, dict) or key not in document:
+            return False
+        document = document[key]
+    return True
+
+
+def _take(document: dict[str, Any], path: Sequence[str]) -> Any:
+    """Remove a value, and the mappings that it leaves empty."""
+    *above, last = path
+    if not above:
+        return document.pop(last)
+    inner = document[above[0]]
+    value = _take(inner, path[1:])
+    if not inner:
+        del document[above[0]]
+    return value
+
+
+def _put(document: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for key in path[:-1]:
+        inner = document.setdefault(key, {})
+        # What is not a mapping is a fault of its own, which the schema names.
+        if not isinstance(inner, dict):
+            return
+        document = inner
+    document[path[-1]] = value
