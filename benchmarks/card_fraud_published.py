@@ -69,7 +69,8 @@ class Comparison:
         self, spec: RiskModelSpec, examples: Examples, searched: list[dt.date], tested: list[dt.date], bars: "Progress"
     ) -> None:
         self._spec, self._examples, self._bars = spec, examples, bars
-        self.is_fraud: BoolArray = ~np.isnat(examples.reported_at)
+        self.is_fraud: BoolArray = ~np.isnat(examples.known_at)
+        self._all_outcomes = Outcomes(examples.occurred_at, examples.entity, examples.amount, self.is_fraud)
         self.searched = [self._cut(start) for start in searched]
         self.tested = [self._cut(start) for start in tested]
         require_earlier(self.searched, self.tested)
@@ -140,8 +141,8 @@ class Comparison:
         return FitRows(self._features(rows, names), is_fraud[rows])
 
     def _outcomes(self, fold: BookFold) -> Outcomes:
-        rows, examples = fold.test, self._examples
-        return Outcomes(examples.occurred_at[rows], examples.entity[rows], examples.amount[rows], self.is_fraud[rows])
+        rows = fold.test
+        return self._all_outcomes.rows(rows)
 
 
 def read_examples(

@@ -19,7 +19,7 @@ import numpy as np
 from lifecycle.features import build
 from lifecycle.local.demo.timeline import LONGEST_WINDOW_DAYS
 from lifecycle.local.simulator import SIMULATED, SimulationConfig, simulate
-from lifecycle.modelling.thresholds import Traffic, bands_from_capacity, count_bands
+from lifecycle.modelling.thresholds import Traffic, count_bands, decision_bands
 from lifecycle.modelling.training import Trained, holdout, predict, released_window, train
 from lifecycle.modelling.training_set import Examples, examples_from_table
 from lifecycle.settings.platform import Settings
@@ -58,8 +58,8 @@ def simulated(home: Path, spec: RiskModelSpec, customers: int, weeks: int, seed:
 def known_before(examples: Examples, as_of: dt.date) -> Examples:
     """The examples and reports before a cut-off."""
     past = examples.rows(np.flatnonzero(examples.occurred_at < instant(as_of)))
-    reported = np.where(past.reported_at < instant(as_of), past.reported_at, np.datetime64("NaT"))
-    return dataclasses.replace(past, reported_at=reported)
+    reported = np.where(past.known_at < instant(as_of), past.known_at, np.datetime64("NaT"))
+    return dataclasses.replace(past, known_at=reported)
 
 
 def live_week(examples: Examples, as_of: dt.date, trained: Trained) -> Traffic:
@@ -75,7 +75,7 @@ def holdout_bands(spec: RiskModelSpec, examples: Examples, as_of: dt.date, train
     outcomes, features = holdout(spec, examples, as_of)
     judged = predict(trained.judged_model_text, trained.deciding.calibration, features)
     base_rate = released_window(trained.windows, trained.is_refitted).base_rate
-    return bands_from_capacity(Traffic(outcomes.occurred_at, outcomes.entity, judged.scores), spec.decision, base_rate)
+    return decision_bands(Traffic(outcomes.occurred_at, outcomes.entity, judged.scores), spec.decision, base_rate)
 
 
 def lines(spec: RiskModelSpec, examples: Examples, weeks: int) -> Iterator[str]:

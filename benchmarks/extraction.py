@@ -40,7 +40,9 @@ def fill(file: Path, rows: int, days: int, is_snowflake: bool) -> None:
     from lifecycle.spec.model_files import read_model
 
     spec = read_model("card_fraud")
-    mart, outcomes = (f'marts."{name.upper() if is_snowflake else name}"' for name in (spec.mart, spec.label.relation))
+    mart, outcomes = (
+        f'marts."{name.upper() if is_snowflake else name}"' for name in (spec.mart, spec.label.relation or "")
+    )
     names = ["transaction_id", "customer_id", "occurred_at", "amount", "reported_at", *spec.feature_names]
     quoted = {name: f'"{name.upper() if is_snowflake else name}"' for name in names}
     values = {

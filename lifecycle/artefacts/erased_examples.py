@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lifecycle.errors import LifecycleError
-from lifecycle.spec.risk_model import ColumnsSpec
+from lifecycle.spec.examples import ColumnsSpec
 from serving.storage.crash_points import crash_point
 from serving.storage.durable import flush_path, replacing, write_file
 
@@ -134,7 +134,7 @@ def _copy_without(path: Path, unfinished: Path, columns: ColumnsSpec, entity: in
 
     from lifecycle.tables.content_digest import ContentDigest
 
-    before, after = (ContentDigest(columns.occurred_at, columns.transaction) for _ in range(2))
+    before, after = (ContentDigest(columns.occurred_at, columns.id) for _ in range(2))
     with pq.ParquetWriter(unfinished, pq.read_schema(path), compression="zstd") as writer:
         for batch in _batches(path):
             kept = batch.filter(pc.not_equal(batch.column(columns.entity), entity))
@@ -150,7 +150,7 @@ def _digest_of(path: Path, columns: ColumnsSpec) -> tuple[int, str]:
 
     from lifecycle.tables.content_digest import ContentDigest
 
-    digest = ContentDigest(columns.occurred_at, columns.transaction)
+    digest = ContentDigest(columns.occurred_at, columns.id)
     digest.update(pa.RecordBatch.from_pylist([], schema=pq.read_schema(path)))  # all rows may have been erased
     for batch in _batches(path):
         digest.update(batch)

@@ -94,7 +94,7 @@ class TrainingSetStore:
         """
         with self._unfinished() as folder:
             description = _write_rows(folder, batches, spec, selection)
-            _expect_each_once(folder, spec.columns.transaction)
+            _expect_each_once(folder, spec.columns.id)
             write_flushed(folder / DESCRIPTION_FILE, msgspec.json.format(msgspec.json.encode(description), indent=2))
             flush_path(folder)
             crash_point("training_set.written")
@@ -240,7 +240,7 @@ def _write_rows(
 
     from lifecycle.tables.content_digest import ContentDigest
 
-    digest = ContentDigest(spec.columns.occurred_at, spec.columns.transaction)
+    digest = ContentDigest(spec.columns.occurred_at, spec.columns.id)
     reported, writer = 0, None
     with open(folder / EXAMPLES_FILE, "xb", opener=_private) as file:
         try:
@@ -249,7 +249,7 @@ def _write_rows(
                     writer = pq.ParquetWriter(file, group.schema, compression="zstd")
                 for batch in group.to_batches():
                     digest.update(batch)
-                reported += group.num_rows - group.column(spec.label.reported_at).null_count
+                reported += group.num_rows - group.column(spec.label.known_column).null_count
                 writer.write_table(group, row_group_size=2 * ROWS_PER_GROUP)
                 crash_point("training_set.row_group")
                 # Free these rows before the next ones are gathered.

@@ -5,7 +5,7 @@ import datetime as dt
 from lifecycle.assets.partitions import date_of
 from lifecycle.assets.resources import Stores
 from lifecycle.gates.champion import champion_for
-from lifecycle.monitoring.live_performance import RECALL
+from lifecycle.monitoring.live_performance import recall_metric
 from lifecycle.monitoring.traffic import ChampionInForce
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import MODEL_FILE
@@ -21,7 +21,7 @@ def champion_in_force(spec: RiskModelSpec, stores: Stores, as_of: dt.date) -> Ch
     return ChampionInForce(
         bundle_digest=champion.bundle_digest,
         trained_until=date_of(evaluation.trained_until),
-        promised_recall=evaluation.holdout.metrics[RECALL],
+        promised_recall=evaluation.holdout.metrics[recall_metric(spec)],
         reference=candidate.reference,
         deciding=candidate.deciding,
         model_text=candidate.read(MODEL_FILE),

@@ -21,10 +21,10 @@ def labels(spec: RiskModelSpec, stage: Stage, *kinds: str) -> Labels:
 
 
 def owners(spec: RiskModelSpec) -> list[str]:
-    """The owner that the model's card names, as Dagster writes it; none if there is no card.
+    """The model's owner as Dagster writes it; none if its file names nobody.
 
     Dagster takes an email address or ``team:NAME``.
     """
-    if spec.card is None:
+    if spec.owner is None:
         return []
-    return [spec.card.owner if "@" in spec.card.owner else f"team:{spec.card.owner}"]
+    return [spec.owner if "@" in spec.owner else f"team:{spec.owner}"]

@@ -51,7 +51,7 @@ Body = Callable[[RiskModelSpec, dg.AssetExecutionContext, Stores], Iterator[Mate
 def monitoring_assets(spec: RiskModelSpec) -> list[dg.AssetsDefinition]:
     """Decisions, live performance, drift, the drift report, and the load that the decisions make."""
     keys = ModelKeys(spec.name)
-    outcomes = dg.AssetKey([MARTS, spec.label.relation])
+    outcomes = dg.AssetKey([MARTS, spec.label.relation or spec.mart])
     return [
         _asset(
             spec,
@@ -66,8 +66,8 @@ def monitoring_assets(spec: RiskModelSpec) -> list[dg.AssetsDefinition]:
             keys.live_performance,
             [keys.decisions, outcomes],
             _live_performance,
-            "Recall at capacity on matured outcomes, compared with that of the holdout. Declined transactions have no "
-            "outcome: a prevented fraud is never reported.",
+            "Recall on matured outcomes, compared with that of the holdout; ranking, and the expected against the "
+            "observed rate. What was declined may have no outcome.",
             "python",
         ),
         _asset(
@@ -178,7 +178,7 @@ def _load_metadata(load: DayLoad | None, verdict: LoadVerdict) -> dict[str, Any]
         "cards": load.cards if load else 0,
         "reviewed_cards": load.reviewed_cards if load else 0,
         "declined_cards": load.declined_cards if load else 0,
-        "review_capacity": verdict.review_capacity,
+        "review_capacity": verdict.review_capacity or "none",
         "decline_capacity": verdict.decline_capacity or 0,
     }
 
@@ -227,7 +227,17 @@ def _performance_metadata(as_of: dt.date, verdict: PerformanceVerdict) -> dict[s
         "promised": verdict.promised,
         "positives": verdict.positives,
     }
-    return metadata if verdict.recall is None else metadata | {"recall_at_capacity": verdict.recall}
+    measured = {
+        verdict.metric: verdict.recall,
+        "rows": verdict.rows,
+        "not_known": verdict.unknown,
+        "roc_auc": verdict.roc_auc,
+        "gini": verdict.gini,
+        "ks": verdict.ks,
+        "expected_rate": verdict.expected_rate,
+        "observed_rate": verdict.observed_rate,
+    }
+    return metadata | {name: value for name, value in measured.items() if value is not None}
 
 
 def _drift(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:

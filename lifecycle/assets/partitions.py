@@ -35,8 +35,9 @@ def occurred_days(spec: RiskModelSpec) -> dg.DailyPartitionsDefinition:
 
 
 def first_day(spec: RiskModelSpec) -> dt.date:
-    """First day of a model's events: that of the loaded data, or the later `first_date`."""
-    return max(dt.date.fromisoformat(spec.first_date), first_loaded_day(Settings().root) or dt.date.min)
+    """First day of a model's events: that of the loaded data, or the later `first_date`; today if there is neither."""
+    known = [first_loaded_day(Settings().root), date_of(spec.first_date) if spec.first_date else None]
+    return max((day for day in known if day is not None), default=dt.datetime.now(dt.UTC).date())
 
 
 def as_of_after(day: dt.date) -> dt.date:

@@ -36,7 +36,7 @@ def training_set_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         key=keys.training_set,
         deps=[
             dg.AssetDep(dg.AssetKey([MARTS, relation]), partition_mapping=training_days(spec))
-            for relation in (spec.mart, spec.label.relation)
+            for relation in filter(None, (spec.mart, spec.label.relation))
         ],
         partitions_def=as_of_dates(spec),
         group_name=spec.name,
@@ -61,7 +61,7 @@ def training_set_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
             metadata={
                 "training_set_digest": description.digest,
                 "dagster/row_count": description.rows,
-                "reported_positives": description.reported,
+                "known_outcomes" if spec.label.column else "reported_positives": description.reported,
                 "first_day": description.first_day,
                 "end_day": description.end_day,
                 "folder": dg.MetadataValue.path(str(frozen.folder)),
@@ -174,9 +174,13 @@ def _metrics_table(trained: Trained) -> str:
 
 
 def _windows_table(trained: Trained) -> str:
-    lines = ["| window | from | until (exclusive) | labels as of | rows | positives |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| window | from | until (exclusive) | labels as of | rows | positives | not known |",
+        "|---|---|---|---|---|---|---|",
+    ]
     lines += [
-        f"| {window.name} | {window.start} | {window.end} | {window.known_at} | {window.rows} | {window.positives} |"
+        f"| {window.name} | {window.start} | {window.end} | {window.known_at} | {window.rows} | {window.positives} "
+        f"| {window.unknown} |"
         for window in trained.windows
     ]
     return "\n".join(lines)

@@ -110,7 +110,7 @@ def _declines_verdict(spec: RiskModelSpec, candidate: Candidate, examples: Examp
     counts = count_bands(traffic, deciding.bands)
     evaluation = candidate.evaluation
     lowest = floors(spec.decision, released_window(evaluation.windows, evaluation.is_refitted).base_rate)
-    return bounded_declines.bounded_declines(deciding.bands, counts, lowest, spec.decision, spec.gates)
+    return bounded_declines.bounded_declines(deciding.bands, counts, lowest, spec.decision, spec.maximum_decline_share)
 
 
 def _champion_verdict(

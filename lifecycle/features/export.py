@@ -50,7 +50,7 @@ def export(
         If the mart has not been built, lacks a column, or `out` cannot be written.
     """
     spec = read_model(model, settings.profile)
-    transaction = spec.columns.transaction
+    transaction = spec.columns.id
     wanted = (transaction, *(name for name in columns or spec.feature_names if name != transaction))
     warehouse = open_warehouse(settings)
     relation = f"{MARTS_SCHEMA}.{spec.mart}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lifecycle.errors import LifecycleError
-from lifecycle.modelling.evaluation import Interval, paired_difference
+from lifecycle.modelling.evaluation import Interval, paired_difference, reviewed_by
 from lifecycle.modelling.training import holdout, predict
 from lifecycle.modelling.training_set import Examples
 from lifecycle.spec.risk_model import RiskModelSpec
@@ -81,8 +81,8 @@ def compare_with_champion(
     if 0 < positives < len(outcomes):
         ours = predict(judged.text, judged.calibration, features)
         theirs = predict(champion.text, champion.calibration, _columns(spec, champion, features))
-        capacity, confidence = spec.decision.review_cards_per_day, spec.gates.confidence
-        difference = paired_difference(outcomes, ours, theirs, capacity, confidence=confidence)
+        reviewed, confidence = reviewed_by(spec.decision), spec.gates.confidence
+        difference = paired_difference(outcomes, ours, theirs, reviewed, confidence=confidence)
     return ChampionComparison(
         champion_digest=champion.bundle_digest,
         champion_trained_until=champion.trained_until,

@@ -14,7 +14,7 @@ class Outcomes:
 
     occurred_at: TimeArray
     entity: AnyArray
-    amount: FloatArray
+    amount: FloatArray | None
     is_positive: BoolArray
 
     def __len__(self) -> int:
@@ -22,7 +22,8 @@ class Outcomes:
 
     def rows(self, index: IntArray | BoolArray) -> "Outcomes":
         """The outcomes at `index` (positions or a mask), in that order."""
-        return Outcomes(self.occurred_at[index], self.entity[index], self.amount[index], self.is_positive[index])
+        amount = None if self.amount is None else self.amount[index]
+        return Outcomes(self.occurred_at[index], self.entity[index], amount, self.is_positive[index])
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class CardDay:
     cards: IntArray
     has_positive: BoolArray
     positives: FloatArray
-    positive_amount: FloatArray
+    positive_amount: FloatArray | None
 
 
 def card_codes(entity: AnyArray) -> tuple[IntArray, int]:
@@ -54,12 +55,19 @@ def card_days(outcomes: Outcomes, margins: FloatArray) -> list[CardDay]:
         cards, positions = np.unique(codes[of_day], return_inverse=True)
         highest = np.full(len(cards), -np.inf)
         np.maximum.at(highest, positions, margins[of_day])
-        positives, positive_amount = np.zeros(len(cards)), np.zeros(len(cards))
-        np.add.at(positives, positions, outcomes.is_positive[of_day])
-        np.add.at(positive_amount, positions, outcomes.is_positive[of_day] * outcomes.amount[of_day])
-        order = np.argsort(-highest, kind="stable")
-        listed.append(CardDay(cards[order], positives[order] > 0, positives[order], positive_amount[order]))
+        is_positive, order = outcomes.is_positive[of_day], np.argsort(-highest, kind="stable")
+        positives = _summed(positions, is_positive.astype(np.float64), len(cards))[order]
+        amount = None
+        if outcomes.amount is not None:
+            amount = _summed(positions, is_positive * outcomes.amount[of_day], len(cards))[order]
+        listed.append(CardDay(cards[order], positives > 0, positives, amount))
     return listed
+
+
+def _summed(positions: IntArray, values: FloatArray, size: int) -> FloatArray:
+    sums = np.zeros(size)
+    np.add.at(sums, positions, values)
+    return sums
 
 
 def require_both_classes(outcomes: Outcomes, where: str) -> None:

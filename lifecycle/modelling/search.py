@@ -46,8 +46,8 @@ Measured on weekly folds of the handbook's transactions (train starts 2018-05-16
 is worth .005 of ROC AUC over growth from the base rate, as the first trees then weigh negative rows as much as
 positives. A leaf needs a minimum sum of hessians, which requires more rows the surer it is, and no minimum number of
 rows. Trees are shallow. Sampled columns are worth .002 of card precision. With LightGBM's own defaults average
-precision is .644 instead of .705 (four folds, the handbook's 15 features). `boosting=rf`, `extra_trees`, `path_smooth`, class weights and
-the mean of five seeds' models had no benefit."""
+precision is .644 instead of .705 (four folds, the handbook's 15 features). `boosting=rf`, `extra_trees`, `path_smooth`,
+class weights and the mean of five seeds' models had no benefit."""
 
 
 @dataclass(frozen=True)

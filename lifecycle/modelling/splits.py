@@ -6,6 +6,7 @@ decision bands are cut on the scores of the last of them.
 
 import datetime as dt
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -23,13 +24,15 @@ days, so that slightly fewer cards reach the bands."""
 class Window:
     """The examples of ``[start, end)`` with their labels as known before `known_at`.
 
-    `rows` are positions in the training set, ascending.
+    `rows` are positions in the training set, ascending; `unknown` examples are left out, since their outcome is not
+    known.
     """
 
     start: dt.date
     end: dt.date
     known_at: dt.date
     rows: IntArray
+    unknown: int = 0
 
     def dates(self) -> dict[str, str]:
         """The window's dates, for evidence."""
@@ -94,7 +97,13 @@ def judged_end(as_of: dt.date, training: TrainingSpec, maturity_days: int) -> dt
     return as_of - dt.timedelta(days=maturity_days + training.holdout_days + maturity_days)
 
 
-def out_of_time_split(occurred_at: TimeArray, as_of: dt.date, training: TrainingSpec, maturity_days: int) -> Split:
+def out_of_time_split(
+    occurred_at: TimeArray,
+    as_of: dt.date,
+    training: TrainingSpec,
+    maturity_days: int,
+    outcome_known_at: TimeArray | None = None,
+) -> Split:
     """Cut a training set into its windows.
 
     Parameters
@@ -105,6 +114,9 @@ def out_of_time_split(occurred_at: TimeArray, as_of: dt.date, training: Training
         The knowledge cut-off.
     training, maturity_days
         Lengths of the windows in days; the gap between two windows is `maturity_days`.
+    outcome_known_at
+        When each example's outcome became known, ``NaT`` if it did not, shape ``(n,)``. ``None`` if waiting is enough,
+        as with labels by report.
 
     Raises
     ------
@@ -114,6 +126,7 @@ def out_of_time_split(occurred_at: TimeArray, as_of: dt.date, training: Training
     """
     start, end = training_window(as_of, training, maturity_days)
     _require_history(occurred_at, start, as_of)
+    window = partial(_window, occurred_at, outcome_known_at)
     gap = dt.timedelta(days=maturity_days)
     train = dt.timedelta(days=training.train_days)
     holdout_start = end - dt.timedelta(days=training.holdout_days)
@@ -122,26 +135,33 @@ def out_of_time_split(occurred_at: TimeArray, as_of: dt.date, training: Training
         validation_end = holdout_start - gap - number * dt.timedelta(days=training.fold_step_days)
         validation_start = validation_end - dt.timedelta(days=training.validation_days)
         train_end = validation_start - gap
-        learned = _window(occurred_at, train_end - train, train_end, validation_start)
-        folds.append(Fold(learned, _window(occurred_at, validation_start, validation_end, holdout_start)))
+        learned = window(train_end - train, train_end, validation_start)
+        folds.append(Fold(learned, window(validation_start, validation_end, holdout_start)))
     judged_end = holdout_start - gap
     return Split(
         folds=tuple(folds),
-        judged=_window(occurred_at, judged_end - train, judged_end, holdout_start),
-        holdout=_window(occurred_at, holdout_start, end, as_of),
-        refit=_window(occurred_at, end - train, end, as_of),
-        recent=_window(occurred_at, as_of - dt.timedelta(days=RECENT_DAYS), as_of, as_of),
+        judged=window(judged_end - train, judged_end, holdout_start),
+        holdout=window(holdout_start, end, as_of),
+        refit=window(end - train, end, as_of),
+        recent=_window(occurred_at, None, as_of - dt.timedelta(days=RECENT_DAYS), as_of, as_of),
     )
 
 
-def _window(occurred_at: TimeArray, start: dt.date, end: dt.date, known_at: dt.date) -> Window:
-    rows = np.flatnonzero((occurred_at >= instant(start)) & (occurred_at < instant(end)))
+def _window(
+    occurred_at: TimeArray, outcome_known_at: TimeArray | None, start: dt.date, end: dt.date, known_at: dt.date
+) -> Window:
+    inside = (occurred_at >= instant(start)) & (occurred_at < instant(end))
+    is_known = np.ones(len(inside), dtype=np.bool_)
+    if outcome_known_at is not None:
+        is_known = ~np.isnat(outcome_known_at) & (outcome_known_at < instant(known_at))
+    rows, unknown = np.flatnonzero(inside & is_known), int((inside & ~is_known).sum())
     if not rows.size:
+        left_out = f" ({unknown} have no known outcome)" if unknown else ""
         raise LifecycleError(
-            f"Expected examples in the window [{start}, {end}), got none; materialise the training set again "
+            f"Expected examples in the window [{start}, {end}), got none{left_out}; materialise the training set again "
             "- at the training set"
         )
-    return Window(start, end, known_at, rows.astype(np.int64))
+    return Window(start, end, known_at, rows.astype(np.int64), unknown)
 
 
 def _require_history(occurred_at: TimeArray, start: dt.date, as_of: dt.date) -> None:
@@ -162,7 +182,8 @@ def whole_weeks(window: Window, occurred_at: TimeArray) -> Window:
     if not weeks:
         return window
     start = window.end - dt.timedelta(days=7 * weeks)
-    return Window(start, window.end, window.known_at, window.rows[occurred_at[window.rows] >= instant(start)])
+    rows = window.rows[occurred_at[window.rows] >= instant(start)]
+    return Window(start, window.end, window.known_at, rows, window.unknown)
 
 
 def weeks_or_days(window: Window, occurred_at: TimeArray) -> IntArray:

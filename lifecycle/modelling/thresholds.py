@@ -17,7 +17,7 @@ import numpy as np
 
 from lifecycle.errors import LifecycleError
 from lifecycle.modelling.ranking import card_codes
-from lifecycle.spec.risk_model import DecisionSpec
+from lifecycle.spec.decision import DecisionSpec
 from lifecycle.tables.arrays import AnyArray, FloatArray, IntArray, TimeArray, day_numbers
 from serving.contract.documents import Bands
 
@@ -36,7 +36,7 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Floors:
-    """Lowest scores that may be reviewed and declined, whatever the capacity is."""
+    """Lowest scores that a capacity may review and decline; 0 with cut-offs, which people chose."""
 
     review: float
     decline: float
@@ -69,18 +69,20 @@ def floors(decision: DecisionSpec, base_rate: float) -> Floors:
 
     Examples
     --------
-    >>> floors(DecisionSpec(review_cards_per_day=10), 0.01)
+    >>> floors(DecisionSpec(capacity=CapacitySpec(review=10)), 0.01)
     Floors(review=0.0198..., decline=0.5)
     """
     if not 0 < base_rate < 1:
         raise ValueError(f"Expected a base rate between 0 and 1, got {base_rate}")
+    if decision.capacity is None:
+        return Floors(0.0, 0.0)
     odds = decision.minimum_review_lift * base_rate / (1 - base_rate)
     review = odds / (1 + odds)
     return Floors(review, max(decision.minimum_decline_score, review))
 
 
-def bands_from_capacity(traffic: Traffic, decision: DecisionSpec, base_rate: float) -> Bands:
-    """Thresholds that, on the given days, at most the capacity's number of cards a day reach on average.
+def decision_bands(traffic: Traffic, decision: DecisionSpec, base_rate: float) -> Bands:
+    """The cut-offs of the model's file; or thresholds that, on the given days, at most the capacity reaches on average.
 
     Parameters
     ----------
@@ -102,6 +104,8 @@ def bands_from_capacity(traffic: Traffic, decision: DecisionSpec, base_rate: flo
     LifecycleError
         If there is no traffic.
     """
+    if decision.capacity is None:
+        return Bands(review_from=decision.review_from, decline_from=decision.decline_from)
     if not len(traffic):
         raise LifecycleError("Expected payments to cut the decision bands on, got none - at the last days before as_of")
     lowest = floors(decision, base_rate)
@@ -109,11 +113,11 @@ def bands_from_capacity(traffic: Traffic, decision: DecisionSpec, base_rate: flo
     highest = np.full(numbers.max() + 1, -np.inf)
     np.maximum.at(highest, numbers, traffic.scores)
     descending: FloatArray = -np.sort(-highest)
-    review = max(_threshold(descending, decision.review_cards_per_day * days), lowest.review)
-    decline = decision.decline_cards_per_day
-    if decline is None:
+    capacity = decision.capacity
+    review = max(_threshold(descending, capacity.review * days), lowest.review)
+    if capacity.decline is None:
         return Bands(review_from=review)
-    return Bands(review_from=review, decline_from=max(_threshold(descending, decline * days), lowest.decline))
+    return Bands(review_from=review, decline_from=max(_threshold(descending, capacity.decline * days), lowest.decline))
 
 
 def count_bands(traffic: Traffic, bands: Bands) -> BandCounts:

@@ -19,14 +19,14 @@ from lifecycle.modelling import fitting
 from lifecycle.modelling.baseline import fit_baseline
 from lifecycle.modelling.calibration import fit_calibration, scores
 from lifecycle.modelling.curves import Curves, curves
-from lifecycle.modelling.evaluation import Evaluation, Interval, Predictions, compare
+from lifecycle.modelling.evaluation import Evaluation, Interval, Predictions, compare, reviewed_by
 from lifecycle.modelling.fitting import FitRows, Parameters
 from lifecycle.modelling.golden import golden_rows
 from lifecycle.modelling.ranking import Outcomes
 from lifecycle.modelling.reference import SCORE, BinnedColumn, Reference, freeze
 from lifecycle.modelling.search import FoldRows, Progress, SearchResult, Trial, search
 from lifecycle.modelling.splits import Split, Window, out_of_time_split, weeks_or_days, whole_weeks
-from lifecycle.modelling.thresholds import Traffic, bands_from_capacity
+from lifecycle.modelling.thresholds import Traffic, decision_bands
 from lifecycle.modelling.training_set import Examples, labels
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import BoolArray, FloatArray
@@ -35,7 +35,10 @@ from serving.contract.documents import SCHEMA_VERSION, Calibration, Deciding, Fe
 
 @dataclass(frozen=True)
 class WindowCount:
-    """One window of a training: its dates, when its labels were known, and its rows."""
+    """One window of a training: its dates, when its labels were known, and its rows.
+
+    `unknown` examples of the window are left out, since their outcome is not known.
+    """
 
     name: str
     start: str
@@ -43,6 +46,7 @@ class WindowCount:
     known_at: str
     rows: int
     positives: int
+    unknown: int = 0
 
     @property
     def base_rate(self) -> float:
@@ -97,7 +101,7 @@ def train(spec: RiskModelSpec, examples: Examples, as_of: dt.date, progress: Pro
         If a window is impossible or has no positives.
     """
     report = progress or _no_progress
-    split = out_of_time_split(examples.occurred_at, as_of, spec.training, spec.label.maturity_days)
+    split = split_examples(spec, examples, as_of)
     report("split", 1, 1)
     training = _Training(spec, examples, split)
     folds = [training.fold(number) for number in range(len(split.folds))]
@@ -119,8 +123,8 @@ def _trained(
     outcomes = training.outcomes(split.holdout)
     ours = Predictions(judged.holdout_margins, scores(judged.holdout_margins, judged.calibration))
     theirs = fit_baseline(training.fit_rows(split.judged), spec.features).predict(training.features(split.holdout))
-    capacity, confidence = spec.decision.review_cards_per_day, spec.gates.confidence
-    evaluation, baseline_evaluation, difference = compare(outcomes, ours, theirs, capacity, confidence=confidence)
+    reviewed, confidence = reviewed_by(spec.decision), spec.gates.confidence
+    evaluation, baseline_evaluation, difference = compare(outcomes, ours, theirs, reviewed, confidence=confidence)
     recent, windows = training.recent_traffic(released.text, released.calibration), training.counts()
     base_rate = released_window(windows, spec.training.is_refitted).base_rate
     fitted_on = training.features(released.window)
@@ -131,7 +135,7 @@ def _trained(
             model=spec.name,
             features=contract_features(spec),
             calibration=released.calibration,
-            bands=bands_from_capacity(recent, spec.decision, base_rate),
+            bands=decision_bands(recent, spec.decision, base_rate),
             reason_texts=contract_reason_texts(spec),
         ),
         golden=golden_rows(fitted_on, spec.features, released.text, released.calibration, training.seed),
@@ -221,7 +225,8 @@ class _Training:
         """Outcomes of a window, as known at its `known_at`."""
         rows = window.rows
         examples = self._examples
-        return Outcomes(examples.occurred_at[rows], examples.entity[rows], examples.amount[rows], self.labels(window))
+        amount = None if examples.amount is None else examples.amount[rows]
+        return Outcomes(examples.occurred_at[rows], examples.entity[rows], amount, self.labels(window))
 
     def recent_traffic(self, model_text: bytes, calibration: Calibration) -> Traffic:
         """The last days before ``as_of`` with a model's scores."""
@@ -266,7 +271,13 @@ class _Training:
         for number, fold in enumerate(self.split.folds):
             named += [(f"train_{number}", fold.train), (f"validation_{number}", fold.validation)]
         return tuple(
-            WindowCount(name=name, **window.dates(), rows=len(window.rows), positives=int(self.labels(window).sum()))
+            WindowCount(
+                name=name,
+                **window.dates(),
+                rows=len(window.rows),
+                positives=int(self.labels(window).sum()),
+                unknown=window.unknown,
+            )
             for name, window in named
         )
 
@@ -277,9 +288,21 @@ def released_window(windows: Sequence[WindowCount], is_refitted: bool) -> Window
     return next(window for window in windows if window.name == name)
 
 
+def split_examples(spec: RiskModelSpec, examples: Examples, as_of: dt.date) -> Split:
+    """The windows of a training at `as_of`; examples whose outcome is not known are in none of those that need it.
+
+    Raises
+    ------
+    LifecycleError
+        If a window is impossible or empty.
+    """
+    known_at = None if examples.outcome is None else examples.known_at
+    return out_of_time_split(examples.occurred_at, as_of, spec.training, spec.label.maturity_days, known_at)
+
+
 def holdout(spec: RiskModelSpec, examples: Examples, as_of: dt.date) -> tuple[Outcomes, FloatArray]:
     """Outcomes and features of the holdout that a training at `as_of` is judged on, to compare another model there."""
-    split = out_of_time_split(examples.occurred_at, as_of, spec.training, spec.label.maturity_days)
+    split = split_examples(spec, examples, as_of)
     return _Training(spec, examples, split).outcomes(split.holdout), np.ascontiguousarray(
         examples.features[split.holdout.rows]
     )
@@ -289,7 +312,7 @@ def recent_traffic(
     spec: RiskModelSpec, examples: Examples, as_of: dt.date, model_text: bytes, calibration: Calibration
 ) -> Traffic:
     """The days that the bands of a training at `as_of` are cut on, with a model's scores."""
-    split = out_of_time_split(examples.occurred_at, as_of, spec.training, spec.label.maturity_days)
+    split = split_examples(spec, examples, as_of)
     return _Training(spec, examples, split).recent_traffic(model_text, calibration)
 
 

@@ -9,39 +9,41 @@ import pyarrow as pa
 from lifecycle.errors import LifecycleError
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import AnyArray, BoolArray, FloatArray, IntArray, TimeArray, days, instant
-from lifecycle.tables.columns import feature_column, float_column, key_column, time_column, whole_column
+from lifecycle.tables.columns import feature_column, flag_column, float_column, key_column, time_column
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows of a training set in order of `occurred_at`, then `transaction_id`.
+    """Rows of a training set in order of `occurred_at`, then `id`.
 
-    Every array has ``n`` rows. `entity` is int64 or an object array of text; `reported_at` is ``NaT`` where no positive
+    Every array has ``n`` rows. `entity` is int64 or an object array of text; `known_at` is ``NaT`` where no positive
     was reported; `features` is float64 in C order, shape ``(n, n_features)`` in the schema's order, ``NaN`` for
     null and the index for a category.
     """
 
-    transaction_id: IntArray
+    id: AnyArray
     entity: AnyArray
     occurred_at: TimeArray
-    reported_at: TimeArray
-    amount: FloatArray
+    known_at: TimeArray
+    amount: FloatArray | None
     features: FloatArray
     feature_names: tuple[str, ...]
+    outcome: BoolArray | None = None
 
     def __len__(self) -> int:
-        return len(self.transaction_id)
+        return len(self.id)
 
     def rows(self, index: IntArray | BoolArray) -> "Examples":
         """The examples at `index` (positions or a mask), in that order."""
         return Examples(
-            transaction_id=self.transaction_id[index],
+            id=self.id[index],
             entity=self.entity[index],
             occurred_at=self.occurred_at[index],
-            reported_at=self.reported_at[index],
-            amount=self.amount[index],
+            known_at=self.known_at[index],
+            amount=None if self.amount is None else self.amount[index],
             features=np.ascontiguousarray(self.features[index]),
             feature_names=self.feature_names,
+            outcome=None if self.outcome is None else self.outcome[index],
         )
 
 
@@ -62,32 +64,44 @@ def examples_from_table(table: pa.Table, spec: RiskModelSpec) -> Examples:
         schema does not allow it; the message counts the rows and numbers the first ones.
     """
     columns = spec.columns
-    wanted = [columns.transaction, columns.entity, columns.occurred_at, columns.amount, spec.label.reported_at]
+    wanted = [columns.id, columns.entity, columns.occurred_at, *filter(None, [columns.amount]), *spec.label.columns]
     missing = sorted({*wanted, *spec.feature_names} - set(table.column_names))
     if missing:
         raise LifecycleError(
             f"Expected {len(spec.features)} features and the columns {wanted}, missing {missing} "
             f"- at the training set of {spec.name}"
         )
-    transaction_id = whole_column(table, columns.transaction)
-    occurred_at = time_column(table, columns.occurred_at)
-    order = np.lexsort((transaction_id, occurred_at))
+    ids, occurred_at = key_column(table, columns.id), time_column(table, columns.occurred_at)
+    # Texts by their codes, since NumPy sorts no objects by several keys.
+    order = np.lexsort((np.unique(ids, return_inverse=True)[1].reshape(-1), occurred_at))
     features = np.empty((table.num_rows, len(spec.features)), dtype=np.float64)
     for position, feature in enumerate(spec.features):
         features[:, position] = feature_column(table, feature)[order]
+    known_at, outcome = _outcomes(table, spec)
     return Examples(
-        transaction_id=transaction_id[order],
+        id=ids[order],
         entity=key_column(table, columns.entity)[order],
         occurred_at=occurred_at[order],
-        reported_at=time_column(table, spec.label.reported_at, is_nullable=True)[order],
-        amount=float_column(table, columns.amount)[order],
+        known_at=known_at[order],
+        amount=float_column(table, columns.amount)[order] if columns.amount else None,
         features=features,
         feature_names=spec.feature_names,
+        outcome=None if outcome is None else outcome[order],
     )
 
 
+def _outcomes(table: pa.Table, spec: RiskModelSpec) -> tuple[TimeArray, BoolArray | None]:
+    """When each label became known, and which it is; the latter only of labels by column."""
+    known_at = time_column(table, spec.label.known_column, is_nullable=True)
+    if spec.label.column is None:
+        return known_at, None
+    outcome, is_null = flag_column(table, spec.label.column)
+    # An outcome without its time, or a time without an outcome, is not known.
+    return np.where(is_null, np.datetime64("NaT", "us"), known_at), outcome
+
+
 def labels(examples: Examples, as_of: dt.date, maturity_days: int) -> tuple[BoolArray, BoolArray]:
-    """Labels of the examples as known before `as_of`.
+    """Labels of the examples as known before `as_of`, by report or by column.
 
     Returns
     -------
@@ -97,6 +111,8 @@ def labels(examples: Examples, as_of: dt.date, maturity_days: int) -> tuple[Bool
         instant `as_of` is not yet known, so an example exactly `maturity_days` old is not yet mature.
     """
     cutoff = instant(as_of)
-    is_positive = ~np.isnat(examples.reported_at) & (examples.reported_at < cutoff)
+    is_known = ~np.isnat(examples.known_at) & (examples.known_at < cutoff)
     is_mature = examples.occurred_at < cutoff - days(maturity_days)
-    return is_positive, is_mature
+    if examples.outcome is None:
+        return is_known, is_mature
+    return is_known & examples.outcome, is_known & is_mature

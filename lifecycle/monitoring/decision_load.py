@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lifecycle.modelling.splits import RECENT_DAYS
-from lifecycle.spec.risk_model import DecisionSpec
+from lifecycle.spec.decision import DecisionSpec
 
 DEVIATIONS = 3.0
 """Tolerated standard deviations above the capacity. Counts of rare, independent events are Poisson distributed, with a
@@ -33,7 +33,8 @@ class DayLoad:
 class LoadVerdict:
     """Verdict on the days that the champion alone decided, of the last `RECENT_DAYS`; dates in ISO form.
 
-    The counts are sums over these `days`. `exceeded` names the bands above their capacity by more than chance.
+    The counts are sums over these `days`. With cut-offs there is no capacity. `exceeded` names the bands above their
+    capacity by more than chance.
     """
 
     as_of: str
@@ -42,7 +43,7 @@ class LoadVerdict:
     cards: int
     reviewed_cards: int
     declined_cards: int
-    review_capacity: int
+    review_capacity: int | None
     decline_capacity: int | None
     exceeded: tuple[str, ...]
     reason: str
@@ -68,15 +69,17 @@ def judge_load(loads: Mapping[dt.date, DayLoad], champion: str, as_of: dt.date, 
     Examples
     --------
     >>> week = {dt.date(2024, 1, day): DayLoad(1000, 90, 43, "b") for day in range(1, 8)}
-    >>> decision = DecisionSpec(review_cards_per_day=100, decline_cards_per_day=20)
+    >>> decision = DecisionSpec(capacity=CapacitySpec(review=100, decline=20))
     >>> judge_load(week, "b", dt.date(2024, 1, 8), decision).reason
     '43.0 cards a day declined, above 20 (at most 25.1 by chance over 7 days)'
     """
     dates = [as_of - dt.timedelta(days=offset) for offset in range(1, RECENT_DAYS + 1)]
     own = [loads[date] for date in dates if date in loads and loads[date].champion == champion]
     reviewed, declined = sum(load.reviewed_cards for load in own), sum(load.declined_cards for load in own)
-    bands = {"declined": (declined, decision.decline_cards_per_day or 0)}
-    bands["reviewed or declined"] = (reviewed, decision.review_cards_per_day)
+    bands: dict[str, tuple[int, int]] = {}
+    if decision.capacity is not None:
+        bands["declined"] = (declined, decision.capacity.decline or 0)
+        bands["reviewed or declined"] = (reviewed, decision.capacity.review)
     exceeded = {word: _excess(word, *band, len(own)) for word, band in bands.items()}
     faults = {word: text for word, text in exceeded.items() if text is not None}
     return LoadVerdict(
@@ -86,8 +89,8 @@ def judge_load(loads: Mapping[dt.date, DayLoad], champion: str, as_of: dt.date, 
         cards=sum(load.cards for load in own),
         reviewed_cards=reviewed,
         declined_cards=declined,
-        review_capacity=decision.review_cards_per_day,
-        decline_capacity=decision.decline_cards_per_day,
+        review_capacity=decision.review_capacity,
+        decline_capacity=decision.decline_capacity,
         exceeded=tuple(faults),
         reason="; ".join(faults.values()) or _quiet_reason(declined, reviewed, len(own)),
     )

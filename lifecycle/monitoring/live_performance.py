@@ -1,5 +1,6 @@
-"""Live performance: recall at capacity on the outcomes that have matured."""
+"""Live performance on the outcomes that have matured: recall of what was reviewed, ranking, and expected rates."""
 
+import dataclasses
 import datetime as dt
 import math
 from collections.abc import Iterable
@@ -9,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lifecycle.modelling.evaluation import Interval, Predictions
+from lifecycle.modelling.evaluation import Interval, Predictions, Reviewed, reviewed_by
+from lifecycle.modelling.rank_statistics import RankStatistics, rank_statistics
 from lifecycle.modelling.ranking import Outcomes, card_days
 from lifecycle.spec.risk_model import DriftSpec, RiskModelSpec
-from lifecycle.tables.arrays import FloatArray
+from lifecycle.tables.arrays import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-RECALL = "recall_at_capacity"
 _Z = NormalDist().inv_cdf(0.95)
 
 
@@ -25,7 +26,10 @@ _Z = NormalDist().inv_cdf(0.95)
 class PerformanceVerdict:
     """Verdict on the matured outcomes of a window; dates in ISO form, as the evidence stores it.
 
-    `recall` is ``None`` without positives. `promised` is the holdout's recall, `required` the limit of the alarm.
+    `recall` of the `metric` is ``None`` without positives. `promised` is the holdout's, `required` the limit of the
+    alarm. `rows` are the champion's answers with a known outcome, `unknown` those without one. `roc_auc` and `ks` are
+    ``None`` with one class only; `expected_rate` is the mean score of the rows, `observed_rate` their share of
+    positives.
     """
 
     window_start: str
@@ -37,6 +41,23 @@ class PerformanceVerdict:
     promised: float
     required: float
     reason: str
+    metric: str = "recall_at_capacity"
+    rows: int | None = None
+    unknown: int = 0
+    roc_auc: float | None = None
+    ks: float | None = None
+    expected_rate: float | None = None
+    observed_rate: float | None = None
+
+    @property
+    def gini(self) -> float | None:
+        """``2 roc_auc - 1``."""
+        return None if self.roc_auc is None else 2 * self.roc_auc - 1
+
+
+def recall_metric(spec: RiskModelSpec) -> str:
+    """The metric of a holdout that live traffic is held to: recall at capacity, or from the cut-off on."""
+    return "recall_at_capacity" if spec.decision.capacity else "recall_at_cut_off"
 
 
 def mature_window(spec: RiskModelSpec, as_of: dt.date) -> tuple[dt.date, dt.date]:
@@ -63,34 +84,49 @@ def performance_verdict(
     champion
         Digest of the champion's bundle.
     promised_recall
-        ``recall_at_capacity`` of the holdout's evaluation.
+        `recall_metric` of the holdout's evaluation.
     """
-    answers = own_answers(decisions, champion, spec.decision.review_cards_per_day)
-    caught = answers.caught if 0 < answers.positives < answers.own else 0
-    minimum_positives, window = spec.gates.minimum_positives, mature_window(spec, as_of)
-    blind = _blind_reason(answers)
-    return judge_performance(caught, answers.positives, promised_recall, window, minimum_positives, spec.drift, blind)
+    answers = own_answers(decisions, champion, reviewed_by(spec.decision))
+    caught = answers.caught if 0 < answers.positives < answers.known else 0
+    minimum_positives = spec.drift.minimum_positives or spec.gates.minimum_positives
+    window, blind = mature_window(spec, as_of), _blind_reason(answers)
+    verdict = judge_performance(
+        caught, answers.positives, promised_recall, window, minimum_positives, spec.drift, blind, recall_metric(spec)
+    )
+    ranking = answers.ranking
+    return dataclasses.replace(
+        verdict,
+        rows=answers.known,
+        unknown=answers.own - answers.known,
+        roc_auc=ranking.roc_auc,
+        ks=ranking.ks,
+        expected_rate=ranking.mean_score,
+        observed_rate=answers.positives / answers.known if answers.known else None,
+    )
 
 
 @dataclass(frozen=True)
 class OwnAnswers:
     """What a bundle answered as champion.
 
-    `own` are its rows and `answered` all rows of the days that have such rows; `positives` are the positive ones of
-    `own`. `capacity` is its share of the daily capacity, and `caught` the positives whose card is among so many of
-    highest score of its day. `cards` are summed over the `days`.
+    `own` are its rows, `known` those with a known outcome, `answered` all rows of the days that have such rows, and
+    `positives` the positive ones of `known`. `capacity` is its share of the daily capacity, and `caught` the positives
+    whose entity is among so many of highest score of its day, or whose score reaches the cut-off. `cards` are summed
+    over the `days`.
     """
 
     own: int
+    known: int
     answered: int
     positives: int
     caught: int
-    capacity: int
+    capacity: int | None
     cards: int
     days: int
+    ranking: RankStatistics
 
 
-def own_answers(decisions: Iterable["pa.Table"], champion: str, capacity: int) -> OwnAnswers:
+def own_answers(decisions: Iterable["pa.Table"], champion: str, reviewed: Reviewed) -> OwnAnswers:
     """What a bundle answered as champion, table by table.
 
     Parameters
@@ -99,22 +135,33 @@ def own_answers(decisions: Iterable["pa.Table"], champion: str, capacity: int) -
         As for `performance_verdict`.
     champion
         Digest of the bundle.
-    capacity
-        Cards that people can review in a day.
+    reviewed
+        The daily capacity, or the cut-off.
     """
-    own = answered = positives = cards = 0
+    own = answered = cards = caught = 0
     positives_of_cards: list[FloatArray] = []
+    seen: list[tuple[FloatArray, BoolArray]] = []
     for table in decisions:
         rows, of_these_days = _own_rows(table, champion)
-        outcomes, predictions = outcomes_and_predictions(rows)
-        days = card_days(outcomes, predictions.margins)
         own, answered = own + rows.num_rows, answered + of_these_days
-        positives, cards = positives + int(outcomes.is_positive.sum()), cards + sum(len(day.cards) for day in days)
+        known = rows.filter(rows.column("is_positive").is_valid())
+        outcomes, predictions = outcomes_and_predictions(known)
+        seen.append((predictions.scores, outcomes.is_positive))
+        if reviewed.capacity is None:
+            caught += int((outcomes.is_positive & (predictions.scores >= (reviewed.cut_off or 0.0))).sum())
+            continue
+        days = card_days(outcomes, predictions.margins)
+        cards += sum(len(day.cards) for day in days)
         # The share of the capacity is known after the last table, and is at most all of it.
-        positives_of_cards += [day.positives[:capacity].copy() for day in days]
-    share = max(1, round(capacity * own / max(answered, 1)))
-    caught = sum(round(float(found[:share].sum())) for found in positives_of_cards)
-    return OwnAnswers(own, answered, positives, caught, share, cards, len(positives_of_cards))
+        positives_of_cards += [day.positives[: reviewed.capacity].copy() for day in days]
+    share = None
+    if reviewed.capacity is not None:
+        share = max(1, round(reviewed.capacity * own / max(answered, 1)))
+        caught = sum(round(float(found[:share].sum())) for found in positives_of_cards)
+    ranking = rank_statistics(seen)
+    return OwnAnswers(
+        own, ranking.rows, answered, ranking.positives, caught, share, cards, len(positives_of_cards), ranking
+    )
 
 
 def _own_rows(decisions: "pa.Table", champion: str) -> tuple["pa.Table", int]:
@@ -132,7 +179,7 @@ def _own_rows(decisions: "pa.Table", champion: str) -> tuple["pa.Table", int]:
 
 def _blind_reason(answers: OwnAnswers) -> str | None:
     """Why recall at capacity says nothing about a model: people could look at every card; ``None`` if it does."""
-    if not answers.own:
+    if not answers.own or answers.capacity is None or not answers.days:
         return None
     cards = answers.cards / answers.days
     if cards > answers.capacity:
@@ -146,13 +193,14 @@ def outcomes_and_predictions(decisions: "pa.Table") -> tuple[Outcomes, Predictio
     Parameters
     ----------
     decisions
-        Columns occurred_at, entity, amount, reported_at (null without a report), margin, score.
+        Columns occurred_at, entity, amount, is_positive (never null), margin, score.
     """
+    amount = decisions.column("amount")
     outcomes = Outcomes(
         occurred_at=decisions.column("occurred_at").to_numpy().astype("datetime64[us]"),
         entity=decisions.column("entity").to_numpy(),
-        amount=np.asarray(decisions.column("amount").cast("float64").to_numpy(), dtype=np.float64),
-        is_positive=decisions.column("reported_at").is_valid().to_numpy(),
+        amount=None if amount.null_count else np.asarray(amount.cast("float64").to_numpy(), dtype=np.float64),
+        is_positive=np.asarray(decisions.column("is_positive").to_numpy(), dtype=np.bool_),
     )
     predictions = Predictions(
         margins=np.asarray(decisions.column("margin").to_numpy(), dtype=np.float64),
@@ -169,8 +217,9 @@ def judge_performance(
     minimum_positives: int,
     spec: DriftSpec,
     blind: str | None = None,
+    metric: str = "recall_at_capacity",
 ) -> PerformanceVerdict:
-    """Recall at capacity on matured outcomes, against that of the holdout.
+    """Recall on matured outcomes, against that of the holdout.
 
     A few dozen positives give a recall that is off by a tenth by chance alone, so the alarm asks whether even the upper
     limit of the live recall is below the lower end of the holdout's interval minus the tolerance.
@@ -180,7 +229,7 @@ def judge_performance(
     caught, positives
         Matured positives of the window whose card was among the day's capacity, and all of them.
     holdout_recall
-        ``recall_at_capacity`` of the holdout's evaluation.
+        `metric` of the holdout's evaluation.
     window
         Days ``[start, end)`` of `occurred_at`, all mature.
     minimum_positives
@@ -198,9 +247,9 @@ def judge_performance(
     elif not has_verdict:
         reason = f"{positives} matured positives, below {minimum_positives}: no verdict"
     else:
-        word = "below" if is_alarm else "not below"
+        word, name = "below" if is_alarm else "not below", metric.replace("_", " ")
         reason = (
-            f"recall at capacity {recall:.3f} ({highest:.3f} at most, with 95 % confidence) is {word} {required:.3f} "
+            f"{name} {recall:.3f} ({highest:.3f} at most, with 95 % confidence) is {word} {required:.3f} "
             f"(holdout {holdout_recall.value:.3f})"
         )
     return PerformanceVerdict(
@@ -213,6 +262,7 @@ def judge_performance(
         promised=holdout_recall.value,
         required=required,
         reason=reason,
+        metric=metric,
     )
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lifecycle.monitoring.drift import DriftVerdict, shown
-from lifecycle.monitoring.live_performance import RECALL, PerformanceVerdict
+from lifecycle.monitoring.live_performance import PerformanceVerdict
 
 Severity = Literal["moderate", "major", "extreme"]
 NewsKind = Literal["began", "joined", "rose", "no_decisions"]
@@ -32,6 +32,8 @@ NewsKind = Literal["began", "joined", "rose", "no_decisions"]
 OUTSIDE = " outside the reference"
 """Follows a column's name where the finding is the share of its rows outside the reference's values."""
 SEVERITIES: tuple[Severity, ...] = ("moderate", "major", "extreme")
+RECALL = "recall_at_capacity"
+"""Subject of a finding on live recall, whatever metric the model's decisions make it."""
 PSI_BANDS = (0.25, 1.0)
 """Upper limits of moderate and major. 0.25: Siddiqi, Credit Risk Scorecards (2006), a shift; 1 nat: this project's."""
 OUTSIDE_BANDS = (0.02, 0.1)
@@ -155,8 +157,8 @@ def _performance_findings(performance: PerformanceVerdict | None, as_of: str) ->
         return
     severity = recall_severity(performance.recall, performance.promised)
     text = (
-        f"recall at capacity {performance.recall:.3f} against {performance.promised:.3f} on the holdout, limit "
-        f"{performance.required:.3f} ({severity})"
+        f"{performance.metric.replace('_', ' ')} {performance.recall:.3f} against {performance.promised:.3f} on the "
+        f"holdout, limit {performance.required:.3f} ({severity})"
     )
     yield Finding(RECALL, performance.recall, performance.required, severity, text, as_of)
 

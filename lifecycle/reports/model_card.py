@@ -30,8 +30,13 @@ def model_card(spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence
         reasons=deciding.reason_texts,
         approval=APPROVALS[spec.promotion.mode],
         refit=_refit(evaluation),
-        windows=[(w.name, w.start, w.end, w.known_at, f"{w.rows:,}", f"{w.positives:,}") for w in evaluation.windows],
-        bands_origin=f"The bands are cut on the released model's own scores of the last {RECENT_DAYS} days before "
+        windows=[
+            (w.name, w.start, w.end, w.known_at, f"{w.rows:,}", f"{w.positives:,}", f"{w.unknown:,}")
+            for w in evaluation.windows
+        ],
+        bands_origin="The bands are the cut-offs of the model's file."
+        if spec.decision.capacity is None
+        else f"The bands are cut on the released model's own scores of the last {RECENT_DAYS} days before "
         f"{lineage.as_of}; no outcome of these days was needed.",
         bands=_bands(spec, candidate),
         plots=holdout_plots(evaluation.curves),
@@ -55,12 +60,11 @@ def model_card(spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence
 
 def _bands(spec: RiskModelSpec, candidate: Candidate) -> list[tuple[str, str, str, str]]:
     """Each band with its threshold, its floor and its capacity."""
-    evaluation, bands, capacity = candidate.evaluation, candidate.deciding.bands, spec.decision
-    lowest = floors(capacity, released_window(evaluation.windows, evaluation.is_refitted).base_rate)
-    declined = "-" if capacity.decline_cards_per_day is None else str(capacity.decline_cards_per_day)
+    evaluation, bands, decision = candidate.evaluation, candidate.deciding.bands, spec.decision
+    lowest = floors(decision, released_window(evaluation.windows, evaluation.is_refitted).base_rate)
     return [
-        ("decline", _number(bands.decline_from), _number(lowest.decline), declined),
-        ("review", _number(bands.review_from), _number(lowest.review), str(capacity.review_cards_per_day)),
+        ("decline", _number(bands.decline_from), _number(lowest.decline), _count(decision.decline_capacity)),
+        ("review", _number(bands.review_from), _number(lowest.review), _count(decision.review_capacity)),
     ]
 
 
@@ -88,6 +92,10 @@ def _metrics(evaluation: CandidateEvaluation) -> list[tuple[str, str, str, str]]
         )
         for name, interval in evaluation.holdout.metrics.items()
     ]
+
+
+def _count(capacity: int | None) -> str:
+    return "-" if capacity is None else str(capacity)
 
 
 def _number(value: float | None) -> str:

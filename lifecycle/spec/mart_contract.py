@@ -63,17 +63,21 @@ def check_columns(spec: RiskModelSpec, dbt_project_dir: Path, where: str) -> Non
     LifecycleError
         With the file, the key and the existing columns.
     """
-    mart = _columns_for("mart", dbt_project_dir, spec.mart, where)
-    columns = spec.columns.model_dump()
-    wanted = {f"columns.{key}": name for key, name in columns.items()}
-    wanted |= {f"features.{index}.name": feature.name for index, feature in enumerate(spec.features)}
+    mart = _columns_for("examples.mart", dbt_project_dir, spec.mart, where)
+    columns = {f"examples.columns.{key}": name for key, name in spec.columns.model_dump(exclude_none=True).items()}
+    wanted = columns | {f"features.{index}.name": feature.name for index, feature in enumerate(spec.features)}
+    label = spec.label
+    if label.column is not None:
+        wanted |= {"label.column": label.column, "label.known_at": label.known_column}
     _expect(wanted, mart, spec.mart, where)
     _expect_types(spec, mart, where)
-    outcomes = _columns_for("label.relation", dbt_project_dir, spec.label.relation, where)
-    wanted = {"label.reported_at": spec.label.reported_at, "columns.transaction": columns["transaction"]}
-    if spec.label.withdrawn_at:
-        wanted["label.withdrawn_at"] = spec.label.withdrawn_at
-    _expect(wanted, outcomes, spec.label.relation, where)
+    if label.relation is not None:
+        outcomes = _columns_for("label.relation", dbt_project_dir, label.relation, where)
+        wanted = {"label.reported_at": label.reported_at, "examples.columns.id": spec.columns.id}
+        wanted["examples.columns.occurred_at"] = spec.columns.occurred_at
+        if label.withdrawn_at:
+            wanted["label.withdrawn_at"] = label.withdrawn_at
+        _expect(wanted, outcomes, label.relation, where)
 
 
 def _columns_for(key: str, dbt_project_dir: Path, model: str, where: str) -> dict[str, str]:

@@ -5,6 +5,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 OLDER_KEYS: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("mart",): ("examples", "mart"),
+    ("columns", "transaction"): ("examples", "columns", "id"),
+    ("columns", "entity"): ("examples", "columns", "entity"),
+    ("columns", "occurred_at"): ("examples", "columns", "occurred_at"),
+    ("columns", "amount"): ("examples", "columns", "amount"),
+    ("card", "owner"): ("owner",),
+    ("decision", "review_cards_per_day"): ("decision", "capacity", "review"),
+    ("decision", "decline_cards_per_day"): ("decision", "capacity", "decline"),
     ("gates", "minimum_frauds"): ("gates", "minimum_positives"),
     ("retraining", "minimum_new_frauds"): ("retraining", "minimum_new_positives"),
 }
@@ -19,6 +27,9 @@ def with_current_keys(document: dict[str, Any]) -> dict[str, Any]:
         If it has a key in both forms.
     """
     current = copy.deepcopy(document)
+    if _has(current, ("mart",)) and not _has(current, ("columns", "amount")):
+        # An older file need not name the column of the amount, which every model had.
+        _put(current, ("columns", "amount"), "amount")
     for older, newer in OLDER_KEYS.items():
         if _has(current, older):
             if _has(current, newer):

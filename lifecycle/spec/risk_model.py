@@ -6,20 +6,14 @@ Plain Pydantic without Dagster: the pure packages, the command line and the comp
 import copy
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from lifecycle.spec.base import Days, Sentence, Share, SpecModel
+from lifecycle.spec.decision import DecisionSpec
+from lifecycle.spec.examples import ColumnsSpec, ExamplesSpec, LabelSpec
 from lifecycle.spec.older_keys import with_current_keys
 from serving.contract.documents import Feature
 from serving.contract.schema_rules import schema_violations
-
-Days = Annotated[int, Field(ge=1, le=3650)]
-Share = Annotated[float, Field(gt=0, lt=1)]
-
-
-class SpecModel(BaseModel):
-    """Immutable; an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class FeatureSpec(SpecModel):
@@ -46,28 +40,6 @@ class ReasonTextsSpec(SpecModel):
     version: Annotated[str, Field(min_length=1)]
     """Name of the wording. Change it with every change of a text: decisions are recorded with it."""
     texts: Annotated[dict[str, Annotated[str, Field(pattern=r"\S")]], Field(min_length=1)]
-
-
-class ColumnsSpec(SpecModel):
-    """Columns of the mart that identify the transaction, its entity, its time and its amount."""
-
-    transaction: str = "transaction_id"
-    entity: str = "customer_id"
-    occurred_at: str = "occurred_at"
-    amount: str = "amount"
-
-
-class LabelSpec(SpecModel):
-    """Source of the outcomes, and the time until they are complete."""
-
-    relation: str
-    """dbt model with one row per reported transaction: its id and `reported_at`."""
-    reported_at: str = "reported_at"
-    withdrawn_at: str | None = None
-    """Column with the time from which a report no longer counts, null for most; several rows of one transaction must
-    not overlap. ``None`` if reports are never withdrawn."""
-    maturity_days: Days
-    """Waiting time after which an example without a report counts as negative."""
 
 
 class SearchSpec(SpecModel):
@@ -102,27 +74,16 @@ class TrainingSpec(SpecModel):
         return self.train_days + maturity_days + self.validation_days + folds + maturity_days + self.holdout_days
 
 
-class DecisionSpec(SpecModel):
-    """Alert capacity: cards a day that people can review, and cards that may be declined without review.
-
-    The floors bound what a capacity may do to customers (`modelling.thresholds`).
-    """
-
-    review_cards_per_day: Annotated[int, Field(ge=1)]
-    decline_cards_per_day: Annotated[int, Field(ge=1)] | None = None
-    minimum_decline_score: Share = 0.5
-    """Lowest score that may be declined: at 0.5 at most one negative example is declined for each positive one."""
-    minimum_review_lift: Annotated[float, Field(ge=1)] = 2.0
-    """Lowest odds that may be reviewed, as a multiple of an average payment's odds."""
-
-    @model_validator(mode="after")
-    def _decline_is_below_review(self) -> Self:
-        if self.decline_cards_per_day is not None and self.decline_cards_per_day >= self.review_cards_per_day:
-            raise ValueError(
-                f"Expected decline_cards_per_day below review_cards_per_day = {self.review_cards_per_day}, "
-                f"got {self.decline_cards_per_day}"
-            )
-        return self
+GateMetric = Literal[
+    "average_precision",
+    "roc_auc",
+    "gini",
+    "ks",
+    "card_precision",
+    "recall_at_capacity",
+    "precision_at_cut_off",
+    "recall_at_cut_off",
+]
 
 
 class GatesSpec(SpecModel):
@@ -131,13 +92,25 @@ class GatesSpec(SpecModel):
     minimum_rows: Annotated[int, Field(ge=1)]
     minimum_positives: Annotated[int, Field(ge=1)]
     """In the training window, and in the holdout."""
-    metric: Literal["average_precision", "roc_auc", "card_precision", "recall_at_capacity"] = "average_precision"
+    metric: GateMetric = "average_precision"
     """Metric on which the candidate must beat the baseline and not be worse than the champion."""
+    floor: Share | None = None
+    """Least value of `metric` on the holdout, whatever champion and baseline have."""
+    maximum_feature_auc: Annotated[float, Field(gt=0.5, le=1)] = 0.95
+    """Largest ROC AUC on the holdout that a single feature may have. One that ranks the outcomes almost alone has
+    usually been computed from them, or from what happened later."""
     confidence: Share = 0.95
-    maximum_decline_share: Share = 0.02
-    """Largest share of a day's active cards that the decision bands may decline. One card in fifty is far above the
+    maximum_decline_share: Share | None = None
+    """Largest share of a day's active entities that the decision bands may decline. ``None``: 0.02 with a capacity, 0.5
+    with cut-offs, which a person has chosen (`RiskModelSpec.maximum_decline_share`). One card in fifty is far above the
     positives of a portfolio in order (below 1 % of its payments); more means that the capacity does not fit the
     population or that the scores do not separate, and a person must look before customers are stopped."""
+
+
+CAPACITY_METRICS = ("card_precision", "recall_at_capacity")
+CUT_OFF_METRICS = ("precision_at_cut_off", "recall_at_cut_off")
+CAPACITY_DECLINE_SHARE = 0.02
+CUT_OFF_DECLINE_SHARE = 0.5
 
 
 CalendarDay = Annotated[str, Field(pattern=r"^(\d{4}-)?(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
@@ -184,9 +157,11 @@ class DriftSpec(SpecModel):
     larger one alarms unless unchanged traffic would reach it (`monitoring.drift.OUTSIDE_ALPHA`)."""
     minimum_rows: Annotated[int, Field(ge=1)] = 1000
     """A window with fewer decisions gives no verdict."""
+    minimum_positives: Annotated[int, Field(ge=1)] | None = None
+    """A window with fewer known positives gives no verdict on live performance. ``None``: `gates.minimum_positives`."""
     bins: Annotated[int, Field(ge=2, le=100)] = 10
     recall_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Tolerated distance of live recall at capacity below the lower end of the holdout's interval."""
+    """Tolerated distance of live recall below the lower end of the holdout's interval."""
 
 
 class RetrainingSpec(SpecModel):
@@ -203,28 +178,38 @@ class RetrainingSpec(SpecModel):
     poll_seconds: Annotated[int, Field(ge=1)] = 60
 
 
-Sentence = Annotated[str, Field(pattern=r"\S")]
-
-
 class CardSpec(SpecModel):
     """Statements of the model card that only people can make."""
 
-    owner: Sentence
-    """Team that answers for the model."""
     intended_use: Sentence
     limits: tuple[Sentence, ...]
     """Uses and situations that the model was not made for, and what its figures do not show."""
+
+
+class ProtectedSpec(SpecModel):
+    """Attributes that may never be an input; or why the model has no data on them."""
+
+    relation: str | None = None
+    """Table of the attributes by entity, in the schema `protected`."""
+    columns: tuple[str, ...] = ()
+    none: Sentence | None = None
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> Self:
+        if (self.relation is None) == (self.none is None) or (self.relation is None) != (not self.columns):
+            raise ValueError("Expected `relation` with `columns`, or `none` with a reason")
+        return self
 
 
 class RiskModelSpec(SpecModel):
     """A model: one file and one mart."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-    description: str
-    mart: str
-    """dbt model with one row per example: the columns below and the features."""
-    columns: ColumnsSpec = ColumnsSpec()
-    first_date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    description: str = ""
+    owner: Sentence | None = None
+    """Team or person who answers for the model: a name or an email address."""
+    examples: ExamplesSpec
+    first_date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
     """No partition is earlier; the first one is the first day of the loaded data."""
     features: Annotated[tuple[FeatureSpec, ...], Field(min_length=1)]
     card: CardSpec | None = None
@@ -232,6 +217,7 @@ class RiskModelSpec(SpecModel):
     reason_texts: ReasonTextsSpec | None = None
     """Without texts the server gives no reasons; with texts every feature has a group and each group a text."""
     label: LabelSpec
+    protected: ProtectedSpec | None = None
     training: TrainingSpec
     decision: DecisionSpec
     gates: GatesSpec
@@ -241,7 +227,7 @@ class RiskModelSpec(SpecModel):
     retraining: RetrainingSpec = RetrainingSpec()
     monitor_at: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "02:30"
     """UTC time of the daily monitoring of yesterday."""
-    profiles: dict[str, dict[str, Any]] = {}
+    profiles: dict[str, dict[str, Any]] = Field(default={})
     """Overrides by profile, for example short windows for a demonstration."""
 
     @model_validator(mode="before")
@@ -252,10 +238,31 @@ class RiskModelSpec(SpecModel):
     @model_validator(mode="after")
     def _requests_can_carry_the_features(self) -> Self:
         # Next to the features, the training set has the label and the drift check has the score.
-        reserved = (self.label.reported_at, "score")
+        reserved = (*self.label.columns, "score")
         violations = list(schema_violations([feature.contract() for feature in self.features], reserved))
         if violations:
             raise ValueError("; ".join(f"{message} - at `{key}`" for message, key in violations))
+        return self
+
+    @model_validator(mode="after")
+    def _metric_fits_the_decisions(self) -> Self:
+        others, kind = (
+            (CAPACITY_METRICS, "cut-offs") if self.decision.capacity is None else (CUT_OFF_METRICS, "capacity")
+        )
+        if self.gates.metric in others:
+            raise ValueError(f"Expected a metric of decisions by {kind}, got {self.gates.metric!r} - at `gates.metric`")
+        return self
+
+    @model_validator(mode="after")
+    def _no_input_is_protected(self) -> Self:
+        columns = self.protected.columns if self.protected else ()
+        found = [
+            f"{feature.name!r} at `features.{index}.name`"
+            for index, feature in enumerate(self.features)
+            if feature.name in columns
+        ]
+        if found:
+            raise ValueError(f"Expected no protected attribute among the features, got {', '.join(found)}")
         return self
 
     @model_validator(mode="after")
@@ -281,6 +288,23 @@ class RiskModelSpec(SpecModel):
                 f"got {self.training.train_days}"
             )
         return self
+
+    @property
+    def maximum_decline_share(self) -> float:
+        """The bound of the gate `bounded_declines`: `gates.maximum_decline_share`, or its default."""
+        if self.gates.maximum_decline_share is not None:
+            return self.gates.maximum_decline_share
+        return CUT_OFF_DECLINE_SHARE if self.decision.capacity is None else CAPACITY_DECLINE_SHARE
+
+    @property
+    def mart(self) -> str:
+        """The dbt model with one row per example."""
+        return self.examples.mart
+
+    @property
+    def columns(self) -> ColumnsSpec:
+        """The columns of the mart that are no features."""
+        return self.examples.columns
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 
 from lifecycle.errors import LifecycleError
 from lifecycle.spec.risk_model import FeatureSpec
-from lifecycle.tables.arrays import MICROSECOND, AnyArray, FloatArray, IntArray, TimeArray
+from lifecycle.tables.arrays import MICROSECOND, AnyArray, BoolArray, FloatArray, IntArray, TimeArray
 
 NAMED_ROWS = 5
 
@@ -76,6 +76,30 @@ def whole_column(table: pa.Table, name: str) -> IntArray:
     _require_whole(array.type, name)
     values: IntArray = array.cast(pa.int64()).to_numpy(zero_copy_only=False).astype(np.int64)
     return values
+
+
+def flag_column(table: pa.Table, name: str) -> tuple[BoolArray, BoolArray]:
+    """A nullable column of booleans, or of 0 and 1; two arrays of shape ``(n,)``: whether it is true, and null.
+
+    Raises
+    ------
+    LifecycleError
+        If it is of another type, or a number is neither 0 nor 1.
+    """
+    array = column(table, name, is_nullable=True)
+    is_null: BoolArray = array.is_null().to_numpy(zero_copy_only=False)
+    if not pa.types.is_boolean(array.type):
+        _require_whole(array.type, name)
+        numbers = array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+        faulty = np.flatnonzero((numbers != 0) & (numbers != 1))
+        if faulty.size:
+            raise LifecycleError(
+                f"Expected 0 or 1, got {faulty.size} others, first at rows {named(faulty)} "
+                f"- at column {name!r} of the training set"
+            )
+        array = pa.array(numbers == 1)
+    flags: BoolArray = array.fill_null(False).to_numpy(zero_copy_only=False)
+    return flags, is_null
 
 
 def key_column(table: pa.Table, name: str) -> AnyArray:

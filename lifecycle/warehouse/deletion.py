@@ -24,7 +24,7 @@ class Rows:
 
 def built_tables() -> list[str]:
     """Tables that the feature builds fill, with a row for each transaction or some of them."""
-    marts = {name for spec in read_specs().values() for name in (spec.mart, spec.label.relation)}
+    marts = {name for spec in read_specs().values() for name in (spec.mart, spec.label.relation) if name}
     return [*(f"marts.{name}" for name in sorted(marts)), *(f"intermediate.{name}" for name in _INTERMEDIATE)]
 
 

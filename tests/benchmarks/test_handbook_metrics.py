@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from benchmarks.handbook_metrics import Metrics, Ranked, mean_and_deviation, mean_draws, paired_difference
-from lifecycle.modelling.evaluation import Predictions, metric_draws
+from lifecycle.modelling.evaluation import Predictions, Reviewed, metric_draws
 from lifecycle.modelling.ranking import Outcomes
 from lifecycle.tables.arrays import FloatArray, instant
 
@@ -30,7 +30,7 @@ def window(rows: int = 3_000, cards: int = 400, seed: int = 1) -> tuple[Outcomes
 def test_unweighted_metrics_are_those_of_scikit_learn_and_of_the_platform() -> None:
     outcomes, margins = window()
     ours = Ranked(outcomes, margins).metrics()
-    platform = metric_draws(outcomes, Predictions(margins, 1 / (1 + np.exp(-margins))), 100, draws=0)
+    platform = metric_draws(outcomes, Predictions(margins, 1 / (1 + np.exp(-margins))), Reviewed(capacity=100), draws=0)
     assert ours.auc == pytest.approx(roc_auc_score(outcomes.is_positive, margins), abs=1e-12)
     assert ours.average_precision == pytest.approx(average_precision_score(outcomes.is_positive, margins), abs=1e-12)
     assert ours == pytest.approx([platform[name][0] for name in ("roc_auc", "average_precision", "card_precision")])

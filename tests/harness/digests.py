@@ -18,7 +18,7 @@ import numpy as np
 from lifecycle.artefacts.candidates import training_files
 from lifecycle.modelling.baseline import fit_baseline
 from lifecycle.modelling.calibration import fit_calibration
-from lifecycle.modelling.evaluation import evaluate
+from lifecycle.modelling.evaluation import Reviewed, evaluate
 from lifecycle.modelling.fitting import FitRows
 from lifecycle.modelling.ranking import Outcomes
 from lifecycle.modelling.splits import snapshot_days
@@ -52,7 +52,7 @@ def pieces() -> dict[str, str]:
     return {
         "calibration": digest(fit_calibration(margins, is_positive)),
         "baseline": digest(predictions.margins.tolist()),
-        "evaluation": digest(dataclasses.asdict(evaluate(outcomes, predictions, 100, draws=20))),
+        "evaluation": digest(dataclasses.asdict(evaluate(outcomes, predictions, Reviewed(capacity=100), draws=20))),
     }
 
 
@@ -69,10 +69,10 @@ def made_up_examples(rows_per_day: int) -> Examples:
     is_positive = generator.random(rows) < 1 / (1 + np.exp2(-1.4427 * odds))
     reported = np.where(is_positive, occurred + np.timedelta64(2, "D"), np.datetime64("NaT", "us"))
     return Examples(
-        transaction_id=np.arange(rows),
+        id=np.arange(rows),
         entity=generator.integers(0, rows_per_day, rows),
         occurred_at=occurred,
-        reported_at=np.where(reported < np.datetime64(end.isoformat(), "us"), reported, np.datetime64("NaT", "us")),
+        known_at=np.where(reported < np.datetime64(end.isoformat(), "us"), reported, np.datetime64("NaT", "us")),
         amount=features[:, 0],
         features=features,
         feature_names=spec.feature_names,

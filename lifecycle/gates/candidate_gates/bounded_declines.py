@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from lifecycle.modelling.splits import RECENT_DAYS
 from lifecycle.modelling.thresholds import BandCounts, Floors
-from lifecycle.spec.risk_model import DecisionSpec, GatesSpec
+from lifecycle.spec.decision import DecisionSpec
 from serving.contract.documents import Bands, Verdict
 
 NAME = "bounded_declines"
@@ -12,7 +12,7 @@ DESCRIPTION = "On the last days, the released model's bands stop no more cards t
 
 
 def bounded_declines(
-    bands: Bands, counts: BandCounts, lowest: Floors, decision: DecisionSpec, gates: GatesSpec
+    bands: Bands, counts: BandCounts, lowest: Floors, decision: DecisionSpec, maximum_decline_share: float
 ) -> Verdict:
     """The bands of the candidate's deciding file, counted again on the last days of its training set.
 
@@ -25,7 +25,7 @@ def bounded_declines(
     bands, counts, lowest
         The candidate's bands, what they do on the `modelling.splits.RECENT_DAYS` days before ``as_of``, and the floors.
     """
-    faults = list(_faults(bands, counts, lowest, decision, gates))
+    faults = list(_faults(bands, counts, lowest, decision, maximum_decline_share))
     days, card_days = max(counts.days, 1), max(counts.card_days, 1)
     declined_share = counts.declined_card_days / card_days
     return Verdict(
@@ -45,9 +45,9 @@ def bounded_declines(
             "review_from": bands.review_from,
         },
         required={
-            "maximum_decline_share": gates.maximum_decline_share,
-            "decline_cards_per_day": decision.decline_cards_per_day,
-            "review_cards_per_day": decision.review_cards_per_day,
+            "maximum_decline_share": maximum_decline_share,
+            "decline_cards_per_day": decision.decline_capacity,
+            "review_cards_per_day": decision.review_capacity,
             "days": RECENT_DAYS,
             "decline_floor": lowest.decline,
             "review_floor": lowest.review,
@@ -56,7 +56,7 @@ def bounded_declines(
 
 
 def _faults(
-    bands: Bands, counts: BandCounts, lowest: Floors, decision: DecisionSpec, gates: GatesSpec
+    bands: Bands, counts: BandCounts, lowest: Floors, decision: DecisionSpec, maximum_decline_share: float
 ) -> Iterator[str]:
     if counts.days < RECENT_DAYS:
         yield f"payments on {counts.days} of the last {RECENT_DAYS} days, so that the bands are cut on too few"
@@ -65,11 +65,13 @@ def _faults(
     if bands.decline_from is not None and not bands.decline_from >= lowest.decline:
         yield f"decline from {bands.decline_from}, below the floor {lowest.decline:.4f}"
     share = counts.declined_card_days / max(counts.card_days, 1)
-    if share > gates.maximum_decline_share:
-        yield f"{share:.2%} of the cards declined, above {gates.maximum_decline_share:.2%}"
+    if share > maximum_decline_share:
+        yield f"{share:.2%} of the cards declined, above {maximum_decline_share:.2%}"
+    if decision.capacity is None:
+        return
     for word, card_days, capacity in (
-        ("declined", counts.declined_card_days, decision.decline_cards_per_day or 0),
-        ("reviewed or declined", counts.reviewed_card_days, decision.review_cards_per_day),
+        ("declined", counts.declined_card_days, decision.capacity.decline or 0),
+        ("reviewed or declined", counts.reviewed_card_days, decision.capacity.review),
     ):
         if card_days > capacity * counts.days:
             yield f"{card_days / counts.days:.1f} cards a day {word}, above {capacity}"

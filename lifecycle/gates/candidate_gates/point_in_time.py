@@ -27,13 +27,13 @@ def point_in_time(
         The windows whose labels the training used.
     """
     start, end = snapshot_days(as_of, training, maturity_days)
-    reported = ~np.isnat(examples.reported_at)
+    known = ~np.isnat(examples.known_at)
     outside = (examples.occurred_at < instant(start)) | (examples.occurred_at >= instant(end))
     faults = {
         "rows outside the windows": int(outside.sum()),
-        "rows reported at or after as of": int((reported & (examples.reported_at >= instant(as_of))).sum()),
-        "rows reported before it happened": int((reported & (examples.reported_at < examples.occurred_at)).sum()),
-        "rows repeated transactions": len(examples) - len(np.unique(examples.transaction_id)),
+        "rows known at or after as of": int((known & (examples.known_at >= instant(as_of))).sum()),
+        "rows known before it happened": int((known & (examples.known_at < examples.occurred_at)).sum()),
+        "rows repeated": len(examples) - len(np.unique(examples.id)),
         "windows not mature": sum(not _is_mature(window, as_of, maturity_days) for window in windows),
     }
     listed = [f"{count} {name}" for name, count in faults.items() if count] + ["no rows"] * (not len(examples))
@@ -46,7 +46,7 @@ def point_in_time(
         required={
             "occurred_from": start.isoformat(),
             "occurred_before": end.isoformat(),
-            "reported_before": as_of.isoformat(),
+            "known_before": as_of.isoformat(),
         },
     )
 

@@ -18,8 +18,8 @@ def requests_of(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: 
     whole = {feature.name for feature in spec.features if feature.dtype == "int"}
     return [
         {
-            "decision_id": f"{spec.name}-{row[columns.transaction]}",
-            "transaction_id": str(row[columns.transaction]),
+            "decision_id": f"{spec.name}-{row[columns.id]}",
+            "transaction_id": str(row[columns.id]),
             "entity_key": str(row[columns.entity]),
             "occurred_at": row[columns.occurred_at].replace(tzinfo=dt.UTC).isoformat(),
             "features": {name: int(row[name]) if name in whole else float(row[name]) for name in spec.feature_names},

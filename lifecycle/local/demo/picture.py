@@ -50,14 +50,14 @@ def recall_timeline(
     return RecallTimeline(daily, tuple(phases), {name: day for name, day in moments.items() if day is not None})
 
 
-def write_picture(timeline: RecallTimeline, capacity: int, folder: Path) -> Path:
+def write_picture(timeline: RecallTimeline, capacity: int | None, folder: Path) -> Path:
     """Draw the picture as a PNG file in `folder`."""
     path = folder / PICTURE_FILE
     write_file(path, picture(_draw, timeline, capacity, size_inches=(9, 3.6), dpi=110))
     return path
 
 
-def _draw(axes: "Axes", timeline: RecallTimeline, capacity: int) -> None:
+def _draw(axes: "Axes", timeline: RecallTimeline, capacity: int | None) -> None:
     _draw_recall(axes, timeline)
     _draw_moments(axes, timeline)
     axes.set(ylim=(0, 1.08), yticks=[0, 0.25, 0.5, 0.75, 1], ylabel="recall")

@@ -9,7 +9,7 @@ from rich.table import Table
 from lifecycle.errors import LifecycleError
 from lifecycle.local.demo.state import DemoState
 from lifecycle.local.demo.timeline import Timeline
-from lifecycle.modelling.evaluation import DRAWS, Evaluation, evaluate
+from lifecycle.modelling.evaluation import DRAWS, Evaluation, evaluate, reviewed_by
 from lifecycle.monitoring.live_performance import outcomes_and_predictions
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse
@@ -62,10 +62,10 @@ def recall_of(
     outcomes, predictions = outcomes_and_predictions(read_decisions(warehouse, spec, start, end, as_of))
     if not outcomes.is_positive.any() or outcomes.is_positive.all():
         return None
-    return evaluate(outcomes, predictions, spec.decision.review_cards_per_day, draws=draws)
+    return evaluate(outcomes, predictions, reviewed_by(spec.decision), draws=draws)
 
 
-def phases_table(rows: list[Phase], capacity: int) -> Table:
+def phases_table(rows: list[Phase], capacity: int | None) -> Table:
     """Table of the phases: before the change, with the old model, with the retrained model."""
     title = f"Recall at capacity, {capacity} cards a day"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)

@@ -112,7 +112,7 @@ def _story(
 def _draw(story: Story, spec: RiskModelSpec, state: DemoState, measured: list[Phase]) -> Path:
     """Draw the recall by day below the home."""
     timeline = recall_timeline(story.warehouse, spec, story.days, state, measured)
-    return write_picture(timeline, spec.decision.review_cards_per_day, story.settings.reports_dir / "demo")
+    return write_picture(timeline, spec.decision.review_capacity, story.settings.reports_dir / "demo")
 
 
 def _print_document(state: DemoState, ports: Ports, measured: list[Phase], picture: Path | None) -> None:
@@ -134,7 +134,7 @@ def _show(
     screen: Screen,
 ) -> None:
     """Print recall before, during and after, requests, addresses and a request to try."""
-    screen.table(phases_table(measured, spec.decision.review_cards_per_day))
+    screen.table(phases_table(measured, spec.decision.review_capacity))
     screen.console.print(f"Picture of the recall: {picture}", soft_wrap=True)
     screen.console.print(
         f"Requests: {state.requests_sent:,} sent, [bold]{state.requests_failed} failed[/]. Over the reload: "

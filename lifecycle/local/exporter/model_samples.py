@@ -72,12 +72,16 @@ def performance_samples(model: str, verdict: PerformanceVerdict) -> Iterator[Sam
 def load_samples(model: str, verdict: LoadVerdict, champion: str | None) -> Iterator[Sample]:
     """Cards stopped a day against the capacity; `champion` as for `monitoring_samples`."""
     cards = {"declined": verdict.declined_cards, "reviewed or declined": verdict.reviewed_cards}
-    capacities = {"declined": verdict.decline_capacity or 0, "reviewed or declined": verdict.review_capacity}
+    capacities = {"declined": verdict.decline_capacity, "reviewed or declined": verdict.review_capacity}
+    if verdict.review_capacity is not None:
+        capacities["declined"] = verdict.decline_capacity or 0
     is_current = champion in {None, verdict.champion}
     for band, label in BANDS.items():
         if verdict.days:
             yield families.CARDS, (model, label), cards[band] / verdict.days
-        yield families.CARD_CAPACITY, (model, label), capacities[band]
+        capacity = capacities[band]
+        if capacity is not None:
+            yield families.CARD_CAPACITY, (model, label), capacity
         yield families.OVER_CAPACITY, (model, label), int(is_current and band in verdict.exceeded)
 
 

@@ -31,7 +31,7 @@ def _decisions(spec: RiskModelSpec, start: dt.date, end: dt.date) -> tuple[str, 
         select
             cast(decisions.occurred_at as date) as day,
             count(*) as decisions,
-            sum(case when examples.{spec.columns.transaction} is null then 1 else 0 end) as unmatched,
+            sum(case when examples.{spec.columns.id} is null then 1 else 0 end) as unmatched,
             count(*) - count(distinct decisions.transaction_id) as repeated
         from {DECISIONS} as decisions
         left join {MARTS}.{spec.mart} as examples on {same_transaction(spec)}
@@ -50,11 +50,11 @@ def _transactions(spec: RiskModelSpec, start: dt.date, end: dt.date) -> tuple[st
             sum(case when decided.transaction_id is null then 1 else 0 end) as undecided
         from {MARTS}.{spec.mart} as examples
         left join (
-            select distinct examples.{columns.transaction} as transaction_id
+            select distinct examples.{columns.id} as transaction_id
             from {DECISIONS} as decisions
             inner join {MARTS}.{spec.mart} as examples on {same_transaction(spec)}
             where {is_answer("decisions")} and decisions.occurred_at >= ? and decisions.occurred_at < ?
-        ) as decided on decided.transaction_id = examples.{columns.transaction}
+        ) as decided on decided.transaction_id = examples.{columns.id}
         where examples.{columns.occurred_at} >= ? and examples.{columns.occurred_at} < ?
         group by 1
         """

@@ -12,7 +12,7 @@ import msgspec
 from lifecycle.monitoring.accounts import LogLosses
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse.interface import Definition, Dialect, Session, Warehouse
-from lifecycle.warehouse.reading.examples import MARTS, is_reported, midnight, report_parameters
+from lifecycle.warehouse.reading.examples import MARTS, midnight, outcomes_of
 from lifecycle.warehouse.reading.log_positions import LOST, Start, offset_rows, start_of_load
 from lifecycle.warehouse.reading.refusals import Refusals, append_refusals, counted, refusal_definition
 from serving.contract.documents import DecisionRecord, RejectionRecord, SlotName
@@ -208,28 +208,28 @@ def read_decisions(
 ) -> "pa.Table":
     """Decisions on events of ``[start, end)``, with outcomes reported before `as_of` if it is given.
 
-    Columns: decision_id, slot (champion or canary), entity (as in the raw data), occurred_at, amount, bundle_digest,
-    margin, score, decision, reported_at; `traffic_batches` has the features. Errors and decisions without a transaction
-    are excluded: `accounts.day_accounts` counts them.
+    Columns: decision_id, slot (champion or canary), entity (as in the raw data), occurred_at, amount (null if examples
+    have none), bundle_digest, margin, score, decision, is_positive (null if not known); `traffic_batches` has the
+    features. Errors and decisions without an example are excluded: `accounts.day_accounts` counts them.
     """
     columns = spec.columns
-    known_until = report_parameters(spec, as_of or dt.date(1970, 1, 1))
+    outcome = outcomes_of(spec)
+    known = [midnight(as_of or dt.date(1970, 1, 1))] * (outcome.is_positive_parameters + outcome.join_parameters)
+    amount = f"examples.{columns.amount}" if columns.amount else "cast(null as double)"
     return warehouse.query(
         f"""
         select
             decisions.decision_id, decisions.slot, examples.{columns.entity} as entity, decisions.occurred_at,
-            examples.{columns.amount} as amount, decisions.bundle_digest, decisions.margin, decisions.score,
-            decisions.decision, outcomes.{spec.label.reported_at} as reported_at
+            {amount} as amount, decisions.bundle_digest, decisions.margin, decisions.score,
+            decisions.decision, {outcome.is_positive} as is_positive
         from {DECISIONS} as decisions
         inner join {MARTS}.{spec.mart} as examples on {same_transaction(spec)}
-        left join {MARTS}.{spec.label.relation} as outcomes
-            on outcomes.{columns.transaction} = examples.{columns.transaction}
-            and {is_reported(spec, "outcomes")}
+        {outcome.join}
         where {is_answer("decisions")}
             and decisions.occurred_at >= ? and decisions.occurred_at < ?
         order by decisions.occurred_at, decisions.decision_id
         """,
-        [*known_until, spec.name, midnight(start), midnight(end)],
+        [*known, spec.name, midnight(start), midnight(end)],
     )
 
 
@@ -254,7 +254,7 @@ def sampled_traffic(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, e
 
 
 def _traffic_sql(spec: RiskModelSpec) -> str:
-    transaction, occurred_at = spec.columns.transaction, spec.columns.occurred_at
+    transaction, occurred_at = spec.columns.id, spec.columns.occurred_at
     return f"""
         select decisions.bundle_digest, decisions.features, decisions.score
         from {DECISIONS} as decisions
@@ -312,6 +312,6 @@ def same_transaction(spec: RiskModelSpec) -> str:
     """
     columns = spec.columns
     occurred_at = f"examples.{columns.occurred_at}"
-    return f"""cast(examples.{columns.transaction} as varchar) = decisions.transaction_id
+    return f"""cast(examples.{columns.id} as varchar) = decisions.transaction_id
             and {occurred_at} >= decisions.occurred_at - interval '1 day'
             and {occurred_at} <= decisions.occurred_at + interval '1 day'"""

@@ -41,8 +41,8 @@ def training_batches(
     days are of the same state; on other machines only Dagster's pool keeps them out. Read it in the thread that
     created it.
 
-    Columns: the transaction, the entity, `occurred_at`, the amount, the features, and the time of the report (null
-    if there was no report before `as_of`).
+    Columns: the id, the entity, `occurred_at`, the amount if examples have one, the features, and the time at which the
+    outcome became known (null if it was not known before `as_of`); with labels by column the outcome, too.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def training_batches(
     with warehouse.exclusive("reading a training set"):
         for offset in range((end - start).days):
             day = start + dt.timedelta(days=offset)
-            span = [*report_parameters(spec, as_of), midnight(day), midnight(day + dt.timedelta(days=1))]
+            span = [*_known(spec, as_of), midnight(day), midnight(day + dt.timedelta(days=1))]
             for batch in warehouse.retrying(partial(_all_batches, warehouse, sql, span)):
                 schema = schema or canonical_schema(batch.schema)
                 yield canonical_batch(batch, schema)
@@ -72,7 +72,7 @@ def training_examples(
     """The rows of `training_batches`, by one query and in memory; for few days."""
     from lifecycle.tables.canonical import canonical_table
 
-    parameters = [*report_parameters(spec, as_of), midnight(start), midnight(end)]
+    parameters = [*_known(spec, as_of), midnight(start), midnight(end)]
     return canonical_table(warehouse.query(_examples_sql(spec), parameters))
 
 
@@ -91,19 +91,67 @@ def report_parameters(spec: RiskModelSpec, as_of: dt.date) -> list[object]:
 
 
 def _examples_sql(spec: RiskModelSpec) -> str:
-    """Parameters: those of `is_reported`, then start and end of `occurred_at`."""
+    """Parameters: those of `Outcomes`, then start and end of `occurred_at`."""
     columns = spec.columns
-    key, occurred_at, reported_at = columns.transaction, columns.occurred_at, spec.label.reported_at
-    names = dict.fromkeys([key, columns.entity, occurred_at, columns.amount, *spec.feature_names])
+    key, occurred_at = columns.id, columns.occurred_at
+    names = dict.fromkeys([key, columns.entity, occurred_at, *filter(None, [columns.amount]), *spec.feature_names])
     selected = ", ".join(f"examples.{name}" for name in names)
+    outcome = outcomes_of(spec)
     return f"""
-        select {selected}, outcomes.{reported_at} as {reported_at}
+        select {selected}, {outcome.selected}
         from {MARTS}.{spec.mart} as examples
-        left join {MARTS}.{spec.label.relation} as outcomes
-            on outcomes.{key} = examples.{key} and {is_reported(spec, "outcomes")}
+        {outcome.join}
         where examples.{occurred_at} >= ? and examples.{occurred_at} < ?
         order by examples.{occurred_at}, examples.{key}
         """
+
+
+def _known(spec: RiskModelSpec, as_of: dt.date) -> list[object]:
+    sql = outcomes_of(spec)
+    return [midnight(as_of)] * (sql.selected_parameters + sql.join_parameters)
+
+
+@dataclass(frozen=True)
+class OutcomeSql:
+    """How the outcome of each row of the mart (`examples`) is read as known before a date.
+
+    `selected` are the columns of a training set, and `is_positive` is null where the outcome is not known. Both are in
+    force with `join`. The parameters of `selected`, `is_positive` and `join`, in that order, are each
+    `known_parameters`, as often as they contain a parameter.
+    """
+
+    selected: str
+    is_positive: str
+    join: str
+    selected_parameters: int
+    is_positive_parameters: int
+    join_parameters: int
+
+
+def outcomes_of(spec: RiskModelSpec) -> OutcomeSql:
+    """The SQL of a model's outcomes, by report or by column of the mart."""
+    label, key = spec.label, spec.columns.id
+    if label.column is None:
+        return OutcomeSql(
+            selected=f"outcomes.{label.reported_at} as {label.reported_at}",
+            is_positive=f"outcomes.{label.reported_at} is not null",
+            join=f"left join {MARTS}.{label.relation} as outcomes "
+            f"on outcomes.{key} = examples.{key} and {is_reported(spec, 'outcomes')}",
+            selected_parameters=0,
+            is_positive_parameters=0,
+            join_parameters=len(report_parameters(spec, dt.date.min)),
+        )
+    known, outcome = f"examples.{label.known_at} < ?", f"examples.{label.column}"
+    is_known = f"{known} and {outcome} is not null"
+    return OutcomeSql(
+        selected=f"case when {is_known} then examples.{label.known_at} end as {label.known_at}, "
+        f"case when {is_known} then {outcome} end as {label.column}",
+        is_positive=f"case when {is_known} then cast({outcome} as integer) = 1 end",
+        join="",
+        selected_parameters=2,
+        is_positive_parameters=1,
+        join_parameters=0,
+    )
 
 
 def daily_volumes(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date) -> list[DailyVolume]:
@@ -140,15 +188,20 @@ def newest_event(warehouse: Warehouse, end: dt.date) -> dt.datetime | None:
 
 
 def known_positives(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, as_of: dt.date) -> int:
-    """Positives that occurred in ``[start, end)`` and were reported before `as_of`."""
+    """Positives that occurred in ``[start, end)`` and were known before `as_of`."""
     occurred_at = spec.columns.occurred_at
+    if spec.label.column is None:
+        relation, condition, known = spec.label.relation, is_reported(spec, "rows_of"), report_parameters(spec, as_of)
+    else:
+        relation, known = spec.mart, [midnight(as_of)]
+        condition = f"rows_of.{spec.label.known_at} < ? and cast(rows_of.{spec.label.column} as integer) = 1"
     rows = warehouse.query(
         f"""
         select count(*) as row_count
-        from {MARTS}.{spec.label.relation} as outcomes
-        where {occurred_at} >= ? and {occurred_at} < ? and {is_reported(spec, "outcomes")}
+        from {MARTS}.{relation} as rows_of
+        where {occurred_at} >= ? and {occurred_at} < ? and {condition}
         """,
-        [midnight(start), midnight(end), *report_parameters(spec, as_of)],
+        [midnight(start), midnight(end), *known],
     ).to_pylist()
     count: int = rows[0]["row_count"]
     return count

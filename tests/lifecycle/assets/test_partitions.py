@@ -33,14 +33,14 @@ def start_of(partitions: dg.DailyPartitionsDefinition) -> dt.date:
 
 
 def test_before_the_first_load_partitions_begin_with_the_first_date(settings: Settings, spec: RiskModelSpec) -> None:
-    declared = dt.date.fromisoformat(spec.first_date)
+    declared = dt.date.fromisoformat(spec.first_date or "")
     assert start_of(occurred_days(spec)) == start_of(as_of_dates(spec)) == declared
 
 
 def test_days_begin_with_the_data_and_cut_offs_with_the_first_whole_training_set(
     settings: Settings, spec: RiskModelSpec
 ) -> None:
-    first = dt.date.fromisoformat(spec.first_date) + 100 * DAY
+    first = dt.date.fromisoformat(spec.first_date or "") + 100 * DAY
     record_first_day(settings.root, first)
     assert start_of(occurred_days(spec)) == first_day(spec) == first
     as_of = start_of(as_of_dates(spec))
@@ -49,7 +49,7 @@ def test_days_begin_with_the_data_and_cut_offs_with_the_first_whole_training_set
 
 def test_no_partition_is_earlier_than_the_first_date(settings: Settings, spec: RiskModelSpec) -> None:
     record_first_day(settings.root, dt.date(2001, 1, 1))
-    assert start_of(occurred_days(spec)) == dt.date.fromisoformat(spec.first_date)
+    assert start_of(occurred_days(spec)) == dt.date.fromisoformat(spec.first_date or "")
 
 
 def test_loading_earlier_days_moves_the_first_day(settings: Settings, tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ import pytest
 
 from lifecycle.gates.candidate_gates.bounded_declines import NAME, bounded_declines
 from lifecycle.modelling.thresholds import BandCounts, Floors
-from lifecycle.spec.risk_model import DecisionSpec, GatesSpec
+from lifecycle.spec.decision import CapacitySpec, DecisionSpec
 from serving.contract.documents import Bands
 
 BANDS = Bands(review_from=0.2, decline_from=0.8)
-DECISION = DecisionSpec(review_cards_per_day=100, decline_cards_per_day=20)
-GATES_SPEC = GatesSpec(minimum_rows=1, minimum_positives=1)
+DECISION = DecisionSpec(capacity=CapacitySpec(review=100, decline=20))
+MAXIMUM = 0.02
 COUNTS = BandCounts(
     days=7, payments=14_000, card_days=7_000, reviewed_card_days=700, declined_card_days=140, declined_payments=280
 )
@@ -39,14 +39,14 @@ def test_bounded_declines(bands: Bands, changes: dict[str, int], fault: str | No
     counts = dataclasses.replace(COUNTS, **changes)
     if not counts.days:
         counts = BandCounts(0, 0, 0, 0, 0, 0)
-    verdict = bounded_declines(bands, counts, FLOORS, DECISION, GATES_SPEC)
+    verdict = bounded_declines(bands, counts, FLOORS, DECISION, MAXIMUM)
     assert verdict.gate == NAME
     assert verdict.is_passed == (fault is None)
     assert (fault or "reviewed or declined") in verdict.summary
 
 
 def test_the_verdict_shows_the_numbers_that_it_compares() -> None:
-    verdict = bounded_declines(BANDS, COUNTS, FLOORS, DECISION, GATES_SPEC)
+    verdict = bounded_declines(BANDS, COUNTS, FLOORS, DECISION, MAXIMUM)
     assert verdict.summary == "20.0 cards a day declined (2.00% of the cards), 100.0 reviewed or declined"
     assert verdict.observed == {
         "declined_card_share": 0.02, "declined_cards_per_day": 20.0, "reviewed_cards_per_day": 100.0,
@@ -59,6 +59,6 @@ def test_the_verdict_shows_the_numbers_that_it_compares() -> None:
 
 
 def test_the_share_is_the_specifications() -> None:
-    wide = GATES_SPEC.model_copy(update={"maximum_decline_share": 0.5})
+    wide = 0.5
     counts = dataclasses.replace(COUNTS, card_days=700, reviewed_card_days=350)
     assert bounded_declines(BANDS, counts, FLOORS, DECISION, wide).is_passed

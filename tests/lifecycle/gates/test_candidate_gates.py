@@ -53,7 +53,7 @@ def examples(**changes: dict[int, Any]) -> Examples:
     reported = np.full(len(occurred), np.datetime64("NaT", "us"))
     reported[:840:10] = occurred[:840:10] + np.timedelta64(7, "D")
     ids = np.arange(len(occurred))
-    columns: dict[str, Any] = {"occurred_at": occurred, "reported_at": reported, "transaction_id": ids}
+    columns: dict[str, Any] = {"occurred_at": occurred, "known_at": reported, "id": ids}
     for name, values in changes.items():
         for row, value in values.items():
             columns[name][row] = value
@@ -69,12 +69,12 @@ def moment(text: str) -> np.datetime64:
     ("changes", "fault"),
     [
         ({}, None),
-        ({"reported_at": {5: moment("2018-08-28T23:59:59")}}, None),
-        ({"reported_at": {5: moment("2018-08-29")}}, "1 rows reported at or after as of"),
-        ({"reported_at": {5: moment("2018-07-01"), 6: moment("2018-07-01")}}, "2 rows reported before it happened"),
+        ({"known_at": {5: moment("2018-08-28T23:59:59")}}, None),
+        ({"known_at": {5: moment("2018-08-29")}}, "1 rows known at or after as of"),
+        ({"known_at": {5: moment("2018-07-01"), 6: moment("2018-07-01")}}, "2 rows known before it happened"),
         ({"occurred_at": {0: moment("2018-07-17T23:59:59")}}, "1 rows outside the windows"),
         ({"occurred_at": {1: moment("2018-08-29")}}, "1 rows outside the windows"),
-        ({"transaction_id": {3: 4}}, "1 rows repeated transactions"),
+        ({"id": {3: 4}}, "1 rows repeated"),
     ],
 )
 def test_point_in_time(changes: dict[str, dict[int, Any]], fault: str | None) -> None:

@@ -23,7 +23,7 @@ def test_the_baseline_is_scikit_learns_logistic_regression_on_standardised_featu
 
 
 def test_the_baseline_takes_nulls_and_categories(examples: Examples, spec: RiskModelSpec) -> None:
-    is_positive = ~np.isnat(examples.reported_at)
+    is_positive = ~np.isnat(examples.known_at)
     predictions = fit_baseline(FitRows(examples.features, is_positive), spec.features).predict(examples.features)
     assert np.isfinite(predictions.margins).all()
     assert roc_auc_score(is_positive, predictions.margins) > 0.6

@@ -1,3 +1,4 @@
+import dataclasses
 import time
 from typing import Any
 
@@ -5,14 +6,25 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+    roc_curve,
+)
 
 from lifecycle.errors import LifecycleError
 from lifecycle.modelling.curves import POINTS, curves
 from lifecycle.modelling.evaluation import (
     CALIBRATION_BINS,
-    METRICS,
+    CAPACITY_METRICS,
+    CUT_OFF_METRICS,
+    PROBABILITY_METRICS,
+    RANKING_METRICS,
     Predictions,
+    Reviewed,
     _multiplicities,
     evaluate,
     metric_draws,
@@ -55,7 +67,7 @@ def weights_of(outcomes: Outcomes, draws: int, seed: int) -> FloatArray:
 @settings(max_examples=30, deadline=None)
 def test_ranking_metrics_and_brier_are_those_of_scikit_learn_in_every_draw(case: tuple[Outcomes, Predictions]) -> None:
     outcomes, predictions = case
-    drawn = metric_draws(outcomes, predictions, capacity=5, draws=5, seed=3)
+    drawn = metric_draws(outcomes, predictions, Reviewed(capacity=5), draws=5, seed=3)
     for draw, weights in enumerate(weights_of(outcomes, 5, 3)):
         if not 0 < weights[outcomes.is_positive].sum() < weights.sum():
             assert not np.isfinite(drawn["roc_auc"][draw])
@@ -106,6 +118,7 @@ def cloned(outcomes: Outcomes, predictions: Predictions, weights: FloatArray) ->
     rows = [(row, copy) for row in range(len(outcomes)) for copy in range(int(weights[row]))]
     index = np.array([row for row, _ in rows])
     cards = codes[index] * 1000 + np.array([copy for _, copy in rows])
+    assert outcomes.amount is not None
     copies = Outcomes(outcomes.occurred_at[index], cards, outcomes.amount[index], outcomes.is_positive[index])
     return copies, Predictions(predictions.margins[index], predictions.scores[index])
 
@@ -117,7 +130,7 @@ def test_metrics_at_capacity_are_those_of_the_loop_over_copied_cards(
     case: tuple[Outcomes, Predictions], capacity: int
 ) -> None:
     outcomes, predictions = case
-    drawn = metric_draws(outcomes, predictions, capacity, draws=3, seed=5)
+    drawn = metric_draws(outcomes, predictions, Reviewed(capacity=capacity), draws=3, seed=5)
     window_days = len(np.unique(outcomes.occurred_at.astype("datetime64[D]")))
     for draw, weights in enumerate(weights_of(outcomes, 3, 5)):
         if not weights[outcomes.is_positive].sum():
@@ -127,6 +140,7 @@ def test_metrics_at_capacity_are_those_of_the_loop_over_copied_cards(
         assert drawn["card_precision"][draw] == pytest.approx(expected, abs=1e-12)
         expected = slow_recall(copies, copied.margins, capacity, np.ones(len(copies)))
         assert drawn["recall_at_capacity"][draw] == pytest.approx(expected, abs=1e-12)
+        assert copies.amount is not None
         expected = slow_recall(copies, copied.margins, capacity, copies.amount)
         assert drawn["value_recall_at_capacity"][draw] == pytest.approx(expected, abs=1e-12)
 
@@ -136,14 +150,16 @@ def test_calibration_error_is_the_mean_gap_of_bins_with_equally_many_rows() -> N
     order = np.argsort(-predictions.margins)
     bins = np.array_split(order, CALIBRATION_BINS)
     gaps = [len(b) * abs(predictions.scores[b].mean() - outcomes.is_positive[b].mean()) for b in bins]
-    evaluation = evaluate(outcomes, predictions, 5, draws=2)
+    evaluation = evaluate(outcomes, predictions, Reviewed(capacity=5), draws=2)
     assert evaluation.metrics["calibration_error"].value == pytest.approx(sum(gaps) / 1000, abs=1e-12)
 
 
 def test_a_perfect_model_has_perfect_metrics() -> None:
     outcomes, _ = window(8, 500, 400, 2)
     margins = np.where(outcomes.is_positive, 30.0, -30.0)
-    metrics = evaluate(outcomes, Predictions(margins, 1 / (1 + np.exp(-margins))), 400, draws=20).metrics
+    metrics = evaluate(
+        outcomes, Predictions(margins, 1 / (1 + np.exp(-margins))), Reviewed(capacity=400), draws=20
+    ).metrics
     for name in ("roc_auc", "average_precision", "recall_at_capacity", "value_recall_at_capacity"):
         assert (metrics[name].value, metrics[name].low, metrics[name].high) == (1.0, 1.0, 1.0)
     assert metrics["brier"].value == pytest.approx(0.0, abs=1e-12)
@@ -152,22 +168,25 @@ def test_a_perfect_model_has_perfect_metrics() -> None:
 
 def test_evaluation_is_repeatable_and_states_its_size() -> None:
     outcomes, predictions = window(5, 800, 90, 3)
-    first, second = evaluate(outcomes, predictions, 10), evaluate(outcomes, predictions, 10)
+    first, second = (
+        evaluate(outcomes, predictions, Reviewed(capacity=10)),
+        evaluate(outcomes, predictions, Reviewed(capacity=10)),
+    )
     assert first == second
     assert (first.rows, first.cards, first.days, first.capacity, first.draws) == (800, 90, 3, 10, 200)
-    assert set(first.metrics) == set(METRICS)
+    assert set(first.metrics) == {*RANKING_METRICS, *CAPACITY_METRICS, *PROBABILITY_METRICS}
     for interval in first.metrics.values():
         assert interval.low <= interval.high
-    other = evaluate(outcomes, predictions, 10, seed=1)
+    other = evaluate(outcomes, predictions, Reviewed(capacity=10), seed=1)
     assert other.metrics["roc_auc"].value == first.metrics["roc_auc"].value
     assert other.metrics["roc_auc"].low != first.metrics["roc_auc"].low
 
 
 def test_a_block_of_draws_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes, predictions = window(6, 400, 60, 3)
-    whole = metric_draws(outcomes, predictions, 10, draws=50)
+    whole = metric_draws(outcomes, predictions, Reviewed(capacity=10), draws=50)
     monkeypatch.setattr("lifecycle.modelling.evaluation.ELEMENTS_PER_BLOCK", 4000)
-    for name, values in metric_draws(outcomes, predictions, 10, draws=50).items():
+    for name, values in metric_draws(outcomes, predictions, Reviewed(capacity=10), draws=50).items():
         np.testing.assert_allclose(values, whole[name], rtol=1e-12)
 
 
@@ -175,10 +194,10 @@ def test_a_paired_difference_is_narrower_than_two_intervals_and_zero_against_its
     outcomes, ours = window(7, 3000, 400, 3)
     noise = np.random.default_rng(1).normal(scale=0.3, size=len(outcomes))
     theirs = Predictions(ours.margins + noise, ours.scores)
-    same = paired_difference(outcomes, ours, ours, 10)
+    same = paired_difference(outcomes, ours, ours, Reviewed(capacity=10))
     assert all((d.value, d.low, d.high) == (0.0, 0.0, 0.0) for d in same.values())
-    paired = paired_difference(outcomes, ours, theirs, 10)["roc_auc"]
-    alone = evaluate(outcomes, ours, 10).metrics["roc_auc"]
+    paired = paired_difference(outcomes, ours, theirs, Reviewed(capacity=10))["roc_auc"]
+    alone = evaluate(outcomes, ours, Reviewed(capacity=10)).metrics["roc_auc"]
     assert paired.low < paired.value < paired.high
     assert paired.high - paired.low < (alone.high - alone.low) / 2
 
@@ -191,7 +210,9 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         is_positive = np.arange(300) % 5 == 0
         margins = generator.normal(size=300) + is_positive
         outcomes = Outcomes(np.full(300, np.datetime64("2024-01-01", "us")), cards, np.ones(300), is_positive)
-        interval = evaluate(outcomes, Predictions(margins, margins * 0 + 0.5), 10, confidence=0.9).metrics["roc_auc"]
+        interval = evaluate(
+            outcomes, Predictions(margins, margins * 0 + 0.5), Reviewed(capacity=10), confidence=0.9
+        ).metrics["roc_auc"]
         covered += interval.low <= 0.76025 <= interval.high  # P(N(1, 1) > N(0, 1)) = Phi(1 / sqrt 2)
     assert 46 <= covered <= 60
 
@@ -201,19 +222,19 @@ def test_a_window_of_one_class_is_refused(fraud: bool) -> None:
     outcomes, predictions = window(1, 50, 5, 1)
     one = Outcomes(outcomes.occurred_at, outcomes.entity, outcomes.amount, np.full(50, fraud))
     with pytest.raises(LifecycleError, match="Expected positive and negative examples"):
-        evaluate(one, predictions, 5)
+        evaluate(one, predictions, Reviewed(capacity=5))
 
 
 def test_arrays_of_different_length_are_refused() -> None:
     outcomes, predictions = window(1, 50, 5, 1)
     with pytest.raises(LifecycleError, match=r"got \[49, 50\]"):
-        evaluate(outcomes, Predictions(predictions.margins[1:], predictions.scores), 5)
+        evaluate(outcomes, Predictions(predictions.margins[1:], predictions.scores), Reviewed(capacity=5))
 
 
 def test_two_hundred_draws_on_sixty_thousand_rows_take_seconds() -> None:
     outcomes, predictions = window(2, 60_000, 5_000, 7)
     started = time.process_time()
-    evaluate(outcomes, predictions, 100)
+    evaluate(outcomes, predictions, Reviewed(capacity=100))
     assert time.process_time() - started < 20
 
 
@@ -230,3 +251,42 @@ def test_curves_go_from_corner_to_corner_and_stay_small() -> None:
     assert sum(drawn.calibration["rows"]) == 5000
     assert sum(drawn.histogram["positive"]) == outcomes.is_positive.sum()
     assert sum(drawn.histogram["negative"]) + sum(drawn.histogram["positive"]) == 5000
+
+
+@given(WINDOWS)
+@settings(max_examples=30, deadline=None)
+def test_gini_and_ks_are_those_of_scikit_learn_in_every_draw(case: tuple[Outcomes, Predictions]) -> None:
+    outcomes, predictions = case
+    drawn = metric_draws(outcomes, predictions, Reviewed(capacity=5), draws=5, seed=3)
+    for draw, weights in enumerate(weights_of(outcomes, 5, 3)):
+        if not 0 < weights[outcomes.is_positive].sum() < weights.sum():
+            continue
+        false_rate, true_rate, _ = roc_curve(outcomes.is_positive, predictions.margins, sample_weight=weights)
+        assert drawn["ks"][draw] == pytest.approx((true_rate - false_rate).max(), abs=1e-12)
+        assert drawn["gini"][draw] == 2 * drawn["roc_auc"][draw] - 1
+
+
+@given(WINDOWS, st.floats(0.05, 0.95))
+@settings(max_examples=30, deadline=None)
+def test_metrics_at_a_cut_off_are_those_of_scikit_learn_in_every_draw(
+    case: tuple[Outcomes, Predictions], cut_off: float
+) -> None:
+    outcomes, predictions = case
+    drawn = metric_draws(outcomes, predictions, Reviewed(cut_off=cut_off), draws=5, seed=3)
+    assert [*drawn] == [*RANKING_METRICS, *CUT_OFF_METRICS, *PROBABILITY_METRICS]
+    is_reviewed = predictions.scores >= cut_off
+    for draw, weights in enumerate(weights_of(outcomes, 5, 3)):
+        arguments: dict[str, Any] = {"sample_weight": weights, "zero_division": np.nan}
+        precision = precision_score(outcomes.is_positive, is_reviewed, **arguments)
+        recall = recall_score(outcomes.is_positive, is_reviewed, **arguments)
+        assert drawn["precision_at_cut_off"][draw] == pytest.approx(precision, abs=1e-12, nan_ok=True)
+        assert drawn["recall_at_cut_off"][draw] == pytest.approx(recall, abs=1e-12, nan_ok=True)
+
+
+def test_examples_without_an_amount_have_no_recall_by_value() -> None:
+    outcomes, predictions = window(5, 800, 90, 3)
+    plain = dataclasses.replace(outcomes, amount=None)
+    for reviewed in (Reviewed(capacity=10), Reviewed(cut_off=0.4)):
+        with_amount, without = (evaluate(rows, predictions, reviewed, draws=5).metrics for rows in (outcomes, plain))
+        assert [*without] == [name for name in with_amount if not name.startswith("value_recall")]
+        assert all(without[name] == with_amount[name] for name in without)

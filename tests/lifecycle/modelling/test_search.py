@@ -14,7 +14,7 @@ SEARCH = SearchSpec(trials=3, num_threads=1)
 
 @pytest.fixture(scope="module")
 def folds(examples: Examples) -> list[FoldRows]:
-    is_positive = ~np.isnat(examples.reported_at)
+    is_positive = ~np.isnat(examples.known_at)
     parts = [
         FitRows(examples.features[rows], is_positive[rows]) for rows in np.array_split(np.arange(len(examples)), 3)
     ]

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.errors import LifecycleError
-from lifecycle.modelling.thresholds import Traffic, bands_from_capacity, count_bands, floors
-from lifecycle.spec.risk_model import DecisionSpec
+from lifecycle.modelling.thresholds import Traffic, count_bands, decision_bands, floors
+from lifecycle.spec.decision import CapacitySpec, DecisionSpec
 from lifecycle.tables.arrays import FloatArray
 from serving.contract.documents import Bands
 
@@ -53,9 +53,9 @@ def test_no_band_lets_more_cards_through_than_the_capacity_or_a_score_below_its_
     payments = traffic(seed, rows, cards, days)
     payments = scored(payments, np.round(payments.scores, decimals) * scale)
     decision = DecisionSpec(
-        review_cards_per_day=decline + more, decline_cards_per_day=decline, minimum_decline_score=minimum
+        capacity=CapacitySpec(review=decline + more, decline=decline), minimum_decline_score=minimum
     )
-    bands, lowest = bands_from_capacity(payments, decision, base_rate), floors(decision, base_rate)
+    bands, lowest = decision_bands(payments, decision, base_rate), floors(decision, base_rate)
     assert bands.review_from is not None
     assert bands.decline_from is not None
     assert bands.review_from <= bands.decline_from <= np.nextafter(1.0, 2.0)
@@ -71,15 +71,15 @@ def test_no_band_lets_more_cards_through_than_the_capacity_or_a_score_below_its_
 def test_a_capacity_above_all_cards_stops_nobody_whose_score_is_low() -> None:
     payments = traffic(1, 60, 5, 2)
     payments = scored(payments, payments.scores / 100)
-    decision = DecisionSpec(review_cards_per_day=500, decline_cards_per_day=400)
-    bands = bands_from_capacity(payments, decision, BASE_RATE)
+    decision = DecisionSpec(capacity=CapacitySpec(review=500, decline=400))
+    bands = decision_bands(payments, decision, BASE_RATE)
     assert bands.review_from == pytest.approx(0.02 / 1.01)
     assert bands.decline_from == 0.5
     assert count_bands(payments, bands).declined_card_days == 0
 
 
 def test_without_a_decline_capacity_there_is_no_decline_band() -> None:
-    bands = bands_from_capacity(traffic(1, 60, 5, 2), DecisionSpec(review_cards_per_day=500), BASE_RATE)
+    bands = decision_bands(traffic(1, 60, 5, 2), DecisionSpec(capacity=CapacitySpec(review=500)), BASE_RATE)
     assert bands.decline_from is None
 
 
@@ -87,8 +87,8 @@ def test_without_a_decline_capacity_there_is_no_decline_band() -> None:
 def test_one_score_for_all_reaches_no_threshold_as_people_could_not_look_at_all(score: float) -> None:
     payments = traffic(1, 60, 30, 2)
     payments = scored(payments, np.full(len(payments), score))
-    decision = DecisionSpec(review_cards_per_day=3, decline_cards_per_day=1)
-    bands = bands_from_capacity(payments, decision, BASE_RATE)
+    decision = DecisionSpec(capacity=CapacitySpec(review=3, decline=1))
+    bands = decision_bands(payments, decision, BASE_RATE)
     counts = count_bands(payments, bands)
     assert (counts.reviewed_card_days, counts.declined_card_days) == (0, 0)
 
@@ -96,19 +96,19 @@ def test_one_score_for_all_reaches_no_threshold_as_people_could_not_look_at_all(
 def test_a_tie_at_the_cut_is_left_to_the_next_higher_score() -> None:
     day = np.full(6, np.datetime64("2024-01-01", "us"))
     payments = Traffic(day, np.arange(6), np.array([0.9, 0.8, 0.8, 0.8, 0.7, 0.6]))
-    decision = DecisionSpec(review_cards_per_day=5, decline_cards_per_day=2)
-    assert bands_from_capacity(payments, decision, BASE_RATE) == Bands(review_from=0.7, decline_from=0.9)
+    decision = DecisionSpec(capacity=CapacitySpec(review=5, decline=2))
+    assert decision_bands(payments, decision, BASE_RATE) == Bands(review_from=0.7, decline_from=0.9)
 
 
 def test_no_traffic_gives_no_bands() -> None:
     empty = Traffic(np.array([], "datetime64[us]"), np.array([], np.int64), np.array([]))
     with pytest.raises(LifecycleError, match="Expected payments to cut the decision bands on, got none"):
-        bands_from_capacity(empty, DecisionSpec(review_cards_per_day=3), BASE_RATE)
+        decision_bands(empty, DecisionSpec(capacity=CapacitySpec(review=3)), BASE_RATE)
 
 
 def test_one_day_has_the_capacity_of_one_day() -> None:
     payments = traffic(1, 60, 40, 1)
-    bands = bands_from_capacity(payments, DecisionSpec(review_cards_per_day=4), BASE_RATE)
+    bands = decision_bands(payments, DecisionSpec(capacity=CapacitySpec(review=4)), BASE_RATE)
     assert count_bands(payments, bands).reviewed_card_days == 4
 
 
@@ -119,7 +119,7 @@ def test_one_day_has_the_capacity_of_one_day() -> None:
 def test_floors_follow_the_odds_and_stay_below_one(
     base_rate: float, lift: float, review: float, decline: float
 ) -> None:
-    lowest = floors(DecisionSpec(review_cards_per_day=1, minimum_review_lift=lift), base_rate)
+    lowest = floors(DecisionSpec(capacity=CapacitySpec(review=1), minimum_review_lift=lift), base_rate)
     assert lowest.review == pytest.approx(review, abs=1e-4)
     assert lowest.decline == pytest.approx(decline, abs=1e-4)
     assert lowest.review < 1
@@ -128,7 +128,7 @@ def test_floors_follow_the_odds_and_stay_below_one(
 @pytest.mark.parametrize("base_rate", [0.0, 1.0, float("nan")])
 def test_a_base_rate_without_both_outcomes_is_refused(base_rate: float) -> None:
     with pytest.raises(ValueError, match="Expected a base rate between 0 and 1"):
-        floors(DecisionSpec(review_cards_per_day=1), base_rate)
+        floors(DecisionSpec(capacity=CapacitySpec(review=1)), base_rate)
 
 
 def test_a_card_counts_once_a_day_and_a_declined_one_is_a_reviewed_one() -> None:

@@ -19,7 +19,7 @@ def test_examples_stand_in_order_of_time_whatever_the_table_is(table: pa.Table, 
     shuffled = table.take(pa.array(np.random.default_rng(0).permutation(table.num_rows)))
     straight, mixed = examples_from_table(table, spec), examples_from_table(shuffled, spec)
     assert (np.diff(straight.occurred_at.astype(np.int64)) >= 0).all()
-    assert straight.transaction_id.tolist() == mixed.transaction_id.tolist()
+    assert straight.id.tolist() == mixed.id.tolist()
     np.testing.assert_array_equal(straight.features, mixed.features)
     assert straight.features.flags["C_CONTIGUOUS"]
     assert straight.features.dtype == np.float64

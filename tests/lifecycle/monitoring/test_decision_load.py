@@ -5,11 +5,11 @@ import pytest
 
 from lifecycle.monitoring.alerts import capacity_alert
 from lifecycle.monitoring.decision_load import DayLoad, LoadVerdict, judge_load
-from lifecycle.spec.risk_model import DecisionSpec
+from lifecycle.spec.decision import CapacitySpec, DecisionSpec
 
 AS_OF = dt.date(2024, 1, 8)
 NOW = dt.datetime(2024, 1, 8, tzinfo=dt.UTC)
-DECISION = DecisionSpec(review_cards_per_day=100, decline_cards_per_day=20)
+DECISION = DecisionSpec(capacity=CapacitySpec(review=100, decline=20))
 
 
 def week(reviewed: int, declined: int, days: int = 7, champion: str | None = "b") -> dict[dt.date, DayLoad]:
@@ -60,7 +60,7 @@ def test_without_a_day_of_its_own_there_is_no_verdict() -> None:
 
 
 def test_without_a_decline_capacity_every_decline_is_one_too_many() -> None:
-    decision = DecisionSpec(review_cards_per_day=100)
+    decision = DecisionSpec(capacity=CapacitySpec(review=100))
     assert judged(week(50, 0), decision).exceeded == ()
     assert judged(week(50, 1, days=1), decision).exceeded == ("declined",)
 

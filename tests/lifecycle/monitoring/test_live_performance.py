@@ -7,10 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from lifecycle.modelling.evaluation import Interval, evaluate
+from lifecycle.modelling.evaluation import Interval, Reviewed, evaluate
 from lifecycle.modelling.training_set import Examples
 from lifecycle.monitoring.live_performance import outcomes_and_predictions, own_answers, performance_verdict
 from lifecycle.monitoring.traffic import feature_columns
+from lifecycle.spec.decision import CapacitySpec, DecisionSpec
 from lifecycle.spec.risk_model import RiskModelSpec
 
 FIRST = dt.datetime.fromisoformat("2024-01-01T10:00")
@@ -23,7 +24,7 @@ def decisions() -> pa.Table:
             "occurred_at": pa.array([FIRST, FIRST + dt.timedelta(hours=1)], pa.timestamp("us")),
             "entity": ["k1", "k2"],
             "amount": pa.array([Decimal("12.50"), Decimal("3.00")], pa.decimal128(12, 2)),
-            "reported_at": pa.array([FIRST + dt.timedelta(days=1), None], pa.timestamp("us")),
+            "is_positive": [True, False],
             "margin": [2.0, -3.0],
             "score": [0.9, 0.05],
             "features": [msgspec.json.encode(row).decode() for row in rows],
@@ -43,8 +44,9 @@ def test_recorded_rows_become_the_columns_that_the_model_was_trained_on(
 def test_decisions_are_evaluated_like_a_holdout() -> None:
     outcomes, predictions = outcomes_and_predictions(decisions())
     assert outcomes.is_positive.tolist() == [True, False]
+    assert outcomes.amount is not None
     assert outcomes.amount.tolist() == [12.5, 3.0]
-    evaluation = evaluate(outcomes, predictions, capacity=1, draws=0)
+    evaluation = evaluate(outcomes, predictions, Reviewed(capacity=1), draws=0)
     assert evaluation.metrics["recall_at_capacity"].value == 1.0
     assert np.isnan(evaluation.metrics["recall_at_capacity"].low)
 
@@ -62,17 +64,14 @@ def test_recall_gives_no_verdict_where_people_could_look_at_every_card(
             "occurred_at": pa.array(occurred, pa.timestamp("us")),
             "entity": [f"k{card}" for _ in range(days) for card in range(cards)],
             "amount": pa.array([Decimal("1.00")] * len(occurred), pa.decimal128(12, 2)),
-            "reported_at": pa.array(
-                [moment if fraud else None for moment, fraud in zip(occurred, is_positive, strict=True)],
-                pa.timestamp("us"),
-            ),
+            "is_positive": is_positive,
             "margin": [float(not fraud) for fraud in is_positive],
             "score": [0.5] * len(occurred),
             "slot": ["champion"] * len(occurred),
             "bundle_digest": ["b"] * len(occurred),
         }
     )
-    decision = spec.decision.model_copy(update={"review_cards_per_day": capacity})
+    decision = DecisionSpec(capacity=CapacitySpec(review=capacity))
     narrow = spec.model_copy(update={"decision": decision})
     verdict = performance_verdict(narrow, [table], "b", Interval(1.0, 0.9, 1.0), dt.date(2024, 1, 10))
     assert (verdict.has_verdict, verdict.is_alarm) == (has_verdict, has_verdict)
@@ -90,9 +89,7 @@ def test_days_one_by_one_catch_the_frauds_that_the_evaluation_of_all_rows_catche
             "occurred_at": pa.array(moments),
             "entity": pa.array(generator.integers(0, 200, rows)),
             "amount": pa.array(generator.random(rows)),
-            "reported_at": pa.array(
-                [moment if fraud else None for moment, fraud in zip(moments, is_positive, strict=True)]
-            ),
+            "is_positive": is_positive,
             # Whole numbers, so that cards are tied.
             "margin": pa.array(generator.integers(0, 9, rows).astype(float)),
             "score": pa.array(np.full(rows, 0.5)),
@@ -100,11 +97,15 @@ def test_days_one_by_one_catch_the_frauds_that_the_evaluation_of_all_rows_catche
             "bundle_digest": pa.array(["b"] * rows),
         }
     )
-    found = own_answers([table.filter(pa.array(day == number)) for number in range(days)], "b", capacity)
-    assert found == own_answers([table], "b", capacity)
+    found = own_answers(
+        [table.filter(pa.array(day == number)) for number in range(days)], "b", Reviewed(capacity=capacity)
+    )
+    assert found == own_answers([table], "b", Reviewed(capacity=capacity))
     own = table.filter(pc.equal(table.column("slot"), "champion"))
     outcomes, predictions = outcomes_and_predictions(own)
-    recall = evaluate(outcomes, predictions, found.capacity, draws=0).metrics["recall_at_capacity"].value
+    recall = (
+        evaluate(outcomes, predictions, Reviewed(capacity=found.capacity), draws=0).metrics["recall_at_capacity"].value
+    )
     assert 0 < found.caught < found.positives
     assert found.caught == pytest.approx(recall * found.positives, abs=1e-9)
     assert found.capacity == round(capacity * own.num_rows / rows) < capacity

@@ -10,8 +10,16 @@ from hypothesis import strategies as st
 
 from lifecycle.modelling.reference import SCORE
 from lifecycle.monitoring.drift import DriftVerdict
-from lifecycle.monitoring.live_performance import RECALL, PerformanceVerdict
-from lifecycle.monitoring.standing import PSI_BANDS, StandingAlarm, Step, advance, recall_severity, severity_above
+from lifecycle.monitoring.live_performance import PerformanceVerdict
+from lifecycle.monitoring.standing import (
+    PSI_BANDS,
+    RECALL,
+    StandingAlarm,
+    Step,
+    advance,
+    recall_severity,
+    severity_above,
+)
 
 DAY = dt.date(2024, 2, 1)
 LIMIT = 0.2

@@ -58,7 +58,7 @@ def test_the_books_fifteen_inputs_come_first_in_the_schema() -> None:
         (("training", "train_days"), 3, r"train_days of at least training\.holdout_days = 7, got 3"),
         (("training", "search", "trials"), "many", r"valid integer.* - at `training\.search\.trials`"),
         (("drift", "window_days"), 10, r"multiple of 7, got 10 - at `drift\.window_days`"),
-        (("decision", "decline_cards_per_day"), 100, r"below review_cards_per_day = 100, got 100"),
+        (("decision", "capacity", "decline"), 100, r"fewer to decline than to review = 100, got 100"),
         (("promotion", "mode"), "always", r"'auto' or 'manual', got 'always' - at `promotion\.mode`"),
         (("name",), "Card Fraud", r"match pattern .* - at `name`"),
         (("label", "maturity_days"), None, r"valid integer, got null - at `label\.maturity_days`"),
@@ -203,7 +203,7 @@ def test_a_column_that_the_mart_lacks_is_named_with_the_columns_there_are(settin
 
 def test_a_mart_that_does_not_exist_is_named(settings: Settings) -> None:
     with pytest.raises(LifecycleError, match="Expected a dbt model cards, found"):
-        check_columns(changed(mart="cards"), settings.dbt_project_dir, "the file")
+        check_columns(changed(examples={"mart": "cards"}), settings.dbt_project_dir, "the file")
 
 
 def test_the_shipped_model_fits_its_mart(settings: Settings) -> None:
@@ -229,4 +229,4 @@ def test_a_column_without_a_description_gives_no_meaning(tmp_path: Path) -> None
     mart["columns"] += [{"name": "is_night", "description": " "}, {"name": "other", "description": "Not a feature."}]
     (tmp_path / "models" / "mart.yml").write_text(yaml.safe_dump({"models": [mart]}))
     assert feature_descriptions(read_model("card_fraud"), tmp_path) == {"amount": "An amount."}
-    assert feature_descriptions(changed(mart="another"), tmp_path) == {}
+    assert feature_descriptions(changed(examples={"mart": "another"}), tmp_path) == {}

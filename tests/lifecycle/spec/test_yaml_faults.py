@@ -34,9 +34,11 @@ MISTAKES = {
         "  promotion: {mode: auto}", "  promotion: {mode: auto}\n  colour: red", "a known key, got 'colour'", "colour",
         "colour: red",
     ),
-    "missing key": Mistake("  mart: card_transaction_features\n", "", "a value, got none", "mart", "attributes:"),
+    "missing key": Mistake(
+        "    mart: card_transaction_features\n", "", "a value, got none", "examples.mart", "  examples:"
+    ),
     "missing key of a part": Mistake(
-        "    relation: card_fraud_outcomes\n", "", "a value, got none", "label.relation", "  label:"
+        "    relation: card_fraud_outcomes\n", "", "one of `relation` (by report) and `column`", "label", "  label:"
     ),
     "number as text": Mistake(
         "train_days: 28", "train_days: four weeks", "a valid integer", "training.train_days"
@@ -62,7 +64,7 @@ MISTAKES = {
         "'customer_mean_amount_1d' has the type double, where int needs bigint or", "features.4.dtype",
     ),
     "mart that does not exist": Mistake(
-        "mart: card_transaction_features", "mart: card_transactions_features", "a dbt model", "mart"
+        "mart: card_transaction_features", "mart: card_transactions_features", "a dbt model", "examples.mart"
     ),
     "outcomes that do not exist": Mistake(
         "relation: card_fraud_outcomes", "relation: outcomes", "a dbt model", "label.relation"
@@ -85,7 +87,7 @@ MISTAKES = {
         "  promotion: {mode: auto}", "  monitor_at: 25:00", "a valid string", "monitor_at", "monitor_at"
     ),
     "capacity below zero": Mistake(
-        "review_cards_per_day: 100", "review_cards_per_day: -1", "got -1", "decision.review_cards_per_day"
+        "review: 100", "review: -1", "got -1", "decision.capacity.review"
     ),
     "share above one": Mistake("confidence: 0.95", "confidence: 95", "a value less than 1, got 95", "gates.confidence"),
     "typing error in a profile": Mistake(

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from lifecycle.modelling.evaluation import Reviewed
 from lifecycle.monitoring.accounts import DayOfDecisions, RefusalKind
 from lifecycle.monitoring.live_performance import own_answers
 from lifecycle.settings.platform import Settings
@@ -44,6 +45,10 @@ def spec() -> RiskModelSpec:
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
+    return make_log(tmp_path)
+
+
+def make_log(tmp_path: Path) -> Path:
     """Two workers' segments: answers of both slots, a shadow's, a repeat, a failed attempt, a rejection."""
     for worker in (0, 1):
         (tmp_path / "log" / f"worker-{worker}").mkdir(parents=True)
@@ -201,12 +206,12 @@ def make_marts(warehouse: Warehouse, spec: RiskModelSpec, *transactions: str, of
             Definition(MARTS, f"create schema if not exists {MARTS}"),
             Definition(
                 f"{MARTS}.{spec.mart}",
-                f"create table {MARTS}.{spec.mart} ({columns.transaction} {of_type}, {columns.entity} bigint, "
+                f"create table {MARTS}.{spec.mart} ({columns.id} {of_type}, {columns.entity} bigint, "
                 f"{columns.occurred_at} {timestamp}, {columns.amount} decimal(12, 2))",
             ),
             Definition(
                 f"{MARTS}.{spec.label.relation}",
-                f"create table {MARTS}.{spec.label.relation} ({columns.transaction} {of_type}, "
+                f"create table {MARTS}.{spec.label.relation} ({columns.id} {of_type}, "
                 f"{columns.occurred_at} {timestamp}, {spec.label.reported_at} {timestamp}, "
                 f"{spec.label.withdrawn_at} {timestamp})",
             ),
@@ -254,7 +259,7 @@ def test_a_withdrawn_report_counts_as_of_the_dates_that_knew_it(
         day: [
             row["decision_id"]
             for row in read_decisions(warehouse, spec, DAY, NEXT_DAY, dt.date(2026, 2, day)).to_pylist()
-            if row["reported_at"] is not None
+            if row["is_positive"]
         ]
         for day in range(2, 8)
     }
@@ -352,7 +357,7 @@ def test_refused_requests_are_counted_by_the_day_of_the_event_and_by_cause(
 def test_the_champion_is_measured_on_its_share_of_cards_and_capacity(
     slots: list[str], capacity: int, expected: tuple[int, int]
 ) -> None:
-    found = own_answers([answers([("b1", slot, 1) for slot in slots])], "b1", capacity)
+    found = own_answers([answers([("b1", slot, 1) for slot in slots])], "b1", Reviewed(capacity=capacity))
     assert (found.own, found.capacity) == expected
 
 
@@ -365,7 +370,7 @@ def answers(rows: list[tuple[str, str, int]]) -> pa.Table:
             "occurred_at": pa.array([dt.datetime(2024, 1, day) for _, _, day in rows], pa.timestamp("us")),  # noqa: DTZ001
             "entity": pa.array(range(len(rows)), pa.int64()),
             "amount": pa.array([1.0] * len(rows)),
-            "reported_at": pa.nulls(len(rows), pa.timestamp("us")),
+            "is_positive": [False] * len(rows),
             "margin": pa.array([0.0] * len(rows)),
             "score": pa.array([0.5] * len(rows)),
         }
@@ -383,6 +388,11 @@ def answers(rows: list[tuple[str, str, int]]) -> pa.Table:
 def test_a_champion_is_not_measured_by_what_an_earlier_one_answered(
     rows: list[tuple[str, str, int]], expected: tuple[int, int]
 ) -> None:
-    whole = own_answers([answers(rows)], "new", 100)
+    whole = own_answers([answers(rows)], "new", Reviewed(capacity=100))
     assert (whole.own, whole.capacity) == expected
-    assert own_answers([answers([row for row in rows if row[2] == day]) for day in (1, 2, 3)], "new", 100) == whole
+    assert (
+        own_answers(
+            [answers([row for row in rows if row[2] == day]) for day in (1, 2, 3)], "new", Reviewed(capacity=100)
+        )
+        == whole
+    )
