@@ -19,6 +19,7 @@ import numpy as np
 from lifecycle.features import build
 from lifecycle.local.demo.timeline import LONGEST_WINDOW_DAYS
 from lifecycle.local.simulator import SIMULATED, SimulationConfig, simulate
+from lifecycle.modelling.splits import longest_span_days
 from lifecycle.modelling.thresholds import Traffic, count_bands, decision_bands
 from lifecycle.modelling.training import Trained, holdout, predict, released_window, train
 from lifecycle.modelling.training_set import Examples, examples_from_table
@@ -38,7 +39,7 @@ WEEK = dt.timedelta(days=7)
 def first_as_of(spec: RiskModelSpec) -> dt.date:
     """The earliest cut-off whose windows lie after the longest feature window."""
     maturity_days = spec.label.maturity_days
-    return FIRST_DAY + dt.timedelta(days=LONGEST_WINDOW_DAYS + spec.training.span_days(maturity_days) + maturity_days)
+    return FIRST_DAY + dt.timedelta(days=LONGEST_WINDOW_DAYS + longest_span_days(spec.training, maturity_days))
 
 
 def simulated(home: Path, spec: RiskModelSpec, customers: int, weeks: int, seed: int) -> Examples:

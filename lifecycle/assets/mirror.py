@@ -85,7 +85,7 @@ def pages(
     asset_url = f"{settings.dagster_url}/assets/{spec.name}/candidate"
     return RunPages(
         card=model_card(spec, candidate, evidence).encode(),
-        plots=partial(model_plots, evaluation.curves, evaluation.importance),
+        plots=partial(model_plots, evaluation.curves, evaluation.importance, spec.label.names),
         dagster_url=settings.run_url(run_id) if run_id else asset_url,
     )
 

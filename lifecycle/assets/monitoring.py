@@ -21,7 +21,6 @@ from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
 from lifecycle.gates.champion import champion_for
 from lifecycle.modelling.reference import ColumnCounts
-from lifecycle.modelling.splits import RECENT_DAYS
 from lifecycle.monitoring.accounts import silence_alert
 from lifecycle.monitoring.alerts import capacity_alert, monitoring_alerts
 from lifecycle.monitoring.decision_load import DayLoad, LoadVerdict, judge_load
@@ -34,6 +33,7 @@ from lifecycle.reports.drift_report import Illustration, drift_page
 from lifecycle.reports.illustration import SAMPLE_ROWS, write_illustration
 from lifecycle.reports.plots import psi_plot
 from lifecycle.settings.platform import Settings
+from lifecycle.spec.cadence import EVERY_DAY, RECENT_DAYS
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.reading.accounts import day_accounts
@@ -154,8 +154,9 @@ def _decision_load(spec: RiskModelSpec, context: dg.AssetExecutionContext, store
     warehouse, evidence, settings = stores.warehouse(context), stores.evidence(spec.name), stores.settings
     is_any = False
     for day, as_of, champion in _days_with_champion(spec, context, stores):
-        loads = daily_loads(warehouse, spec.name, as_of - dt.timedelta(days=RECENT_DAYS), as_of)
-        verdict = judge_load(loads, champion.bundle_digest, as_of, spec.decision)
+        recent_days = RECENT_DAYS[spec.examples.cadence]
+        loads = daily_loads(warehouse, spec.name, as_of - dt.timedelta(days=recent_days), as_of)
+        verdict = judge_load(loads, champion.bundle_digest, as_of, spec.decision, recent_days)
         earlier = [load for date, load in evidence.decision_load().items() if date < as_of]
         previous, now = (earlier[-1] if earlier else None), dt.datetime.now(dt.UTC)
         alert = capacity_alert(spec.name, verdict, previous, raised_keys(settings.root), context.run.run_id, now)
@@ -302,10 +303,13 @@ def measured_traffic(
     length = end - start
     days = [start + dt.timedelta(days=offset) for offset in range(length.days)]
     counts = {day: _counts(spec, warehouse, champion, day) for day in days}
-    missing = [day for day, columns in counts.items() if columns is None]
+    is_every_day = spec.examples.cadence in EVERY_DAY
+    missing = [day for day, columns in counts.items() if columns is None and is_every_day]
     counts |= {day - length: _counts(spec, warehouse, champion, day - length) for day in missing}
     daily = {day: columns for day, columns in counts.items() if columns is not None}
-    return judge_drift(champion.reference, daily, as_of, spec.drift, bundle_digest=champion.bundle_digest)
+    return judge_drift(
+        champion.reference, daily, as_of, spec.drift, bundle_digest=champion.bundle_digest, is_every_day=is_every_day
+    )
 
 
 def _counts(

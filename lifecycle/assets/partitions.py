@@ -11,7 +11,7 @@ import datetime as dt
 import dagster as dg
 
 from lifecycle.artefacts.first_day import first_loaded_day
-from lifecycle.modelling.splits import snapshot_days
+from lifecycle.modelling.splits import longest_span_days, snapshot_days
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.risk_model import RiskModelSpec
 
@@ -25,8 +25,21 @@ def as_of_dates(spec: RiskModelSpec) -> dg.DailyPartitionsDefinition:
     """Knowledge cut-offs of a model, including today's; the first is the first with data in its whole training set."""
     start = first_day(spec)
     if first_loaded_day(Settings().root) is not None:
-        start += start - snapshot_days(start, spec.training, spec.label.maturity_days)[0]
+        start = _first_whole_training(spec, start)
     return dg.DailyPartitionsDefinition(start_date=start.isoformat(), timezone="UTC", end_offset=1)
+
+
+def _first_whole_training(spec: RiskModelSpec, start: dt.date) -> dt.date:
+    """The first cut-off whose windows begin no earlier than `start`."""
+
+    def begins(as_of: dt.date) -> dt.date:
+        return snapshot_days(as_of, spec.training, spec.label.maturity_days, spec.examples.cadence)[0]
+
+    # As far after the start as its windows reach back; months differ in length, so that it may be some days later.
+    as_of = start + (start - begins(start))
+    while begins(as_of) < start:
+        as_of += dt.timedelta(days=1)
+    return as_of
 
 
 def occurred_days(spec: RiskModelSpec) -> dg.DailyPartitionsDefinition:
@@ -47,9 +60,8 @@ def as_of_after(day: dt.date) -> dt.date:
 
 def training_days(spec: RiskModelSpec) -> dg.TimeWindowPartitionMapping:
     """Days of features that the training set of an `as_of` needs: its windows, and the days until maturity."""
-    maturity_days = spec.label.maturity_days
     return dg.TimeWindowPartitionMapping(
-        start_offset=-(spec.training.span_days(maturity_days) + maturity_days),
+        start_offset=-longest_span_days(spec.training, spec.label.maturity_days, spec.examples.cadence),
         end_offset=-1,
         allow_nonexistent_upstream_partitions=True,
     )

@@ -22,6 +22,7 @@ from lifecycle.modelling.splits import snapshot_days
 from lifecycle.modelling.training import Trained, train
 from lifecycle.modelling.training_set import examples_from_table
 from lifecycle.reports.plots import model_plots
+from lifecycle.spec.examples import LabelNames
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.reading.examples import MARTS, daily_volumes, newest_event, training_batches
@@ -48,7 +49,7 @@ def training_set_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
     def training_set(context: dg.AssetExecutionContext, stores: Stores) -> Materialized:
         stop_large_backfill(context)
         as_of = date_of(context.partition_key)
-        start, end = snapshot_days(as_of, spec.training, spec.label.maturity_days)
+        start, end = snapshot_days(as_of, spec.training, spec.label.maturity_days, spec.examples.cadence)
         # The role that extracts may not see raw rows, so the reading role checks that they are complete.
         acknowledged = stores.acknowledged_days(spec.name)
         expect_complete_input(input_verdicts(stores.warehouse(context), spec, start, as_of, acknowledged), as_of)
@@ -103,7 +104,7 @@ def candidate_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         stored = stores.candidates(spec.name).write(
             trained.model_text, trained.deciding, trained.golden, lineage, training_files(trained)
         )
-        return dg.MaterializeResult(metadata=candidate_metadata(stored, trained))
+        return dg.MaterializeResult(metadata=candidate_metadata(spec, stored, trained))
 
     return candidate
 
@@ -119,11 +120,20 @@ def input_verdicts(
     volumes = daily_volumes(warehouse, spec, start - dt.timedelta(weeks=REFERENCE_WEEKS), as_of)
     raw_rows = {volume.day: volume.raw_rows for volume in volumes}
     trained = {volume.day: (volume.raw_rows, volume.mart_rows) for volume in volumes if volume.day >= start}
-    return [
+    verdicts = [
         input_gates.freshness(newest_event(warehouse, as_of), as_of, spec.input, acknowledged),
-        input_gates.volume(raw_rows, start, as_of, spec.input, model=spec.name, acknowledged=acknowledged),
+        input_gates.volume(
+            raw_rows,
+            start,
+            as_of,
+            spec.input,
+            model=spec.name,
+            acknowledged=acknowledged,
+            cadence=spec.examples.cadence,
+        ),
         input_gates.mart_complete(trained, spec.mart),
     ]
+    return [input_gates.switched_off(verdict, spec.input) for verdict in verdicts]
 
 
 def expect_complete_input(verdicts: Sequence[Verdict], as_of: dt.date) -> None:
@@ -137,7 +147,7 @@ def expect_complete_input(verdicts: Sequence[Verdict], as_of: dt.date) -> None:
         )
 
 
-def candidate_metadata(candidate: Candidate, trained: Trained) -> dict[str, Any]:
+def candidate_metadata(spec: RiskModelSpec, candidate: Candidate, trained: Trained) -> dict[str, Any]:
     """Metadata of a candidate in the Dagster UI: digests, metrics with intervals, windows, plots."""
     lineage = candidate.lineage
     return {
@@ -145,7 +155,7 @@ def candidate_metadata(candidate: Candidate, trained: Trained) -> dict[str, Any]
         "training_set_digest": lineage.training_set_digest,
         "code_commit": lineage.code_commit or "unknown",
         "holdout_metrics": dg.MetadataValue.md(_metrics_table(trained)),
-        "windows": dg.MetadataValue.md(_windows_table(trained)),
+        "windows": dg.MetadataValue.md(_windows_table(trained, spec.label.names)),
         "parameters": dict(lineage.parameters),
         "refit": (
             f"Refitted on all mature days before {trained.trained_until}; the gates judge the procedure on the holdout"
@@ -154,7 +164,7 @@ def candidate_metadata(candidate: Candidate, trained: Trained) -> dict[str, Any]
         ),
         "trials": len(trained.trials),
         **{name: interval.value for name, interval in trained.evaluation.metrics.items()},
-        **shown(model_plots(trained.curves, trained.importance)),
+        **shown(model_plots(trained.curves, trained.importance, spec.label.names)),
         "folder": dg.MetadataValue.path(str(candidate.folder)),
     }
 
@@ -173,9 +183,9 @@ def _metrics_table(trained: Trained) -> str:
     return "\n".join(lines)
 
 
-def _windows_table(trained: Trained) -> str:
+def _windows_table(trained: Trained, names: LabelNames) -> str:
     lines = [
-        "| window | from | until (exclusive) | labels as of | rows | positives | not known |",
+        f"| window | from | until (exclusive) | labels as of | rows | {names.positive} | not known |",
         "|---|---|---|---|---|---|---|",
     ]
     lines += [

@@ -16,17 +16,21 @@ from lifecycle.errors import LifecycleError
 from lifecycle.gates.candidate_gates import (
     DESCRIPTIONS,
     GATES,
+    above_floor,
     beats_baseline,
     bounded_declines,
     enough_evidence,
+    no_leaking_feature,
     not_worse_than_champion,
     point_in_time,
 )
 from lifecycle.gates.champion import champion_for
 from lifecycle.gates.comparison import ChampionModel, JudgedModel, compare_with_champion
+from lifecycle.modelling.single_features import feature_auc
 from lifecycle.modelling.thresholds import count_bands, floors
-from lifecycle.modelling.training import recent_traffic, released_window
+from lifecycle.modelling.training import holdout, recent_traffic, released_window
 from lifecycle.modelling.training_set import Examples, examples_from_table
+from lifecycle.spec.cadence import EVERY_DAY, RECENT_DAYS
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import MODEL_FILE, Verdict
 
@@ -87,20 +91,30 @@ def judge(spec: RiskModelSpec, stores: Stores, as_of: str) -> GateEvidence:
     examples = examples_from_table(stores.training_sets(spec.name).read_whole(as_of), spec)
     evaluation = candidate.evaluation
     windows = {window.name: enough_evidence.Evidence(window.rows, window.positives) for window in evaluation.windows}
-    date, maturity_days = date_of(as_of), spec.label.maturity_days
+    date, maturity_days, positive = date_of(as_of), spec.label.maturity_days, spec.label.names.positive
     return GateEvidence(
         model=spec.name,
         candidate_digest=candidate.digest,
         training_set_digest=snapshot.digest,
         as_of=as_of,
         verdicts=(
-            enough_evidence.enough_evidence(windows["judged"], windows["holdout"], spec.gates),
-            point_in_time.point_in_time(examples, evaluation.windows, date, spec.training, maturity_days),
+            enough_evidence.enough_evidence(windows["judged"], windows["holdout"], spec.gates, positive),
+            point_in_time.point_in_time(
+                examples, evaluation.windows, date, spec.training, maturity_days, spec.examples.cadence
+            ),
+            above_floor.above_floor(evaluation.holdout.metrics, spec.gates),
+            _leakage_verdict(spec, examples, date),
             beats_baseline.beats_baseline(evaluation.baseline_difference, spec.gates),
             _champion_verdict(spec, stores, candidate, examples, date),
             _declines_verdict(spec, candidate, examples, date),
         ),
     )
+
+
+def _leakage_verdict(spec: RiskModelSpec, examples: Examples, as_of: dt.date) -> Verdict:
+    outcomes, features = holdout(spec, examples, as_of)
+    ranked = feature_auc(features, outcomes.is_positive, spec.features)
+    return no_leaking_feature.no_leaking_feature(ranked, spec.gates)
 
 
 def _declines_verdict(spec: RiskModelSpec, candidate: Candidate, examples: Examples, as_of: dt.date) -> Verdict:
@@ -109,8 +123,10 @@ def _declines_verdict(spec: RiskModelSpec, candidate: Candidate, examples: Examp
     traffic = recent_traffic(spec, examples, as_of, candidate.read(MODEL_FILE), deciding.calibration)
     counts = count_bands(traffic, deciding.bands)
     evaluation = candidate.evaluation
+    least_days = RECENT_DAYS["event"] if spec.examples.cadence in EVERY_DAY else 1
+    bounds = bounded_declines.Bounds(spec.maximum_decline_share, least_days)
     lowest = floors(spec.decision, released_window(evaluation.windows, evaluation.is_refitted).base_rate)
-    return bounded_declines.bounded_declines(deciding.bands, counts, lowest, spec.decision, spec.maximum_decline_share)
+    return bounded_declines.bounded_declines(deciding.bands, counts, lowest, spec.decision, bounds)
 
 
 def _champion_verdict(
@@ -140,4 +156,5 @@ def _champion_verdict(
         spec.gates,
         spec.training,
         spec.label.maturity_days,
+        spec.examples.cadence,
     )

@@ -7,6 +7,7 @@ import numpy as np
 
 from lifecycle.errors import LifecycleError
 from lifecycle.modelling.evaluation import Interval, paired_difference, reviewed_by
+from lifecycle.modelling.splits import holdout_days
 from lifecycle.modelling.training import holdout, predict
 from lifecycle.modelling.training_set import Examples
 from lifecycle.spec.risk_model import RiskModelSpec
@@ -69,8 +70,7 @@ def compare_with_champion(
         If the champion needs a feature that the specification no longer has.
     """
     outcomes, features = holdout(spec, examples, as_of)
-    end = as_of - dt.timedelta(days=spec.label.maturity_days)
-    start = end - dt.timedelta(days=spec.training.holdout_days)
+    start, end = holdout_days(as_of, spec.training, spec.label.maturity_days, spec.examples.cadence)
     unseen = unseen_days(start, end, champion.trained_until)
     if unseen is None:
         return None

@@ -3,7 +3,11 @@
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 
-from lifecycle.gates.usual_volume import JudgedDay, empty_days_before, judged_days
+import msgspec
+
+from lifecycle.gates.usual_volume import JudgedDay, empty_days_before, judged_days, judged_periods
+from lifecycle.spec.cadence import EVERY_DAY, PERIOD_WORDS, whole_periods
+from lifecycle.spec.examples import Cadence
 from lifecycle.spec.risk_model import InputSpec
 from serving.contract.documents import Verdict
 
@@ -53,8 +57,11 @@ def volume(
     *,
     model: str,
     acknowledged: Collection[dt.date] = (),
+    cadence: Cadence = "event",
 ) -> Verdict:
-    """Every day of ``[start, end)`` has its share of the transactions that such a day usually has.
+    """Every day of ``[start, end)`` has its share of the examples that such a day usually has.
+
+    With a weekly or monthly cadence, every whole period, compared with the other periods.
 
     Parameters
     ----------
@@ -64,16 +71,20 @@ def volume(
     acknowledged
         Days that a person has accepted as they are.
     """
-    dates = [start + dt.timedelta(days=offset) for offset in range((end - start).days)]
     known = {date: count for date, count in daily_counts.items() if date < end}
-    days = judged_days(known, dates, spec, acknowledged)
-    short = [day for day in days if day.is_short]
+    if cadence in EVERY_DAY:
+        dates = [start + dt.timedelta(days=offset) for offset in range((end - start).days)]
+        days = judged_days(known, dates, spec, acknowledged)
+    else:
+        dates = whole_periods(start, end, cadence)
+        days = judged_periods(known, dates, spec, acknowledged, cadence)
+    short, word = [day for day in days if day.is_short], PERIOD_WORDS[cadence]
     return Verdict(
         gate=VOLUME,
         is_passed=bool(dates) and not short,
-        summary=_short_days(short, len(dates), model)
+        summary=_short_days(short, len(dates), model, word)
         if short or not dates
-        else f"{len(dates)} days, each with at least {spec.minimum_volume_share:.0%} of its usual transactions",
+        else f"{len(dates)} {word}, each with at least {spec.minimum_volume_share:.0%} of its usual transactions",
         observed={
             "days": len(dates),
             "short_days": [day.date.isoformat() for day in short],
@@ -87,15 +98,15 @@ def volume(
     )
 
 
-def _short_days(short: Sequence[JudgedDay], days: int, model: str) -> str:
+def _short_days(short: Sequence[JudgedDay], days: int, model: str, word: str) -> str:
     if not short:
-        return "no days to judge"
+        return f"no {word} to judge"
     listed = ", ".join(
         f"{day.date:%a} {day.date}: {day.count:,} of about {day.usual:,.0f}" for day in short[:NAMED_DAYS]
     )
     command = f"`lifecycle acknowledge {model} {short[0].date} --reason ...`"
     return (
-        f"{len(short)} of {days} days have too few transactions ({listed}). Load what is missing and build the "
+        f"{len(short)} of {days} {word} have too few transactions ({listed}). Load what is missing and build the "
         f"features of these days; or accept a day as it is: {command}; or put days "
         "that are always like this into `input.calendar` of the model's file"
     )
@@ -113,4 +124,14 @@ def mart_complete(daily_rows: Mapping[dt.date, tuple[int, int]], mart: str) -> V
         else f"all {len(daily_rows)} days of {mart} have the rows of the raw data",
         observed={"days_behind": len(behind)},
         required={"days_behind": 0},
+    )
+
+
+def switched_off(verdict: Verdict, spec: InputSpec) -> Verdict:
+    """The verdict, passed with the reason of the model's file if the check is switched off there."""
+    reason = {str(name): text for name, text in spec.switched_off.items()}.get(verdict.gate)
+    if reason is None or verdict.is_passed:
+        return verdict
+    return msgspec.structs.replace(
+        verdict, is_passed=True, summary=f"switched off ({reason}); it would say: {verdict.summary}"
     )

@@ -8,6 +8,8 @@ import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from lifecycle.spec.cadence import period_start
+from lifecycle.spec.examples import Cadence
 from lifecycle.spec.risk_model import CalendarSpec, InputSpec
 
 REFERENCE_WEEKS = 4
@@ -56,6 +58,32 @@ def judged_days(
         least = 1.0 if is_holiday(date, calendar) else max(spec.minimum_volume_share * usual, 1.0)
         days.append(JudgedDay(date, counts.get(date, 0), usual, least))
     return days
+
+
+def judged_periods(
+    counts: Mapping[dt.date, int],
+    periods: Sequence[dt.date],
+    spec: InputSpec,
+    acknowledged: Collection[dt.date],
+    cadence: Cadence,
+) -> list[JudgedDay]:
+    """The weeks or months that begin on `periods`, compared with the median of the others.
+
+    An acknowledged day excuses its whole period.
+    """
+    totals: dict[dt.date, int] = dict.fromkeys(periods, 0)
+    for date, count in counts.items():
+        period = period_start(date, cadence)
+        totals[period] = totals.get(period, 0) + count
+    excused = {period_start(date, cadence) for date in acknowledged}
+    judged = []
+    for period in periods:
+        if period in excused:
+            continue
+        others = [count for other, count in totals.items() if count and other != period and other not in excused]
+        usual = statistics.median(others) if others else 0.0
+        judged.append(JudgedDay(period, totals[period], usual, max(spec.minimum_volume_share * usual, 1.0)))
+    return judged
 
 
 def is_closed(date: dt.date, calendar: CalendarSpec) -> bool:

@@ -11,13 +11,10 @@ from functools import partial
 import numpy as np
 
 from lifecycle.errors import LifecycleError
+from lifecycle.spec.cadence import LONGEST_PERIOD_DAYS, RECENT_DAYS, period_start, periods_before
+from lifecycle.spec.examples import Cadence
 from lifecycle.spec.risk_model import TrainingSpec
 from lifecycle.tables.arrays import IntArray, TimeArray, date_of, day_numbers, instant
-
-RECENT_DAYS = 7
-"""Days before ``as_of`` that the decision bands are cut on: a whole week, so that each weekday counts once. If labels
-mature sooner, the refitted model has seen some of these days. Its scores there are slightly more extreme than on later
-days, so that slightly fewer cards reach the bands."""
 
 
 @dataclass(frozen=True)
@@ -65,36 +62,94 @@ class Split:
     recent: Window
 
 
-def snapshot_days(as_of: dt.date, training: TrainingSpec, maturity_days: int) -> tuple[dt.date, dt.date]:
+def snapshot_days(
+    as_of: dt.date, training: TrainingSpec, maturity_days: int, cadence: Cadence = "event"
+) -> tuple[dt.date, dt.date]:
     """First day and end (exclusive) of a training set: its windows, and the days from them to `as_of`."""
-    return training_window(as_of, training, maturity_days)[0], as_of
+    return training_window(as_of, training, maturity_days, cadence)[0], as_of
 
 
-def training_window(as_of: dt.date, training: TrainingSpec, maturity_days: int) -> tuple[dt.date, dt.date]:
+def training_window(
+    as_of: dt.date, training: TrainingSpec, maturity_days: int, cadence: Cadence = "event"
+) -> tuple[dt.date, dt.date]:
     """First day and end (exclusive) of the examples that a training at `as_of` needs.
 
     Examples
     --------
     >>> from lifecycle.spec.risk_model import SearchSpec
-    >>> training = TrainingSpec(train_days=7, validation_days=7, holdout_days=7, search=SearchSpec(trials=1))
+    >>> training = TrainingSpec(train=7, validation=7, holdout=7, search=SearchSpec(trials=1))
     >>> [str(date) for date in training_window(dt.date(2018, 8, 29), training, maturity_days=7)]
     ['2018-07-18', '2018-08-22']
     """
-    end = as_of - dt.timedelta(days=maturity_days)
-    return end - dt.timedelta(days=training.span_days(maturity_days)), end
+    dates = _Dates(as_of, training, maturity_days, cadence)
+    return dates.train_start(dates.validation(training.validation_folds - 1)[0]), dates.end
 
 
-def judged_end(as_of: dt.date, training: TrainingSpec, maturity_days: int) -> dt.date:
+def judged_end(as_of: dt.date, training: TrainingSpec, maturity_days: int, cadence: Cadence = "event") -> dt.date:
     """End (exclusive) of the days the judged model of a training at `as_of` is fitted on: a gap before the holdout.
 
     Examples
     --------
     >>> from lifecycle.spec.risk_model import SearchSpec
-    >>> training = TrainingSpec(train_days=7, validation_days=7, holdout_days=7, search=SearchSpec(trials=1))
+    >>> training = TrainingSpec(train=7, validation=7, holdout=7, search=SearchSpec(trials=1))
     >>> str(judged_end(dt.date(2018, 8, 29), training, maturity_days=7))
     '2018-08-08'
     """
-    return as_of - dt.timedelta(days=maturity_days + training.holdout_days + maturity_days)
+    dates = _Dates(as_of, training, maturity_days, cadence)
+    return dates.known_before(dates.holdout_start)
+
+
+def holdout_days(
+    as_of: dt.date, training: TrainingSpec, maturity_days: int, cadence: Cadence = "event"
+) -> tuple[dt.date, dt.date]:
+    """First day and end (exclusive) of the holdout of a training at `as_of`."""
+    dates = _Dates(as_of, training, maturity_days, cadence)
+    return dates.holdout_start, dates.end
+
+
+def longest_span_days(training: TrainingSpec, maturity_days: int, cadence: Cadence = "event") -> int:
+    """Days from the first training example to ``as_of``, or more: months differ in length."""
+    folds = (training.validation_folds - 1) * training.fold_step
+    periods = training.train + training.validation + folds + training.holdout
+    longest = LONGEST_PERIOD_DAYS[cadence]
+    return periods * longest + 3 * (maturity_days + longest - 1)
+
+
+@dataclass(frozen=True)
+class _Dates:
+    """Where the windows of a training begin and end; every window consists of whole periods."""
+
+    as_of: dt.date
+    training: TrainingSpec
+    maturity_days: int
+    cadence: Cadence
+
+    def known_before(self, day: dt.date) -> dt.date:
+        """End of the last period whose outcomes are mature on a day."""
+        return period_start(day - dt.timedelta(days=self.maturity_days), self.cadence)
+
+    def before(self, day: dt.date, periods: int) -> dt.date:
+        """The day so many periods earlier."""
+        return periods_before(day, periods, self.cadence)
+
+    @property
+    def end(self) -> dt.date:
+        """End of the holdout."""
+        return self.known_before(self.as_of)
+
+    @property
+    def holdout_start(self) -> dt.date:
+        """Start of the holdout."""
+        return self.before(self.end, self.training.holdout)
+
+    def validation(self, fold: int) -> tuple[dt.date, dt.date]:
+        """Start and end of the validation window of a fold, counted back from the holdout."""
+        end = self.before(self.known_before(self.holdout_start), fold * self.training.fold_step)
+        return self.before(end, self.training.validation), end
+
+    def train_start(self, validation_start: dt.date) -> dt.date:
+        """Start of the training window before a validation window."""
+        return self.before(self.known_before(validation_start), self.training.train)
 
 
 def out_of_time_split(
@@ -103,6 +158,7 @@ def out_of_time_split(
     training: TrainingSpec,
     maturity_days: int,
     outcome_known_at: TimeArray | None = None,
+    cadence: Cadence = "event",
 ) -> Split:
     """Cut a training set into its windows.
 
@@ -113,7 +169,8 @@ def out_of_time_split(
     as_of
         The knowledge cut-off.
     training, maturity_days
-        Lengths of the windows in days; the gap between two windows is `maturity_days`.
+        Lengths of the windows in periods of the `cadence`; the gap between two windows is `maturity_days`, and what is
+        missing to a whole period.
     outcome_known_at
         When each example's outcome became known, ``NaT`` if it did not, shape ``(n,)``. ``None`` if waiting is enough,
         as with labels by report.
@@ -124,26 +181,22 @@ def out_of_time_split(
         If a window lies before the first example's day (the message says from which `as_of` it is possible), or holds
         no example.
     """
-    start, end = training_window(as_of, training, maturity_days)
-    _require_history(occurred_at, start, as_of)
+    dates = _Dates(as_of, training, maturity_days, cadence)
+    _require_history(occurred_at, training_window(as_of, training, maturity_days, cadence)[0], as_of)
     window = partial(_window, occurred_at, outcome_known_at)
-    gap = dt.timedelta(days=maturity_days)
-    train = dt.timedelta(days=training.train_days)
-    holdout_start = end - dt.timedelta(days=training.holdout_days)
+    holdout_start, end = dates.holdout_start, dates.end
     folds = []
     for number in range(training.validation_folds):
-        validation_end = holdout_start - gap - number * dt.timedelta(days=training.fold_step_days)
-        validation_start = validation_end - dt.timedelta(days=training.validation_days)
-        train_end = validation_start - gap
-        learned = window(train_end - train, train_end, validation_start)
+        validation_start, validation_end = dates.validation(number)
+        learned = window(dates.train_start(validation_start), dates.known_before(validation_start), validation_start)
         folds.append(Fold(learned, window(validation_start, validation_end, holdout_start)))
-    judged_end = holdout_start - gap
+    judged_end = dates.known_before(holdout_start)
     return Split(
         folds=tuple(folds),
-        judged=window(judged_end - train, judged_end, holdout_start),
+        judged=window(dates.before(judged_end, training.train), judged_end, holdout_start),
         holdout=window(holdout_start, end, as_of),
-        refit=window(end - train, end, as_of),
-        recent=_window(occurred_at, None, as_of - dt.timedelta(days=RECENT_DAYS), as_of, as_of),
+        refit=window(dates.before(end, training.train), end, as_of),
+        recent=_window(occurred_at, None, as_of - dt.timedelta(days=RECENT_DAYS[cadence]), as_of, as_of),
     )
 
 

@@ -297,7 +297,9 @@ def split_examples(spec: RiskModelSpec, examples: Examples, as_of: dt.date) -> S
         If a window is impossible or empty.
     """
     known_at = None if examples.outcome is None else examples.known_at
-    return out_of_time_split(examples.occurred_at, as_of, spec.training, spec.label.maturity_days, known_at)
+    return out_of_time_split(
+        examples.occurred_at, as_of, spec.training, spec.label.maturity_days, known_at, spec.examples.cadence
+    )
 
 
 def holdout(spec: RiskModelSpec, examples: Examples, as_of: dt.date) -> tuple[Outcomes, FloatArray]:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lifecycle.modelling.splits import RECENT_DAYS
+from lifecycle.spec.cadence import RECENT_DAYS
 from lifecycle.spec.decision import DecisionSpec
 
 DEVIATIONS = 3.0
@@ -31,7 +31,7 @@ class DayLoad:
 
 @dataclass(frozen=True)
 class LoadVerdict:
-    """Verdict on the days that the champion alone decided, of the last `RECENT_DAYS`; dates in ISO form.
+    """Verdict on the days that the champion alone decided, of the last days; dates in ISO form.
 
     The counts are sums over these `days`. With cut-offs there is no capacity. `exceeded` names the bands above their
     capacity by more than chance.
@@ -54,7 +54,13 @@ class LoadVerdict:
         return bool(self.exceeded)
 
 
-def judge_load(loads: Mapping[dt.date, DayLoad], champion: str, as_of: dt.date, decision: DecisionSpec) -> LoadVerdict:
+def judge_load(
+    loads: Mapping[dt.date, DayLoad],
+    champion: str,
+    as_of: dt.date,
+    decision: DecisionSpec,
+    recent_days: int = RECENT_DAYS["event"],
+) -> LoadVerdict:
     """Compare the cards stopped a day with the capacity.
 
     A day that an earlier champion answered in part is no evidence about this one.
@@ -62,7 +68,7 @@ def judge_load(loads: Mapping[dt.date, DayLoad], champion: str, as_of: dt.date, 
     Parameters
     ----------
     loads
-        By day of `occurred_at`; days outside the last `RECENT_DAYS` before `as_of` are ignored.
+        By day of `occurred_at`; days outside the last `recent_days` before `as_of` are ignored.
     champion
         Digest of the champion's bundle.
 
@@ -73,7 +79,7 @@ def judge_load(loads: Mapping[dt.date, DayLoad], champion: str, as_of: dt.date, 
     >>> judge_load(week, "b", dt.date(2024, 1, 8), decision).reason
     '43.0 cards a day declined, above 20 (at most 25.1 by chance over 7 days)'
     """
-    dates = [as_of - dt.timedelta(days=offset) for offset in range(1, RECENT_DAYS + 1)]
+    dates = [as_of - dt.timedelta(days=offset) for offset in range(1, recent_days + 1)]
     own = [loads[date] for date in dates if date in loads and loads[date].champion == champion]
     reviewed, declined = sum(load.reviewed_cards for load in own), sum(load.declined_cards for load in own)
     bands: dict[str, tuple[int, int]] = {}
@@ -92,7 +98,7 @@ def judge_load(loads: Mapping[dt.date, DayLoad], champion: str, as_of: dt.date, 
         review_capacity=decision.review_capacity,
         decline_capacity=decision.decline_capacity,
         exceeded=tuple(faults),
-        reason="; ".join(faults.values()) or _quiet_reason(declined, reviewed, len(own)),
+        reason="; ".join(faults.values()) or _quiet_reason(declined, reviewed, len(own), recent_days),
     )
 
 
@@ -106,7 +112,7 @@ def _excess(word: str, cards: int, capacity: int, days: int) -> str | None:
     return f"{cards / days:.1f} cards a day {word}, above {capacity} ({chance})"
 
 
-def _quiet_reason(declined: int, reviewed: int, days: int) -> str:
+def _quiet_reason(declined: int, reviewed: int, days: int, recent_days: int) -> str:
     if not days:
-        return f"the champion has decided none of the last {RECENT_DAYS} days alone: no verdict"
+        return f"the champion has decided none of the last {recent_days} days alone: no verdict"
     return f"{declined / days:.1f} cards a day declined, {reviewed / days:.1f} reviewed or declined, over {days} days"

@@ -97,6 +97,7 @@ def judge_drift(
     spec: DriftSpec,
     *,
     bundle_digest: str,
+    is_every_day: bool = True,
 ) -> DriftVerdict:
     """Compare the whole weeks before `window_end` with the frozen reference: each feature, and the score.
 
@@ -116,11 +117,15 @@ def judge_drift(
         decisions there either, there is no verdict.
     window_end, bundle_digest
         The day after the window's last; the champion of the reference and the decisions.
+    is_every_day
+        Whether decisions are expected on every day; otherwise days without any are left out.
     """
     length = dt.timedelta(days=spec.window_days)
     start = window_end - length
     window = [start + dt.timedelta(days=offset) for offset in range(spec.window_days)]
     missing = [date for date in window if not _rows(daily, date)]
+    if not is_every_day:
+        window, missing = [date for date in window if date not in missing], []
     dates = sorted(date - length if date in missing else date for date in window)
     counts = {name: _by_day(daily, dates, name, len(binned.counts)) for name, binned in reference.columns.items()}
     rows_by_day = counts[SCORE].bins.sum(axis=1)

@@ -91,7 +91,15 @@ def performance_verdict(
     minimum_positives = spec.drift.minimum_positives or spec.gates.minimum_positives
     window, blind = mature_window(spec, as_of), _blind_reason(answers)
     verdict = judge_performance(
-        caught, answers.positives, promised_recall, window, minimum_positives, spec.drift, blind, recall_metric(spec)
+        caught,
+        answers.positives,
+        promised_recall,
+        window,
+        minimum_positives,
+        spec.drift,
+        blind,
+        metric=recall_metric(spec),
+        positive=spec.label.names.positive,
     )
     ranking = answers.ranking
     return dataclasses.replace(
@@ -218,6 +226,7 @@ def judge_performance(
     spec: DriftSpec,
     blind: str | None = None,
     metric: str = "recall_at_capacity",
+    positive: str = "positive",
 ) -> PerformanceVerdict:
     """Recall on matured outcomes, against that of the holdout.
 
@@ -245,7 +254,7 @@ def judge_performance(
     if blind is not None:
         reason = f"{blind}: no verdict"
     elif not has_verdict:
-        reason = f"{positives} matured positives, below {minimum_positives}: no verdict"
+        reason = f"{positives} matured {positive} examples, below {minimum_positives}: no verdict"
     else:
         word, name = "below" if is_alarm else "not below", metric.replace("_", " ")
         reason = (

@@ -49,7 +49,7 @@ def new_positive_days(
     if onset is None:
         return None
     start = first_new_positive_day(onset, champion_trained_until)
-    end = judged_end(as_of, spec.training, spec.label.maturity_days)
+    end = judged_end(as_of, spec.training, spec.label.maturity_days, spec.examples.cadence)
     return (start, end) if start < end else None
 
 

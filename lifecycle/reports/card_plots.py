@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lifecycle.modelling.curves import Curves
+from lifecycle.spec.examples import LabelNames
 
 WIDTH, HEIGHT = 260.0, 180.0
 """Of the plotting area, in SVG units."""
@@ -34,7 +35,7 @@ class Line:
         return " ".join(",".join(point) for point in self.points)
 
 
-def holdout_plots(curves: Curves) -> tuple[Line, ...]:
+def holdout_plots(curves: Curves, names: LabelNames) -> tuple[Line, ...]:
     """ROC, precision and recall, and calibration of the judged model on the holdout."""
     roc, precision, calibration = curves.roc, curves.precision_recall, curves.calibration
     top = axis_end([*calibration["mean_score"], *calibration["positive_share"]])
@@ -44,7 +45,7 @@ def holdout_plots(curves: Curves) -> tuple[Line, ...]:
         _line(
             "Calibration",
             "mean score",
-            "share of positives",
+            f"share of {names.positive} examples",
             calibration["mean_score"],
             calibration["positive_share"],
             top=top,

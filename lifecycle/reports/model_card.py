@@ -2,11 +2,11 @@
 
 from lifecycle.artefacts.candidates import Candidate, CandidateEvaluation
 from lifecycle.artefacts.evidence import GateEvidence
-from lifecycle.modelling.splits import RECENT_DAYS
 from lifecycle.modelling.thresholds import floors
 from lifecycle.modelling.training import released_window
 from lifecycle.reports.card_plots import holdout_plots, importance_bars
 from lifecycle.reports.pages import page
+from lifecycle.spec.cadence import RECENT_DAYS
 from lifecycle.spec.risk_model import RiskModelSpec
 
 TEMPLATE = "model_card.html.j2"
@@ -34,12 +34,9 @@ def model_card(spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence
             (w.name, w.start, w.end, w.known_at, f"{w.rows:,}", f"{w.positives:,}", f"{w.unknown:,}")
             for w in evaluation.windows
         ],
-        bands_origin="The bands are the cut-offs of the model's file."
-        if spec.decision.capacity is None
-        else f"The bands are cut on the released model's own scores of the last {RECENT_DAYS} days before "
-        f"{lineage.as_of}; no outcome of these days was needed.",
+        bands_origin=_bands_origin(spec, lineage.as_of),
         bands=_bands(spec, candidate),
-        plots=holdout_plots(evaluation.curves),
+        plots=holdout_plots(evaluation.curves, spec.label.names),
         importance=importance_bars(evaluation.importance),
         metrics=_metrics(evaluation),
         inputs=[
@@ -55,6 +52,16 @@ def model_card(spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence
             *((f"parameter {name}", value) for name, value in lineage.parameters.items()),
             *((f"library {name}", version) for name, version in lineage.library_versions.items()),
         ],
+    )
+
+
+def _bands_origin(spec: RiskModelSpec, as_of: str) -> str:
+    if spec.decision.capacity is None:
+        return "The bands are the cut-offs of the model's file."
+    days = RECENT_DAYS[spec.examples.cadence]
+    return (
+        f"The bands are cut on the released model's own scores of the last {days} days before {as_of}; no outcome of "
+        "these days was needed."
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lifecycle.modelling.curves import Curves
+from lifecycle.spec.examples import LabelNames
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -13,15 +14,15 @@ INK, ACCENT, QUIET = "#1d2430", "#c2410c", "#94a3b8"
 Series = Mapping[str, Sequence[float]]
 
 
-def model_plots(curves: Curves, importance: Mapping[str, float]) -> dict[str, bytes]:
+def model_plots(curves: Curves, importance: Mapping[str, float], names: LabelNames) -> dict[str, bytes]:
     """ROC, precision and recall, calibration and scores of a candidate on its holdout, and its feature importance."""
     return {
         "roc": picture(_line, curves.roc, "false_positive_rate", "true_positive_rate", "ROC, holdout"),
         "precision_recall": picture(
             _line, curves.precision_recall, "recall", "precision", "Precision and recall, holdout"
         ),
-        "calibration": picture(_calibration, curves.calibration),
-        "score_distribution": picture(_histogram, curves.histogram),
+        "calibration": picture(_calibration, curves.calibration, names),
+        "score_distribution": picture(_histogram, curves.histogram, names),
         "importance": picture(_bars, importance, "Share of the gain"),
     }
 
@@ -54,20 +55,24 @@ def _line(axes: "Axes", series: Series, x: str, y: str, title: str) -> None:
     axes.set(title=title, xlabel=x.replace("_", " "), ylabel=y.replace("_", " "), xlim=(0, 1), ylim=(0, 1.02))
 
 
-def _calibration(axes: "Axes", series: Series) -> None:
+def _calibration(axes: "Axes", series: Series, names: LabelNames) -> None:
     top = max([*series["mean_score"], *series["positive_share"], 1e-3]) * 1.1
     axes.plot([0, top], [0, top], color=QUIET, linewidth=1, linestyle="--")
     axes.plot(series["mean_score"], series["positive_share"], "o-", color=ACCENT, markersize=4)
     axes.set(
-        title="Calibration, holdout", xlabel="mean score", ylabel="share of positives", xlim=(0, top), ylim=(0, top)
+        title="Calibration, holdout",
+        xlabel="mean score",
+        ylabel=f"share of {names.positive} examples",
+        xlim=(0, top),
+        ylim=(0, top),
     )
 
 
-def _histogram(axes: "Axes", series: Series) -> None:
+def _histogram(axes: "Axes", series: Series, names: LabelNames) -> None:
     edges = [max(edge, 1e-6) for edge in series["edges"]]
-    for name, colour in (("negative", QUIET), ("positive", ACCENT)):
-        axes.stairs(series[name], edges, fill=True, color=colour, alpha=0.7, label=name)
-    axes.set(title="Scores, holdout", xlabel="score", ylabel="transactions", xscale="log", yscale="log")
+    for name, colour, label in (("negative", QUIET, names.negative), ("positive", ACCENT, names.positive)):
+        axes.stairs(series[name], edges, fill=True, color=colour, alpha=0.7, label=label)
+    axes.set(title="Scores, holdout", xlabel="score", ylabel="examples", xscale="log", yscale="log")
     axes.legend(frameon=False)
 
 

@@ -53,25 +53,20 @@ class SearchSpec(SpecModel):
 
 
 class TrainingSpec(SpecModel):
-    """Windows, counted back from ``as_of - maturity_days``, with a gap of `maturity_days` between two windows.
+    """Windows in periods of the cadence, counted back from ``as_of - maturity_days``, with a gap between two windows.
 
-    ``train | gap | validation | gap | holdout | maturity | as_of``. Each further validation fold is `fold_step_days`
-    earlier.
+    ``train | gap | validation | gap | holdout | maturity | as_of``. A gap is `maturity_days`, and what is missing to a
+    whole period. Each further validation fold is `fold_step` earlier.
     """
 
-    train_days: Days
-    validation_days: Days = 7
+    train: Days
+    validation: Days = 7
     validation_folds: Annotated[int, Field(ge=1, le=12)] = 1
-    fold_step_days: Days = 7
-    holdout_days: Days = 7
+    fold_step: Days = 7
+    holdout: Days = 7
     is_refitted: bool = True
-    """After the judgement, fit the released model on the `train_days` up to the last mature day."""
+    """After the judgement, fit the released model on the `train` periods up to the last mature one."""
     search: SearchSpec
-
-    def span_days(self, maturity_days: int) -> int:
-        """Days from the first training example to the end of the holdout."""
-        folds = (self.validation_folds - 1) * self.fold_step_days
-        return self.train_days + maturity_days + self.validation_days + folds + maturity_days + self.holdout_days
 
 
 GateMetric = Literal[
@@ -132,11 +127,14 @@ class InputSpec(SpecModel):
     """Checks of the raw input before a training set is frozen."""
 
     maximum_age_hours: Annotated[int, Field(ge=1)] = 30
-    """Maximum age of the newest transaction at `as_of`; closed and acknowledged days before it do not count."""
+    """Maximum age of the newest example at `as_of`; closed and acknowledged days before it do not count. By default 30
+    hours, with a weekly or monthly cadence after the end of the period."""
     minimum_volume_share: Share = 0.5
     """Minimum share of the transactions that a day of the training set usually has: the median of the same weekday in
     the weeks before, so that weekends and growth raise no alarm."""
     calendar: CalendarSpec = CalendarSpec()
+    switched_off: dict[Literal["input_freshness", "input_volume", "mart_complete"], Sentence] = Field(default={})
+    """Checks that do not stop a training, each with the reason, which the verdict repeats."""
 
 
 class PromotionSpec(SpecModel):
@@ -149,7 +147,7 @@ class DriftSpec(SpecModel):
     """Thresholds for alarms of live traffic and live performance."""
 
     window_days: Annotated[int, Field(ge=7, multiple_of=7)] = 7
-    """Whole weeks, so that the mix of weekdays raises no alarm."""
+    """Whole weeks, so that the mix of weekdays raises no alarm; by default 7 days, with a monthly cadence 35."""
     maximum_psi: Annotated[float, Field(gt=0)] = 0.2
     """Siddiqi, Credit Risk Scorecards (2006): below 0.1 no change, 0.1 to 0.25 some, above 0.25 a shift."""
     maximum_outside_share: Annotated[float, Field(ge=0, lt=1)] = 0.005
@@ -235,6 +233,22 @@ class RiskModelSpec(SpecModel):
     def _current_keys(cls, document: Any) -> Any:
         return with_current_keys(document) if isinstance(document, dict) else document
 
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_cadence(cls, document: Any) -> Any:
+        if not isinstance(document, dict) or not isinstance(document.get("examples"), dict):
+            return document
+        days = {"weekly": 7, "monthly": 31}.get(document["examples"].get("cadence", "event"))
+        if days is None:
+            return document
+        weeks = 7 * -(-days // 7)
+        defaults = {"input": {"maximum_age_hours": 24 * days + 30}, "drift": {"window_days": weeks}}
+        given = {name: document.get(name, {}) for name in defaults}
+        return document | {
+            name: part | given[name] if isinstance(given[name], dict) else given[name]
+            for name, part in defaults.items()
+        }
+
     @model_validator(mode="after")
     def _requests_can_carry_the_features(self) -> Self:
         # Next to the features, the training set has the label and the drift check has the score.
@@ -282,10 +296,10 @@ class RiskModelSpec(SpecModel):
 
     @model_validator(mode="after")
     def _window_is_possible(self) -> Self:
-        if self.training.train_days < self.training.holdout_days:
+        if self.training.train < self.training.holdout:
             raise ValueError(
-                f"Expected training.train_days of at least training.holdout_days = {self.training.holdout_days}, "
-                f"got {self.training.train_days}"
+                f"Expected training.train of at least training.holdout = {self.training.holdout}, "
+                f"got {self.training.train}"
             )
         return self
 

@@ -146,7 +146,7 @@ class SixtyDays:
             return Expected.ALARM if len(unlearned) >= DETECTED_WITHIN_DAYS else Expected.EITHER
         # What was promised on a holdout of both patterns is no measure of days with one of them.
         mature = dt.date.fromisoformat(trained_as_of) - self.spec.label.maturity_days * DAY
-        holdout = days_of(mature - self.spec.training.holdout_days * DAY, mature)
+        holdout = days_of(mature - self.spec.training.holdout * DAY, mature)
         if any(self.pattern(day) != self.pattern(trained_day) for day in holdout):
             return Expected.EITHER
         is_settled = self.is_settled(last_day) and self.is_settled(trained_day)

@@ -7,16 +7,26 @@ in ICH E9, Statistical Principles for Clinical Trials (1998), section 3.3.
 """
 
 from lifecycle.gates.candidate_gates import (
+    above_floor,
     beats_baseline,
     bounded_declines,
     enough_evidence,
+    no_leaking_feature,
     not_worse_than_champion,
     point_in_time,
 )
 
 DESCRIPTIONS = {
     gate.NAME: gate.DESCRIPTION
-    for gate in (enough_evidence, point_in_time, beats_baseline, not_worse_than_champion, bounded_declines)
+    for gate in (
+        enough_evidence,
+        point_in_time,
+        above_floor,
+        no_leaking_feature,
+        beats_baseline,
+        not_worse_than_champion,
+        bounded_declines,
+    )
 }
 """What each gate demands, by its name and in the order of the verdicts."""
 GATES = tuple(DESCRIPTIONS)

@@ -1,8 +1,8 @@
 """The decision bands stop few customers, and none for a low score."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from lifecycle.modelling.splits import RECENT_DAYS
 from lifecycle.modelling.thresholds import BandCounts, Floors
 from lifecycle.spec.decision import DecisionSpec
 from serving.contract.documents import Bands, Verdict
@@ -11,8 +11,20 @@ NAME = "bounded_declines"
 DESCRIPTION = "On the last days, the released model's bands stop no more cards than allowed, and none for a low score."
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """Largest share of a day's entities that may be declined, and the days with examples that the bands need."""
+
+    maximum_decline_share: float
+    least_days: int
+
+
 def bounded_declines(
-    bands: Bands, counts: BandCounts, lowest: Floors, decision: DecisionSpec, maximum_decline_share: float
+    bands: Bands,
+    counts: BandCounts,
+    lowest: Floors,
+    decision: DecisionSpec,
+    bounds: Bounds,
 ) -> Verdict:
     """The bands of the candidate's deciding file, counted again on the last days of its training set.
 
@@ -23,9 +35,9 @@ def bounded_declines(
     Parameters
     ----------
     bands, counts, lowest
-        The candidate's bands, what they do on the `modelling.splits.RECENT_DAYS` days before ``as_of``, and the floors.
+        The candidate's bands, what they do on the last days before ``as_of``, and the floors.
     """
-    faults = list(_faults(bands, counts, lowest, decision, maximum_decline_share))
+    faults = list(_faults(bands, counts, lowest, decision, bounds))
     days, card_days = max(counts.days, 1), max(counts.card_days, 1)
     declined_share = counts.declined_card_days / card_days
     return Verdict(
@@ -45,10 +57,10 @@ def bounded_declines(
             "review_from": bands.review_from,
         },
         required={
-            "maximum_decline_share": maximum_decline_share,
+            "maximum_decline_share": bounds.maximum_decline_share,
             "decline_cards_per_day": decision.decline_capacity,
             "review_cards_per_day": decision.review_capacity,
-            "days": RECENT_DAYS,
+            "days": bounds.least_days,
             "decline_floor": lowest.decline,
             "review_floor": lowest.review,
         },
@@ -56,17 +68,21 @@ def bounded_declines(
 
 
 def _faults(
-    bands: Bands, counts: BandCounts, lowest: Floors, decision: DecisionSpec, maximum_decline_share: float
+    bands: Bands,
+    counts: BandCounts,
+    lowest: Floors,
+    decision: DecisionSpec,
+    bounds: Bounds,
 ) -> Iterator[str]:
-    if counts.days < RECENT_DAYS:
-        yield f"payments on {counts.days} of the last {RECENT_DAYS} days, so that the bands are cut on too few"
+    if counts.days < bounds.least_days:
+        yield f"examples on {counts.days} of the last days, where {bounds.least_days} are needed to cut the bands"
     if bands.review_from is None or not bands.review_from >= lowest.review:
         yield f"review from {bands.review_from}, below the floor {lowest.review:.4f}"
     if bands.decline_from is not None and not bands.decline_from >= lowest.decline:
         yield f"decline from {bands.decline_from}, below the floor {lowest.decline:.4f}"
     share = counts.declined_card_days / max(counts.card_days, 1)
-    if share > maximum_decline_share:
-        yield f"{share:.2%} of the cards declined, above {maximum_decline_share:.2%}"
+    if share > bounds.maximum_decline_share:
+        yield f"{share:.2%} of the cards declined, above {bounds.maximum_decline_share:.2%}"
     if decision.capacity is None:
         return
     for word, card_days, capacity in (

@@ -17,19 +17,20 @@ class Evidence:
     positives: int
 
 
-def enough_evidence(judged: Evidence, holdout: Evidence, gates: GatesSpec) -> Verdict:
+def enough_evidence(judged: Evidence, holdout: Evidence, gates: GatesSpec, positive: str = "positive") -> Verdict:
     """Enough rows and positives in the window the judged model was fitted on, and enough positives in the holdout."""
     faults = []
     if judged.rows < gates.minimum_rows:
         faults.append(f"{judged.rows} rows to fit on, below {gates.minimum_rows}")
     if judged.positives < gates.minimum_positives:
-        faults.append(f"{judged.positives} positives to fit on, below {gates.minimum_positives}")
+        faults.append(f"{judged.positives} {positive} examples to fit on, below {gates.minimum_positives}")
     if holdout.positives < gates.minimum_positives:
-        faults.append(f"{holdout.positives} positives in the holdout, below {gates.minimum_positives}")
+        faults.append(f"{holdout.positives} {positive} examples in the holdout, below {gates.minimum_positives}")
     return Verdict(
         gate=NAME,
         is_passed=not faults,
-        summary="; ".join(faults) or f"{judged.positives} positives to fit on, {holdout.positives} in the holdout",
+        summary="; ".join(faults)
+        or f"{judged.positives} {positive} examples to fit on, {holdout.positives} in the holdout",
         observed={
             "training_rows": judged.rows,
             "training_positives": judged.positives,

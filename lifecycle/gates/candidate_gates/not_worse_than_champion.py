@@ -4,6 +4,8 @@ import datetime as dt
 
 from lifecycle.gates.candidate_gates.differences import difference_text, observed_difference
 from lifecycle.gates.comparison import ChampionComparison
+from lifecycle.spec.cadence import LONGEST_PERIOD_DAYS
+from lifecycle.spec.examples import Cadence
 from lifecycle.spec.risk_model import GatesSpec, TrainingSpec
 from serving.contract.documents import Verdict
 
@@ -18,6 +20,7 @@ def not_worse_than_champion(
     gates: GatesSpec,
     training: TrainingSpec,
     maturity_days: int,
+    cadence: Cadence = "event",
 ) -> Verdict:
     """The judged model is not inferior to the champion on the gate's metric: the interval is not below 0.
 
@@ -41,7 +44,9 @@ def not_worse_than_champion(
         if comparison.difference is not None:
             observed |= observed_difference(comparison.difference[gates.metric])
         if not is_passed and _is_thin(comparison, gates):
-            possible = comparison.champion_trained_until + dt.timedelta(days=training.holdout_days + maturity_days)
+            possible = comparison.champion_trained_until + dt.timedelta(
+                days=training.holdout * LONGEST_PERIOD_DAYS[cadence] + maturity_days
+            )
             summary += f"; the whole holdout is unseen from as_of {possible} on"
     return Verdict(
         gate=NAME,
@@ -63,7 +68,7 @@ def _against_champion(
         return False, "not enough evidence: the champion was fitted on all days of the holdout"
     if _is_thin(comparison, gates) or comparison.difference is None:
         return False, (
-            f"not enough evidence: {comparison.positives} positives on the days that neither model has seen, "
+            f"not enough evidence: {comparison.positives} positive examples on the days that neither model has seen, "
             f"below {gates.minimum_positives}"
         )
     interval = comparison.difference[gates.metric]

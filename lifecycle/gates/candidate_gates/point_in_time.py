@@ -8,6 +8,7 @@ import numpy as np
 from lifecycle.modelling.splits import snapshot_days
 from lifecycle.modelling.training import WindowCount
 from lifecycle.modelling.training_set import Examples
+from lifecycle.spec.examples import Cadence
 from lifecycle.spec.risk_model import TrainingSpec
 from lifecycle.tables.arrays import instant
 from serving.contract.documents import Verdict
@@ -17,7 +18,12 @@ DESCRIPTION = "No example and no label of the frozen training set is later than 
 
 
 def point_in_time(
-    examples: Examples, windows: Sequence[WindowCount], as_of: dt.date, training: TrainingSpec, maturity_days: int
+    examples: Examples,
+    windows: Sequence[WindowCount],
+    as_of: dt.date,
+    training: TrainingSpec,
+    maturity_days: int,
+    cadence: Cadence = "event",
 ) -> Verdict:
     """Every row of the frozen training set was known before `as_of`, and every label in use was mature.
 
@@ -26,7 +32,7 @@ def point_in_time(
     windows
         The windows whose labels the training used.
     """
-    start, end = snapshot_days(as_of, training, maturity_days)
+    start, end = snapshot_days(as_of, training, maturity_days, cadence)
     known = ~np.isnat(examples.known_at)
     outside = (examples.occurred_at < instant(start)) | (examples.occurred_at >= instant(end))
     faults = {

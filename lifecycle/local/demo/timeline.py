@@ -3,6 +3,7 @@
 import datetime as dt
 from dataclasses import dataclass
 
+from lifecycle.modelling.splits import longest_span_days
 from lifecycle.spec.risk_model import RiskModelSpec
 
 LONGEST_WINDOW_DAYS = 37
@@ -36,7 +37,7 @@ class Timeline:
 def timeline(spec: RiskModelSpec, today: dt.date) -> Timeline:
     """The days of a demonstration that is first started `today`."""
     maturity_days = spec.label.maturity_days
-    history_days = LONGEST_WINDOW_DAYS + spec.training.span_days(maturity_days) + maturity_days
+    history_days = LONGEST_WINDOW_DAYS + longest_span_days(spec.training, maturity_days)
     latest = today - dt.timedelta(days=DAYS_AHEAD)
     end_day = latest - dt.timedelta(days=(latest.weekday() - LAST_WEEKDAY) % 7)
     change_day = end_day - dt.timedelta(days=CHANGED_DAYS)

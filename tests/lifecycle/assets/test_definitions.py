@@ -67,9 +67,11 @@ def test_every_gate_blocks(repository: dg.RepositoryDefinition) -> None:
     candidate = dg.AssetKey(["card_fraud", "candidate"])
     gates = [key for key in graph.asset_check_keys if key.asset_key == candidate]
     assert sorted(key.name for key in gates) == [
+        "above_floor",
         "beats_baseline",
         "bounded_declines",
         "enough_evidence",
+        "no_leaking_feature",
         "not_worse_than_champion",
         "point_in_time",
     ]

@@ -24,7 +24,7 @@ def test_a_registered_version_is_released_and_mirrored_once(
     shown = metadata(result, "release")
     assert (shown["release_number"], shown["bundle_digest"]) == (1, release.champion.bundle_digest)
     assert (shown["as_of"], shown["released_by"]) == (AS_OF.isoformat(), RELEASED_BY)
-    assert shown["reason"] == "promoted automatically: 5 gates passed"
+    assert shown["reason"] == "promoted automatically: 7 gates passed"
     assert registry.slots == {"champion": ("1", release.champion.bundle_digest)}
     assert materialize(stores, [release_asset(spec)], AS_OF).success
     assert stores.releases().history("toy") == (release,)

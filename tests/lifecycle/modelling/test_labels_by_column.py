@@ -58,11 +58,12 @@ def table(outcome_type: pa.DataType) -> pa.Table:
 def test_an_outcome_is_read_from_its_column(credit: RiskModelSpec, outcome_type: pa.DataType) -> None:
     examples = examples_from_table(table(outcome_type), credit)
     is_positive, is_mature = labels(examples, AS_OF, 2)
-    known = np.arange(ROWS) % 5 != 0
-    expected = known & (np.arange(ROWS) % 3 == 0)
-    # The outcomes of the last ten become known after the cut-off.
-    assert is_positive.tolist() == [*expected[: ROWS - 10], *[False] * 10]
-    assert is_mature[:300].tolist() == known[:300].tolist()
+    cutoff = dt.datetime.combine(AS_OF, dt.time())
+    rows = table(outcome_type).to_pylist()
+    known = [row["label_known_at"] is not None and row["label_known_at"] < cutoff for row in rows]
+    assert is_positive.tolist() == [now and bool(row["is_default"]) for now, row in zip(known, rows, strict=True)]
+    assert is_mature[:300].tolist() == known[:300]
+    assert 0 < sum(known) < ROWS - ROWS // 5
     assert examples.amount is None
     assert examples.id[0] == f"A-{ROWS:04d}"
 

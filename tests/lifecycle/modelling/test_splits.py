@@ -16,7 +16,7 @@ AS_OF = dt.date(2018, 8, 29)
 
 def training(**overrides: Any) -> TrainingSpec:
     return TrainingSpec.model_validate(
-        {"train_days": 7, "validation_days": 7, "holdout_days": 7, "search": SearchSpec(trials=1), **overrides}
+        {"train": 7, "validation": 7, "holdout": 7, "search": SearchSpec(trials=1), **overrides}
     )
 
 
@@ -58,9 +58,7 @@ def test_the_windows_lie_as_the_specification_says() -> None:
 def test_no_window_reaches_into_what_it_is_judged_on(
     train: int, validation: int, folds: int, step: int, holdout: int, maturity: int
 ) -> None:
-    recipe = training(
-        train_days=train, validation_days=validation, validation_folds=folds, fold_step_days=step, holdout_days=holdout
-    )
+    recipe = training(train=train, validation=validation, validation_folds=folds, fold_step=step, holdout=holdout)
     start, end = training_window(AS_OF, recipe, maturity)
     occurred = daily(start, AS_OF)
     split = out_of_time_split(occurred, AS_OF, recipe, maturity)

@@ -14,6 +14,7 @@ from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.modelling.training import Trained
 from lifecycle.reports.card_plots import holdout_plots, importance_bars
 from lifecycle.reports.model_card import model_card
+from lifecycle.spec.examples import LabelNames
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import Lineage, ReasonTexts, Verdict
 from tests.harness.toy_model import SPEC, spec_with
@@ -127,7 +128,7 @@ def test_the_card_invents_no_approval(tmp_path: Path, trained: Trained, mode: st
 
 
 def test_the_plots_are_the_holdouts_curves(trained: Trained) -> None:
-    roc, precision, calibration = holdout_plots(trained.curves)
+    roc, precision, calibration = holdout_plots(trained.curves, LabelNames())
     assert (roc.points[0], roc.points[-1]) == (("0.0", "180.0"), ("260.0", "0.0"))
     assert len(precision.points) == len(trained.curves.precision_recall["recall"])
     top = float(calibration.top)

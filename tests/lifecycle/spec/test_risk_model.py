@@ -46,16 +46,16 @@ def test_the_books_fifteen_inputs_come_first_in_the_schema() -> None:
     ("path", "value", "expected"),
     [
         (
-            ("training", "train_dayz"),
+            ("training", "trian"),
             28,
-            r"did you mean train_days\? - at `training\.train_dayz`",
+            r"did you mean train\? - at `training\.trian`",
         ),
         (
-            ("training", "train_days"),
+            ("training", "train"),
             0,
-            r"greater than or equal to 1, got 0 - at `training\.train_days`",
+            r"greater than or equal to 1, got 0 - at `training\.train`",
         ),
-        (("training", "train_days"), 3, r"train_days of at least training\.holdout_days = 7, got 3"),
+        (("training", "train"), 3, r"train of at least training\.holdout = 7, got 3"),
         (("training", "search", "trials"), "many", r"valid integer.* - at `training\.search\.trials`"),
         (("drift", "window_days"), 10, r"multiple of 7, got 10 - at `drift\.window_days`"),
         (("decision", "capacity", "decline"), 100, r"fewer to decline than to review = 100, got 100"),
@@ -183,8 +183,8 @@ def test_an_unknown_model_names_the_ones_there_are() -> None:
 
 def test_a_profile_that_makes_the_file_invalid_is_refused(tmp_path: Path) -> None:
     document = shipped()
-    document["attributes"]["profiles"] = {"demo": {"training": {"train_days": -1}}}
-    with pytest.raises(LifecycleError, match=r"training\.train_days"):
+    document["attributes"]["profiles"] = {"demo": {"training": {"train": -1}}}
+    with pytest.raises(LifecycleError, match=r"training\.train"):
         read_spec(written(tmp_path, document), "demo")
 
 

@@ -41,11 +41,11 @@ MISTAKES = {
         "    relation: card_fraud_outcomes\n", "", "one of `relation` (by report) and `column`", "label", "  label:"
     ),
     "number as text": Mistake(
-        "train_days: 28", "train_days: four weeks", "a valid integer", "training.train_days"
+        "train: 28", "train: four weeks", "a valid integer", "training.train"
     ),
-    "null": Mistake("holdout_days: 7", "holdout_days:", "a valid integer, got null", "training.holdout_days"),
+    "null": Mistake("holdout: 7", "holdout:", "a valid integer, got null", "training.holdout"),
     "too small": Mistake(
-        "train_days: 28", "train_days: 0", "a value greater than or equal to 1, got 0", "training.train_days"
+        "train: 28", "train: 0", "a value greater than or equal to 1, got 0", "training.train"
     ),
     "not a whole week": Mistake("window_days: 7", "window_days: 10", "a multiple of 7, got 10", "drift.window_days"),
     "another choice": Mistake("mode: auto", "mode: always", "'auto' or 'manual', got 'always'", "promotion.mode"),
@@ -91,8 +91,8 @@ MISTAKES = {
     ),
     "share above one": Mistake("confidence: 0.95", "confidence: 95", "a value less than 1, got 95", "gates.confidence"),
     "typing error in a profile": Mistake(
-        "train_days: 14, validation", "train_days: -14, validation", "With the profile demo: Expected a value greater",
-        "training.train_days", profile="demo",
+        "train: 14, validation", "train: -14, validation", "With the profile demo: Expected a value greater",
+        "training.train", profile="demo",
     ),
 }  # fmt: skip
 

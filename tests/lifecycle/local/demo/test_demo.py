@@ -12,6 +12,7 @@ from lifecycle.local.demo.state import StateFile, timeline_of
 from lifecycle.local.demo.timeline import LONGEST_WINDOW_DAYS, days_of, timeline
 from lifecycle.local.ports import free_port
 from lifecycle.local.processes import Ports, Running, Service, expect_free_port, services
+from lifecycle.modelling.splits import longest_span_days
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.model_files import read_model
 
@@ -23,7 +24,7 @@ def test_the_demonstrations_days_lie_in_the_past_and_hold_the_first_training() -
     days = timeline(SPEC, today)
     assert days.first_day < days.live_start < days.change_day < days.end_day < today
     maturity_days = SPEC.label.maturity_days
-    needed = SPEC.training.span_days(maturity_days) + maturity_days
+    needed = longest_span_days(SPEC.training, maturity_days)
     assert (days.live_start - days.first_day).days == needed + LONGEST_WINDOW_DAYS
 
 
