@@ -18,7 +18,7 @@ def defs() -> dg.Definitions:
         platform.defs(),
         alerts.defs(),
         features.defs(models),
-        feature_docs.defs(),
+        feature_docs.defs(models),
         *(model_definitions(spec) for spec in models.valid.values()),
         faulty_definitions(models.faulty),
     )

@@ -1,7 +1,8 @@
 {#-
     Incremental strategy `days`: the days of this build are deleted and inserted in one transaction, so that a row that
     was removed from the source is removed here, too (delete+insert by key would keep it). A model whose `meta` has
-    `look_back_days` also replaces that many days before them.
+    `look_back_days` also replaces that many days before them; one whose time of the event is not `occurred_at` names it
+    as `event_at`.
 -#}
 {% macro get_incremental_days_sql(arg_dict) %}
     {{- return(adapter.dispatch('get_incremental_days_sql')(arg_dict)) -}}
@@ -9,10 +10,11 @@
 
 {#- dbt-duckdb runs a model's statements in one transaction. -#}
 {% macro default__get_incremental_days_sql(arg_dict) %}
-    {%- set look_back_days = (config.get('meta') or {}).get('look_back_days', 0) -%}
+    {%- set meta = config.get('meta') or {} -%}
+    {%- set event_at = meta.get('event_at', 'occurred_at') -%}
     {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
     delete from {{ arg_dict['target_relation'] }}
-    where {{ days_built('occurred_at', look_back_days=look_back_days) }};
+    where {{ days_built(event_at, look_back_days=meta.get('look_back_days', 0)) }};
 
     insert into {{ arg_dict['target_relation'] }} ({{ columns }})
     (

@@ -63,7 +63,7 @@ def tombstones(folder: Path) -> dict[str, Tombstone]:
     }
 
 
-def erase_rows(folder: Path, columns: ColumnsSpec, digest: str, entity: int, entity_hash: str) -> int:
+def erase_rows(folder: Path, columns: ColumnsSpec, digest: str, entity: str, entity_hash: str) -> int:
     """Replace the file of a snapshot by one without an entity's rows; idempotent, also after a crash.
 
     Reads the file batch by batch. The tombstone is written before the file is replaced, so that a crash leaves none of
@@ -73,6 +73,8 @@ def erase_rows(folder: Path, columns: ColumnsSpec, digest: str, entity: int, ent
     ----------
     digest
         Of the rows that were frozen.
+    entity
+        Id as text.
 
     Returns
     -------
@@ -121,13 +123,14 @@ def check_snapshot(folder: Path, columns: ColumnsSpec, digest: str, rows_frozen:
     return SnapshotCheck(digest, rows_frozen, rows, erased, problem)
 
 
-def _count_rows(path: Path, column: str, entity: int) -> int:
+def _count_rows(path: Path, column: str, entity: str) -> int:
     import pyarrow.compute as pc
 
-    return sum(pc.sum(pc.equal(batch.column(0), entity)).as_py() or 0 for batch in _batches(path, columns=[column]))
+    is_entity = (pc.equal(pc.cast(batch.column(0), "string"), entity) for batch in _batches(path, columns=[column]))
+    return sum(pc.sum(found).as_py() or 0 for found in is_entity)
 
 
-def _copy_without(path: Path, unfinished: Path, columns: ColumnsSpec, entity: int) -> tuple[str, str]:
+def _copy_without(path: Path, unfinished: Path, columns: ColumnsSpec, entity: str) -> tuple[str, str]:
     """Write the other rows to a file; returns the digest of all rows and of those that were written."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -137,7 +140,7 @@ def _copy_without(path: Path, unfinished: Path, columns: ColumnsSpec, entity: in
     before, after = (ContentDigest(columns.occurred_at, columns.id) for _ in range(2))
     with pq.ParquetWriter(unfinished, pq.read_schema(path), compression="zstd") as writer:
         for batch in _batches(path):
-            kept = batch.filter(pc.not_equal(batch.column(columns.entity), entity))
+            kept = batch.filter(pc.not_equal(pc.cast(batch.column(columns.entity), "string"), entity))
             before.update(batch)
             after.update(kept)
             writer.write_batch(kept)

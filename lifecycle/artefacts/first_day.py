@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from lifecycle.errors import LifecycleError
@@ -9,10 +10,17 @@ from serving.storage.durable import write_file
 
 FIRST_DAY_FILE = "first_day.json"
 _KEY = "first_day"
+_TABLES = "tables"
 
 
-def first_loaded_day(root: Path) -> dt.date | None:
+def first_loaded_day(root: Path, table: str | None = None) -> dt.date | None:
     """The recorded day; ``None`` before the first load.
+
+    Parameters
+    ----------
+    table
+        Raw table whose first day it is; ``None`` for the earliest of all. A file of an earlier version has no tables:
+        its day counts for each.
 
     Raises
     ------
@@ -21,20 +29,24 @@ def first_loaded_day(root: Path) -> dt.date | None:
     """
     path = root / FIRST_DAY_FILE
     try:
-        return dt.date.fromisoformat(json.loads(path.read_bytes())[_KEY])
+        document = json.loads(path.read_bytes())
+        tables = {name: dt.date.fromisoformat(day) for name, day in document.get(_TABLES, {}).items()}
+        earliest = dt.date.fromisoformat(document[_KEY])
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LifecycleError(
             f"Expected the first day of the loaded data, got {error}; remove the file, the next load or build of "
             f"features writes it - in {path}"
         ) from error
+    return earliest if table is None or not tables else tables.get(table)
 
 
-def record_first_day(root: Path, day: dt.date) -> bool:
-    """Record the day; returns whether it is another one than before."""
+def record_first_day(root: Path, days: Mapping[str, dt.date]) -> bool:
+    """Record the first day of each raw table with rows, at least one; returns whether one is another than before."""
     path = root / FIRST_DAY_FILE
-    document = json.dumps({_KEY: day.isoformat()}).encode()
+    content = {_KEY: min(days.values()).isoformat(), _TABLES: {name: day.isoformat() for name, day in days.items()}}
+    document = json.dumps(content, sort_keys=True).encode()
     if path.exists() and path.read_bytes() == document:
         return False
     write_file(path, document)

@@ -167,7 +167,7 @@ class TrainingSetStore:
             ) from None
         return check_snapshot(folder, spec.columns, description.digest, description.rows)
 
-    def erase(self, spec: RiskModelSpec, entity: int, entity_hash: str) -> dict[str, int]:
+    def erase(self, spec: RiskModelSpec, entity: str, entity_hash: str) -> dict[str, int]:
         """Remove an entity's rows from every snapshot and leave a tombstone in its folder; idempotent.
 
         The tombstone is written first, so that a crash leaves none of the rows without one. The snapshot keeps its

@@ -13,6 +13,7 @@ import dagster as dg
 from lifecycle.artefacts.first_day import first_loaded_day
 from lifecycle.modelling.splits import longest_span_days, snapshot_days
 from lifecycle.settings.platform import Settings
+from lifecycle.spec.arrivals import arrival_of
 from lifecycle.spec.risk_model import RiskModelSpec
 
 BACKFILL_TAG = "dagster/backfill"
@@ -24,7 +25,7 @@ RANGE_END_TAG = "dagster/asset_partition_range_end"
 def as_of_dates(spec: RiskModelSpec) -> dg.DailyPartitionsDefinition:
     """Knowledge cut-offs of a model, including today's; the first is the first with data in its whole training set."""
     start = first_day(spec)
-    if first_loaded_day(Settings().root) is not None:
+    if _first_loaded(spec) is not None:
         start = _first_whole_training(spec, start)
     return dg.DailyPartitionsDefinition(start_date=start.isoformat(), timezone="UTC", end_offset=1)
 
@@ -49,8 +50,14 @@ def occurred_days(spec: RiskModelSpec) -> dg.DailyPartitionsDefinition:
 
 def first_day(spec: RiskModelSpec) -> dt.date:
     """First day of a model's events: that of the loaded data, or the later `first_date`; today if there is neither."""
-    known = [first_loaded_day(Settings().root), date_of(spec.first_date) if spec.first_date else None]
+    known = [_first_loaded(spec), date_of(spec.first_date) if spec.first_date else None]
     return max((day for day in known if day is not None), default=dt.datetime.now(dt.UTC).date())
+
+
+def _first_loaded(spec: RiskModelSpec) -> dt.date | None:
+    """First day of the raw table in which the model's examples arrive; ``None`` before its first load."""
+    settings = Settings()
+    return first_loaded_day(settings.root, arrival_of(spec, settings).name)
 
 
 def as_of_after(day: dt.date) -> dt.date:

@@ -16,6 +16,7 @@ from lifecycle.assets.resources import Stores
 from lifecycle.gates.champion import is_backtest
 from lifecycle.releases.mlflow_registry import RegisteredVersion
 from lifecycle.reports.model_card import model_card
+from lifecycle.spec.dbt_projects import dbt_projects
 from lifecycle.spec.mart_contract import feature_descriptions
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import CARD_FILE, DECIDING_FILE, GOLDEN_FILE, MODEL_FILE
@@ -71,7 +72,7 @@ def seal(spec: RiskModelSpec, stores: Stores, candidate: Candidate, evidence: Ga
         lineage=candidate.lineage,
         verdicts=evidence.verdicts,
         signing_key=stores.key_ring().signing_key,
-        descriptions=feature_descriptions(spec, stores.settings.dbt_project_dir),
+        descriptions=feature_descriptions(spec, dbt_projects(stores.settings)),
     )
 
 

@@ -121,7 +121,7 @@ def input_verdicts(
     raw_rows = {volume.day: volume.raw_rows for volume in volumes}
     trained = {volume.day: (volume.raw_rows, volume.mart_rows) for volume in volumes if volume.day >= start}
     verdicts = [
-        input_gates.freshness(newest_event(warehouse, as_of), as_of, spec.input, acknowledged),
+        input_gates.freshness(newest_event(warehouse, spec, as_of), as_of, spec.input, acknowledged),
         input_gates.volume(
             raw_rows,
             start,

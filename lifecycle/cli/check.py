@@ -63,10 +63,11 @@ def check_command(
 def _checked(file: Path) -> "RiskModelSpec":
     """The model of a file that is valid with each of its profiles."""
     from lifecycle.settings.platform import Settings
+    from lifecycle.spec.dbt_projects import dbt_projects
     from lifecycle.spec.model_files import read_checked
 
-    project = Settings().dbt_project_dir
-    spec = read_checked(file, None, project)
+    projects = dbt_projects(Settings())
+    spec = read_checked(file, None, projects)
     for profile in spec.profiles:
-        read_checked(file, profile, project)
+        read_checked(file, profile, projects)
     return spec

@@ -1,4 +1,4 @@
-"""`lifecycle erase`: remove a customer from the installation."""
+"""`lifecycle erase`: remove a person from the installation."""
 
 import json
 from typing import Annotated
@@ -14,22 +14,25 @@ def register(app: typer.Typer) -> None:
 
 
 def erase(
-    customer: Annotated[str, typer.Option(help="Id of the customer; it is neither printed nor recorded.")],
+    customer: Annotated[str, typer.Option(help="Id of the person or company; it is neither printed nor recorded.")],
     reason: Annotated[str, typer.Option(help="Why; it is recorded and must not contain the id.")],
+    kind: Annotated[
+        str | None, typer.Option(help="Kind of entity that the id names, if the raw tables declare several.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove a customer from raw tables, marts, decisions and training sets, and list what cannot be removed."""
+    """Remove a person or company from raw tables, marts, decisions and training sets; list what cannot be removed."""
     from lifecycle.settings.child_environment import user_name
     from lifecycle.settings.platform import Settings
     from lifecycle.warehouse import erasure
 
-    record = erasure.erase(Settings(), customer, by=user_name(), reason=reason)
+    record = erasure.erase(Settings(), customer, by=user_name(), reason=reason, kind=kind)
     if as_json:
         import msgspec
 
         typer.echo(json.dumps(msgspec.to_builtins(record)))
         return
-    typer.echo(f"Erased the customer with the hash {record.customer_hash}.")
+    typer.echo(f"Erased the entity with the hash {record.customer_hash}.")
     for table, rows in (record.rows | record.training_sets).items():
         typer.echo(f"  {rows:,} rows of {table}")
     typer.echo("Not erased:")

@@ -68,14 +68,16 @@ def build_command(
 @app.command("export")
 def export_command(
     out: Annotated[Path, typer.Argument(help="Parquet file to write; an existing file is replaced.")],
-    model: Annotated[str, typer.Option(help="Model whose features are exported.")] = "card_fraud",
+    model: Annotated[
+        str | None, typer.Option(help="Model whose features are exported. Default: the only model.")
+    ] = None,
     columns: Annotated[
         str | None,
         typer.Option(help="Columns of the mart, separated by commas. Default: the model's features in schema order."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Export transaction_id and a model's features to a Parquet file, ordered by transaction_id."""
+    """Export the id of each example and a model's features to a Parquet file, ordered by that id."""
     from lifecycle.features import export
     from lifecycle.settings.platform import Settings
 

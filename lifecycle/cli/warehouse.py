@@ -1,7 +1,6 @@
 """`lifecycle warehouse`: load raw tables, show their contents, check the warehouse."""
 
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,19 +19,11 @@ app = typer.Typer(
 )
 
 
-class Relation(StrEnum):
-    """Raw relations that can be loaded."""
-
-    CARD_TRANSACTIONS = "card_transactions"
-    FRAUD_REPORTS = "fraud_reports"
-    REPORT_WITHDRAWALS = "report_withdrawals"
-    CUSTOMERS = "customers"
-    TERMINALS = "terminals"
-
-
 @app.command("load")
 def load_command(
-    relation: Annotated[Relation, typer.Argument(help="Raw relation to load into.")],
+    relation: Annotated[
+        str, typer.Argument(metavar="NAME", help="Declared raw table to load into; `warehouse status` lists them.")
+    ],
     path: Annotated[Path, typer.Argument(help="Parquet or CSV file, or a folder of them.")],
     mapping: Annotated[
         Path | None,
@@ -46,7 +37,7 @@ def load_command(
     ] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Load a file into a raw relation. Rows are validated; the load is atomic and idempotent."""
+    """Load a file into a raw table. Rows are validated; the load is atomic and idempotent."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from lifecycle.settings.platform import Settings
@@ -65,7 +56,7 @@ def load_command(
         warehouse = open_warehouse(settings, Use("load"))
         result = load(
             warehouse,
-            relation.value,
+            relation,
             path,
             mapping,
             lambda step, done, total: bars.update(bar, description=step, completed=done, total=total),
@@ -126,7 +117,7 @@ def copy_command(
 def status_command(
     as_json: AsJson = False,
 ) -> None:
-    """Show rows, first and last day and loads of the raw relations, and the size of the warehouse's file."""
+    """Show rows, first and last day and loads of the raw tables, and the size of the warehouse's file."""
     from lifecycle.settings.platform import Settings
     from lifecycle.warehouse import Use, open_warehouse
     from lifecycle.warehouse.reading.status import read_status
@@ -159,7 +150,7 @@ def remove_out_of_range_command(
         return
     typer.echo(f"Times are accepted from {found.earliest:%Y-%m-%d} to {found.latest:%Y-%m-%d %H:%M} UTC.")
     for table, rows in found.rows.items():
-        typer.echo(f"  {rows:,} rows of {table} are outside, or belong to a transaction that is")
+        typer.echo(f"  {rows:,} rows of {table} are outside, or belong to an event that is")
     if not found.rows:
         typer.echo("No row is outside.")
     elif found.is_removed:
@@ -206,7 +197,7 @@ def _print_load(result: "LoadResult") -> None:
     if result.rows_rejected:
         console.print(f"[bold red]{result.rows_rejected:,} rejected[/] and left out", soft_wrap=True)
     if result.rows_erased:
-        console.print(f"{result.rows_erased:,} rows of erased customers left out")
+        console.print(f"{result.rows_erased:,} rows of erased persons left out")
     for derived in result.derived:
         console.print(
             f"[bold]{derived.relation}[/] derived from it: {derived.rows_inserted:,} inserted, "

@@ -37,7 +37,7 @@ def mart_key(model: str) -> dg.AssetKey:
 
 
 class LayerTranslator(DagsterDbtTranslator):  # type: ignore[misc] # dagster-dbt is untyped here
-    """Names and groups assets by their layer: ``marts/card_transaction_features`` in the group ``marts``."""
+    """Names and groups assets by their layer: a mart is ``marts/NAME`` in the group ``marts``."""
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
         """The model's folder, which is also its schema."""
@@ -118,10 +118,10 @@ def _build_selected(
             on_node=partial(_log_node, context),
             use=use,
         )
-        relations = [node.relation for node in run.models if not node.is_failed]
-        dated = [relation for relation in relations if "occurred_at" in warehouse.columns(relation)]
+        built = {node.relation: node.day_column for node in run.models if not node.is_failed}
+        dated = {relation: column for relation, column in built.items() if column in warehouse.columns(relation)}
         note_first_day(warehouse, Settings().root)
-        rows = count_daily_rows(warehouse, dated, start_date, end_date) if dated else {}
+        rows = count_daily_rows(warehouse, dated, start_date, end_date)
     for node in run.nodes:
         event = DbtCoreCliEventMessage(node.event, event_history_metadata={})
         for result in event.to_default_asset_events(manifest, LayerTranslator(), context):

@@ -8,10 +8,11 @@ from typing import Any
 
 from lifecycle.errors import LifecycleError
 from lifecycle.features.dbt import NodeRun
+from lifecycle.features.nodes import DAY_COLUMN
 from lifecycle.warehouse import Warehouse
 
 Contents = Mapping[str, Mapping[dt.date | None, str]]
-"""Row count and content of each table by day of `occurred_at`, ``None`` for a table without days."""
+"""Row count and content of each table by the day of its events, ``None`` for a table without days."""
 
 NO_DAY = dt.date.min
 FOREIGN_OPTIONS: dict[str, object] = {
@@ -25,21 +26,30 @@ FOREIGN_OPTIONS: dict[str, object] = {
 """Options of dbt that change what a build does and that no build of ours sets, as dbt records them if they are off."""
 
 
-def read_contents(warehouse: Warehouse) -> Contents:
+def read_contents(warehouse: Warehouse, day_columns: Mapping[str, str] | None = None) -> Contents:
     """Contents of all tables of a DuckDB warehouse; reads every row once (1.5 million in 0.3 s).
 
     The sum of the rows' hashes does not depend on their order, and a duplicate changes it.
+
+    Parameters
+    ----------
+    day_columns
+        Column by whose day a table is built, where it is not `occurred_at`.
     """
+    days = day_columns or {}
     columns = warehouse.query(
         "select table_schema || '.' || table_name as relation, list(column_name) as names "
         "from information_schema.columns join information_schema.tables using (table_schema, table_name) "
         "where table_type = 'BASE TABLE' group by all order by relation"
     ).to_pylist()
-    return {row["relation"]: _by_day(warehouse, row["relation"], row["names"]) for row in columns}
+    return {row["relation"]: _by_day(warehouse, row["relation"], row["names"], days) for row in columns}
 
 
-def _by_day(warehouse: Warehouse, relation: str, columns: Sequence[str]) -> dict[dt.date | None, str]:
-    day = "cast(occurred_at as date)" if "occurred_at" in columns else "cast(null as date)"
+def _by_day(
+    warehouse: Warehouse, relation: str, columns: Sequence[str], day_columns: Mapping[str, str]
+) -> dict[dt.date | None, str]:
+    column = day_columns.get(relation, DAY_COLUMN)
+    day = f"cast({column} as date)" if column in columns else "cast(null as date)"
     rows = warehouse.query(
         f"select {day} as day, count(*) || ' rows, ' || sum(hash(rows)::hugeint) as content "  # noqa: S608 - its tables
         f"from {relation} as rows group by all"

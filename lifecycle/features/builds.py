@@ -1,7 +1,7 @@
 """Builds the features of a range of days."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lifecycle.errors import LifecycleError
@@ -10,11 +10,10 @@ from lifecycle.features.dbt import DbtRun, NodeRun, OnNode, busy_seconds, run_db
 from lifecycle.features.manifest import reuse_parsing
 from lifecycle.features.project import TRANSFORM, dbt_state_dir
 from lifecycle.settings.platform import Settings
+from lifecycle.spec.model_files import read_models
 from lifecycle.warehouse import Use, Warehouse, open_warehouse
 from lifecycle.warehouse.out_of_range import expect_in_range
-from lifecycle.warehouse.raw_tables import RAW, SCHEMA, raw_definitions
-
-FEATURES_RELATION = "marts.card_transaction_features"
+from lifecycle.warehouse.raw_tables import SCHEMA, declarations, raw_definitions
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class FeatureBuild:
     start_date: dt.date | None
     end_date: dt.date | None
     rows: int
-    """Rows of the features' mart in these days."""
+    """Rows of the models' marts in these days."""
     seconds: float
     """Duration of the dbt run."""
     models: tuple[NodeRun, ...]
@@ -93,9 +92,12 @@ def build(
     with warehouse.exclusive("building features"):
         run = run_build(settings, start_date, end_date, full_refresh=full_refresh, on_node=on_node, use=use)
         run.expect_success("to build the features")
-        daily = count_daily_rows(warehouse, [FEATURES_RELATION], start_date, end_date)
+        marts = {f"marts.{spec.mart}": spec.columns.occurred_at for spec in read_models(settings).valid.values()}
+        built = {node.relation: marts[node.relation] for node in run.models if node.relation in marts}
+        daily = count_daily_rows(warehouse, built, start_date, end_date)
     tests = tuple(node for node in run.nodes if node.kind == "test")
-    return FeatureBuild(start_date, end_date, sum(daily[FEATURES_RELATION].values()), run.seconds, run.models, tests)
+    rows = sum(count for counts in daily.values() for count in counts.values())
+    return FeatureBuild(start_date, end_date, rows, run.seconds, run.models, tests)
 
 
 def run_build(
@@ -138,11 +140,7 @@ def run_build(
     warehouse = open_warehouse(settings, use)
     _expect_raw_tables(warehouse, may_create=settings.target == "duckdb")
     with warehouse.exclusive("building features"):
-        if warehouse.query("select 1 from raw.card_transactions limit 1").num_rows == 0:
-            raise LifecycleError(
-                "Expected transactions to build features from, got an empty table - raw.card_transactions; "
-                "run `lifecycle warehouse load card_transactions FILE`"
-            )
+        _expect_rows(warehouse)
         expect_in_range(warehouse)
         target_path = dbt_state_dir(settings) / "builds"
         reuse_parsing(settings, target_path)
@@ -169,7 +167,7 @@ def _expect_raw_tables(warehouse: Warehouse, *, may_create: bool) -> None:
     names = warehouse.query(
         "select lower(table_name) as name from information_schema.tables where table_schema = ?", [SCHEMA.upper()]
     )
-    expected = {relation.name for relation in RAW.values() if relation.schema == SCHEMA}
+    expected = {relation.name for relation in declarations().tables.values() if relation.schema == SCHEMA}
     missing = sorted(expected - set(names.column("name").to_pylist()))
     if missing:
         raise LifecycleError(
@@ -178,19 +176,40 @@ def _expect_raw_tables(warehouse: Warehouse, *, may_create: bool) -> None:
         )
 
 
+def _expect_rows(warehouse: Warehouse) -> None:
+    """Check that some table of events has rows; another model's may be empty."""
+    tables = [table for table in declarations().tables.values() if table.event_at and not table.refers_to]
+    events = [table for table in tables if table.schema == SCHEMA]
+    if any(warehouse.query(f"select 1 as one from {table.table} limit 1").num_rows for table in events):  # noqa: S608
+        return
+    names = ", ".join(table.table for table in events)
+    raise LifecycleError(
+        f"Expected events to build features from, got only empty tables - {names}; "
+        f"run `lifecycle warehouse load {events[0].name if events else 'NAME'} FILE`"
+    )
+
+
 def count_daily_rows(
-    warehouse: Warehouse, relations: Sequence[str], start_date: dt.date | None, end_date: dt.date | None
+    warehouse: Warehouse, days_of: Mapping[str, str], start_date: dt.date | None, end_date: dt.date | None
 ) -> dict[str, dict[dt.date, int]]:
-    """Number of rows of each relation by day of `occurred_at` in ``[start_date, end_date)``; without empty days."""
+    """Number of rows of each relation by day in ``[start_date, end_date)``; without empty days.
+
+    Parameters
+    ----------
+    days_of
+        By relation, the column whose day counts.
+    """
+    if not days_of:
+        return {}
     start = start_date or dt.date(1, 1, 1)
     end = end_date or dt.date(9999, 12, 31)
     counts = " union all ".join(
-        f"select '{relation}' as relation, cast(occurred_at as date) as day, count(*) as row_count "  # noqa: S608 - names of ours
-        f"from {relation} where occurred_at >= date '{start}' and occurred_at < date '{end}' "
-        "group by cast(occurred_at as date)"
-        for relation in relations
+        f"select '{relation}' as relation, cast({column} as date) as day, count(*) as row_count "  # noqa: S608 - names of ours
+        f"from {relation} where {column} >= date '{start}' and {column} < date '{end}' "
+        f"group by cast({column} as date)"
+        for relation, column in days_of.items()
     )
-    daily: dict[str, dict[dt.date, int]] = {relation: {} for relation in relations}
+    daily: dict[str, dict[dt.date, int]] = {relation: {} for relation in days_of}
     for row in warehouse.query(counts).to_pylist():
         daily[row["relation"]][row["day"]] = int(row["row_count"])
     return daily

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lifecycle.errors import LifecycleError
+from lifecycle.features.nodes import DAY_COLUMN
 from lifecycle.features.project import TRANSFORM, dbt_environment
 from lifecycle.features.snowflake_login import without_secrets
 from lifecycle.settings.child_environment import child_environment
@@ -65,6 +66,11 @@ class NodeRun:
     def is_built_by_days(self) -> bool:
         """Whether a build of a range of days leaves the rows of other days as they are."""
         return bool(self.event["data"]["node_info"]["materialized"] == "incremental")
+
+    @property
+    def day_column(self) -> str:
+        """Column by whose day the model is built."""
+        return str(self.event["data"]["node_info"]["meta"].get("event_at", DAY_COLUMN))
 
     @property
     def look_back_days(self) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.platform import Settings
-from lifecycle.spec.model_files import read_model
+from lifecycle.spec.model_files import only_model, read_model
 from lifecycle.warehouse import Warehouse, open_warehouse
 from serving.storage.crash_points import crash_point
 from serving.storage.durable import replacing
@@ -29,9 +29,9 @@ class FeatureExport:
 
 
 def export(
-    settings: Settings, out: Path, *, model: str = "card_fraud", columns: Sequence[str] | None = None
+    settings: Settings, out: Path, *, model: str | None = None, columns: Sequence[str] | None = None
 ) -> FeatureExport:
-    """Write a model's features to `out`, atomically and ordered by the transaction's id.
+    """Write a model's features to `out`, atomically and ordered by the example's id.
 
     Parameters
     ----------
@@ -40,16 +40,16 @@ def export(
     out
         Parquet file; replaced if it is there.
     model
-        Name of the model whose mart is read.
+        Name of the model whose mart is read; ``None`` for the only one.
     columns
-        Columns of the mart after the transaction's id; ``None`` for the model's features in schema order.
+        Columns of the mart after the example's id; ``None`` for the model's features in schema order.
 
     Raises
     ------
     LifecycleError
         If the mart has not been built, lacks a column, or `out` cannot be written.
     """
-    spec = read_model(model, settings.profile)
+    spec = read_model(model or only_model(), settings.profile)
     transaction = spec.columns.id
     wanted = (transaction, *(name for name in columns or spec.feature_names if name != transaction))
     warehouse = open_warehouse(settings)

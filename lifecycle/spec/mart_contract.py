@@ -1,14 +1,16 @@
-"""Columns of a mart, from its contract in the dbt project, so that a model is checked without a warehouse."""
+"""Columns of a mart, from its contract in a dbt project, so that a model is checked without a warehouse."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from lifecycle.errors import LifecycleError
+from lifecycle.spec.dbt_projects import property_files, read_yaml
 from lifecycle.spec.risk_model import RiskModelSpec
+from lifecycle.spec.suggestions import suggestion
 
 _WHOLE = ("bigint", "integer", "smallint", "int")
 TYPES_OF = {
@@ -19,43 +21,53 @@ TYPES_OF = {
 """Types of a mart's contract by the dtype of a feature that can be read from them."""
 
 
-def mart_columns(dbt_project_dir: Path, model: str) -> dict[str, str]:
+def mart_columns(projects: Sequence[Path], model: str) -> dict[str, str]:
     """Columns of a dbt model with the types its contract declares.
 
     Raises
     ------
     LifecycleError
-        If no property file below ``models/`` describes the model.
+        If no property file below a project's ``models/`` describes the model.
     """
-    return {column["name"]: column.get("data_type", "") for column in _described_columns(dbt_project_dir, model)}
+    return {column["name"]: column.get("data_type", "") for column in _described_columns(projects, model)}
 
 
-def feature_descriptions(spec: RiskModelSpec, dbt_project_dir: Path) -> dict[str, str]:
+def feature_descriptions(spec: RiskModelSpec, projects: Sequence[Path]) -> dict[str, str]:
     """Meanings of a model's features by name: the descriptions of the mart's columns, each on one line.
 
     Empty if no property file describes the mart: texts for people never hold up a release.
     """
     try:
-        columns = _described_columns(dbt_project_dir, spec.mart)
+        columns = _described_columns(projects, spec.mart)
     except LifecycleError:
         return {}
     texts = {column["name"]: " ".join(column.get("description", "").split()) for column in columns}
     return {name: texts[name] for name in spec.feature_names if texts.get(name)}
 
 
-def _described_columns(dbt_project_dir: Path, model: str) -> list[dict[str, Any]]:
+def _described_columns(projects: Sequence[Path], model: str) -> list[dict[str, Any]]:
     known: list[str] = []
-    for path in sorted((dbt_project_dir / "models").rglob("*.yml")):
-        document = yaml.safe_load(path.read_text()) or {}
-        for described in document.get("models", []):
+    unread: list[str] = []
+    for path in (path for project in projects for path in property_files(project)):
+        try:
+            document = read_yaml(path).document
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            unread.append(f"{path} ({' '.join(str(error).split())})")
+            continue
+        models = document.get("models") if isinstance(document, dict) else None
+        for described in models if isinstance(models, list) else []:
             known.append(described["name"])
             if described["name"] == model:
-                columns: list[dict[str, Any]] = described.get("columns", [])
+                columns: list[dict[str, Any]] = described.get("columns") or []
                 return columns
-    raise LifecycleError(f"Expected a dbt model {model}, found {sorted(known)} - in {dbt_project_dir / 'models'}")
+    left_out = f"; cannot read {', '.join(unread)}" if unread else ""
+    near = suggestion(model, known, "dbt model")
+    raise LifecycleError(
+        f"Expected a dbt model that is described, got {model!r}{near} - in {', '.join(map(str, projects))}{left_out}"
+    )
 
 
-def check_columns(spec: RiskModelSpec, dbt_project_dir: Path, where: str) -> None:
+def check_columns(spec: RiskModelSpec, projects: Sequence[Path], where: str) -> None:
     """Check that the mart and the outcomes have every column that a model names.
 
     Raises
@@ -63,7 +75,7 @@ def check_columns(spec: RiskModelSpec, dbt_project_dir: Path, where: str) -> Non
     LifecycleError
         With the file, the key and the existing columns.
     """
-    mart = _columns_for("examples.mart", dbt_project_dir, spec.mart, where)
+    mart = _columns_for("examples.mart", projects, spec.mart, where)
     columns = {f"examples.columns.{key}": name for key, name in spec.columns.model_dump(exclude_none=True).items()}
     wanted = columns | {f"features.{index}.name": feature.name for index, feature in enumerate(spec.features)}
     label = spec.label
@@ -72,7 +84,7 @@ def check_columns(spec: RiskModelSpec, dbt_project_dir: Path, where: str) -> Non
     _expect(wanted, mart, spec.mart, where)
     _expect_types(spec, mart, where)
     if label.relation is not None:
-        outcomes = _columns_for("label.relation", dbt_project_dir, label.relation, where)
+        outcomes = _columns_for("label.relation", projects, label.relation, where)
         wanted = {"label.reported_at": label.reported_at, "examples.columns.id": spec.columns.id}
         wanted["examples.columns.occurred_at"] = spec.columns.occurred_at
         if label.withdrawn_at:
@@ -80,9 +92,9 @@ def check_columns(spec: RiskModelSpec, dbt_project_dir: Path, where: str) -> Non
         _expect(wanted, outcomes, label.relation, where)
 
 
-def _columns_for(key: str, dbt_project_dir: Path, model: str, where: str) -> dict[str, str]:
+def _columns_for(key: str, projects: Sequence[Path], model: str, where: str) -> dict[str, str]:
     try:
-        return mart_columns(dbt_project_dir, model)
+        return mart_columns(projects, model)
     except LifecycleError as error:
         raise LifecycleError(f"{error} - at `{key}` - in {where}") from error
 

@@ -4,7 +4,7 @@ A folder of models, ``LIFECYCLE_MODELS``, has a folder for each model with its `
 leaves out its own model and no other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from pydantic import ValidationError
 
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.platform import Settings
+from lifecycle.spec.arrivals import arrival_in
+from lifecycle.spec.dbt_projects import dbt_projects
 from lifecycle.spec.mart_contract import check_columns
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.spec.suggestions import suggestion
@@ -87,15 +89,15 @@ def file_schema() -> dict[str, Any]:
     }
 
 
-def model_files() -> list[Path]:
-    """The file of every model of this installation.
+def model_files(settings: Settings | None = None) -> list[Path]:
+    """The file of every model of an installation.
 
     Raises
     ------
     LifecycleError
         If the folder of models does not exist.
     """
-    folder = Settings().models
+    folder = (settings or Settings()).models
     if not folder.is_dir():
         raise LifecycleError(f"Expected a folder of models, found none; see LIFECYCLE_MODELS - at {folder}")
     return sorted(folder.glob(f"*/{MODEL_FILE}"))
@@ -104,6 +106,20 @@ def model_files() -> list[Path]:
 def model_names() -> list[str]:
     """Names of the models' folders; reads no file, so that a broken one stops no command that needs none."""
     return [path.parent.name for path in model_files()]
+
+
+def only_model() -> str:
+    """Name of the installation's model, for a command that names none.
+
+    Raises
+    ------
+    LifecycleError
+        If there are several, or none.
+    """
+    names = model_names()
+    if len(names) == 1:
+        return names[0]
+    raise LifecycleError(f"Expected the name of a model, of {', '.join(names) or 'none'}, got none - at --model")
 
 
 def read_models(settings: Settings) -> Models:
@@ -116,9 +132,9 @@ def read_models(settings: Settings) -> Models:
     """
     valid: dict[str, RiskModelSpec] = {}
     faulty: list[FaultyModel] = []
-    for path in model_files():
+    for path in model_files(settings):
         try:
-            valid[path.parent.name] = read_checked(path, settings.profile, settings.dbt_project_dir)
+            valid[path.parent.name] = read_checked(path, settings.profile, dbt_projects(settings))
         except LifecycleError as error:
             faulty.append(FaultyModel(path.parent.name, path, str(error)))
     if valid:
@@ -156,19 +172,21 @@ def read_model(name: str, profile: str | None = None) -> RiskModelSpec:
     return spec
 
 
-def read_checked(path: Path, profile: str | None, dbt_project_dir: Path) -> RiskModelSpec:
-    """A model whose mart and outcomes have every column that its file names.
+def read_checked(path: Path, profile: str | None, projects: Sequence[Path]) -> RiskModelSpec:
+    """A model whose mart and outcomes have every column that its file names, and whose examples' raw table is declared.
 
     Raises
     ------
     LifecycleError
-        If the file is invalid, or names a column or a dbt model that does not exist.
+        If the file is invalid, or names a column, a dbt model or a raw table that does not exist.
     """
     spec = _read_named(path, profile)
     try:
-        check_columns(spec, dbt_project_dir, str(path))
+        check_columns(spec, projects, str(path))
+        arrival_in(spec, projects)
     except LifecycleError as error:
-        raise LifecycleError(_with_lines(str(error), path)) from error
+        message = _with_lines(str(error), path)
+        raise LifecycleError(message if str(path) in message else f"{message} - in {path}") from error
     return spec
 
 

@@ -311,6 +311,11 @@ class RiskModelSpec(SpecModel):
         return CUT_OFF_DECLINE_SHARE if self.decision.capacity is None else CAPACITY_DECLINE_SHARE
 
     @property
+    def relations(self) -> tuple[str, ...]:
+        """Dbt models that the model reads: its mart and, with labels by report, its outcomes."""
+        return (self.mart, self.label.relation) if self.label.relation else (self.mart,)
+
+    @property
     def mart(self) -> str:
         """The dbt model with one row per example."""
         return self.examples.mart

@@ -4,8 +4,13 @@ import difflib
 from collections.abc import Iterable
 
 
-def suggestion(name: str, names: Iterable[str]) -> str:
+def suggestion(name: str, names: Iterable[str], what: str = "model") -> str:
     """The end of an error about an unknown name: the similar names, else all.
+
+    Parameters
+    ----------
+    what
+        What the names name, in the singular.
 
     Examples
     --------
@@ -15,8 +20,10 @@ def suggestion(name: str, names: Iterable[str]) -> str:
     '; the models are card_fraud, credit'
     >>> suggestion("x", [])
     '; there is no model'
+    >>> suggestion("x", ["loans"], "table")
+    '; the tables are loans'
     """
     ordered = sorted(names)
     if similar := difflib.get_close_matches(name.lower(), ordered):
         return f"; did you mean {' or '.join(similar)}?"
-    return f"; the models are {', '.join(ordered)}" if ordered else "; there is no model"
+    return f"; the {what}s are {', '.join(ordered)}" if ordered else f"; there is no {what}"

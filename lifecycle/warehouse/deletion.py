@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 from lifecycle.settings.platform import Settings
 from lifecycle.settings.snowflake import Step
+from lifecycle.spec.arrivals import arrival_of
+from lifecycle.spec.dbt_projects import dbt_projects
 from lifecycle.spec.model_files import read_specs
+from lifecycle.spec.raw_table import RawRelation
+from lifecycle.spec.ref_graph import ref_graph
 from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.interface import Session
 
-_INTERMEDIATE = ("int_customer_windows", "int_terminal_windows", "int_reported_transactions")
 _SERIALS: Mapping[Step, str] = {"load": "loads", "log": "decisions"}
 """Other transactions that must not run at the same time; builds of this machine wait for the session."""
 
@@ -22,10 +25,47 @@ class Rows:
     parameters: tuple[object, ...]
 
 
-def built_tables() -> list[str]:
-    """Tables that the feature builds fill, with a row for each transaction or some of them."""
-    marts = {name for spec in read_specs().values() for name in (spec.mart, spec.label.relation) if name}
-    return [*(f"marts.{name}" for name in sorted(marts)), *(f"intermediate.{name}" for name in _INTERMEDIATE)]
+@dataclass(frozen=True)
+class BuiltTable:
+    """A table that dbt built from a raw table's rows, and its columns that hold their key or their entity."""
+
+    name: str
+    keys: tuple[str, ...]
+    entities: tuple[str, ...]
+
+
+def built_tables(settings: Settings, relation: RawRelation) -> tuple[BuiltTable, ...]:
+    """Existing tables of the models that read a raw table, directly or not.
+
+    Their columns have the raw names, or those that a model's file gives the mart and the outcomes.
+    """
+    graph = ref_graph(dbt_projects(settings))
+    names = {model.relation: model.name for model in graph.downstream_of(relation.name)}
+    keys: dict[str, set[str]] = {name: {relation.key} for name in names.values()}
+    entities: dict[str, set[str]] = {name: {relation.entity} if relation.entity else set() for name in names.values()}
+    for spec in read_specs().values():
+        if arrival_of(spec, settings) == relation:
+            for name in spec.relations:
+                keys.setdefault(name, set()).add(spec.columns.id)
+                entities.setdefault(name, set()).add(spec.columns.entity)
+    rows = open_warehouse(settings, Use("transform")).query(
+        "select lower(columns.table_schema) || '.' || lower(columns.table_name) as relation, "
+        "lower(columns.column_name) as name from information_schema.columns as columns "
+        "inner join information_schema.tables as tables on tables.table_schema = columns.table_schema "
+        "and tables.table_name = columns.table_name where tables.table_type = 'BASE TABLE'"
+    )
+    present: dict[str, set[str]] = {}
+    for row in rows.to_pylist():
+        present.setdefault(row["relation"], set()).add(row["name"])
+    return tuple(
+        BuiltTable(
+            built,
+            tuple(sorted(keys[name] & present[built])),
+            tuple(sorted((entities[name] - keys[name]) & present[built])),
+        )
+        for built, name in names.items()
+        if built in present
+    )
 
 
 def delete_rows(

@@ -1,4 +1,4 @@
-"""Removes a customer from everything that the installation stores, and records what was removed and what remains.
+"""Removes an entity, a person or a company, from everything that the installation stores, and records what remains.
 
 The order makes a repeated call complete an interrupted one: the tombstones come first, so that no load brings a row
 back, and the raw rows, by which all others are found, go last.
@@ -14,35 +14,20 @@ from lifecycle.artefacts.training_sets import TrainingSetStore
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.platform import Settings
 from lifecycle.settings.snowflake import Step
-from lifecycle.spec.model_files import read_specs
 from lifecycle.warehouse import Use, Warehouse, open_warehouse
-from lifecycle.warehouse.deletion import Rows, built_tables, delete_rows
+from lifecycle.warehouse.deletion import Rows, delete_rows
+from lifecycle.warehouse.erasure_plan import ErasurePlan, erasure_plan
 from lifecycle.warehouse.loading.erased import KeyHash, key_hash_of
-from lifecycle.warehouse.raw_tables import ERASED_TABLE, RAW, raw_definitions
-from lifecycle.warehouse.reading.decisions import DECISIONS
+from lifecycle.warehouse.raw_tables import ERASED_TABLE, raw_definitions
 from serving.storage.crash_points import crash_point
 from serving.storage.durable import create_once, write_file
 
-TRANSACTIONS = RAW["card_transactions"].table
-_OF_CUSTOMER = "customer_id = ?"
-_OF_TRANSACTIONS = f"transaction_id in (select transaction_id from {TRANSACTIONS} where customer_id = ?)"
-_RAW: Mapping[str, str] = {
-    RAW["report_withdrawals"].table: _OF_TRANSACTIONS,
-    RAW["fraud_reports"].table: _OF_TRANSACTIONS,
-    RAW["card_transactions"].versions_table: _OF_CUSTOMER,
-    RAW["customers"].table: _OF_CUSTOMER,
-    RAW["customers"].versions_table: _OF_CUSTOMER,
-    TRANSACTIONS: _OF_CUSTOMER,
-}
-"""Condition by table; the transactions last, since the others refer to them."""
-_DECISIONS = {DECISIONS: "entity_key = ?"}
-
 REMAINS: Mapping[str, str] = {
     "decision log": "sealed by digests, so that no record can be changed unnoticed; its records hold the keyed hash of "
-    "the customer, the transaction's id and the features until the segments are removed",
+    "the entity, the id of the example and the features until the segments are removed",
     "models and bundles": "a model's trees and its golden rows hold no id; a digest names them as evidence",
-    "features of other transactions": "a terminal's counts include these transactions until its days are built again; "
-    "they are sums without an id",
+    "features of other examples": "sums over several entities include these rows until their days are built again; "
+    "they hold no id",
     "files outside the installation": "sources of loads, exports, rejected rows and backups; the installation does not "
     "know where they are. Remove them by hand; after restoring a backup, erase again",
     "history of the warehouse": "Snowflake keeps deleted rows for the retention time of Time Travel and Fail-safe; a "
@@ -53,7 +38,7 @@ REMAINS: Mapping[str, str] = {
 
 
 class Erasure(msgspec.Struct, frozen=True):
-    """Record of one erasure; the customer is named by the keyed hash only."""
+    """Record of one erasure; the entity is named by the keyed hash only."""
 
     customer_hash: str
     by: str
@@ -66,57 +51,63 @@ class Erasure(msgspec.Struct, frozen=True):
     remains: dict[str, str]
 
 
-def erase(settings: Settings, customer: str, *, by: str, reason: str) -> Erasure:
-    """Remove a customer; idempotent, also after a crash at any point.
+def erase(settings: Settings, entity: str, *, by: str, reason: str, kind: str | None = None) -> Erasure:
+    """Remove an entity; idempotent, also after a crash at any point.
+
+    Parameters
+    ----------
+    entity
+        Its id, as the raw tables have it.
+    kind
+        Kind of entity, as the raw tables declare it; ``None`` if they declare one kind only.
 
     Raises
     ------
     LifecycleError
-        If the id is no whole number, the reason is blank or contains the id, or a store cannot be written.
+        If the kind is unknown, the id is not of its type, the reason is blank or contains the id, or a store cannot be
+        written.
     """
-    if not customer.strip().lstrip("-").isdecimal():
-        raise LifecycleError("Expected a whole number, got other text - at --customer")
-    customer_id = int(customer)
-    if not reason.strip() or str(customer_id) in reason:
+    plan = erasure_plan(settings, entity, kind)
+    if not reason.strip() or plan.entity in reason:
         raise LifecycleError("Expected a reason without the customer's id, since it is recorded - at --reason")
     key_hash = key_hash_of(settings)
-    customer_hash = key_hash(str(customer_id))
-    _leave_tombstones(open_warehouse(settings, Use("load")), customer_id, key_hash)
+    entity_hash = key_hash(plan.entity)
+    _leave_tombstones(open_warehouse(settings, Use("load")), plan, key_hash)
     crash_point("erasure.tombstones")
-    progress = _counted(settings, customer_id, customer_hash)
+    progress = _counted(settings, plan, entity_hash)
     crash_point("erasure.counted")
-    _delete(settings, "transform", _mart_conditions(), customer_id)
+    _delete(settings, "transform", plan.built)
     crash_point("erasure.marts")
-    _delete(settings, "log", _DECISIONS, customer_hash)
+    _delete(settings, "log", plan.decisions(entity_hash))
     crash_point("erasure.decisions")
     training_sets = {
         f"{name}/{snapshot}": count
-        for name, spec in read_specs().items()
+        for name, spec in plan.models.items()
         for snapshot, count in TrainingSetStore(settings.training_sets_dir, name)
-        .erase(spec, customer_id, customer_hash)
+        .erase(spec, plan.entity, entity_hash)
         .items()
     }
-    _delete(settings, "load", _RAW, customer_id)
+    _delete(settings, "load", plan.raw)
     crash_point("erasure.raw")
-    record = Erasure(customer_hash, by, progress.at, reason, progress.rows, training_sets, dict(REMAINS))
+    remains = {**REMAINS, **plan.remains}
+    record = Erasure(entity_hash, by, progress.at, reason, progress.rows, training_sets, remains)
     _record(settings, record)
-    _progress_file(settings, customer_hash).unlink(missing_ok=True)
+    _progress_file(settings, entity_hash).unlink(missing_ok=True)
     return record
 
 
-def _mart_conditions() -> dict[str, str]:
-    return dict.fromkeys(built_tables(), _OF_TRANSACTIONS)
-
-
-def _leave_tombstones(warehouse: Warehouse, customer_id: int, key_hash: KeyHash) -> None:
+def _leave_tombstones(warehouse: Warehouse, plan: ErasurePlan, key_hash: KeyHash) -> None:
     import pyarrow as pa
 
     warehouse.ensure(raw_definitions(warehouse.dialect))
-    with warehouse.session("erasing a customer") as session, session.transaction(serial="loads"):
-        ids = session.query(f"select transaction_id from {TRANSACTIONS} where {_OF_CUSTOMER}", [customer_id]).column(0)
-        known = set(session.query(f"select key_hash from {ERASED_TABLE}").column(0).to_pylist())
-        keys = [("customer", customer_id), *(("transaction", value) for value in ids.to_pylist())]
-        new = [(kind, hashed) for kind, value in keys if (hashed := key_hash(str(value))) not in known]
+    with warehouse.session("erasing an entity") as session, session.transaction(serial="loads"):
+        found = session.query(f"select kind, key_hash from {ERASED_TABLE}").to_pylist()
+        known = {(row["kind"], row["key_hash"]) for row in found}
+        keys = [(plan.kind, plan.entity)]
+        for key_kind, sql in plan.keys.items():
+            ids = session.query(sql, [plan.entity]).column(0)
+            keys += [(key_kind, value) for value in ids.to_pylist()]
+        new = [tombstone for kind, value in keys if (tombstone := (kind, key_hash(value))) not in known]
         now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
         columns = {
             "kind": pa.array([kind for kind, _ in new], pa.string()),
@@ -134,18 +125,18 @@ class _Progress(msgspec.Struct, frozen=True):
     rows: dict[str, int]
 
 
-def _progress_file(settings: Settings, customer_hash: str) -> Path:
-    return settings.erasures_dir / f"{customer_hash}.counted"
+def _progress_file(settings: Settings, entity_hash: str) -> Path:
+    return settings.erasures_dir / f"{entity_hash}.counted"
 
 
-def _counted(settings: Settings, customer_id: int, customer_hash: str) -> _Progress:
+def _counted(settings: Settings, plan: ErasurePlan, entity_hash: str) -> _Progress:
     """Start of this erasure and its rows by table, with those that an interrupted call has already deleted."""
     rows = (
-        _delete(settings, "transform", _mart_conditions(), customer_id, is_counting=True)
-        | _delete(settings, "log", _DECISIONS, customer_hash, is_counting=True)
-        | _delete(settings, "load", _RAW, customer_id, is_counting=True)
+        _delete(settings, "transform", plan.built, is_counting=True)
+        | _delete(settings, "log", plan.decisions(entity_hash), is_counting=True)
+        | _delete(settings, "load", plan.raw, is_counting=True)
     )
-    file, at = _progress_file(settings, customer_hash), dt.datetime.now(dt.UTC)
+    file, at = _progress_file(settings, entity_hash), dt.datetime.now(dt.UTC)
     if file.exists():
         earlier = msgspec.json.decode(file.read_bytes(), type=_Progress)
         at = earlier.at
@@ -155,12 +146,9 @@ def _counted(settings: Settings, customer_id: int, customer_hash: str) -> _Progr
     return progress
 
 
-def _delete(
-    settings: Settings, step: Step, conditions: Mapping[str, str], value: object, *, is_counting: bool = False
-) -> dict[str, int]:
+def _delete(settings: Settings, step: Step, rows: Mapping[str, Rows], *, is_counting: bool = False) -> dict[str, int]:
     """Delete the matching rows of the tables that exist, or count them; returns their numbers."""
-    rows = {table: Rows(condition, (value,)) for table, condition in conditions.items()}
-    return delete_rows(settings, step, rows, "erasing a customer", is_counting=is_counting)
+    return delete_rows(settings, step, rows, "erasing an entity", is_counting=is_counting)
 
 
 def _record(settings: Settings, record: Erasure) -> None:

@@ -12,13 +12,10 @@ from lifecycle.warehouse import Use, Warehouse, open_warehouse
 from lifecycle.warehouse.deletion import Rows, built_tables, delete_rows
 from lifecycle.warehouse.interface import Session
 from lifecycle.warehouse.loading.value_checks import EARLIEST, LATEST_DAYS
-from lifecycle.warehouse.raw_tables import RAW, REMOVALS_TABLE, RelationName, raw_definitions
+from lifecycle.warehouse.raw_tables import REMOVALS_TABLE, SCHEMA, RawRelation, declarations, raw_definitions
 from serving.storage.crash_points import crash_point
 
-TRANSACTIONS = RAW["card_transactions"].table
 REASON = "time out of range"
-_REPORTS: tuple[RelationName, ...] = ("report_withdrawals", "fraud_reports")
-_TIMED: tuple[RelationName, ...] = ("card_transactions", *_REPORTS)
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class OutOfRange:
 
 
 def count_out_of_range(settings: Settings) -> OutOfRange:
-    """Count the rows with times out of range, and those that belong to such a transaction."""
+    """Count the rows with times out of range, and those that belong to such an event."""
     return _with_rows(settings, is_removing=False, by="")
 
 
@@ -49,7 +46,7 @@ def remove_out_of_range(settings: Settings, *, by: str) -> OutOfRange:
 
 
 def expect_in_range(warehouse: Warehouse) -> None:
-    """Check the times of transactions and reports before a build, whose windows they would break.
+    """Check the times of events before a build, whose windows they would break.
 
     Raises
     ------
@@ -57,12 +54,14 @@ def expect_in_range(warehouse: Warehouse) -> None:
         If there are rows out of range.
     """
     earliest, latest = bounds()
+    timed = [table for table in _timed() if table.schema == SCHEMA]  # dbt's role reads no other
+    if not timed:
+        return
     counts = " union all ".join(
-        f"select count(*) as row_count from {RAW[name].table} where {_out_of_range(RAW[name].event_at)}"
-        for name in _TIMED
+        f"select count(*) as row_count from {table.table} where {_out_of_range(table.event_at)}" for table in timed
     )
     rows = warehouse.query(
-        f"select sum(row_count) as row_count from ({counts}) as counts", [earliest, latest] * len(_TIMED)
+        f"select sum(row_count) as row_count from ({counts}) as counts", [earliest, latest] * len(timed)
     )
     count = int(rows.column(0)[0].as_py())
     if count:
@@ -82,21 +81,35 @@ def _with_rows(settings: Settings, *, is_removing: bool, by: str) -> OutOfRange:
     warehouse = open_warehouse(settings, Use("load"))
     warehouse.ensure(raw_definitions(warehouse.dialect))
     earliest, latest = bounds()
-    of_transactions = (
-        f"transaction_id in (select transaction_id from {TRANSACTIONS} where {_out_of_range('occurred_at')})"
-    )
-    built = {table: Rows(of_transactions, (earliest, latest)) for table in built_tables()}
-    raw = {
-        RAW[name].table: Rows(f"{_out_of_range(RAW[name].event_at)} or {of_transactions}", (earliest, latest) * 2)
-        for name in _REPORTS
-    }
-    of_time = Rows(_out_of_range("occurred_at"), (earliest, latest))
-    raw |= {RAW["card_transactions"].versions_table: of_time, TRANSACTIONS: of_time}
+    declared, bound = declarations(settings), (earliest, latest)
+    built: dict[str, Rows] = {}
+    raw: dict[str, Rows] = {}
+    for root in _timed(settings):
+        if root.refers_to:
+            continue
+        is_out = _out_of_range(root.event_at)
+        of_root = f"in (select cast({root.key} as varchar) from {root.table} where {is_out})"
+        for found in built_tables(settings, root):
+            conditions = [f"cast({key} as varchar) {of_root}" for key in found.keys]
+            if conditions:
+                built[found.name] = Rows(" or ".join(conditions), bound * len(conditions))
+        for table in declared.referring_to(root):
+            condition = f"{_out_of_range(table.event_at)} or cast({table.key} as varchar) {of_root}"
+            raw[table.table] = Rows(condition, bound * 2)
+            if table.corrected:
+                raw[table.versions_table] = raw[table.table]
+        if root.corrected:
+            raw[root.versions_table] = Rows(is_out, bound)
+        raw[root.table] = Rows(is_out, bound)
     purpose = "removing rows out of range"
     rows = delete_rows(settings, "transform", built, purpose, is_counting=not is_removing)
     crash_point("out_of_range.built")
     rows |= delete_rows(settings, "load", raw, purpose, is_counting=not is_removing, and_record=partial(_record, by=by))
     return OutOfRange(earliest, latest, {table: count for table, count in rows.items() if count}, is_removing)
+
+
+def _timed(settings: Settings | None = None) -> list[RawRelation]:
+    return [table for table in declarations(settings).tables.values() if table.event_at]
 
 
 def _out_of_range(column: str | None) -> str:

@@ -21,7 +21,7 @@ from lifecycle.spec.risk_model import InputSpec
 from lifecycle.warehouse import open_warehouse
 from lifecycle.warehouse.loading.load import load
 from lifecycle.warehouse.loading.value_checks import EARLIEST
-from lifecycle.warehouse.raw_tables import RAW
+from lifecycle.warehouse.raw_tables import declarations
 from tests.harness.paths import ROOT
 
 MANUAL = (ROOT / "docs" / "loading.md").read_text()
@@ -64,7 +64,7 @@ def test_the_commands_for_rows_out_of_range_in_the_manual_run(settings: Settings
 
 def test_the_manual_names_the_bounds_the_tables_and_a_calendar() -> None:
     assert f"between {EARLIEST} and one day after the load" in MANUAL
-    assert all(relation.versions_table in MANUAL for relation in RAW.values() if relation.corrected)
+    assert all(relation.versions_table in MANUAL for relation in declarations().tables.values() if relation.corrected)
     calendar = InputSpec.model_validate(YAML[1]["input"]).calendar
     assert (calendar.holidays, calendar.closed_weekdays) == (("01-01", "12-25"), ("sun",))
 

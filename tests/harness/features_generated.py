@@ -11,6 +11,7 @@ from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import open_warehouse
 from lifecycle.warehouse.raw_tables import raw_definitions
 
+FEATURES_RELATION = "marts.card_transaction_features"
 FIRST_DAY = dt.date(2018, 4, 1)
 DAYS = 70
 DAY_US = 86_400_000_000

@@ -14,6 +14,7 @@ SPEC: dict[str, Any] = {
     "name": "toy",
     "description": "A toy.",
     "mart": "toy_features",
+    "examples": {"arrives_in": "card_transactions"},
     "first_date": FIRST_DAY.isoformat(),
     "features": [
         {"name": "amount", "dtype": "float", "minimum": 0, "reason_group": "amount"},

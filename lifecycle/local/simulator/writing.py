@@ -12,13 +12,12 @@ import pyarrow.parquet as pq
 from lifecycle.errors import LifecycleError
 from lifecycle.local.simulator.config import SimulationConfig
 from lifecycle.local.simulator.tables import Simulator, customers_table, terminals_table
-from lifecycle.warehouse.raw_tables import RelationName
 from serving.storage.crash_points import crash_point
 from serving.storage.durable import replacing
 
 Progress = Callable[[int, int], None]
 """Called with the number of days done and the total number."""
-SIMULATED: tuple[RelationName, ...] = ("card_transactions", "fraud_reports", "customers", "terminals")
+SIMULATED: tuple[str, ...] = ("card_transactions", "fraud_reports", "customers", "terminals")
 """Raw relations that are simulated, in the order in which they are loaded."""
 
 

@@ -1,4 +1,4 @@
-"""Keeps the rows of erased customers out of later loads."""
+"""Keeps the rows of erased persons out of later loads."""
 
 import functools
 import hmac
@@ -8,17 +8,11 @@ from lifecycle.errors import LifecycleError
 from lifecycle.settings.platform import Settings
 from lifecycle.signing.keys import ensure_keys
 from lifecycle.warehouse.interface import Session
-from lifecycle.warehouse.raw_tables import ERASED_TABLE, RelationName
+from lifecycle.warehouse.loading.staging import delete_keys
+from lifecycle.warehouse.raw_tables import ERASED_TABLE, Declarations, RawRelation
 
 KeyHash = Callable[[str], str]
 """Keyed hash of an id's text."""
-_KINDS: dict[RelationName, tuple[str, str]] = {
-    "card_transactions": ("customer", "customer_id"),
-    "customers": ("customer", "customer_id"),
-    "fraud_reports": ("transaction", "transaction_id"),
-    "report_withdrawals": ("transaction", "transaction_id"),
-}
-"""Kind of tombstone and the column that it concerns, by relation."""
 
 
 def key_hash_of(settings: Settings) -> KeyHash:
@@ -34,27 +28,34 @@ def key_hash_of(settings: Settings) -> KeyHash:
     return lambda text: hmac.digest(key(), text.encode(), "sha256").hex()
 
 
-def leave_out_erased(session: Session, relation: RelationName, staged: str, key_hash: KeyHash | None) -> int:
-    """Delete the rows of erased customers and transactions from a table of `session.files`; returns their number.
+def leave_out_erased(
+    session: Session, declared: Declarations, relation: RawRelation, staged: str, key_hash: KeyHash | None
+) -> int:
+    """Delete the rows of erased entities from a table of `session.files`; returns their number.
+
+    Rows without an entity are about rows of another table: those that are about an erased row are found by its key.
 
     Raises
     ------
     LifecycleError
-        If there are erased customers, but no hash to recognise them by.
+        If there are erased entities, but no hash to recognise them by.
     """
-    if relation not in _KINDS:
+    root = declared.root_of(relation)
+    kind, column = (relation.entity_kind, relation.entity) if relation.entity else (root.key_kind, relation.key)
+    if column is None or (relation.entity is None and root.entity is None):
         return 0
-    kind, column = _KINDS[relation]
     erased = set(session.query(f"select key_hash from {ERASED_TABLE} where kind = ?", [kind]).column(0).to_pylist())
     if not erased:
         return 0
     if key_hash is None:
-        raise LifecycleError("Expected the hash of erased customers, got none: their rows would be loaded again")
+        raise LifecycleError("Expected the hash of erased persons, got none: their rows would be loaded again")
     ids = session.files.query(f"select distinct {column} from {staged} where {column} is not null").column(0)
     found = [value for value in ids.to_pylist() if key_hash(str(value)) in erased]
-    if not found:
-        return 0
-    condition = f"from {staged} where {column} in ({', '.join(map(str, found))})"
-    rows: int = session.files.query(f"select count(*) as row_count {condition}").column(0)[0].as_py()
-    session.files.execute(f"delete {condition}")
+    before: int = _count(session, staged)
+    delete_keys(session.files, staged, column, found)
+    return before - _count(session, staged)
+
+
+def _count(session: Session, staged: str) -> int:
+    rows: int = session.files.query(f"select count(*) as row_count from {staged}").column(0)[0].as_py()
     return rows

@@ -1,8 +1,8 @@
 """Loading files into the raw relations: checked, all or nothing, and nothing twice."""
 
-import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,15 @@ from lifecycle.warehouse.loading.erased import KeyHash, leave_out_erased
 from lifecycle.warehouse.loading.manifest import RowsOfFile, record, record_rejects, recorded_files, rejected_rows
 from lifecycle.warehouse.loading.mapping import ColumnMapping, read_mapping, recognise
 from lifecycle.warehouse.loading.quarantine import Quarantine
+from lifecycle.warehouse.loading.references import References, references_of
 from lifecycle.warehouse.loading.source_files import Source, find_files, open_source
 from lifecycle.warehouse.loading.staging import (
     STAGED,
+    Key,
     LoadRefusedError,
     Progress,
+    delete_keys,
+    flag_of,
     key_problem,
     refuse_columns,
     reject_keys,
@@ -24,17 +28,15 @@ from lifecycle.warehouse.loading.staging import (
 )
 from lifecycle.warehouse.loading.stale_days import DayRange, touched_days
 from lifecycle.warehouse.loading.versions import add_versions, delete_known, insert_known, known_columns
-from lifecycle.warehouse.raw_tables import RAW, RelationName, raw_definitions
+from lifecycle.warehouse.raw_tables import Declarations, RawRelation, declarations, raw_definitions
 from serving.storage.crash_points import crash_point
-
-_REPORTS = "staged_reports"
 
 
 @dataclass(frozen=True)
 class RelationLoad:
     """Row counts of a load into one raw relation; ``rows_read == rows_inserted + rows_corrected + rows_known``."""
 
-    relation: RelationName
+    relation: str
     rows_read: int
     rows_inserted: int
     rows_known: int
@@ -46,10 +48,10 @@ class RelationLoad:
 class LoadResult:
     """Result of a load.
 
-    `touched` are the days of `occurred_at` whose features must be rebuilt; empty if nothing was inserted.
+    `touched` are the days of events whose features must be rebuilt; empty if nothing was inserted.
     """
 
-    relation: RelationName
+    relation: str
     source: str
     mapping: str
     files: int
@@ -61,7 +63,7 @@ class LoadResult:
     rows_rejected: int
     """Rows left out, of files loaded earlier, too; they are not in `rows_read`."""
     rows_erased: int
-    """Rows of erased customers that were left out; they are not in `rows_read`."""
+    """Rows of erased persons that were left out; they are not in `rows_read`."""
     columns_left_out: tuple[str, ...]
     derived: tuple[RelationLoad, ...]
     touched: tuple[DayRange, ...]
@@ -81,7 +83,7 @@ def _silent(_step: str, _done: int, _total: int) -> None:
 
 def load(
     warehouse: Warehouse,
-    relation: RelationName,
+    relation: str,
     path: Path,
     mapping_file: Path | None = None,
     progress: Progress = _silent,
@@ -89,6 +91,7 @@ def load(
     reject_to: Path | None = None,
     max_rejects: int = 0,
     key_hash: KeyHash | None = None,
+    declared: Declarations | None = None,
 ) -> LoadResult:
     """Load a Parquet or CSV file, or a folder of them, into a raw relation.
 
@@ -103,37 +106,63 @@ def load(
         Leave out at most so many rows that violate a rule, and write them to this new file; by default, one such row
         refuses the load.
     key_hash
-        Hash of the installation's erased customers; needed once there are any.
+        Hash of the installation's erased persons; needed once there are any.
+    declared
+        The raw tables; by default those of the installation.
 
     Raises
     ------
     LoadRefusedError
-        If the content violates a rule: columns, types, nulls, duplicate ids, amounts, reports before or without their
-        transaction, or a known id with different content in a column that is never corrected.
+        If the content violates a rule: columns, types, nulls, duplicate ids, bounds, rows before or without the row
+        that they refer to, or a known id with different content in a column that is never corrected.
     LifecycleError
-        If a file or the mapping cannot be read, or the warehouse cannot be written.
+        If no such table is declared, a file or the mapping cannot be read, the warehouse's table is not the declared
+        one, or the warehouse cannot be written.
     """
     Quarantine(reject_to, max_rejects)
+    declared = declared or declarations()
+    table = declared.table(relation)
     files = find_files(path)
-    own_mapping = read_mapping(mapping_file) if mapping_file else None
+    own_mapping = read_mapping(mapping_file, declared) if mapping_file else None
     if own_mapping and own_mapping.relation != relation:
         raise LifecycleError(f"Expected a mapping of {relation}, got one of {own_mapping.relation} - in {mapping_file}")
 
     about_to_commit: list[LoadResult] = []
 
     def attempt() -> LoadResult:
-        warehouse.ensure(raw_definitions(warehouse.dialect))
+        warehouse.ensure(raw_definitions(warehouse.dialect, declared))
+        _expect_declared_columns(warehouse, table)
         with warehouse.session(f"loading {relation} from {path.name}", is_appending=True) as session:
             sources = [open_source(session.files, file) for file in files]
-            mapping = own_mapping or recognise(relation, sources[0].columns)
+            mapping = own_mapping or recognise(relation, sources[0].columns, declared)
             refuse_columns(sources, mapping)
             quarantine = Quarantine(reject_to, max_rejects)
-            steps = _Load(session, mapping, warehouse.dialect.timestamp, progress, path, sources, quarantine, key_hash)
+            timestamp = warehouse.dialect.timestamp
+            steps = _Load(session, declared, mapping, timestamp, progress, path, sources, quarantine, key_hash)
             return steps.run(about_to_commit)
 
     result = warehouse.retrying(attempt)
     crash_point("load.committed")
     return result
+
+
+def _expect_declared_columns(warehouse: Warehouse, table: RawRelation) -> None:
+    """Check that the warehouse's table has the declared columns.
+
+    Raises
+    ------
+    LifecycleError
+        If the declaration was changed after the table was made.
+    """
+    present = set(warehouse.columns(table.table))
+    missing = [name for name in table.column_names if name not in present]
+    surplus = sorted(present - set(table.column_names))
+    if missing or surplus:
+        raise LifecycleError(
+            f"Expected {table.table} to have the declared columns, missing {missing}, not declared {surplus}: its "
+            "declaration has changed since it was made. Alter the table, or declare the new columns in a table of "
+            f"another name - in {table.path}"
+        )
 
 
 class _Load:
@@ -142,6 +171,7 @@ class _Load:
     def __init__(
         self,
         session: Session,
+        declared: Declarations,
         mapping: ColumnMapping,
         timestamp: str,
         progress: Progress,
@@ -151,6 +181,7 @@ class _Load:
         key_hash: KeyHash | None,
     ) -> None:
         self.session = session
+        self.declared = declared
         self.mapping = mapping
         self.timestamp = timestamp
         self.progress = progress
@@ -163,13 +194,13 @@ class _Load:
         """Rows by relation of each file that the manifest contains, by the file's digest."""
         self.fresh = [source for source in sources if source.file.digest not in self.recorded]
         """Files to load."""
-        self.known: dict[RelationName, str] = {}
+        self.known: dict[str, str] = {}
         """By relation, the scratch table of staged keys that the relation already contains."""
         self.recorded_meanwhile: set[str] = set()
         """Digests of fresh files that another process had recorded by the time of the transaction."""
-        self.reported = ""
-        """The scratch table of staged reports with their transactions."""
-        self.rejected: tuple[int, ...] = ()
+        self.references: dict[str, References] = {}
+        """By relation, the rows of another table that its rows refer to."""
+        self.rejected: tuple[Key, ...] = ()
         """Ids of rejected rows that already have their derived rows."""
 
     def run(self, about_to_commit: list[LoadResult]) -> LoadResult:
@@ -190,7 +221,7 @@ class _Load:
             record_rejects(self.session, self.mapping.relation, self.quarantine, self.recorded_meanwhile)
             self.quarantine.write()
             self.progress("checking", 1, 1)
-            result = self._result(loads, self._touched(staged))
+            result = self._result(loads, touched_days(self.session, self.declared, staged))
             about_to_commit.append(result)
         return result
 
@@ -215,42 +246,42 @@ class _Load:
             touched=touched,
         )
 
-    def _stage(self) -> dict[RelationName, str]:
+    def _stage(self) -> dict[str, str]:
         """Read the files and check rules that concern only them; returns each relation's table of fresh rows."""
         files = self.session.files
         stage(files, self.fresh, self.mapping, self.progress, self.quarantine)
-        self.rows_erased = leave_out_erased(self.session, self.mapping.relation, STAGED, self.key_hash)
+        relation = self.mapping.table
+        self.rows_erased = leave_out_erased(self.session, self.declared, relation, STAGED, self.key_hash)
         crash_point("load.staged")
         self.progress("checking", 0, 1)
-        relation = RAW[self.mapping.relation]
         identity = ", ".join(relation.identity)
         repeated = f"select {relation.key} from {STAGED} group by {identity} having count(*) > 1"
         expected = f"each {' with its '.join(relation.identity)} once"
         self._refuse(files, STAGED, repeated, expected, "of them more than once")
-        tables: dict[RelationName, str] = {self.mapping.relation: STAGED}
-        reports = self.mapping.derived.fraud_reports
-        if reports:
+        tables: dict[str, str] = {relation.name: STAGED}
+        for name, rows in self.mapping.derived.items():
+            derived = self.declared.tables[name]
+            tables[name] = f"staged_{name}"
             files.execute(
-                f"create temp table {_REPORTS} as select _file, transaction_id, "
-                f"occurred_at + to_days({reports.delay_days}) as reported_at from {STAGED} where _is_reported"
+                f"create temp table {tables[name]} as select _file, {derived.key}, "
+                f"{relation.event_at} + to_days({rows.delay_days}) as {derived.event_at} "
+                f"from {STAGED} where {flag_of(name)}"
             )
-            tables["fraud_reports"] = _REPORTS
-        if "fraud_reports" in tables:
-            timestamp = self.timestamp
-            columns = f"transaction_id bigint, reported_at {timestamp}, occurred_at {timestamp}"
-            self.reported = self.session.scratch("reported_transactions", columns)
-        self.known = {
-            name: self.session.scratch(f"known_{name}", known_columns(RAW[name], self.timestamp)) for name in tables
-        }
+        for name in tables:
+            found = references_of(self.session, self.declared, self.declared.tables[name], self.timestamp)
+            if found is not None:
+                self.references[name] = found
+            columns = known_columns(self.declared.tables[name], self.timestamp)
+            self.known[name] = self.session.scratch(f"known_{name}", columns)
         return {name: self.session.share(table) for name, table in tables.items()}
 
-    def _insert_relation(self, name: RelationName, staged: str) -> RelationLoad:
+    def _insert_relation(self, name: str, staged: str) -> RelationLoad:
         """Insert the new rows of `staged`; afterwards `staged` contains only those."""
-        relation = RAW[name]
-        if name == "fraud_reports":
-            self._refuse_reports(staged)
-        if name == "report_withdrawals":
-            self._refuse_withdrawals(staged)
+        relation = self.declared.tables[name]
+        if name in self.references:
+            if self.rejected:
+                delete_keys(self.session, staged, relation.key, self.rejected)
+            self.references[name].refuse(self.session, staged, partial(self._refuse, self.session))
         self._find_known(name, staged)
         read = self._rows_by_file(staged, relation.event_at)
         corrected = 0
@@ -268,9 +299,9 @@ class _Load:
         rows_inserted = sum(rows for rows, _, _ in inserted.values())
         return RelationLoad(name, rows_read, rows_inserted, rows_read - rows_inserted - corrected, corrected)
 
-    def _find_known(self, name: RelationName, staged: str) -> None:
+    def _find_known(self, name: str, staged: str) -> None:
         """Find the staged rows that the relation contains; reject changes of columns that are never corrected."""
-        relation, known = RAW[name], self.known[name]
+        relation, known = self.declared.tables[name], self.known[name]
         self.session.execute(insert_known(relation, staged, known))
         fixed = [column for column in relation.column_names if column not in (relation.key, *relation.corrected)]
         self._refuse(
@@ -280,41 +311,6 @@ class _Load:
             f"known rows of {name} to be unchanged in {', '.join(fixed)}",
             f"known {relation.key} with different content",
         )
-
-    def _refuse_reports(self, staged: str) -> None:
-        """Reject reports without or before their transaction; fills the scratch table `reported`."""
-        transactions = RAW["card_transactions"].table
-        if self.rejected:
-            self.session.execute(f"delete from {staged} where transaction_id in ({', '.join(map(str, self.rejected))})")
-        # One scan of all transactions, with the few reports as the hashed side of the join.
-        self.session.execute(
-            f"insert into {self.reported} select s.transaction_id, s.reported_at, t.occurred_at "
-            f"from {transactions} t join {staged} s on s.transaction_id = t.transaction_id "
-            f"where t.transaction_id between (select min(transaction_id) from {staged}) "
-            f"and (select max(transaction_id) from {staged})"
-        )
-        known = f"select transaction_id from {self.reported}"
-        unknown = f"select transaction_id from {staged} where transaction_id not in ({known})"
-        early = f"select transaction_id from {self.reported} where reported_at < occurred_at"
-        self._refuse(
-            self.session,
-            staged,
-            unknown,
-            "reports of loaded transactions",
-            "of unknown transactions",
-            "Load the card_transactions first.",
-        )
-        expected, got = "reports from after their transaction", "from before their transaction"
-        self._refuse(self.session, staged, early, expected, got)
-
-    def _refuse_withdrawals(self, staged: str) -> None:
-        """Reject withdrawals of transactions without a report before the earliest of them."""
-        earliest = f"select transaction_id, min(withdrawn_at) as withdrawn_at from {staged} group by transaction_id"
-        is_same = "r.transaction_id = s.transaction_id and r.reported_at <= s.withdrawn_at"
-        reported = f"select 1 from {RAW['fraud_reports'].table} r where {is_same}"
-        unreported = f"select s.transaction_id from ({earliest}) s where not exists ({reported})"
-        expected, got = "withdrawals of loaded reports", "of transactions without an earlier report"
-        self._refuse(self.session, staged, unreported, expected, got, "Load the fraud_reports first.")
 
     def _refuse(
         self, queries: Queries, staged: str, keys: str, expected: str, got: str, remedy: str | None = None
@@ -342,31 +338,6 @@ class _Load:
             file: (rows, first, last)
             for file, rows, first, last in zip(*(c.to_pylist() for c in table.columns), strict=True)
         }
-
-    def _touched(self, staged: Mapping[RelationName, str]) -> tuple[DayRange, ...]:
-        """Days whose features the inserted rows make stale."""
-        transactions = RAW["card_transactions"].table
-        occurred: list[dt.date] = []
-        reports: list[tuple[dt.date, dt.date]] = []
-        if "card_transactions" in staged:
-            days = self.session.query(f"select distinct occurred_at::date from {staged['card_transactions']}")
-            occurred = days.column(0).to_pylist()
-        if "fraud_reports" in staged:
-            table = self.session.query(
-                f"select distinct occurred_at::date as o, reported_at::date as r from {self.reported} "
-                f"where transaction_id in (select transaction_id from {staged['fraud_reports']})"
-            )
-            reports = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
-        if "report_withdrawals" in staged:
-            table = self.session.query(
-                f"select distinct t.occurred_at::date as o, s.withdrawn_at::date as w from {transactions} t "
-                f"join {staged['report_withdrawals']} s on s.transaction_id = t.transaction_id"
-            )
-            reports += zip(*(column.to_pylist() for column in table.columns), strict=True)
-        if not occurred and not reports:
-            return ()
-        last_date = self.session.query(f"select max(occurred_at)::date from {transactions}").column(0)[0].as_py()
-        return touched_days(occurred, reports, last_date)
 
 
 def _with_known(load: RelationLoad, known: Sequence[int]) -> RelationLoad:

@@ -6,22 +6,20 @@ from collections.abc import Collection, Mapping, Sequence
 from lifecycle.warehouse.interface import Session
 from lifecycle.warehouse.loading.quarantine import Quarantine
 from lifecycle.warehouse.loading.source_files import Source
-from lifecycle.warehouse.raw_tables import LOADS_TABLE, REJECTS_TABLE, RelationName
+from lifecycle.warehouse.raw_tables import LOADS_TABLE, REJECTS_TABLE
 
 RowsOfFile = tuple[int, dt.date | None, dt.date | None]
 """Rows, first and last day."""
 NONE: RowsOfFile = (0, None, None)
 
 
-def recorded_files(
-    session: Session, mapping_digest: str, sources: Sequence[Source]
-) -> dict[str, dict[RelationName, int]]:
+def recorded_files(session: Session, mapping_digest: str, sources: Sequence[Source]) -> dict[str, dict[str, int]]:
     """Rows by relation of each file that was loaded before with this mapping, by the file's digest."""
     digests = {source.file.digest for source in sources}
     rows = session.query(
         f"select content_digest, relation, rows_read from {LOADS_TABLE} where mapping_digest = ?", [mapping_digest]
     ).to_pylist()
-    recorded: dict[str, dict[RelationName, int]] = {}
+    recorded: dict[str, dict[str, int]] = {}
     for row in rows:
         if row["content_digest"] in digests:
             recorded.setdefault(row["content_digest"], {})[row["relation"]] = row["rows_read"]
@@ -35,7 +33,7 @@ def rejected_rows(session: Session, sources: Sequence[Source]) -> int:
     return sum(int(row["rows_rejected"]) for row in rows if row["content_digest"] in digests)
 
 
-def record_rejects(session: Session, relation: RelationName, quarantine: Quarantine, known: Collection[str]) -> None:
+def record_rejects(session: Session, relation: str, quarantine: Quarantine, known: Collection[str]) -> None:
     """Add one row for each file and reason, but for files whose digest is in `known`."""
     import pyarrow as pa
 
@@ -55,7 +53,7 @@ def record_rejects(session: Session, relation: RelationName, quarantine: Quarant
 def record(
     session: Session,
     mapping_digest: str,
-    relation: RelationName,
+    relation: str,
     sources: Sequence[Source],
     read: Mapping[int, RowsOfFile],
     inserted: Mapping[int, RowsOfFile],

@@ -5,19 +5,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from lifecycle.errors import LifecycleError
+from lifecycle.spec.raw_table import BOOLEAN
 from lifecycle.warehouse.interface import Queries
+from lifecycle.warehouse.loading.csv_files import text_literal
 from lifecycle.warehouse.loading.mapping import ColumnMapping, nearest
 from lifecycle.warehouse.loading.quarantine import Quarantine
 from lifecycle.warehouse.loading.source_files import Source, reading
-from lifecycle.warehouse.loading.value_checks import FLAG, Cast, cast_column, expected_of, quoted
-from lifecycle.warehouse.raw_tables import RAW, Column
+from lifecycle.warehouse.loading.value_checks import Cast, Fault, cast_column, expected_of, quoted
+from lifecycle.warehouse.raw_tables import Column
 
 STAGED = "staged_rows"
-"""Temporary table: `_file` (position in the load), the raw columns, `_is_reported` where reports are derived."""
+"""Temporary table: `_file` (position in the load), the raw columns, a flag for each derived table, and the faults."""
+FAULTS_AT_ONCE = 60
+"""Bits of a `bigint` that hold faults."""
 EXAMPLES = 5
 KEYS_LOOKED_UP = 1000
 """If many rows violate a rule, examples are searched among those with the lowest keys."""
 
+Key = int | str
 Progress = Callable[[str, int, int], None]
 """Called with the name of a step, the number of completed parts, and the total."""
 
@@ -77,44 +82,42 @@ def stage(
     LoadRefusedError
         If values are null, of the wrong type or out of range; reports every violated rule with its count.
     """
-    relation = RAW[mapping.relation]
-    columns = [f"{column.name} {column.type}" for column in relation.columns]
-    reported = ["_is_reported boolean"] if mapping.derived.fraud_reports else []
-    session.execute(
-        f"create temp table {STAGED} ({', '.join(['_file integer', *columns, *reported, '_faults bigint'])})"
-    )
+    columns = [f"{target.name} {target.type}" for _, target in _targets(mapping)]
+    words = [f"{word} bigint" for word in _words(_casts(sources[0], mapping))]
+    session.execute(f"create temp table {STAGED} ({', '.join(['_file integer', *columns, *words])})")
     for position, source in enumerate(sources):
         progress("reading", position, len(sources))
         casts = _casts(source, mapping)
-        values = ", ".join(cast.value for cast in casts)
+        values = ", ".join([*(cast.value for cast in casts), *_words(casts).values()])
         with reading(source.file):
-            session.execute(f"insert into {STAGED} select {position}, {values}, {_mask(casts)} from {source.scan}")
+            session.execute(f"insert into {STAGED} select {position}, {values} from {source.scan}")
         source.file.refuse_if_changed()
     progress("reading", len(sources), len(sources))
     problems = _value_problems(session, sources, mapping)
     if not problems:
         return
-    faulty = _single(session, f"select count(*) from {STAGED} where _faults <> 0")
+    is_faulty = _is_faulty(_casts(sources[0], mapping))
+    faulty = _single(session, f"select count(*) from {STAGED} where {is_faulty}")
     if faulty > quarantine.room:
         raise LoadRefusedError(problems, quarantine.remedy(faulty))
-    _reject_faulty(session, sources, mapping, quarantine)
+    _reject_faulty(session, sources, mapping, quarantine, is_faulty)
 
 
-def _reject_faulty(session: Queries, sources: Sequence[Source], mapping: ColumnMapping, quarantine: Quarantine) -> None:
-    positions = session.query(f"select distinct _file from {STAGED} where _faults <> 0 order by 1").column(0)
+def _reject_faulty(
+    session: Queries, sources: Sequence[Source], mapping: ColumnMapping, quarantine: Quarantine, is_faulty: str
+) -> None:
+    positions = session.query(f"select distinct _file from {STAGED} where {is_faulty} order by 1").column(0)
     for position in positions.to_pylist():
         casts = _casts(sources[position], mapping)
-        faults = [fault for cast in casts for fault in cast.faults]
-        rows = _rows_as_text(session, sources[position], f"{_mask(casts)} <> 0", _mask(casts))
-        masks = [row.pop("_mask") for row in rows]
-        reasons = [
-            "; ".join(
-                f"expected {fault.expected}, got {fault.got}" for bit, fault in enumerate(faults) if mask >> bit & 1
-            )
-            for mask in masks
-        ]
+        faults = _faults(casts)
+        selected = ", ".join(f"{fault.condition} as _fault_{number}" for number, fault in enumerate(faults))
+        rows = _rows_as_text(session, sources[position], _any_fault(casts), selected)
+        reasons = []
+        for row in rows:
+            found = [fault for number, fault in enumerate(faults) if row.pop(f"_fault_{number}")]
+            reasons.append("; ".join(f"expected {fault.expected}, got {fault.got}" for fault in found))
         quarantine.add(sources[position], rows, reasons)
-    session.execute(f"delete from {STAGED} where _faults <> 0")
+    session.execute(f"delete from {STAGED} where {is_faulty}")
 
 
 def reject_keys(
@@ -126,7 +129,7 @@ def reject_keys(
     keys: str,
     problem: Problem,
     quarantine: Quarantine,
-) -> tuple[int, ...]:
+) -> tuple[Key, ...]:
     """Move the rows of table `staged` whose key is in `keys` (SQL of one column) into the quarantine; returns the keys.
 
     Raises
@@ -134,28 +137,39 @@ def reject_keys(
     LoadRefusedError
         If the quarantine has no room for them.
     """
-    key = RAW[mapping.relation].key
+    key = mapping.table.key
     count = _single(queries, f"select count(*) from {staged} where {key} in ({keys})")
     if count > quarantine.room:
         raise LoadRefusedError([problem], quarantine.remedy(count))
     found = queries.query(f"select distinct {key}, _file from {staged} where {key} in ({keys}) order by 1").to_pylist()
-    rejected = tuple(sorted({int(row[key]) for row in found}))
-    listed = ", ".join(map(str, rejected))
+    rejected = tuple(dict.fromkeys(row[key] for row in found))
     for position in sorted({row["_file"] for row in found}):
         casts = _casts(sources[position], mapping)
-        value = casts[RAW[mapping.relation].column_names.index(key)].value
-        rows = _rows_as_text(files, sources[position], f"{value} in ({listed}) and {_mask(casts)} = 0", "0")
-        for row in rows:
-            del row["_mask"]
+        value = _key_value(casts, mapping)
+        is_found = f"{value} in ({', '.join(map(key_literal, rejected))}) and not ({_any_fault(casts)})"
+        rows = _rows_as_text(files, sources[position], is_found)
         quarantine.add(sources[position], rows, [f"expected {problem.expected}"] * len(rows))
-    queries.execute(f"delete from {staged} where {key} in ({listed})")
+    delete_keys(queries, staged, key, rejected)
     return rejected
 
 
-def _rows_as_text(session: Queries, source: Source, condition: str, mask: str) -> list[dict[str, Any]]:
-    """Rows of a file for which the condition holds: every column as text, the row's number and a mask."""
-    columns = ", ".join(f"{quoted(name)}::varchar as {quoted(name)}" for name in source.columns)
-    sql = f"select _row, {mask} as _mask, {columns} from {source.with_row_numbers} where {condition} order by _row"
+def delete_keys(queries: Queries, table: str, column: str, keys: Sequence[Key]) -> None:
+    """Delete the rows of a table with one of these keys."""
+    for start in range(0, len(keys), KEYS_LOOKED_UP):
+        part = keys[start : start + KEYS_LOOKED_UP]
+        queries.execute(f"delete from {table} where {column} in ({', '.join('?' * len(part))})", part)
+
+
+def key_literal(key: Key) -> str:
+    """A key in the SQL of DuckDB; Snowflake, where a backslash escapes, gets keys as parameters."""
+    return text_literal(key) if isinstance(key, str) else str(int(key))
+
+
+def _rows_as_text(session: Queries, source: Source, condition: str, also: str = "") -> list[dict[str, Any]]:
+    """Rows of a file for which the condition holds: the row's number, what else is selected, every column as text."""
+    columns = [f"{quoted(name)}::varchar as {quoted(name)}" for name in source.columns]
+    selected = ", ".join(["_row", *([also] if also else []), *columns])
+    sql = f"select {selected} from {source.with_row_numbers} where {condition} order by _row"
     with reading(source.file):
         return session.query(sql).to_pylist()  # type: ignore[no-any-return]
 
@@ -178,24 +192,32 @@ def key_problem(
     count = _single(queries, f"select count(*) from ({keys}) as problem_keys")
     if not count:
         return None
-    key = RAW[mapping.relation].key
+    key = mapping.table.key
     file = _single(queries, f"select min(_file) from {staged} where {key} in ({keys})")
     first = queries.query(
         f"select {key} from {staged} where _file = {file} and {key} in ({keys}) order by {key} limit {KEYS_LOOKED_UP}"
     )
     source = sources[file]
-    value = _casts(source, mapping)[RAW[mapping.relation].column_names.index(key)].value
-    examples = ", ".join(str(int(example)) for example in first.column(0).to_pylist())
+    value = _key_value(_casts(source, mapping), mapping)
+    examples = ", ".join(map(key_literal, first.column(0).to_pylist()))
     rows = _example_rows(files, source, f"{value} in ({examples})")
     return Problem(expected, f"{count:,} {got}", source.file.name, rows)
 
 
+def flag_of(derived: str) -> str:
+    """Column of the staged table that marks the rows from which a row of the derived table is made."""
+    return f"_is_in_{derived}"
+
+
 def _targets(mapping: ColumnMapping) -> list[tuple[str, Column]]:
     """Source columns with their target columns, in the staged table's order."""
-    targets = [(mapping.columns[column.name], column) for column in RAW[mapping.relation].columns]
-    if mapping.derived.fraud_reports:
-        targets.append((mapping.derived.fraud_reports.flag, Column("_is_reported", FLAG)))
+    targets = [(mapping.columns[column.name], column) for column in mapping.table.columns]
+    targets += [(rows.flag, Column(flag_of(name), BOOLEAN)) for name, rows in mapping.derived.items()]
     return targets
+
+
+def _key_value(casts: Sequence[Cast], mapping: ColumnMapping) -> str:
+    return casts[mapping.table.column_names.index(mapping.table.key)].value
 
 
 def _casts(source: Source, mapping: ColumnMapping) -> list[Cast]:
@@ -208,27 +230,52 @@ def _cast(source: Source, mapping: ColumnMapping, column: str, target: Column) -
     return cast_column(column, source.columns[column], target, mapping.number_text(source.delimiter))
 
 
-def _mask(casts: Sequence[Cast]) -> str:
-    """SQL of a bit mask with one bit per fault; 0 for a row without faults."""
-    conditions = [fault.condition for cast in casts for fault in cast.faults]
-    bits = [f"case when {condition} then {1 << bit} else 0 end" for bit, condition in enumerate(conditions)]
-    return " + ".join(bits)
+def _faults(casts: Sequence[Cast]) -> list[Fault]:
+    return [fault for cast in casts for fault in cast.faults]
+
+
+def _any_fault(casts: Sequence[Cast]) -> str:
+    """SQL of whether a row of a file has a fault."""
+    return " or ".join(f"coalesce({fault.condition}, false)" for fault in _faults(casts)) or "false"
+
+
+def _words(casts: Sequence[Cast]) -> dict[str, str]:
+    """SQL of the staged table's bit masks, with one bit per fault, by the name of their column."""
+    conditions = [fault.condition for fault in _faults(casts)]
+    words = {}
+    for start in range(0, len(conditions), FAULTS_AT_ONCE):
+        part = conditions[start : start + FAULTS_AT_ONCE]
+        bits = [f"case when {condition} then {1 << bit} else 0 end" for bit, condition in enumerate(part)]
+        words[_word(start)] = " + ".join(bits)
+    return words
+
+
+def _word(number: int) -> str:
+    return f"_faults_{number // FAULTS_AT_ONCE}"
+
+
+def _is_faulty(casts: Sequence[Cast]) -> str:
+    """SQL of whether a staged row has a fault."""
+    return " or ".join(f"{word} <> 0" for word in _words(casts)) or "false"
 
 
 def _value_problems(session: Queries, sources: Sequence[Source], mapping: ColumnMapping) -> list[Problem]:
-    faults = [fault for cast in _casts(sources[0], mapping) for fault in cast.faults]
-    if not _single(session, f"select count(*) from {STAGED} where _faults <> 0"):
+    casts = _casts(sources[0], mapping)
+    faults = _faults(casts)
+    if not _single(session, f"select count(*) from {STAGED} where {_is_faulty(casts)}"):
         return []
-    counts = ", ".join(f"count(*) filter (where _faults & {1 << bit} <> 0)" for bit in range(len(faults)))
-    firsts = ", ".join(f"min(_file) filter (where _faults & {1 << bit} <> 0)" for bit in range(len(faults)))
+    has = [f"{_word(number)} & {1 << number % FAULTS_AT_ONCE} <> 0" for number in range(len(faults))]
+    counts = ", ".join(f"count(*) filter (where {condition})" for condition in has)
+    firsts = ", ".join(f"min(_file) filter (where {condition})" for condition in has)
     row = _values(session, f"select {counts}, {firsts} from {STAGED}")
     problems = []
-    for bit, fault in enumerate(faults):
-        count, first = row[bit], row[len(faults) + bit]
+    for number, fault in enumerate(faults):
+        count, first = row[number], row[len(faults) + number]
         if not count:
             continue
         source = sources[first]
-        rows = _example_rows(session, source, f"({_mask(_casts(source, mapping))}) & {1 << bit} <> 0")
+        condition = _faults(_casts(source, mapping))[number].condition
+        rows = _example_rows(session, source, condition)
         problems.append(Problem(fault.expected, f"{count:,} {fault.got}", source.file.name, rows))
     return problems
 

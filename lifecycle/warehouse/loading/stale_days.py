@@ -1,19 +1,18 @@
 """Days whose features a load has made stale."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-LABEL_DELAY_DAYS = 7
-"""A transaction enters the terminal windows this many days after it occurred."""
-LONGEST_WINDOW_DAYS = 30
-LOOK_AHEAD_DAYS = LABEL_DELAY_DAYS + LONGEST_WINDOW_DAYS
-"""A terminal window of 30 days ends 7 days ago: a transaction still counts 37 days later."""
+from lifecycle.warehouse.interface import Session
+from lifecycle.warehouse.raw_tables import Declarations, RawRelation
+
+_DAY = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True, order=True)
 class DayRange:
-    """Days of `occurred_at`, half-open: ``[start_date, end_date)``."""
+    """Days of an event, half-open: ``[start_date, end_date)``."""
 
     start_date: dt.date
     end_date: dt.date
@@ -24,25 +23,20 @@ class DayRange:
         return (self.end_date - self.start_date).days
 
 
-def transaction_range(occurred_date: dt.date) -> DayRange:
-    """Days whose features a transaction of this day affects.
+def changed_range(relation: RawRelation, event_date: dt.date, own_date: dt.date) -> DayRange | None:
+    """Days whose features a row changes, ``None`` if it comes too late for all of them.
 
-    It affects its own day, customer windows ``(t - w, t]`` of up to 30 days, and terminal windows
-    ``(t - 7d - w, t - 7d]``. Terminal windows weigh a fraud by its amount relative to its card's window, which may
-    contain this transaction: a fraud up to 30 days later counts for up to 37 more days. Only transactions after
-    midnight reach the last day.
+    Parameters
+    ----------
+    relation
+        The row's table, which declares the first and the last changed day, counted from `event_date`.
+    event_date
+        Day of the event that the row is about.
+    own_date
+        Day of the row itself, such as that of a report: no earlier day changes.
     """
-    return DayRange(occurred_date, occurred_date + dt.timedelta(days=LONGEST_WINDOW_DAYS + LOOK_AHEAD_DAYS + 1))
-
-
-def report_range(occurred_date: dt.date, reported_date: dt.date) -> DayRange | None:
-    """Days whose features a report or a withdrawal of this day affects, ``None`` if it is too late for all windows.
-
-    A fraud enters a terminal window at max(occurred + 7 d, reported) and leaves it at occurred + 7 d + w, or at its
-    withdrawal.
-    """
-    start = max(occurred_date + dt.timedelta(days=LABEL_DELAY_DAYS), reported_date)
-    end = occurred_date + dt.timedelta(days=LOOK_AHEAD_DAYS + 1)
+    start = max(event_date + relation.changes_from_days * _DAY, own_date)
+    end = event_date + (relation.changes_until_days + 1) * _DAY
     return DayRange(start, end) if start < end else None
 
 
@@ -52,7 +46,8 @@ def merge(ranges: Iterable[DayRange], last_date: dt.date) -> tuple[DayRange, ...
     Examples
     --------
     >>> day = dt.date(2018, 4, 1)
-    >>> [(str(r.start_date), str(r.end_date)) for r in merge([transaction_range(day)], dt.date(2018, 4, 10))]
+    >>> weeks = [DayRange(day, day + dt.timedelta(days=7)), DayRange(day, day + dt.timedelta(days=14))]
+    >>> [(str(r.start_date), str(r.end_date)) for r in merge(weeks, dt.date(2018, 4, 10))]
     [('2018-04-01', '2018-04-11')]
     """
     bound = last_date + dt.timedelta(days=1)
@@ -68,20 +63,36 @@ def merge(ranges: Iterable[DayRange], last_date: dt.date) -> tuple[DayRange, ...
     return tuple(merged)
 
 
-def touched_days(
-    occurred_dates: Iterable[dt.date], reports: Iterable[tuple[dt.date, dt.date]], last_date: dt.date
-) -> tuple[DayRange, ...]:
+def touched_days(session: Session, declared: Declarations, inserted: Mapping[str, str]) -> tuple[DayRange, ...]:
     """Days whose features must be rebuilt after a load.
 
     Parameters
     ----------
-    occurred_dates
-        Days of the inserted transactions.
-    reports
-        Days ``(occurred, reported)`` of the inserted reports, ``(occurred, withdrawn)`` of the withdrawals.
-    last_date
-        The last day with transactions; later days have no features.
+    inserted
+        The table of inserted rows by the name of its raw table.
     """
-    ranges = [transaction_range(date) for date in occurred_dates]
-    ranges += [days for report in reports if (days := report_range(*report)) is not None]
-    return merge(ranges, last_date)
+    ranges: list[DayRange] = []
+    last_dates: list[dt.date] = []
+    for name, rows in inserted.items():
+        relation = declared.tables[name]
+        root = declared.root_of(relation)
+        if relation.event_at is None or root.event_at is None:
+            continue
+        ranges += [days for date in _dates(session, relation, root, rows) if (days := changed_range(relation, *date))]
+        newest = session.query(f"select max({root.event_at})::date as newest from {root.table}").column(0)[0].as_py()
+        last_dates += [newest] if newest else []
+    return merge(ranges, max(last_dates)) if last_dates else ()
+
+
+def _dates(session: Session, relation: RawRelation, root: RawRelation, rows: str) -> list[tuple[dt.date, dt.date]]:
+    """Distinct days of the events that rows are about, each with a day of the rows."""
+    if root == relation:
+        days = session.query(f"select distinct {relation.event_at}::date as day from {rows}").column(0).to_pylist()
+        return [(day, day) for day in days]
+    key = relation.key
+    table = session.query(
+        f"select distinct t.{root.event_at}::date as of_event, s.{relation.event_at}::date as of_row "
+        f"from {root.table} t join {rows} s on s.{key} = t.{key} "
+        f"where t.{key} between (select min({key}) from {rows}) and (select max({key}) from {rows})"
+    )
+    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))

@@ -3,10 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from lifecycle.warehouse.raw_tables import Column
-
-FLAG = "FLAG"
-"""Pseudo-type of a boolean column: 1, 0, true, false."""
+from lifecycle.spec.raw_table import BOOLEAN, DATE, DOUBLE, MONEY, TEXT, TIMESTAMP, WHOLE, Column
+from lifecycle.warehouse.loading.csv_files import text_literal
 
 NOISE_BELOW = 1e-6
 """A smaller distance from whole cents is floating-point noise; a larger one means more than two decimals."""
@@ -39,12 +37,16 @@ _MOMENT_TEXT = (
     rf"\s*[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ]{_CLOCK_TEXT}( ?({_UTC_TEXT}|{_OFFSET_TEXT}){_REGION_TEXT})?\s*"
 )
 
+_DATE_TEXT = r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]00:00:00(\.0*)?)?\s*"
+
 _EXPECTED = {
-    "BIGINT": "a whole number",
-    "TIMESTAMP": "a date with a time of day (UTC, or with an offset; at most microseconds)",
-    "DECIMAL(12,2)": "a number",
-    "VARCHAR": "text that is not blank",
-    FLAG: "0, 1, true or false",
+    WHOLE: "a whole number",
+    TIMESTAMP: "a date with a time of day (UTC, or with an offset; at most microseconds)",
+    DATE: "a date, written as YYYY-MM-DD in text",
+    MONEY: "a number",
+    DOUBLE: "a number",
+    TEXT: "text that is not blank",
+    BOOLEAN: "0, 1, true or false",
 }
 
 
@@ -78,8 +80,8 @@ class NumberText:
 
     def as_point(self, name: str) -> str:
         """SQL of the text with a decimal point and without separators of thousands."""
-        bare = f"replace({name}, {_literal(self.thousands)}, '')" if self.thousands else name
-        return bare if self.decimal == "." else f"replace({bare}, {_literal(self.decimal)}, '.')"
+        bare = f"replace({name}, {text_literal(self.thousands)}, '')" if self.thousands else name
+        return bare if self.decimal == "." else f"replace({bare}, {text_literal(self.decimal)}, '.')"
 
 
 PLAIN = NumberText()
@@ -88,7 +90,7 @@ _AMBIGUOUS_TEXT = r"\s*[-+]?[0-9]{1,3}\.[0-9]{3}\s*"
 
 @dataclass(frozen=True)
 class Cast:
-    """`value` is SQL of the raw column's type; it is null for values with one of the `faults`."""
+    """`value` is SQL of the raw column's type, of use only for values without one of the `faults`."""
 
     value: str
     faults: tuple[Fault, ...]
@@ -105,25 +107,49 @@ def quoted(name: str) -> str:
 
 
 def cast_column(source: str, source_type: str, target: Column, numbers: NumberText = PLAIN) -> Cast | None:
-    """SQL that converts column `source` of DuckDB type `source_type` to `target`; ``None`` for unsuitable types."""
+    """SQL that converts column `source` of DuckDB type `source_type` to `target`; ``None`` for unsuitable types.
+
+    A column has the same faults in the same order whatever its type in a file is, so that the files of a load share
+    their bits.
+    """
     name = quoted(source)
     parsed = _parsed(name, source_type, target.type, numbers)
     if parsed is None:
         return None
     where = f"column {source}"
-    faults = [
-        Fault(f"{name} is null", f"a value in {where}", "null"),
-        Fault(f"{name} is not null and {parsed} is null", f"{expected_of(target)} in {where}", "another kind of value"),
-    ]
-    if target.type == "TIMESTAMP":
-        return Cast(parsed, (*faults, *_time_faults(parsed, where)))
-    if target.type != "DECIMAL(12,2)":
-        return Cast(parsed, tuple(faults))
+    expected = f"{expected_of(target)} in {where}"
+    faults = [Fault(f"{name} is not null and {parsed} is null", expected, "another kind of value")]
+    if not target.is_nullable:
+        faults.insert(0, Fault(f"{name} is null", f"a value in {where}", "null"))
+    if target.type == TIMESTAMP or (target.type == DATE and target.is_event):
+        faults += _time_faults(parsed, where)
+    if target.type == TEXT and target.is_key:
+        faults.append(Fault(f"{parsed} <> trim({parsed})", f"ids without blanks around them in {where}", "with blanks"))
+    if target.type in {MONEY, DOUBLE}:
+        is_ambiguous = source_type == "VARCHAR" and numbers.is_ambiguous
+        faults.append(
+            Fault(
+                f"regexp_full_match({name}, '{_AMBIGUOUS_TEXT}')" if is_ambiguous else "false",
+                f'the decimal separator of {where} in a mapping, such as `amounts: {{decimal: "."}}`',
+                "with a point before three digits, of thousands or of decimals",
+            )
+        )
+    if target.type != MONEY:
+        return Cast(parsed, (*faults, *_bound_faults(target, parsed, where, "numbers")))
     cents = f"round({parsed}, 2)"
-    return Cast(
-        f"try_cast({cents} as decimal(12,2))",
-        (*faults, *_amount_faults(name, source_type, parsed, cents, where, numbers)),
-    )
+    faults += _bound_faults(target, cents, where, "amounts")
+    faults += _amount_faults(source_type, parsed, cents, where)
+    return Cast(f"try_cast({cents} as decimal(12,2))", tuple(faults))
+
+
+def _bound_faults(target: Column, value: str, where: str, what: str) -> tuple[Fault, ...]:
+    low, high, faults = target.minimum, target.maximum, []
+    if low is not None:
+        got = "smaller" if low else "negative"
+        faults.append(Fault(f"{value} < {low!r}", f"{what} of at least {low:g} in {where}", got))
+    if high is not None:
+        faults.append(Fault(f"{value} > {high!r}", f"{what} of at most {high:g} in {where}", "greater"))
+    return tuple(faults)
 
 
 def _time_faults(parsed: str, where: str) -> tuple[Fault, ...]:
@@ -134,44 +160,25 @@ def _time_faults(parsed: str, where: str) -> tuple[Fault, ...]:
     )
 
 
-def _amount_faults(
-    name: str, source_type: str, parsed: str, cents: str, where: str, numbers: NumberText
-) -> tuple[Fault, ...]:
+def _amount_faults(source_type: str, parsed: str, cents: str, where: str) -> tuple[Fault, ...]:
     faults = [
-        Fault(f"{cents} < 0", f"amounts of at least 0 in {where}, refunds left out", "negative"),
         Fault(
             f"abs({parsed} - {cents}) >= {NOISE_BELOW}", f"amounts of at most 2 decimals in {where}", "further decimals"
         ),
         Fault(f"abs({cents}) >= {_AMOUNT_BELOW}", f"amounts below 10,000,000,000 in {where}", "larger"),
     ]
-    if source_type == "FLOAT":
-        expected = f"amounts below {_FLOAT_AMOUNT_BELOW:,} in the 32-bit floats of {where}, which hold no cents beyond"
-        faults.append(Fault(f"abs({parsed}) >= {_FLOAT_AMOUNT_BELOW}", expected, "larger"))
-    if source_type == "VARCHAR" and numbers.is_ambiguous:
-        faults.append(
-            Fault(
-                f"regexp_full_match({name}, '{_AMBIGUOUS_TEXT}')",
-                f'the decimal separator of {where} in a mapping, such as `amounts: {{decimal: "."}}`',
-                "with a point before three digits, of thousands or of decimals",
-            )
-        )
+    is_too_large = f"abs({parsed}) >= {_FLOAT_AMOUNT_BELOW}" if source_type == "FLOAT" else "false"
+    expected = f"amounts below {_FLOAT_AMOUNT_BELOW:,} in the 32-bit floats of {where}, which hold no cents beyond"
+    faults.append(Fault(is_too_large, expected, "larger"))
     return tuple(faults)
 
 
 def _parsed(name: str, source_type: str, target_type: str, numbers: NumberText) -> str | None:
-    """SQL of the value as BIGINT, TIMESTAMP, DOUBLE (for amounts), VARCHAR or BOOLEAN; null if it cannot be parsed."""
-    match target_type:
-        case "BIGINT":
-            return _integer(name, source_type)
-        case "TIMESTAMP":
-            return _moment(name, source_type)
-        case "DECIMAL(12,2)":
-            return _number(name, source_type, numbers)
-        case "VARCHAR":
-            return _text(name, source_type)
-        case "FLAG":
-            return _flag(name, source_type)
-    raise ValueError(f"Expected one of the raw relations' types, got {target_type}")
+    """SQL of the value in the target's type, of an amount as DOUBLE; null if it cannot be parsed."""
+    if target_type in {MONEY, DOUBLE}:
+        return _number(name, source_type, numbers, is_shortest=target_type == MONEY)
+    parsers = {WHOLE: _integer, TIMESTAMP: _moment, DATE: _date, TEXT: _text, BOOLEAN: _flag}
+    return parsers[target_type](name, source_type)
 
 
 def _integer(name: str, source_type: str) -> str | None:
@@ -207,9 +214,23 @@ def _moment(name: str, source_type: str) -> str | None:
     return None
 
 
-def _number(name: str, source_type: str, numbers: NumberText) -> str | None:
+def _date(name: str, source_type: str) -> str | None:
+    if source_type == "DATE":
+        return f"case when isfinite({name}) then {name} end"
+    if source_type in _TIMESTAMPS:
+        return f"case when {name} = date_trunc('day', {name}) then {name}::date end"
+    if source_type == "TIMESTAMP_NS":
+        return f"case when epoch_ns({name}) % 86400000000000 = 0 then {name}::date end"
+    if source_type == "VARCHAR":
+        return f"case when regexp_full_match({name}, '{_DATE_TEXT}') then try_cast(left(trim({name}), 10) as date) end"
+    return None
+
+
+def _number(name: str, source_type: str, numbers: NumberText, *, is_shortest: bool) -> str | None:
     if source_type in _INTEGERS or source_type.startswith("DECIMAL"):
         return f"{name}::double"
+    if source_type == "FLOAT" and not is_shortest:
+        return f"case when isfinite({name}) then {name}::double end"
     if source_type == "FLOAT":
         # By its shortest text: the float nearest to 12.34 is 12.34000015 as a double.
         return f"case when isfinite({name}) then {name}::varchar::double end"
@@ -217,9 +238,8 @@ def _number(name: str, source_type: str, numbers: NumberText) -> str | None:
         return f"case when isfinite({name}) then {name} end"
     if source_type == "VARCHAR":
         value = f"try_cast({numbers.as_point(name)} as double)"
-        return (
-            f"case when regexp_full_match({name}, {_literal(numbers.pattern)}) and isfinite({value}) then {value} end"
-        )
+        is_number = f"regexp_full_match({name}, {text_literal(numbers.pattern)})"
+        return f"case when {is_number} and isfinite({value}) then {value} end"
     return None
 
 
@@ -240,7 +260,3 @@ def _flag(name: str, source_type: str) -> str | None:
         folded = f"lower(trim({name}))"
         return f"case when {folded} in ('1', 'true') then true when {folded} in ('0', 'false') then false end"
     return None
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -7,7 +7,7 @@ A first version stays as it was loaded: what was known when the row was new. A l
 import datetime as dt
 
 from lifecycle.warehouse.interface import Session
-from lifecycle.warehouse.raw_tables import RawRelation
+from lifecycle.warehouse.raw_tables import Column, RawRelation, sql_type
 
 
 def known_columns(relation: RawRelation, timestamp: str) -> str:
@@ -15,15 +15,15 @@ def known_columns(relation: RawRelation, timestamp: str) -> str:
 
     `is_same`: 1 if the row equals a known version; `is_version`: 1 if it differs in corrected columns at most.
     """
-    event = f", {relation.event_at} {timestamp}" if relation.is_repeatable else ""
-    return f"{relation.key} bigint{event}, is_same integer, is_version integer"
+    identity = [f"{name} {sql_type(relation.column(name), timestamp)}" for name in relation.identity]
+    return f"{', '.join(identity)}, is_same integer, is_version integer"
 
 
 def insert_known(relation: RawRelation, staged: str, known: str) -> str:
     """SQL that fills the scratch table `known`."""
     key, names = relation.key, ", ".join(relation.column_names)
-    others = [column for column in relation.column_names if column not in relation.identity]
-    fixed = [column for column in others if column not in relation.corrected]
+    others = [column for column in relation.columns if column.name not in relation.identity]
+    fixed = [column for column in others if column.name not in relation.corrected]
     later = f" union all select {names} from {relation.versions_table}" if relation.corrected else ""
     identity = ", ".join(f"s.{column}" for column in relation.identity)
     joined = " and ".join(f"s.{column} = r.{column}" for column in relation.identity)
@@ -55,8 +55,13 @@ def delete_known(relation: RawRelation, staged: str, known: str) -> str:
     return f"delete from {staged} where {columns} in (select {identity} from {known})"
 
 
-def _all_same(columns: list[str]) -> str:
+def _all_same(columns: list[Column]) -> str:
     if not columns:
         return "1"
-    is_same = " and ".join(f"s.{column} = r.{column}" for column in columns)
+    is_same = " and ".join(_is_same(column) for column in columns)
     return f"max(case when {is_same} then 1 else 0 end)"
+
+
+def _is_same(column: Column) -> str:
+    operator = "is not distinct from" if column.is_nullable else "="
+    return f"s.{column.name} {operator} r.{column.name}"

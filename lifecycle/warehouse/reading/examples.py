@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from lifecycle.spec.arrivals import arrival_of
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse.interface import Warehouse
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MARTS = "marts"
-RAW_EVENTS = "raw.card_transactions"
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def outcomes_of(spec: RiskModelSpec) -> OutcomeSql:
 
 def daily_volumes(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date) -> list[DailyVolume]:
     """Row counts of each day in ``[start, end)``, including days without rows."""
-    occurred_at = spec.columns.occurred_at
+    arrival, mart = arrival_of(spec), f"{MARTS}.{spec.mart}"
     counts = {
         relation: {
             row["day"]: row["row_count"]
@@ -170,17 +170,19 @@ def daily_volumes(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end
                 [midnight(start), midnight(end)],
             ).to_pylist()
         }
-        for relation in (RAW_EVENTS, f"{MARTS}.{spec.mart}")
+        for relation, occurred_at in ((arrival.table, arrival.event_at), (mart, spec.columns.occurred_at))
     }
     days = [start + dt.timedelta(days=offset) for offset in range((end - start).days)]
-    raw, mart = counts[RAW_EVENTS], counts[f"{MARTS}.{spec.mart}"]
-    return [DailyVolume(day, raw.get(day, 0), mart.get(day, 0)) for day in days]
+    raw_rows, mart_rows = counts[arrival.table], counts[mart]
+    return [DailyVolume(day, raw_rows.get(day, 0), mart_rows.get(day, 0)) for day in days]
 
 
-def newest_event(warehouse: Warehouse, end: dt.date) -> dt.datetime | None:
-    """`occurred_at` of the newest raw event before `end`; ``None`` if there is no such event."""
+def newest_event(warehouse: Warehouse, spec: RiskModelSpec, end: dt.date) -> dt.datetime | None:
+    """Time of the newest raw event of a model before `end`, midnight if it is a date; ``None`` without one."""
+    arrival = arrival_of(spec)
     rows = warehouse.query(
-        f"select max(occurred_at) as newest from {RAW_EVENTS} where occurred_at < ?",
+        f"select cast(max({arrival.event_at}) as timestamp without time zone) as newest from {arrival.table} "
+        f"where {arrival.event_at} < ?",
         [midnight(end)],
     ).to_pylist()
     newest: dt.datetime | None = rows[0]["newest"]

@@ -4,14 +4,33 @@ from pathlib import Path
 
 from lifecycle.artefacts.first_day import record_first_day
 from lifecycle.warehouse.interface import Warehouse
-from lifecycle.warehouse.raw_tables import RAW
+from lifecycle.warehouse.raw_tables import SCHEMA, declarations
 
 
 def note_first_day(warehouse: Warehouse, root: Path) -> bool:
-    """Record the first day of the loaded transactions; returns whether it has changed and partitions must follow it.
+    """Record the first day of each table of events; returns whether one has changed and partitions must follow it.
 
-    Both warehouses answer from the table's metadata. Without a transaction, nothing is recorded.
+    Both warehouses answer from the tables' metadata. Without an event, nothing is recorded. Tables that refer to others
+    begin no model's days, and a declared table that no load has made yet has none.
     """
-    relation = RAW["card_transactions"]
-    day = warehouse.query(f"select min({relation.event_at})::date as day from {relation.table}").to_pylist()[0]["day"]
-    return day is not None and record_first_day(root, day)
+    present = {
+        row["name"]
+        for row in warehouse.query(
+            "select lower(table_schema) || '.' || lower(table_name) as name from information_schema.tables"
+        ).to_pylist()
+    }
+    tables = [
+        table
+        for table in declarations().tables.values()
+        if table.event_at and not table.refers_to and table.schema == SCHEMA and table.table in present
+    ]
+    if not tables:
+        return False
+    days = warehouse.query(
+        " union all ".join(
+            f"select '{table.name}' as name, min({table.event_at})::date as first_day from {table.table}"
+            for table in tables
+        )
+    ).to_pylist()
+    first = {row["name"]: row["first_day"] for row in days if row["first_day"] is not None}
+    return bool(first) and record_first_day(root, first)

@@ -5,14 +5,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lifecycle.warehouse.interface import Warehouse
-from lifecycle.warehouse.raw_tables import LOADS_TABLE, RAW, RawRelation, RelationName, raw_definitions
+from lifecycle.warehouse.raw_tables import LOADS_TABLE, RawRelation, declarations, raw_definitions
 
 
 @dataclass(frozen=True)
 class RelationStatus:
     """Row count of a raw relation, its first and last day (UTC; ``None`` without times or rows), and its loads."""
 
-    relation: RelationName
+    relation: str
     rows: int
     first_day: dt.date | None
     last_day: dt.date | None
@@ -41,7 +41,7 @@ class WarehouseStatus:
 def read_status(warehouse: Warehouse) -> WarehouseStatus:
     """Count the rows of the raw relations."""
     warehouse.ensure(raw_definitions(warehouse.dialect))
-    relations = tuple(_relation_status(warehouse, relation) for relation in RAW.values())
+    relations = tuple(_relation_status(warehouse, relation) for relation in declarations().tables.values())
     location = warehouse.location()
     return WarehouseStatus(location.name, location.size_bytes, relations)
 

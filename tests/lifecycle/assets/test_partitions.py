@@ -41,14 +41,14 @@ def test_days_begin_with_the_data_and_cut_offs_with_the_first_whole_training_set
     settings: Settings, spec: RiskModelSpec
 ) -> None:
     first = dt.date.fromisoformat(spec.first_date or "") + 100 * DAY
-    record_first_day(settings.root, first)
+    record_first_day(settings.root, {"card_transactions": first})
     assert start_of(occurred_days(spec)) == first_day(spec) == first
     as_of = start_of(as_of_dates(spec))
     assert snapshot_days(as_of, spec.training, spec.label.maturity_days)[0] == first
 
 
 def test_no_partition_is_earlier_than_the_first_date(settings: Settings, spec: RiskModelSpec) -> None:
-    record_first_day(settings.root, dt.date(2001, 1, 1))
+    record_first_day(settings.root, {"card_transactions": dt.date(2001, 1, 1)})
     assert start_of(occurred_days(spec)) == dt.date.fromisoformat(spec.first_date or "")
 
 

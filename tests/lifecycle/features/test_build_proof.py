@@ -10,12 +10,11 @@ import pytest
 from lifecycle.errors import LifecycleError
 from lifecycle.features import build, builds, dbt
 from lifecycle.features.build_proof import expect_options, expect_untouched, read_contents
-from lifecycle.features.builds import FEATURES_RELATION
 from lifecycle.features.dbt import NodeRun
 from lifecycle.settings.child_environment import child_environment
 from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import open_warehouse
-from tests.harness.features_generated import FIRST_DAY
+from tests.harness.features_generated import FEATURES_RELATION, FIRST_DAY
 from tests.lifecycle.features.conftest import settings_at
 
 DAY = dt.timedelta(days=1)

@@ -8,12 +8,12 @@ import pytest
 
 from lifecycle.errors import LifecycleError
 from lifecycle.features import build
-from lifecycle.features.builds import FEATURES_RELATION, day_bounds
+from lifecycle.features.builds import day_bounds
 from lifecycle.features.dbt import run_dbt
 from lifecycle.features.manifest import reuse_parsing
 from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import open_warehouse
-from tests.harness.features_generated import DAYS, FIRST_DAY, RawRows, generate, insert
+from tests.harness.features_generated import DAYS, FEATURES_RELATION, FIRST_DAY, RawRows, generate, insert
 from tests.harness.foreign_environment import FOREIGN
 from tests.harness.in_process_build import InProcessBuild
 

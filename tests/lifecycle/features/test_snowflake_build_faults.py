@@ -11,11 +11,10 @@ import pytest
 
 from lifecycle.errors import LifecycleError
 from lifecycle.features import build
-from lifecycle.features.builds import FEATURES_RELATION
 from lifecycle.local.snowflake import LocalSnowflake, running
 from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import open_warehouse
-from tests.harness.features_generated import DAYS, FIRST_DAY, RawRows, insert
+from tests.harness.features_generated import DAYS, FEATURES_RELATION, FIRST_DAY, RawRows, insert
 from tests.harness.in_process_build import InProcessBuild
 
 pytestmark = pytest.mark.long

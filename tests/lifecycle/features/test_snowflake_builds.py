@@ -14,14 +14,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from lifecycle.errors import LifecycleError
 from lifecycle.features import build
-from lifecycle.features.builds import FEATURES_RELATION, day_bounds
+from lifecycle.features.builds import day_bounds
 from lifecycle.features.dbt import run_dbt
 from lifecycle.features.project import dbt_environment
 from lifecycle.local.snowflake import LocalSnowflake
 from lifecycle.settings.platform import Settings
 from lifecycle.settings.snowflake import SnowflakeSettings
 from lifecycle.warehouse import Use, open_warehouse
-from tests.harness.features_generated import DAYS, FIRST_DAY, RawRows, generate, insert
+from tests.harness.features_generated import DAYS, FEATURES_RELATION, FIRST_DAY, RawRows, generate, insert
 from tests.harness.in_process_build import InProcessBuild
 from tests.harness.snowflake_endpoint import own_database
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lifecycle.warehouse.loading.stale_days import touched_days
+from lifecycle.warehouse.loading.stale_days import changed_range, merge
+from lifecycle.warehouse.raw_tables import declarations
 from tests.harness.features_generated import DAYS, FIRST_DAY, RawRows, generate
 from tests.harness.features_oracle import expected_features
 from tests.harness.in_process_build import InProcessBuild
@@ -106,7 +107,9 @@ def test_building_the_days_that_a_late_load_touches_is_enough(
     came = [(occurred[row["transaction_id"]], row["reported_at"].date()) for row in missing.reports.to_pylist()]
     came += [(occurred[row["transaction_id"]], row["withdrawn_at"].date()) for row in missing.withdrawals.to_pylist()]
     days = [row["occurred_at"].date() for row in missing.transactions.to_pylist()]
-    for touched in touched_days(days, came, LAST - dt.timedelta(days=1)):
+    cards, reported = declarations().table("card_transactions"), declarations().table("fraud_reports")
+    ranges = [changed_range(cards, day, day) for day in days] + [changed_range(reported, *dates) for dates in came]
+    for touched in merge([found for found in ranges if found], LAST - dt.timedelta(days=1)):
         built.build(touched.start_date, touched.end_date)
     assert built.features().equals(whole)
 

@@ -8,6 +8,7 @@ import yaml
 
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.platform import Settings
+from lifecycle.spec.dbt_projects import dbt_projects
 from lifecycle.spec.mart_contract import check_columns, feature_descriptions
 from lifecycle.spec.model_files import read_model, read_spec
 from lifecycle.spec.risk_model import RiskModelSpec
@@ -198,23 +199,23 @@ def test_a_column_that_the_mart_lacks_is_named_with_the_columns_there_are(settin
         LifecycleError,
         match=r"'amuont' at `features\.1\.name` \(did you mean amount\?\); it has \[.*'amount'.*\] - in the file",
     ):
-        check_columns(spec, settings.dbt_project_dir, "the file")
+        check_columns(spec, dbt_projects(settings), "the file")
 
 
 def test_a_mart_that_does_not_exist_is_named(settings: Settings) -> None:
-    with pytest.raises(LifecycleError, match="Expected a dbt model cards, found"):
-        check_columns(changed(examples={"mart": "cards"}), settings.dbt_project_dir, "the file")
+    with pytest.raises(LifecycleError, match="Expected a dbt model that is described, got 'cards'"):
+        check_columns(changed(examples={"mart": "cards"}), dbt_projects(settings), "the file")
 
 
 def test_the_shipped_model_fits_its_mart(settings: Settings) -> None:
     spec = read_model("card_fraud")
-    check_columns(spec, settings.dbt_project_dir, "the file")
+    check_columns(spec, dbt_projects(settings), "the file")
     assert len(spec.features) >= 15
 
 
 def test_the_meaning_of_every_shipped_feature_is_the_description_of_its_column(settings: Settings) -> None:
     spec = read_model("card_fraud")
-    meanings = feature_descriptions(spec, settings.dbt_project_dir)
+    meanings = feature_descriptions(spec, dbt_projects(settings))
     assert tuple(meanings) == spec.feature_names
     assert meanings["amount"] == "Amount of this transaction."
     assert all("\n" not in text for text in meanings.values())
@@ -228,5 +229,5 @@ def test_a_column_without_a_description_gives_no_meaning(tmp_path: Path) -> None
     }
     mart["columns"] += [{"name": "is_night", "description": " "}, {"name": "other", "description": "Not a feature."}]
     (tmp_path / "models" / "mart.yml").write_text(yaml.safe_dump({"models": [mart]}))
-    assert feature_descriptions(read_model("card_fraud"), tmp_path) == {"amount": "An amount."}
-    assert feature_descriptions(changed(examples={"mart": "another"}), tmp_path) == {}
+    assert feature_descriptions(read_model("card_fraud"), [tmp_path]) == {"amount": "An amount."}
+    assert feature_descriptions(changed(examples={"mart": "another"}), [tmp_path]) == {}

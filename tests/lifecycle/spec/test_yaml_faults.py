@@ -8,6 +8,7 @@ import pytest
 
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.platform import Settings
+from lifecycle.spec.dbt_projects import dbt_projects
 from lifecycle.spec.model_files import model_files, read_checked
 
 SHIPPED = model_files()[0].read_text()
@@ -106,7 +107,7 @@ def written(folder: Path, text: str) -> Path:
 
 def fault_of(path: Path, settings: Settings, profile: str | None = None) -> str:
     with pytest.raises(LifecycleError) as caught:
-        read_checked(path, profile, settings.dbt_project_dir)
+        read_checked(path, profile, dbt_projects(settings))
     return str(caught.value)
 
 

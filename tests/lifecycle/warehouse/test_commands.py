@@ -41,9 +41,10 @@ def test_status_shows_every_relation(settings: Settings, file: Path) -> None:
 
 
 def test_an_unknown_relation_is_refused_with_the_known_ones(settings: Settings, file: Path) -> None:
-    result = CliRunner().invoke(app, ["load", "cards", str(file)])
-    assert result.exit_code == 2
-    assert "card_transactions" in result.stderr
+    near = CliRunner().invoke(app, ["load", "card_transaction", str(file)])
+    assert "a declared raw table, got 'card_transaction'; did you mean card_transactions?" in str(near.exception)
+    far = CliRunner().invoke(app, ["load", "x", str(file)])
+    assert "; the tables are card_transactions, customers, fraud_reports, report_withdrawals" in str(far.exception)
 
 
 def test_a_refused_load_reaches_the_root_command_as_its_own_error(settings: Settings, tmp_path: Path) -> None:

@@ -16,11 +16,12 @@ from lifecycle.warehouse.copying import copy_raw
 from lifecycle.warehouse.erasure import erase
 from lifecycle.warehouse.loading.erased import key_hash_of
 from lifecycle.warehouse.loading.load import load
-from lifecycle.warehouse.raw_tables import TABLES_OF_LOADS
+from lifecycle.warehouse.raw_tables import tables_of_loads
 from serving.storage.crash_points import CRASH_AT_VARIABLE
 from tests.lifecycle.warehouse.conftest import Killable
 
 ERASED = 7
+TABLES_OF_LOADS = tables_of_loads()
 
 
 @pytest.fixture(params=["duckdb", "snowflake"])

@@ -217,7 +217,7 @@ def test_an_erased_person_never_comes_back_by_a_load(
     erase(settings, str(PERSON), by="test", reason=REASON)
     warehouse, key_hash = open_warehouse(settings), key_hash_of(settings)
     again = write_parquet({**columns, "note": ["x"] * 6}, "again.parquet")
-    with pytest.raises(LifecycleError, match="Expected the hash of erased customers"):
+    with pytest.raises(LifecycleError, match="Expected the hash of erased persons"):
         load(warehouse, "card_transactions", again)
     result = load(warehouse, "card_transactions", again, key_hash=key_hash)
     assert (result.rows_read, result.rows_known, result.rows_erased) == (3, 3, 3)

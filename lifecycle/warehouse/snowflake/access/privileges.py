@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lifecycle.settings.snowflake import STEPS, SnowflakeSettings, Step
-from lifecycle.warehouse.raw_tables import PROTECTED, TABLES_OF_LOADS
+from lifecycle.warehouse.raw_tables import PROTECTED, tables_of_loads
 from lifecycle.warehouse.reading.decisions import DECISIONS, OFFSETS
 from lifecycle.warehouse.reading.refusals import REFUSALS
 
@@ -43,14 +43,14 @@ READS: Mapping[Step, tuple[tuple[str, str], ...]] = {
 """Schemas whose existing and future tables (or views) a step reads."""
 
 CHANGES: Mapping[Step, tuple[str, ...]] = {
-    "load": (*TABLES_OF_LOADS, "raw.loads_lock"),
+    "load": ("raw.loads_lock",),
     "transform": (),
     "train": (),
     "log": (DECISIONS, OFFSETS, REFUSALS, "raw.decisions_lock"),
     "fairness": (),
     "read": (),
 }
-"""Tables whose rows a step changes; its role owns those that it created."""
+"""Tables whose rows a step changes, in addition to the raw tables that loads fill; its role owns what it created."""
 CHANGE = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 REPLACES: Mapping[Step, tuple[str, ...]] = dict.fromkeys(STEPS, ()) | {
@@ -113,7 +113,8 @@ def needs(settings: SnowflakeSettings, step: Step, relations: Collection[Relatio
         inside = f"{database}.{schema.upper()}"
         result.append(Need("SELECT", kind, inside, is_future=True))
         result += [Need("SELECT", kind, name) for other, name in relations if other == kind and _is_in(name, inside)]
-    changed = {f"{database}.{table.upper()}" for table in CHANGES[step]}
+    tables = (*CHANGES[step], *(tables_of_loads() if step == "load" else ()))
+    changed = {f"{database}.{table.upper()}" for table in tables}
     result += [Need(privilege, kind, name) for kind, name in relations if name in changed for privilege in CHANGE]
     for schema in REPLACES[step]:
         inside = f"{database}.{schema.upper()}"

@@ -26,7 +26,7 @@ from lifecycle.local.simulator import (
 from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import open_warehouse
 from lifecycle.warehouse.loading.load import load
-from lifecycle.warehouse.raw_tables import RAW
+from lifecycle.warehouse.raw_tables import declarations
 
 START = dt.date(2026, 1, 1)
 SMALL = SimulationConfig(customers=300, terminals=150, start_date=START, days=60, seed=7, fraud_scale=3.0)
@@ -76,8 +76,8 @@ def test_every_day_keeps_the_rules_of_the_raw_tables(seed: int, number: int, has
     config = dataclasses.replace(SMALL, seed=seed, pattern_change_date=day(20) if has_change else None)
     simulated = simulate_day(config, day(number))
     table, reports = simulated.card_transactions, simulated.fraud_reports
-    assert tuple(table.column_names) == RAW["card_transactions"].column_names
-    assert tuple(reports.column_names) == RAW["fraud_reports"].column_names
+    assert tuple(table.column_names) == declarations().table("card_transactions").column_names
+    assert tuple(reports.column_names) == declarations().table("fraud_reports").column_names
     assert table.schema.field("amount").type == pa.decimal128(12, 2)
     assert all(column.null_count == 0 for column in [*table.columns, *reports.columns])
     occurred, ids = numbers(table, "occurred_at"), numbers(table, "transaction_id")

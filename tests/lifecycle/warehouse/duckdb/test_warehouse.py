@@ -7,7 +7,7 @@ import pytest
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import Warehouse, open_warehouse
-from lifecycle.warehouse.raw_tables import RAW
+from lifecycle.warehouse.raw_tables import declarations
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def count(warehouse: Warehouse, relation: str = "raw.terminals") -> int:
 
 
 def test_a_new_warehouse_has_the_raw_tables(warehouse: Warehouse) -> None:
-    for relation in RAW.values():
+    for relation in declarations().tables.values():
         expected = {column.name: column.type for column in relation.columns}
         assert warehouse.columns(relation.table) == expected
         assert count(warehouse, relation.table) == 0

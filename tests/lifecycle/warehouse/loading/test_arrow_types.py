@@ -23,6 +23,7 @@ from lifecycle.warehouse.loading.mapping import recognise
 from lifecycle.warehouse.loading.quarantine import Quarantine
 from lifecycle.warehouse.loading.source_files import find_files, open_source
 from lifecycle.warehouse.loading.staging import STAGED, LoadRefusedError, refuse_columns, stage
+from lifecycle.warehouse.raw_tables import declarations
 
 MOMENT = dt.datetime(2026, 9, 1, 10, 30, tzinfo=dt.UTC)
 NAIVE = MOMENT.replace(tzinfo=None)
@@ -120,7 +121,7 @@ def staged(session: DuckDBSession, file: Path, column: str) -> list[Any]:
     """Values of a column as a load of the file would insert them."""
     session.execute(f"drop table if exists {STAGED}")
     sources = [open_source(session, found) for found in find_files(file)]
-    mapping = recognise("card_transactions", sources[0].columns)
+    mapping = recognise("card_transactions", sources[0].columns, declarations())
     refuse_columns(sources, mapping)
     stage(session, sources, mapping, lambda *_: None, Quarantine())
     return session.query(f"select {column} from {STAGED}").column(0).to_pylist()  # type: ignore[no-any-return]

@@ -33,8 +33,7 @@ def _nothing_is_ever_kept(warehouse: Warehouse) -> Any:
     [
         pytest.param(
             {"amount": [1.0, -77.77, 2.0, -88.88, 0.0, 3.0]},
-            "Expected amounts of at least 0 in column amount, refunds left out, got 2 negative "
-            "- in rows.parquet, for example row 2, 4",
+            "Expected amounts of at least 0 in column amount, got 2 negative - in rows.parquet, for example row 2, 4",
             id="negative amounts",
         ),
         pytest.param(
@@ -174,13 +173,13 @@ def test_blank_text_is_refused(warehouse: Warehouse, write_parquet: Any) -> None
     [
         pytest.param(
             {"transaction_id": [1, 2], "reported_at": [dt.datetime.fromisoformat("2026-01-01T10:30:14")] * 2},
-            "Expected reports from after their transaction, got 2 from before their transaction - in reports.parquet, "
-            "for example row 1, 2",
+            "Expected fraud_reports from after their card_transactions, got 2 from before their card_transactions "
+            "- in reports.parquet, for example row 1, 2",
             id="before its transaction",
         ),
         pytest.param(
             {"transaction_id": [1, 777], "reported_at": [dt.datetime.fromisoformat("2026-01-09T00:00:00")] * 2},
-            "Expected reports of loaded transactions, got 1 of unknown transactions "
+            "Expected fraud_reports of loaded card_transactions, got 1 of unknown card_transactions "
             "- in reports.parquet, for example row 2",
             id="of an unknown transaction",
         ),

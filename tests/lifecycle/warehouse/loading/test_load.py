@@ -10,14 +10,14 @@ from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.loading.load import load
 from lifecycle.warehouse.loading.staging import LoadRefusedError
 from lifecycle.warehouse.loading.stale_days import DayRange
-from lifecycle.warehouse.raw_tables import RAW, RelationName
+from lifecycle.warehouse.raw_tables import declarations
 from lifecycle.warehouse.reading.status import read_status
 
 START = dt.date(2026, 1, 1)
 
 
-def rows(warehouse: Warehouse, relation: RelationName) -> list[dict[str, Any]]:
-    return warehouse.query(f"select * from {RAW[relation].table} order by 1").to_pylist()  # type: ignore[no-any-return]
+def rows(warehouse: Warehouse, relation: str) -> list[dict[str, Any]]:
+    return warehouse.query(f"select * from {declarations().table(relation).table} order by 1").to_pylist()  # type: ignore[no-any-return]
 
 
 def everything(warehouse: Warehouse) -> dict[str, Any]:
@@ -175,7 +175,7 @@ def test_a_withdrawal_needs_an_earlier_report(warehouse: Warehouse, write_parque
     load(warehouse, "card_transactions", write_parquet(handbook))
     reported_at = rows(warehouse, "fraud_reports")[0]["reported_at"]
     early = {"transaction_id": [11], "withdrawn_at": [reported_at - dt.timedelta(seconds=1)]}
-    with pytest.raises(LoadRefusedError, match=r"Expected withdrawals of loaded reports, got 1 .* row 1"):
+    with pytest.raises(LoadRefusedError, match=r"report_withdrawals from after their fraud_reports, got 1 .* row 1"):
         load(warehouse, "report_withdrawals", write_parquet(early, "early.parquet"))
     withdrawals = {"transaction_id": [11], "withdrawn_at": [reported_at + dt.timedelta(days=1)]}
     result = load(warehouse, "report_withdrawals", write_parquet(withdrawals, "withdrawals.parquet"))
@@ -183,7 +183,7 @@ def test_a_withdrawal_needs_an_earlier_report(warehouse: Warehouse, write_parque
     again = load(warehouse, "report_withdrawals", write_parquet({**withdrawals, "x": [1]}, "again.parquet"))
     assert (again.rows_inserted, again.rows_known) == (0, 1)
     both = {"transaction_id": [11, 11], "withdrawn_at": [reported_at + dt.timedelta(days=2), *early["withdrawn_at"]]}
-    with pytest.raises(LoadRefusedError, match="withdrawals of loaded reports"):
+    with pytest.raises(LoadRefusedError, match="report_withdrawals from after their fraud_reports"):
         load(warehouse, "report_withdrawals", write_parquet(both, "both.parquet"))
 
 

@@ -5,15 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.warehouse.loading.stale_days import (
-    LOOK_AHEAD_DAYS,
-    DayRange,
-    merge,
-    report_range,
-    touched_days,
-    transaction_range,
-)
+from lifecycle.warehouse.loading.stale_days import DayRange, changed_range, merge
+from lifecycle.warehouse.raw_tables import declarations
 
+TRANSACTIONS = declarations().table("card_transactions")
+REPORTS = declarations().table("fraud_reports")
+WITHDRAWALS = declarations().table("report_withdrawals")
 START = dt.date(2018, 4, 1)
 
 
@@ -46,11 +43,18 @@ TRUTH_TABLE = [
 
 
 @pytest.mark.parametrize(("transactions", "reports", "last", "expected"), TRUTH_TABLE)
-def test_touched_days(
+def test_rows_change_the_days_that_their_table_declares(
     transactions: list[int], reports: list[tuple[int, int]], last: int, expected: tuple[DayRange, ...]
 ) -> None:
-    pairs = [(day(occurred), day(reported)) for occurred, reported in reports]
-    assert touched_days([day(number) for number in transactions], pairs, day(last)) == expected
+    ranges = [changed_range(TRANSACTIONS, day(number), day(number)) for number in transactions]
+    ranges += [changed_range(REPORTS, day(occurred), day(reported)) for occurred, reported in reports]
+    assert merge([found for found in ranges if found], day(last)) == expected
+
+
+def transaction_range(occurred_date: dt.date) -> DayRange:
+    found = changed_range(TRANSACTIONS, occurred_date, occurred_date)
+    assert found is not None
+    return found
 
 
 midnight = dt.datetime.combine(START, dt.time())
@@ -88,7 +92,7 @@ def test_a_report_touches_each_day_with_a_moment_at_which_it_counts(
 ) -> None:
     reported, moment = occurred + delay, occurred + later
     if max(occurred + DELAY, reported) <= moment < occurred + DELAY + WINDOW:
-        touched = report_range(occurred.date(), reported.date())
+        touched = changed_range(REPORTS, occurred.date(), reported.date())
         assert touched is not None
         assert touched.start_date <= moment.date() < touched.end_date
 
@@ -103,5 +107,5 @@ def test_merging_keeps_the_days_and_parts_the_ranges(numbers: list[tuple[int, in
     assert all(left.end_date < right.start_date for left, right in itertools.pairwise(merged))
 
 
-def test_the_look_ahead_is_the_terminals_longest_window_after_its_delay() -> None:
-    assert LOOK_AHEAD_DAYS == 37
+def test_a_withdrawal_changes_the_days_of_a_report() -> None:
+    assert changed_range(WITHDRAWALS, day(0), day(20)) == changed_range(REPORTS, day(0), day(20)) is not None

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lifecycle.warehouse.loading.value_checks import FLAG, cast_column, quoted
+from lifecycle.warehouse.loading.value_checks import cast_column, quoted
 from lifecycle.warehouse.raw_tables import Column
 
-AMOUNT = Column("amount", "DECIMAL(12,2)")
+AMOUNT = Column("amount", "DECIMAL(12,2)", minimum=0)
 ID = Column("customer_id", "BIGINT")
 MOMENT = Column("occurred_at", "TIMESTAMP")
 
@@ -107,7 +107,7 @@ def out_of_bounds(moment: dt.datetime) -> list[str]:
     ],
 )
 def test_a_flag_says_yes_or_no_in_many_ways(connection: Any, value: object, source_type: str, expected: bool) -> None:
-    assert cast(connection, value, source_type, Column("is_fraud", FLAG)) == (expected, [])
+    assert cast(connection, value, source_type, Column("is_fraud", "BOOLEAN")) == (expected, [])
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_flag_says_yes_or_no_in_many_ways(connection: Any, value: object, sour
         ("BOOLEAN", AMOUNT),
         ("STRUCT(a INTEGER)", AMOUNT),
         ("BLOB", Column("kind", "VARCHAR")),
-        ("DATE", Column("is_fraud", FLAG)),
+        ("DATE", Column("is_fraud", "BOOLEAN")),
     ],
 )
 def test_a_type_that_cannot_be_the_column_has_no_cast(source_type: str, target: Column) -> None:
