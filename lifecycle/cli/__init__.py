@@ -55,6 +55,7 @@ days.register(app)
 erase.register(app)
 verify.register(app)
 app.add_typer(simulate.app, name="simulate")
+simulate.register(app)
 snowflake.register(app)
 
 

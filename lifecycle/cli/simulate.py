@@ -1,7 +1,9 @@
-"""`lifecycle simulate`: generate card transactions."""
+"""`lifecycle simulate`: generate card transactions; `lifecycle simulate-credit`: a credit portfolio."""
 
 import datetime as dt
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,22 +82,69 @@ def simulate_command(
     )
 
 
-def _simulate(
-    config: "SimulationConfig", out: Path, first_day: dt.datetime | None, last_day: dt.datetime | None
-) -> "SimulationSummary":
-    """Write the days under a progress bar on stderr."""
+def register(app: typer.Typer) -> None:
+    """Add the command of the credit portfolio to the root."""
+    app.command("simulate-credit")(simulate_credit_command)
+
+
+def simulate_credit_command(
+    out: Annotated[Path, typer.Option(help="Output folder; each raw table gets a subfolder.")],
+    start: Annotated[dt.datetime, typer.Option(formats=["%Y-%m-%d"], help="First day to write.")],
+    days: Annotated[int, typer.Option(help="Number of days to write.")],
+    clients: Annotated[int, typer.Option(help="Number of clients, each observed once a month.")] = 6000,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same rows.")] = 20180401,
+    downturn_day: Annotated[
+        dt.datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Month of this day from which a recession lasts. Default: never."),
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Write a simulated credit portfolio as Parquet. Load it with `lifecycle warehouse load TABLE OUT/TABLE`.
+
+    The tables are credit_clients (what is known about a client each month), credit_outcomes (whether a default
+    followed, and when that became known) and credit_protected (attributes that may never be an input).
+    """
+    from lifecycle.local.simulator.credit import CreditConfig, simulate_credit
+
+    config = CreditConfig(
+        start_date=start.date(),
+        days=days,
+        clients=clients,
+        seed=seed,
+        downturn_date=downturn_day.date() if downturn_day else None,
+    )
+    with _progress() as update:
+        summary = simulate_credit(config, out, update)
+    if as_json:
+        typer.echo(json.dumps(summary.as_document()))
+        return
+    typer.echo(
+        f"{summary.observations:,} observations from {summary.first_date} to {summary.last_date}, "
+        f"{summary.defaults / max(summary.observations, 1):.2%} with a default, {summary.outcomes:,} outcomes known - "
+        f"in {summary.out}"
+    )
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar of days on stderr."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from lifecycle.local.simulator import simulate
 
     columns = (TextColumn("simulating days"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         bar = bars.add_task("", total=None)
+        yield lambda done, total: bars.update(bar, completed=done, total=total)
+
+
+def _simulate(
+    config: "SimulationConfig", out: Path, first_day: dt.datetime | None, last_day: dt.datetime | None
+) -> "SimulationSummary":
+    """Write the days under a progress bar."""
+    from lifecycle.local.simulator import simulate
+
+    with _progress() as update:
         return simulate(
-            config,
-            out,
-            first_day.date() if first_day else None,
-            last_day.date() if last_day else None,
-            lambda done, total: bars.update(bar, completed=done, total=total),
+            config, out, first_day.date() if first_day else None, last_day.date() if last_day else None, update
         )

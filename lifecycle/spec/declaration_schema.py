@@ -6,7 +6,7 @@ dbt's own keys say what dbt has keys for: name, description, columns with their 
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -235,7 +235,7 @@ def table_faults(table: TableDeclaration) -> Iterator[str]:
     """Faults of several keys together, each with the key that holds it."""
     types = {column.name: column.data_type for column in table.columns}
     meta = table.meta
-    named = {
+    named: dict[str, Iterable[str | None]] = {
         "key": [meta.key],
         "event_at": [meta.event_at],
         "entity": [meta.entity],

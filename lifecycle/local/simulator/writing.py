@@ -6,14 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from lifecycle.errors import LifecycleError
 from lifecycle.local.simulator.config import SimulationConfig
+from lifecycle.local.simulator.files import write_day
 from lifecycle.local.simulator.tables import Simulator, customers_table, terminals_table
-from serving.storage.crash_points import crash_point
-from serving.storage.durable import replacing
 
 Progress = Callable[[int, int], None]
 """Called with the number of days done and the total number."""
@@ -78,12 +74,12 @@ def simulate(
     transactions = reports = frauds = 0
     total = (last - first).days + 1
     try:
-        _write(customers_table(config), out / "customers" / "customers.parquet")
-        _write(terminals_table(config), out / "terminals" / "terminals.parquet")
+        write_day(customers_table(config), out / "customers" / "customers.parquet")
+        write_day(terminals_table(config), out / "terminals" / "terminals.parquet")
         for done in range(total):
             day = simulator.day(first + dt.timedelta(days=done))
-            _write(day.card_transactions, out / "card_transactions" / f"{day.date}.parquet")
-            _write(day.fraud_reports, out / "fraud_reports" / f"{day.date}.parquet")
+            write_day(day.card_transactions, out / "card_transactions" / f"{day.date}.parquet")
+            write_day(day.fraud_reports, out / "fraud_reports" / f"{day.date}.parquet")
             transactions += day.card_transactions.num_rows
             reports += day.fraud_reports.num_rows
             frauds += simulator.frauds(day.date).num_rows
@@ -103,12 +99,3 @@ def simulate(
         fraud_reports=reports,
         frauds=frauds,
     )
-
-
-def _write(table: pa.Table, path: Path) -> None:
-    """Write to a temporary name, which loading ignores, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path, is_sole_writer=True) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
-        crash_point("simulate.file_written")
-    crash_point("simulate.file_named")

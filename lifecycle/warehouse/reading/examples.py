@@ -155,7 +155,10 @@ def outcomes_of(spec: RiskModelSpec) -> OutcomeSql:
 
 
 def daily_volumes(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date) -> list[DailyVolume]:
-    """Row counts of each day in ``[start, end)``, including days without rows."""
+    """Row counts of each day in ``[start, end)``, including days without rows.
+
+    Of the raw table the rows of `examples.population` count.
+    """
     arrival, mart = arrival_of(spec), f"{MARTS}.{spec.mart}"
     counts = {
         relation: {
@@ -164,13 +167,16 @@ def daily_volumes(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end
                 f"""
                 select cast({occurred_at} as date) as day, count(*) as row_count
                 from {relation}
-                where {occurred_at} >= ? and {occurred_at} < ?
+                where {occurred_at} >= ? and {occurred_at} < ? and ({condition})
                 group by 1
                 """,
                 [midnight(start), midnight(end)],
             ).to_pylist()
         }
-        for relation, occurred_at in ((arrival.table, arrival.event_at), (mart, spec.columns.occurred_at))
+        for relation, occurred_at, condition in (
+            (arrival.table, arrival.event_at, spec.examples.population or "true"),
+            (mart, spec.columns.occurred_at, "true"),
+        )
     }
     days = [start + dt.timedelta(days=offset) for offset in range((end - start).days)]
     raw_rows, mart_rows = counts[arrival.table], counts[mart]
