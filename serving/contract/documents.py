@@ -26,6 +26,7 @@ DecisionName = Literal["approve", "review", "decline"]
 SlotName = Literal["champion", "canary", "shadow"]
 
 MODEL_FILE = "model.txt"
+MODEL_JSON_FILE = "model.json"
 DECIDING_FILE = "deciding.json"
 GOLDEN_FILE = "golden.jsonl"
 CARD_FILE = "card.html"

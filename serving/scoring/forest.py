@@ -1,4 +1,4 @@
-"""LightGBM's model text as arrays: every tree of a model in one flat table of splits and one of leaves."""
+"""A model's trees as arrays, every tree in one flat table of splits and one of leaves; LightGBM's text as such."""
 
 import time
 from collections.abc import Iterator
@@ -16,6 +16,9 @@ RealArray = NDArray[np.float64]
 
 CATEGORICAL: Final = 1
 DEFAULT_LEFT: Final = 2
+NAN_IN_SET: Final = 16
+"""Flag of a categorical split that treats NaN like a category of its bitset; LightGBM has no such split."""
+_LIGHTGBM_FLAGS: Final = 15
 MISSING_NONE, MISSING_ZERO, MISSING_NAN = 0, 1, 2
 
 _TREES_WITHOUT_REST: Final = 16
@@ -51,6 +54,8 @@ class Forest:
         Sum of the outputs of the trees that have one leaf.
     one_leaf_trees, one_leaf_values
         Their numbers among all trees of the model, counted from 0, and their outputs.
+    is_single
+        Whether the outputs are summed in single precision, and no value but zero counts as zero: XGBoost's rules.
     """
 
     n_features: int
@@ -68,6 +73,7 @@ class Forest:
     constant: float
     one_leaf_trees: IntArray
     one_leaf_values: RealArray
+    is_single: bool = False
 
 
 def read_forest(text: str | bytes) -> Forest:
@@ -139,7 +145,7 @@ class _Parts:
             "tree": np.full(splits, self._n_trees),
             "feature": _wholes(fields, "split_feature", splits, where),
             "threshold": _reals(fields, "threshold", splits, where),
-            "flags": _wholes(fields, "decision_type", splits, where),
+            "flags": _wholes(fields, "decision_type", splits, where) & _LIGHTGBM_FLAGS,
             "left": _wholes(fields, "left_child", splits, where),
             "right": _wholes(fields, "right_child", splits, where),
             "count": _reals(fields, "internal_count", splits, where),

@@ -1,4 +1,4 @@
-"""Margins from compiled code, bit for bit those of LightGBM."""
+"""Margins from compiled code, bit for bit those of the library that trained the model."""
 
 import ctypes
 import functools
@@ -31,9 +31,9 @@ _SPECIAL_CATEGORIES: Final = np.array([np.nan, np.inf, -1.0, -0.5, -0.0, 0.5, 31
 class Margins:
     """A model's tables and compiled code; threads share it, each with its own `Evaluation`."""
 
-    def __init__(self, layout: MarginLayout) -> None:
+    def __init__(self, layout: MarginLayout, *, is_single: bool = False) -> None:
         self.layout = layout
-        self.kernel = kernel()
+        self.kernel = kernel(is_single=is_single)
 
     @classmethod
     def from_forest(cls, forest: Forest) -> "Margins":
@@ -46,7 +46,7 @@ class Margins:
         ImportError
             If numba is not installed.
         """
-        return cls(lay_out_margin(forest))
+        return cls(lay_out_margin(forest), is_single=forest.is_single)
 
 
 class Evaluation:
@@ -99,6 +99,12 @@ def probes(forest: Forest) -> Iterator[list[float]]:
     is_special = generator.random(rows.shape) < np.where(np.arange(PROBES) % 2, 0.0, 0.3)[:, np.newaxis]
     rows[is_special] = generator.choice(_SPECIAL, int(is_special.sum()))
     rows[: len(_SPECIAL)] = _SPECIAL[:, np.newaxis]
+    if forest.is_single:
+        # XGBoost takes no fraction below zero for a category; a code is a whole number, so that it never meets one.
+        coded = rows[:, np.unique(forest.feature[forest.flags & CATEGORICAL != 0])]
+        rows[:, np.unique(forest.feature[forest.flags & CATEGORICAL != 0])] = np.where(
+            (coded > -1) & (coded < 0), -1.0, coded
+        )
     return iter(rows.tolist())
 
 

@@ -6,8 +6,8 @@ bytes, and the next node is its left child plus the answer. A leaf is its own ch
 parallel for as many levels as the deepest of them has, and the waits for memory overlap.
 
 The values of the leaves are added one by one in the model's order, beginning with 0.0, as LightGBM adds them: no other
-order gives the same bits. An addition waits for the one before, so each group of trees adds what the groups one
-`WINDOW` earlier have found, while its own walk goes on.
+order gives the same bits. XGBoost adds in the same order, but in single precision. An addition waits for the one
+before, so each group of trees adds what the groups one `WINDOW` earlier have found, while its own walk goes on.
 
 numba is imported when the first model is loaded and compiles into memory only; its cache on disk would be read with
 pickle. Nothing here checks bounds: `serving.scoring.margin.layout` makes complete tables.
@@ -39,11 +39,15 @@ and added, carries one into the child exactly if it exceeds the threshold. A ste
 """
 
 SEARCH: Final = 4
-"""Integers of a search: feature, first threshold, halvings, whether NaN counts as 0."""
+"""Integers of a search: feature, first threshold, halvings, what counts as zero (`NEAR`, `NEAR_OR_NAN`, `EXACT`)."""
 COLUMN: Final = 3
 """Integers of a column: search, what is special (`PLAIN`, `ZERO`, `NAN`), rank of a special value."""
 CATEGORY: Final = 4
 """Integers of a categorical feature: feature, categories, columns, first rank of its table."""
+NEAR: Final = 0
+NEAR_OR_NAN: Final = 1
+EXACT: Final = 2
+"""XGBoost has no neighbourhood of zero: its zeros are ordinary values."""
 PLAIN: Final = 0
 ZERO: Final = 1
 NAN: Final = 2
@@ -60,23 +64,26 @@ Kernel = Callable[[int], float]
 _lock = threading.Lock()
 
 
-def kernel() -> Kernel:
+def kernel(*, is_single: bool = False) -> Kernel:
     """The compiled sum, compiled once in a process; its argument is the address of the addresses and sizes of `TABLE`.
 
-    It keeps the interpreter's lock: another thread waits some microseconds, as for any few lines of Python.
+    With `is_single` it adds in single precision, as XGBoost does. It keeps the interpreter's lock: another thread waits
+    some microseconds, as for any few lines of Python.
     """
     with _lock:
-        return _compiled()
+        return _compiled(is_single)
 
 
 @functools.cache
-def _compiled() -> Kernel:
+def _compiled(is_single: bool) -> Kernel:
     import numba
     from numba import types
 
     parts = [numba.njit(part) for part in (_search, _rank_columns, _rank_categories)]
     walk = numba.njit(_walk(numba.njit(_four_down)))
-    made: Kernel = numba.njit(types.float64(types.int64))(_margin(array_pointers(), parts, walk))
+    made: Kernel = numba.njit(types.float64(types.int64))(
+        _margin(array_pointers(), parts, walk, np.float32 if is_single else np.float64)
+    )
     return made
 
 
@@ -87,9 +94,9 @@ def _search(row: Any, searches: Any, n_searches: Any, thresholds: Any, found: An
     """
     for index in range(n_searches):
         value, first = row[searches[SEARCH * index]], searches[SEARCH * index + 1]
-        halvings, is_nan_zero = searches[SEARCH * index + 2], searches[SEARCH * index + 3]
+        halvings, zeros = searches[SEARCH * index + 2], searches[SEARCH * index + 3]
         is_nan = np.int64(value != value)  # noqa: PLR0124
-        is_zero = np.int64(abs(value) <= NEARLY_ZERO) | (is_nan & is_nan_zero)
+        is_zero = (np.int64(abs(value) <= NEARLY_ZERO) & ~(zeros >> 1)) | (is_nan & zeros)
         value = 0.0 if is_zero else value
         rank = np.int64(0)
         for bit in range(halvings - 1, -1, -1):
@@ -110,12 +117,15 @@ def _rank_columns(columns: Any, n_columns: Any, found: Any, ranks: Any) -> None:
 def _rank_categories(
     row: Any, categories: Any, n_categories: Any, category_ranks: Any, ranks: Any, first_column: Any
 ) -> None:
-    """0 for each bitset that holds the row's category, else 1: copied from the line of the category."""
+    """0 for each bitset that holds the row's category, else 1: copied from the line of the category.
+
+    The last two lines are those of all other values and of NaN.
+    """
     column = first_column
     for index in range(n_categories):
         value, n_known = row[categories[CATEGORY * index]], categories[CATEGORY * index + 1]
         width, first = categories[CATEGORY * index + 2], categories[CATEGORY * index + 3]
-        category = n_known
+        category = n_known + np.int64(value != value)  # noqa: PLR0124
         if value > -1.0 and value < n_known:
             category = np.int64(value)
         line = first + category * width
@@ -158,7 +168,7 @@ def _walk(four_down: Any) -> Any:
     return walk
 
 
-def _margin(pointers: Any, parts: Any, walk: Any) -> Any:
+def _margin(pointers: Any, parts: Any, walk: Any, number: Any) -> Any:
     search, rank_columns, rank_categories = parts
     doubles_at, int32s_at, int64s_at = pointers.doubles_at, pointers.int32s_at, pointers.int64s_at
 
@@ -179,14 +189,14 @@ def _margin(pointers: Any, parts: Any, walk: Any) -> Any:
         search(row, searches, n_searches, thresholds, found)
         rank_columns(columns, n_columns, found, ranks)
         rank_categories(row, categories, n_categories, category_ranks, ranks, n_columns)
-        total = 0.0
+        total = number(0.0)
         for group in range(n_groups):
             first = group * LANES
             walk(nodes, ranks, values, roots, places, first, levels[group], outputs)
             for tree in range(first, first + LANES):
-                total += outputs[tree]
+                total += number(outputs[tree])
         for tree in range(n_groups * LANES, n_groups * LANES + WINDOW):
-            total += outputs[tree]
-        return total
+            total += number(outputs[tree])
+        return np.float64(total)
 
     return margin

@@ -8,13 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.contract.documents import ContractError
-from serving.scoring.forest import CATEGORICAL, DEFAULT_LEFT, MISSING_NAN, MISSING_ZERO, Forest, IntArray, RealArray
+from serving.scoring.forest import (
+    CATEGORICAL,
+    DEFAULT_LEFT,
+    MISSING_NAN,
+    MISSING_ZERO,
+    NAN_IN_SET,
+    Forest,
+    IntArray,
+    RealArray,
+)
 from serving.scoring.margin.kernel import (
     CHILD_SHIFT,
     COLUMN_BITS,
+    EXACT,
     HIGHEST_RANK,
     LANES,
     NAN,
+    NEAR,
+    NEAR_OR_NAN,
     PLAIN,
     RANK_SHIFT,
     WINDOW,
@@ -161,7 +173,7 @@ def _ask(forest: Forest) -> _Asked:
     tables, ranks, column[is_categorical], n_of_categories = _categorical(forest, is_categorical)
     column[is_categorical] += len(columns)
     if len(columns) + n_of_categories > COLUMN_BITS:
-        raise ContractError(f"Expected at most {COLUMN_BITS} columns, got more - at model.txt")
+        raise ContractError(f"Expected at most {COLUMN_BITS} columns, got more - at the model's trees")
     return _Asked(column, rank, searches.ravel(), thresholds, columns.ravel(), tables.ravel(), ranks, n_of_categories)
 
 
@@ -169,7 +181,8 @@ def _numeric(forest: Forest, is_numeric: NDArray[np.bool_]) -> tuple[IntArray, R
     """Searches, their thresholds, columns; column and rank of each numeric split."""
     feature, threshold, flags = forest.feature[is_numeric], forest.threshold[is_numeric], forest.flags[is_numeric]
     missing, is_left = flags >> 2 & 3, flags & DEFAULT_LEFT != 0
-    keys, search = np.unique(feature * 2 + (missing != MISSING_NAN), return_inverse=True)
+    zeros = np.where(missing == MISSING_NAN, EXACT if forest.is_single else NEAR, NEAR_OR_NAN)
+    keys, search = np.unique(feature * 4 + zeros, return_inverse=True)
     special = np.select([missing == MISSING_ZERO, missing == MISSING_NAN], [ZERO, NAN], PLAIN)
     is_high = ~is_left & (special != PLAIN)
     kinds, column = np.unique((search * 4 + special) * 2 + is_high, return_inverse=True)
@@ -182,13 +195,13 @@ def _numeric(forest: Forest, is_numeric: NDArray[np.bool_]) -> tuple[IntArray, R
         known, rank[is_own] = np.unique(threshold[is_own], return_inverse=True)
         if len(known) >= HIGHEST_RANK:
             raise ContractError(
-                f"Expected fewer than {HIGHEST_RANK} thresholds, got more - at model.txt, input {key // 2}"
+                f"Expected fewer than {HIGHEST_RANK} thresholds, got more - at the model's input {key // 4}"
             )
         halvings = len(known).bit_length()
         padded = np.full(1 << halvings, np.inf)
         padded[: len(known)] = known
         parts.append(padded)
-        searches[number] = key // 2, first, halvings, key % 2
+        searches[number] = key // 4, first, halvings, key % 4
         first += len(padded)
     return searches, np.concatenate(parts), columns, column, rank
 
@@ -198,27 +211,32 @@ def _categorical(
 ) -> tuple[IntArray, NDArray[np.int32], IntArray, int]:
     """Categorical features, their tables of ranks, the column of each categorical split, and how many columns.
 
-    A feature's table has a line for each category that a bitset of it could hold, then one for all others.
+    A feature's table has a line for each category that a bitset of it could hold, then one for all others and one for
+    NaN.
     """
     feature, bitset = forest.feature[is_categorical], forest.threshold[is_categorical].astype(np.int64)
-    column = np.zeros(len(feature), np.int64)
+    flags, column = forest.flags[is_categorical], np.zeros(len(feature), np.int64)
     rows, tables = np.zeros((0, 4), np.int64), [np.zeros(0, np.int32)]
     n_columns = size = 0
     for own_feature in np.unique(feature).tolist():
         is_own = feature == own_feature
         own = bitset[is_own]
         n_words = max(1, int((forest.word_bounds[own + 1] - forest.word_bounds[own]).max()))
-        if size + (n_words * _WORD_BITS + 1) * len(own) > _MOST_CATEGORY_RANKS:
-            raise ContractError(f"Expected at most {_MOST_CATEGORY_RANKS} ranks of categories, got more - at model.txt")
-        words = np.zeros((len(own), n_words), np.int64)
+        if size + (n_words * _WORD_BITS + 2) * len(own) > _MOST_CATEGORY_RANKS:
+            raise ContractError(
+                f"Expected at most {_MOST_CATEGORY_RANKS} ranks of categories, got more - at the model's trees"
+            )
+        words = np.zeros((len(own), n_words + 1), np.int64)
+        words[:, -1] = flags[is_own] & NAN_IN_SET != 0
         for line, number in enumerate(own.tolist()):
             held = forest.words[forest.word_bounds[number] : forest.word_bounds[number + 1]]
             words[line, : len(held)] = held
         found = np.unique(words, axis=0, return_inverse=True)
         different: IntArray = found[0]
-        is_held = (different[:, :, np.newaxis] >> np.arange(_WORD_BITS)) & 1
-        table = np.ones((n_words * _WORD_BITS + 1, len(different)), np.int32)
-        table[:-1] -= is_held.reshape(len(different), -1).T.astype(np.int32)
+        is_held = (different[:, :-1, np.newaxis] >> np.arange(_WORD_BITS)) & 1
+        table = np.ones((n_words * _WORD_BITS + 2, len(different)), np.int32)
+        table[:-2] -= is_held.reshape(len(different), -1).T.astype(np.int32)
+        table[-1] -= different[:, -1].astype(np.int32)
         column[is_own] = n_columns + found[1].reshape(-1)
         rows = np.vstack([rows, [own_feature, n_words * _WORD_BITS, len(different), size]])
         tables.append(table.ravel())

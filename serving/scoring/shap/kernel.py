@@ -33,6 +33,11 @@ ZERO_LEFT: Final = 1
 ZERO_RIGHT: Final = 2
 NAN_LEFT: Final = 3
 NAN_RIGHT: Final = 4
+EXACT_NAN_LEFT: Final = 5
+EXACT_NAN_RIGHT: Final = 6
+"""The last two are XGBoost's, which has no neighbourhood of zero."""
+CATEGORY: Final = 4
+"""Integers of a categorical split: feature, first word, number of words, whether NaN counts as in the bitset."""
 
 TABLE: Final = (
     "n_features", "n_columns", "n_categories", "n_jobs",
@@ -77,8 +82,10 @@ def _values_of_columns(row: Any, columns: Any, n_columns: Any, values: Any) -> N
     """Values that numeric splits compare with their thresholds: -inf always goes left, NaN always right."""
     for index in range(n_columns):
         value, kind = row[columns[2 * index]], columns[2 * index + 1]
-        if abs(value) <= NEARLY_ZERO or (np.isnan(value) and kind <= ZERO_RIGHT):
+        if (abs(value) <= NEARLY_ZERO and kind <= NAN_RIGHT) or (np.isnan(value) and kind <= ZERO_RIGHT):
             value = 0.0
+        if np.isnan(value) and kind == EXACT_NAN_LEFT:
+            value = -np.inf
         if (value == 0.0 and kind == ZERO_LEFT) or (np.isnan(value) and kind == NAN_LEFT):
             value = -np.inf
         if value == 0.0 and kind == ZERO_RIGHT:
@@ -89,8 +96,11 @@ def _values_of_columns(row: Any, columns: Any, n_columns: Any, values: Any) -> N
 def _values_of_categories(row: Any, categories: Any, n_categories: Any, words: Any, values: Any, start: Any) -> None:
     """-1 for each categorical split whose bitset holds the row's category, else 1; their thresholds are 0."""
     for index in range(n_categories):
-        value, first, size = row[categories[3 * index]], categories[3 * index + 1], categories[3 * index + 2]
+        place = CATEGORY * index
+        value, first, size = row[categories[place]], categories[place + 1], categories[place + 2]
         values[start + index] = 1.0
+        if np.isnan(value) and categories[place + 3]:
+            values[start + index] = -1.0
         if value > -1.0 and value < 32.0 * size:
             category = np.int64(value)
             if (words[first + (category >> 5)] >> (category & 31)) & 1:

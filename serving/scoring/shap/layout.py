@@ -9,8 +9,26 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.scoring.forest import CATEGORICAL, DEFAULT_LEFT, MISSING_NAN, MISSING_ZERO, Forest, IntArray, RealArray
-from serving.scoring.shap.kernel import LANES, NAN_IS_ZERO, NAN_LEFT, NAN_RIGHT, ZERO_LEFT, ZERO_RIGHT
+from serving.scoring.forest import (
+    CATEGORICAL,
+    DEFAULT_LEFT,
+    MISSING_NAN,
+    MISSING_ZERO,
+    NAN_IN_SET,
+    Forest,
+    IntArray,
+    RealArray,
+)
+from serving.scoring.shap.kernel import (
+    EXACT_NAN_LEFT,
+    EXACT_NAN_RIGHT,
+    LANES,
+    NAN_IS_ZERO,
+    NAN_LEFT,
+    NAN_RIGHT,
+    ZERO_LEFT,
+    ZERO_RIGHT,
+)
 
 _FIRST, _CLOSED, _REPEATED = 0, 1, 2
 _CACHE_LINE_BYTES: Final = 64
@@ -73,7 +91,11 @@ class _Paths:
 
 
 def lay_out(forest: Forest) -> Layout:
-    """The layout of a forest; the expected value is LightGBM's: each tree's leaves weighed by their training rows."""
+    """The layout of a forest.
+
+    The expected value is the libraries' own: each tree's leaves weighed by their training rows, or for XGBoost by their
+    sums of hessians.
+    """
     forest = _by_depth(forest)
     starts = np.flatnonzero(np.diff(forest.tree, prepend=-1))
     trees = _Trees(starts, np.diff(np.append(starts, len(forest.tree))), forest.tree)
@@ -167,13 +189,15 @@ def _paths(forest: Forest, shares: RealArray) -> _Paths:
 
 
 def _questions(forest: Forest) -> tuple[IntArray, IntArray, IntArray]:
-    """Which value each split compares; the columns (feature, kind); the categorical splits (feature, word, words).
+    """Which value each split compares; the columns (feature, kind); the categorical splits.
 
-    A column is a feature with one treatment of missing values; each categorical split has its own value.
+    A column is a feature with one treatment of missing values. Each categorical split has its own value, and its
+    feature, first word, number of words and whether NaN counts as in its bitset.
     """
     is_categorical = forest.flags & CATEGORICAL != 0
     is_left, missing = forest.flags & DEFAULT_LEFT != 0, forest.flags >> 2 & 3
-    zero, nan = np.where(is_left, ZERO_LEFT, ZERO_RIGHT), np.where(is_left, NAN_LEFT, NAN_RIGHT)
+    left, right = (EXACT_NAN_LEFT, EXACT_NAN_RIGHT) if forest.is_single else (NAN_LEFT, NAN_RIGHT)
+    zero, nan = np.where(is_left, ZERO_LEFT, ZERO_RIGHT), np.where(is_left, left, right)
     kind = np.select([missing == MISSING_ZERO, missing == MISSING_NAN], [zero, nan], NAN_IS_ZERO)
     asked = np.column_stack([forest.feature, kind])
     values = np.zeros(len(asked), np.int64)
@@ -181,11 +205,9 @@ def _questions(forest: Forest) -> tuple[IntArray, IntArray, IntArray]:
     values[is_categorical] = len(columns) + np.arange(is_categorical.sum())
     bitset = forest.threshold[is_categorical].astype(np.int64)
     first = forest.word_bounds[bitset]
-    return (
-        values,
-        columns,
-        np.column_stack([forest.feature[is_categorical], first, forest.word_bounds[bitset + 1] - first]),
-    )
+    n_words, is_nan_in = forest.word_bounds[bitset + 1] - first, (forest.flags[is_categorical] & NAN_IN_SET) != 0
+    categories = np.column_stack([forest.feature[is_categorical], first, n_words, is_nan_in.astype(np.int64)])
+    return values, columns, categories
 
 
 def _wholes(forest: Forest, trees: _Trees, paths: _Paths, values: IntArray) -> IntArray:

@@ -1,4 +1,4 @@
-r"""Exact path-dependent TreeSHAP: contribution of each input to one row's margin, as in LightGBM's `pred_contrib`.
+r"""Exact path-dependent TreeSHAP: contribution of each input to one row's margin, as LightGBM and XGBoost do.
 
 Let every feature be present with probability t, by itself. At a split on a feature that is present the row goes its own
 way; where it is absent, both ways, each with the share of the training rows that went there. F(t_1, ..., t_n) be the
@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.scoring.forest import read_forest
-from serving.scoring.shap.kernel import LANES, TABLE, kernel
+from serving.scoring.shap.kernel import CATEGORY, LANES, TABLE, kernel
 from serving.scoring.shap.layout import Layout, aligned, lay_out
 
 
@@ -85,7 +85,7 @@ class _Memory:
 
     def __init__(self, layout: Layout) -> None:
         n_features, splits = layout.n_features, layout.most_splits
-        n_columns, n_categories = len(layout.columns) // 2, len(layout.categories) // 3
+        n_columns, n_categories = len(layout.columns) // 2, len(layout.categories) // CATEGORY
         lanes_of_nodes = np.zeros((2 * splits + 1) * LANES)
         self.row = np.zeros(n_features)
         self.out = np.full(n_features + 1, layout.expected)
