@@ -5,18 +5,21 @@ from pathlib import Path
 
 from lifecycle.errors import LifecycleError
 from lifecycle.signing.keys import SigningKey
-from serving.artefacts.bundle import SEALED_FILES, Bundle, read_bundle, read_golden
+from serving.artefacts.bundle import Bundle, read_bundle, read_golden, sealed_files
 from serving.artefacts.signatures import PublicKeys
 from serving.contract.documents import (
     DECIDING_FILE,
     GOLDEN_FILE,
     MANIFEST_FILE,
+    MANIFEST_VERSION,
+    MODEL_JSON_FILE,
     SCHEMA_VERSION,
     SIGNATURE_FILE,
     ContractError,
     Deciding,
     Lineage,
     Manifest,
+    ModelFormat,
     Verdict,
     candidate_digest,
     decode,
@@ -48,7 +51,8 @@ def write_bundle(
     Parameters
     ----------
     files
-        Exactly ``model.txt``, ``deciding.json``, ``golden.jsonl`` and ``card.html``.
+        Exactly ``model.txt`` (LightGBM) or ``model.json`` (XGBoost), ``deciding.json``, ``golden.jsonl`` and
+        ``card.html``.
     lineage, verdicts
         Origin of the model and verdicts of its gates, for the manifest.
     descriptions
@@ -64,7 +68,7 @@ def write_bundle(
     bundle_digest = digest(manifest_bytes)
     signed = signing_key.sign(manifest_bytes)
     crash_point("bundle.signed")
-    content = {name: files[name] for name in SEALED_FILES}
+    content = dict(files)
     write_folder(
         bundle_folder(store, bundle_digest), content | {MANIFEST_FILE: manifest_bytes, SIGNATURE_FILE: encode(signed)}
     )
@@ -110,8 +114,10 @@ def bundle_manifest(store: Path, bundle_digest: str, keys: PublicKeys) -> Manife
 def _manifest(
     files: Mapping[str, bytes], lineage: Lineage, verdicts: Sequence[Verdict], descriptions: Mapping[str, str]
 ) -> Manifest:
-    if sorted(files) != sorted(SEALED_FILES):
-        raise LifecycleError(f"Expected the files {list(SEALED_FILES)}, got {sorted(files)} - at the bundle")
+    model_format: ModelFormat = "xgboost" if MODEL_JSON_FILE in files else "lightgbm"
+    names = sealed_files(model_format)
+    if sorted(files) != sorted(names):
+        raise LifecycleError(f"Expected the files {list(names)}, got {sorted(files)} - at the bundle")
     refused = [verdict.gate for verdict in verdicts if not verdict.is_passed]
     if refused or not verdicts:
         raise LifecycleError(
@@ -123,11 +129,12 @@ def _manifest(
     except ContractError as error:
         raise LifecycleError(str(error)) from error
     return Manifest(
-        schema_version=SCHEMA_VERSION,
+        schema_version=SCHEMA_VERSION if model_format == "lightgbm" else MANIFEST_VERSION,
         model=deciding.model,
         candidate_digest=candidate_digest(dict(files)),
         lineage=lineage,
         verdicts=tuple(verdicts),
-        files={name: digest(files[name]) for name in sorted(SEALED_FILES)},
+        files={name: digest(files[name]) for name in sorted(names)},
         descriptions=dict(descriptions),
+        model_format=model_format,
     )

@@ -16,20 +16,22 @@ from lifecycle.modelling.training import Trained, WindowCount
 from serving.contract.documents import (
     DECIDING_FILE,
     GOLDEN_FILE,
-    MODEL_FILE,
+    MODEL_FILES,
     Calibration,
     Deciding,
     GoldenRow,
     Lineage,
+    ModelFormat,
     candidate_digest,
     decode,
     encode,
 )
 from serving.contract.documents import digest as sha256
+from serving.scoring.model_text import format_of
 from serving.storage.crash_points import crash_point
 from serving.storage.durable import write_file, write_folder
 
-JUDGED_MODEL_FILE = "judged_model.txt"
+JUDGED_MODEL_FILES: dict[ModelFormat, str] = {"lightgbm": "judged_model.txt", "xgboost": "judged_model.json"}
 EVALUATION_FILE = "evaluation.json"
 REFERENCE_FILE = "reference.json"
 LINEAGE_FILE = "lineage.json"
@@ -83,6 +85,26 @@ class Candidate:
         """Its training traffic in bins, which live traffic is compared with."""
         return self._json(REFERENCE_FILE, Reference)
 
+    @property
+    def model_format(self) -> ModelFormat:
+        """The library whose text or JSON holds the trees."""
+        return "xgboost" if (self.folder / MODEL_FILES["xgboost"]).exists() else "lightgbm"
+
+    @property
+    def model_file(self) -> str:
+        """Name of the file with the trees."""
+        return MODEL_FILES[self.model_format]
+
+    @property
+    def model_text(self) -> bytes:
+        """The trees, as their library writes them."""
+        return self.read(self.model_file)
+
+    @property
+    def judged_model_text(self) -> bytes:
+        """The trees that the holdout judged; those of `model_text` if the model was not refitted."""
+        return self.read(JUDGED_MODEL_FILES[self.model_format])
+
     def expect_whole(self) -> None:
         """Verify every file, those that do not decide included.
 
@@ -124,7 +146,7 @@ def training_files(trained: Trained) -> dict[str, bytes]:
     return {
         EVALUATION_FILE: msgspec.json.format(msgspec.json.encode(evaluation), indent=2),
         REFERENCE_FILE: msgspec.json.encode(trained.reference),
-        JUDGED_MODEL_FILE: trained.judged_model_text,
+        JUDGED_MODEL_FILES[format_of(trained.judged_model_text)]: trained.judged_model_text,
     }
 
 
@@ -151,7 +173,7 @@ class CandidateStore:
 
         `extra` holds the files that do not decide, by name (`training_files`).
         """
-        files = {MODEL_FILE: model_text, DECIDING_FILE: encode(deciding)}
+        files = {MODEL_FILES[format_of(model_text)]: model_text, DECIDING_FILE: encode(deciding)}
         digest = candidate_digest(files)
         files[GOLDEN_FILE] = b"".join(msgspec.json.encode(row) + b"\n" for row in golden)
         files[LINEAGE_FILE] = encode(lineage)
@@ -198,7 +220,7 @@ class CandidateStore:
                 f"{self._model}/candidate for its partition - in {self._root}"
             ) from None
         candidate = Candidate(self._root / name, digest)
-        actual = candidate_digest({file: candidate.read(file) for file in (MODEL_FILE, DECIDING_FILE)})
+        actual = candidate_digest({file: candidate.read(file) for file in (candidate.model_file, DECIDING_FILE)})
         if actual != digest:
             raise LifecycleError(
                 f"Expected files with digest {digest}, got {actual}; train the candidate again - in {candidate.folder}"

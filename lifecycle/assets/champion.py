@@ -8,7 +8,6 @@ from lifecycle.gates.champion import champion_for
 from lifecycle.monitoring.live_performance import recall_metric
 from lifecycle.monitoring.traffic import ChampionInForce
 from lifecycle.spec.risk_model import RiskModelSpec
-from serving.contract.documents import MODEL_FILE
 
 
 def champion_in_force(spec: RiskModelSpec, stores: Stores, as_of: dt.date) -> ChampionInForce | None:
@@ -24,5 +23,5 @@ def champion_in_force(spec: RiskModelSpec, stores: Stores, as_of: dt.date) -> Ch
         promised_recall=evaluation.holdout.metrics[recall_metric(spec)],
         reference=candidate.reference,
         deciding=candidate.deciding,
-        model_text=candidate.read(MODEL_FILE),
+        model_text=candidate.model_text,
     )

@@ -19,7 +19,7 @@ from lifecycle.reports.model_card import model_card
 from lifecycle.spec.dbt_projects import dbt_projects
 from lifecycle.spec.mart_contract import feature_descriptions
 from lifecycle.spec.risk_model import RiskModelSpec
-from serving.contract.documents import CARD_FILE, DECIDING_FILE, GOLDEN_FILE, MODEL_FILE
+from serving.contract.documents import CARD_FILE, DECIDING_FILE, GOLDEN_FILE
 
 
 def model_version_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
@@ -64,7 +64,7 @@ def model_version_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
 
 def seal(spec: RiskModelSpec, stores: Stores, candidate: Candidate, evidence: GateEvidence) -> str:
     """Write the candidate's bundle to the release store; the same candidate and verdicts give the same digest."""
-    files = {name: candidate.read(name) for name in (MODEL_FILE, DECIDING_FILE, GOLDEN_FILE)}
+    files = {name: candidate.read(name) for name in (candidate.model_file, DECIDING_FILE, GOLDEN_FILE)}
     files[CARD_FILE] = model_card(spec, candidate, evidence).encode()
     return write_bundle(
         stores.settings.release_store,

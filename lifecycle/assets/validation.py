@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from lifecycle.artefacts.candidates import JUDGED_MODEL_FILE, Candidate
+from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.mirror import record
@@ -32,7 +32,7 @@ from lifecycle.modelling.training import holdout, recent_traffic, released_windo
 from lifecycle.modelling.training_set import Examples, examples_from_table
 from lifecycle.spec.cadence import EVERY_DAY, RECENT_DAYS
 from lifecycle.spec.risk_model import RiskModelSpec
-from serving.contract.documents import MODEL_FILE, Verdict
+from serving.contract.documents import Verdict
 
 
 def gate_checks(spec: RiskModelSpec) -> dg.AssetChecksDefinition:
@@ -120,7 +120,7 @@ def _leakage_verdict(spec: RiskModelSpec, examples: Examples, as_of: dt.date) ->
 def _declines_verdict(spec: RiskModelSpec, candidate: Candidate, examples: Examples, as_of: dt.date) -> Verdict:
     """The stored deciding file's bands on the released model's scores of the last days."""
     deciding = candidate.deciding
-    traffic = recent_traffic(spec, examples, as_of, candidate.read(MODEL_FILE), deciding.calibration)
+    traffic = recent_traffic(spec, examples, as_of, candidate.model_text, deciding.calibration)
     counts = count_bands(traffic, deciding.bands)
     evaluation = candidate.evaluation
     least_days = RECENT_DAYS["event"] if spec.examples.cadence in EVERY_DAY else 1
@@ -140,11 +140,11 @@ def _champion_verdict(
             spec,
             examples,
             as_of,
-            JudgedModel(candidate.read(JUDGED_MODEL_FILE), candidate.evaluation.judged_calibration),
+            JudgedModel(candidate.judged_model_text, candidate.evaluation.judged_calibration),
             ChampionModel(
                 bundle_digest=release.bundle_digest,
                 trained_until=date_of(champion.evaluation.trained_until),
-                text=champion.read(MODEL_FILE),
+                text=champion.model_text,
                 calibration=champion.deciding.calibration,
                 feature_names=tuple(feature.name for feature in champion.deciding.features),
             ),

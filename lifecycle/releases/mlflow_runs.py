@@ -147,7 +147,7 @@ def _tags(candidate: Candidate, evidence: GateEvidence, outcome: Outcome, pages:
         OUTCOME_TAG: outcome,
         "as_of": lineage.as_of,
         "training_set_digest": lineage.training_set_digest,
-        "model_text_digest": digest(candidate.read(MODEL_FILE)),
+        "model_text_digest": digest(candidate.model_text),
         "dagster_run": pages.dagster_url,
         "mlflow.source.type": "JOB",
         "mlflow.source.name": pages.dagster_url,

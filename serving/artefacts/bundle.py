@@ -1,5 +1,6 @@
 """Bundles: read and verify signature, digests and name."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,13 @@ from serving.contract.documents import (
     DECIDING_FILE,
     GOLDEN_FILE,
     MANIFEST_FILE,
-    MODEL_FILE,
+    MODEL_FILES,
     SIGNATURE_FILE,
     ContractError,
     Deciding,
     GoldenRow,
     Manifest,
+    ModelFormat,
     Signed,
     candidate_digest,
     decode,
@@ -25,8 +27,15 @@ from serving.contract.documents import (
 )
 from serving.contract.schema_rules import schema_violations
 
-SEALED_FILES = (CARD_FILE, DECIDING_FILE, GOLDEN_FILE, MODEL_FILE)
-BUNDLE_FILES = (*SEALED_FILES, MANIFEST_FILE, SIGNATURE_FILE)
+
+def sealed_files(model_format: ModelFormat) -> tuple[str, ...]:
+    """The files whose digests a manifest holds."""
+    return (CARD_FILE, DECIDING_FILE, GOLDEN_FILE, MODEL_FILES[model_format])
+
+
+def bundle_files(model_format: ModelFormat) -> tuple[str, ...]:
+    """All files of a bundle."""
+    return (*sealed_files(model_format), MANIFEST_FILE, SIGNATURE_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +50,8 @@ class Bundle:
 
     @property
     def model_text(self) -> bytes:
-        """The trees in LightGBM's own text format."""
-        return self.files[MODEL_FILE]
+        """The trees in their library's own text format or JSON; see `Manifest.model_format`."""
+        return self.files[MODEL_FILES[self.manifest.model_format]]
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
@@ -53,13 +62,28 @@ def read_files(folder: Path) -> dict[str, bytes]:
     ContractError
         If the folder or one of its files is missing or unreadable.
     """
-    missing = [name for name in BUNDLE_FILES if not (folder / name).is_file()]
+    names = bundle_files(_model_format(folder))
+    missing = [name for name in names if not (folder / name).is_file()]
     if missing:
-        raise ContractError(f"Expected the files {list(BUNDLE_FILES)}, missing {missing} - at bundle {folder.name}")
+        raise ContractError(f"Expected the files {list(names)}, missing {missing} - at bundle {folder.name}")
     try:
-        return {name: (folder / name).read_bytes() for name in BUNDLE_FILES}
+        return {name: (folder / name).read_bytes() for name in names}
     except OSError as error:
         raise ContractError(f"Expected readable files, got {type(error).__name__} - at bundle {folder.name}") from error
+
+
+class _FormatOnly(msgspec.Struct):
+    """A manifest of any version, of which only the format of the model file matters."""
+
+    model_format: str = "lightgbm"
+
+
+def _model_format(folder: Path) -> ModelFormat:
+    """The format that the manifest in a folder names, not verified; LightGBM's if it cannot be read."""
+    with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+        if msgspec.json.decode((folder / MANIFEST_FILE).read_bytes(), type=_FormatOnly).model_format == "xgboost":
+            return "xgboost"
+    return "lightgbm"
 
 
 def read_bundle(folder: Path, keys: PublicKeys) -> Bundle:
@@ -122,14 +146,18 @@ def read_golden(content: bytes, where: str) -> tuple[GoldenRow, ...]:
 
 
 def _check_digests(manifest: Manifest, files: Mapping[str, bytes], where: str) -> None:
-    if sorted(manifest.files) != sorted(SEALED_FILES):
+    names = sealed_files(manifest.model_format)
+    if sorted(manifest.files) != sorted(names):
         raise ContractError(
-            f"Expected digests of {list(SEALED_FILES)}, got of {sorted(manifest.files)} - at {where}/{MANIFEST_FILE}"
+            f"Expected digests of {list(names)}, got of {sorted(manifest.files)} - at {where}/{MANIFEST_FILE}"
         )
+    missing = [name for name in names if name not in files]
+    if missing:
+        raise ContractError(f"Expected the files {list(names)}, missing {missing} - at {where}")
     for file, expected in manifest.files.items():
         actual = digest(files[file])
         if actual != expected:
             raise ContractError(f"Expected digest {expected}, got {actual} - at {where}/{file}")
-    candidate = candidate_digest(dict(files))
+    candidate = candidate_digest({name: files[name] for name in names})
     if candidate != manifest.candidate_digest:
         raise ContractError(f"Expected candidate {manifest.candidate_digest}, got {candidate} - at {where}")

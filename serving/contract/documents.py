@@ -14,7 +14,10 @@ import msgspec
 PSEUDONYM_KEY_BYTES = 32
 """Length of the key that pseudonymises entity keys."""
 SCHEMA_VERSION = 1
-"""Current version of every document but the records of the decision log."""
+"""Current version of every document but the manifest and the records of the decision log."""
+MANIFEST_VERSION = 2
+"""Since 2 a manifest names the format of the model file; one of LightGBM's text is of version 1, so that servers of
+before read it."""
 DECISION_RECORD_VERSION = 2
 """Since 2 a record holds reasons with texts and contributions, and the trace that the request came with."""
 REJECTION_RECORD_VERSION = 2
@@ -24,15 +27,17 @@ FeatureDtype = Literal["float", "int", "category"]
 FeatureSource = Literal["request", "online", "derived"]
 DecisionName = Literal["approve", "review", "decline"]
 SlotName = Literal["champion", "canary", "shadow"]
+ModelFormat = Literal["lightgbm", "xgboost"]
 
 MODEL_FILE = "model.txt"
 MODEL_JSON_FILE = "model.json"
+MODEL_FILES: dict[ModelFormat, str] = {"lightgbm": MODEL_FILE, "xgboost": MODEL_JSON_FILE}
+"""The model file by its format: the text or the JSON that the library itself writes."""
 DECIDING_FILE = "deciding.json"
 GOLDEN_FILE = "golden.jsonl"
 CARD_FILE = "card.html"
 MANIFEST_FILE = "manifest.json"
 SIGNATURE_FILE = "manifest.sig"
-CANDIDATE_FILES = (DECIDING_FILE, MODEL_FILE)
 
 
 class ContractError(ValueError):
@@ -134,7 +139,7 @@ class Lineage(Struct, frozen=True, kw_only=True):
 class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`manifest.json`: its SHA-256 is the bundle's name.
 
-    `descriptions` holds the meanings of features by name, for people.
+    `descriptions` holds the meanings of features by name, for people. `model_format` says which file holds the trees.
     """
 
     schema_version: int
@@ -144,6 +149,7 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     verdicts: tuple[Verdict, ...]
     files: dict[str, str]
     descriptions: dict[str, str] = {}
+    model_format: ModelFormat = "lightgbm"
 
 
 class Signed(Struct, frozen=True, kw_only=True):
@@ -282,12 +288,15 @@ def candidate_digest(files: dict[str, bytes]) -> str:
     Raises
     ------
     ContractError
-        If a deciding file is missing.
+        If a deciding file is missing, or there are two model files.
     """
-    missing = [name for name in CANDIDATE_FILES if name not in files]
-    if missing:
-        raise ContractError(f"Expected the files {list(CANDIDATE_FILES)}, missing {missing} - at the candidate")
-    lines = [f"{digest(files[name])}  {name}\n" for name in sorted(CANDIDATE_FILES)]
+    models = [name for name in MODEL_FILES.values() if name in files]
+    if len(models) != 1 or DECIDING_FILE not in files:
+        raise ContractError(
+            f"Expected the files {DECIDING_FILE} and one of {list(MODEL_FILES.values())}, got {sorted(files)} "
+            "- at the candidate"
+        )
+    lines = [f"{digest(files[name])}  {name}\n" for name in sorted((DECIDING_FILE, *models))]
     return digest("".join(lines).encode())
 
 
@@ -338,7 +347,11 @@ def readable_versions(current: int) -> tuple[int, ...]:
 
 
 def _current_version(document_type: type[Struct]) -> int:
-    versions = {DecisionRecord: DECISION_RECORD_VERSION, RejectionRecord: REJECTION_RECORD_VERSION}
+    versions: dict[type[Struct], int] = {
+        Manifest: MANIFEST_VERSION,
+        DecisionRecord: DECISION_RECORD_VERSION,
+        RejectionRecord: REJECTION_RECORD_VERSION,
+    }
     return versions.get(document_type, SCHEMA_VERSION)
 
 

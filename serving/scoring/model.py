@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.artefacts.bundle import Bundle
-from serving.contract.documents import Bands, ContractError, DecisionName, GoldenRow, Reason
+from serving.contract.documents import Bands, ContractError, DecisionName, Feature, GoldenRow, ModelFormat, Reason
 from serving.contract.features import RowEncoder, Value, encode
-from serving.scoring.forest import forest_if_supported, read_forest
+from serving.scoring.forest import Forest, forest_if_supported, read_forest
 from serving.scoring.lightgbm_library import ScoringError
 from serving.scoring.probability import probability
 from serving.scoring.reasons import ExplainingError, ReasonGroups
@@ -22,6 +22,8 @@ from serving.scoring.scorer import Scorer
 from serving.scoring.shap.layout import lay_out
 from serving.scoring.shap.tree_shap import TreeShap
 from serving.scoring.trial_load import check_in_child
+from serving.scoring.xgboost.scorer import XGBoostScorer
+from serving.scoring.xgboost.trees import read_trees
 
 SCORE_TOLERANCE: Final = 1e-12
 CONTRIBUTION_TOLERANCE: Final = 1e-9
@@ -45,7 +47,7 @@ class LoadedModel:
     customer's.
     """
 
-    def __init__(self, bundle: Bundle, scorer: Scorer, shap: TreeShap | None = None) -> None:
+    def __init__(self, bundle: Bundle, scorer: Scorer | XGBoostScorer, shap: TreeShap | None = None) -> None:
         deciding = bundle.deciding
         self.bundle = bundle
         self.explain_seconds = 0.0
@@ -133,12 +135,13 @@ def decision_of(score: float, bands: Bands) -> DecisionName:
 def load_model(bundle: Bundle) -> LoadedModel:
     """Load a verified bundle and check its golden rows, which also warms the model up.
 
-    A process of its own loads the trees first, so that no crash of LightGBM reaches this one.
+    A process of its own loads LightGBM's trees first, so that no crash of LightGBM reaches this one. XGBoost's trees
+    are read by our own code, which checks them.
 
     Raises
     ------
     NotWholeError
-        If the model text was cut or a tree is damaged.
+        If the model file was cut or a tree is damaged.
     ContractError
         If LightGBM cannot load the trees, or ends the process that tries; if their inputs are not the schema's; if
         there are reason texts, but a feature has no group, a group has no text, or the trees cannot be explained; or if
@@ -146,12 +149,11 @@ def load_model(bundle: Bundle) -> LoadedModel:
         more than 1e-9. The message names the row and both numbers.
     """
     where = f"bundle {bundle.digest}"
-    features = bundle.deciding.features
     try:
         is_explained = _is_explained(bundle)
-        forest = read_forest(bundle.model_text) if is_explained else forest_if_supported(bundle.model_text)
-        check_in_child(bundle.model_text, len(features))
-        scorer = Scorer(bundle.model_text, [feature.name for feature in features], forest)
+        scorer, forest = scorer_of(
+            bundle.model_text, bundle.manifest.model_format, bundle.deciding.features, is_explained=is_explained
+        )
         loaded = LoadedModel(bundle, scorer, TreeShap(lay_out(forest)) if forest and is_explained else None)
         for number, golden in enumerate(bundle.golden, start=1):
             _check_golden(loaded, scorer, golden, f"{where}, golden row {number}")
@@ -161,6 +163,26 @@ def load_model(bundle: Bundle) -> LoadedModel:
     except ScoringError as error:
         raise ContractError(f"Expected a model that loads and scores, got: {error} - at {where}") from error
     return loaded
+
+
+def scorer_of(
+    model_text: bytes, model_format: ModelFormat, schema: Sequence[Feature], *, is_explained: bool
+) -> tuple[Scorer | XGBoostScorer, Forest | None]:
+    """What computes the margins of a model file, and its trees; ``None`` for trees that only LightGBM can score.
+
+    Raises
+    ------
+    ContractError
+        As `load_model`, but for the golden rows; with `is_explained` also if the trees cannot be explained.
+    ScoringError
+        If LightGBM cannot read the text.
+    """
+    if model_format == "xgboost":
+        xgboost_scorer = XGBoostScorer(read_trees(model_text), schema)
+        return xgboost_scorer, xgboost_scorer.forest
+    forest = read_forest(model_text) if is_explained else forest_if_supported(model_text)
+    check_in_child(model_text, len(schema))
+    return Scorer(model_text, [feature.name for feature in schema], forest), forest
 
 
 def _adverse_example(loaded: LoadedModel) -> dict[str, Value]:
@@ -194,7 +216,7 @@ def bits(value: float) -> bytes:
     return struct.pack("<d", value)
 
 
-def _check_golden(loaded: LoadedModel, scorer: Scorer, golden: GoldenRow, where: str) -> None:
+def _check_golden(loaded: LoadedModel, scorer: Scorer | XGBoostScorer, golden: GoldenRow, where: str) -> None:
     try:
         row = encode(golden.features, loaded.bundle.deciding.features)
     except ContractError as error:

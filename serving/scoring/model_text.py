@@ -7,7 +7,7 @@ fit, or a tree is cut, it ends the process instead of reporting an error (4.x: a
 import re
 from typing import Final
 
-from serving.contract.documents import ContractError
+from serving.contract.documents import ContractError, ModelFormat
 
 TREE: Final = b"\nTree="
 END_OF_TREES: Final = b"\nend of trees"
@@ -54,3 +54,8 @@ def _size(word: bytes) -> int:
     if not word.isdigit():
         raise NotWholeError("Expected the sizes of the trees in bytes, got another text - at model.txt, tree_sizes")
     return int(word)
+
+
+def format_of(content: bytes) -> ModelFormat:
+    """The library whose model file this could be, by its first byte: XGBoost's JSON begins with a brace."""
+    return "xgboost" if content.lstrip()[:1] == b"{" else "lightgbm"

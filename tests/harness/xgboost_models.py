@@ -5,10 +5,19 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.harness.small_models import NAMES, examples
+from lifecycle.artefacts.bundles import write_bundle
+from serving.contract.documents import GoldenRow
+from serving.scoring.probability import probability
+from serving.scoring.shap.layout import lay_out
+from serving.scoring.shap.tree_shap import TreeShap
+from serving.scoring.xgboost.forest import as_forest
+from serving.scoring.xgboost.trees import read_trees
+from tests.harness.small_models import CALIBRATION, NAMES, VERDICTS, SmallStore, as_features, examples, lineage
+from tests.harness.small_models import candidate_files as small_candidate_files
 
 Row = NDArray[np.float64]
 TYPES = ["float", "int", "c", "float"]
@@ -183,3 +192,34 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     ),
 }
 """Ways to damage XGBoost's JSON."""
+
+
+def candidate_files(seed: int, content: bytes | None = None) -> dict[str, bytes]:
+    """The sealed files of a bundle that explains; the golden rows' margins are XGBoost's own."""
+    rows, content = examples()[0][:8], content or as_json(booster(seed))
+    forest = as_forest(read_trees(as_json(booster(seed))))
+    explained = TreeShap(lay_out(forest))
+    golden = [
+        GoldenRow(
+            features=as_features(row),
+            margin=margin,
+            score=probability(margin, CALIBRATION),
+            contributions=tuple(explained.contributions(row).tolist()),
+        )
+        for row, margin in zip(rows, own_margins(booster(seed), rows).tolist(), strict=True)
+    ]
+    files = small_candidate_files(seed, can_explain=True)
+    del files["model.txt"]
+    rows_text = b"".join(msgspec.json.encode(row) + b"\n" for row in golden)
+    return files | {"model.json": content, "golden.jsonl": rows_text}
+
+
+def seal(store: SmallStore, seed: int, content: bytes | None = None) -> str:
+    """Seal the bundle of a seed, with another model file if `content` is given, and return its digest."""
+    return write_bundle(
+        store.settings.release_store,
+        candidate_files(seed, content),
+        lineage=lineage(seed),
+        verdicts=VERDICTS,
+        signing_key=store.keys.signing_key,
+    )
