@@ -99,10 +99,10 @@ def _declared(files: tuple[tuple[Path, Path, int, int], ...]) -> Declarations:
                 faulty.append(FaultyDeclaration(path, found.name, f"{found.name}: {message} - in {path}"))
             else:
                 tables[found.name] = found
-    while broken := [(table, message) for table in tables.values() if (message := _reference_fault(table, tables))]:
-        for table, message in broken:
-            fault = with_lines(message, read_yaml(table.path), _place_of(table))
-            faulty.append(FaultyDeclaration(table.path, table.name, f"{table.name}: {fault} - in {table.path}"))
+    while broken := [(table, fault) for table in tables.values() if (fault := _reference_fault(table, tables))]:
+        for table, broken_fault in broken:
+            text = with_lines(broken_fault, read_yaml(table.path), _place_of(table))
+            faulty.append(FaultyDeclaration(table.path, table.name, f"{table.name}: {text} - in {table.path}"))
             del tables[table.name]
     return Declarations(tables, tuple(faulty))
 
