@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from serving.artefacts.signatures import PublicKeys
+from serving.contract.derivation import facts_of
 from serving.contract.documents import (
     CARD_FILE,
     DECIDING_FILE,
@@ -118,7 +119,7 @@ def verify_bundle(name: str, files: Mapping[str, bytes], keys: PublicKeys) -> Bu
     deciding = decode(files[DECIDING_FILE], Deciding, f"{where}/{DECIDING_FILE}")
     if deciding.model != manifest.model:
         raise ContractError(f"Expected model {manifest.model}, got {deciding.model} - at {where}/{DECIDING_FILE}")
-    for message, key in schema_violations(deciding.features):
+    for message, key in schema_violations(deciding.features, facts=facts_of(deciding)):
         raise ContractError(f"{message} - at `{key}` in {where}/{DECIDING_FILE}")
     return Bundle(name, manifest, deciding, read_golden(files[GOLDEN_FILE], where), dict(files))
 

@@ -1,8 +1,8 @@
 """Bundles, releases and decision records: the documents that `lifecycle` and `serving` share.
 
-Every document carries a ``schema_version``. Readers accept the current version and the one before it, and reject a
-newer one by name. Digests are SHA-256 in lower-case hex, taken over bytes as they were written, never over a document
-that was parsed and serialised again.
+Every document carries a ``schema_version``. Readers accept the current version and all before it, since each one only
+added to the one before and a decision log is kept for years, and reject a newer one by name. Digests are SHA-256 in
+lower-case hex, taken over bytes as they were written, never over a document that was parsed and serialised again.
 """
 
 import datetime as dt
@@ -11,15 +11,21 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from serving.contract.expressions import Derivation
+
 PSEUDONYM_KEY_BYTES = 32
 """Length of the key that pseudonymises entity keys."""
 SCHEMA_VERSION = 1
-"""Current version of every document but the manifest and the records of the decision log."""
+"""Current version of every document but those below."""
 MANIFEST_VERSION = 2
 """Since 2 a manifest names the format of the model file; one of LightGBM's text is of version 1, so that servers of
 before read it."""
-DECISION_RECORD_VERSION = 2
-"""Since 2 a record holds reasons with texts and contributions, and the trace that the request came with."""
+DECIDING_VERSION = 2
+"""Since 2 a deciding file may hold derived features, facts and categories with `other`; one without them is of version
+1, so that servers of before read it."""
+DECISION_RECORD_VERSION = 3
+"""Since 2 a record holds reasons with texts and contributions, and the trace that the request came with. Since 3 it may
+hold facts; one without them is of version 2."""
 REJECTION_RECORD_VERSION = 2
 """Since 2 a rejection names the feature at fault, the kind of fault and the day of the event."""
 
@@ -49,7 +55,11 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Feature(Struct, frozen=True, kw_only=True):
-    """One input of a model, in the order the model was trained with."""
+    """One input of a model, in the order the model was trained with; or a fact, which only other features need.
+
+    A derived feature is computed by the server, as its `derivation` says. `other` is the category that stands for each
+    category that is not listed.
+    """
 
     name: str
     dtype: FeatureDtype
@@ -60,6 +70,8 @@ class Feature(Struct, frozen=True, kw_only=True):
     categories: tuple[str, ...] | None = None
     monotone: Literal[-1, 0, 1] = 0
     reason_group: str | None = None
+    other: str | msgspec.UnsetType = msgspec.UNSET
+    derivation: Derivation | msgspec.UnsetType = msgspec.UNSET
 
 
 class Calibration(Struct, frozen=True, kw_only=True):
@@ -95,7 +107,10 @@ class Reason(Struct, frozen=True, kw_only=True):
 
 
 class Deciding(Struct, frozen=True, kw_only=True):
-    """Everything but the trees that determines a decision: `deciding.json` of a candidate and of a bundle."""
+    """Everything but the trees that determines a decision: `deciding.json` of a candidate and of a bundle.
+
+    `facts` are fields of a request that derived features follow from, and that are no inputs of the model.
+    """
 
     schema_version: int
     model: str
@@ -103,15 +118,22 @@ class Deciding(Struct, frozen=True, kw_only=True):
     calibration: Calibration
     bands: Bands
     reason_texts: ReasonTexts | None = None
+    facts: tuple[Feature, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class GoldenRow(Struct, frozen=True, kw_only=True):
-    """A row that must reproduce its margin bit for bit, its score to 1e-12 and its contributions to 1e-9."""
+    """A row that must reproduce its margin bit for bit, its score to 1e-12 and its contributions to 1e-9.
+
+    Where the model has derived features, they must follow from the other features, `facts` and `occurred_at`, bit for
+    bit.
+    """
 
     features: dict[str, float | int | str | None]
     margin: float
     score: float
     contributions: tuple[float, ...] | None = None
+    occurred_at: dt.datetime | msgspec.UnsetType = msgspec.UNSET
+    facts: dict[str, float | int | str | None] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -224,7 +246,9 @@ class SignedRelease(Struct, frozen=True, kw_only=True):
 class DecisionRecord(Struct, frozen=True, kw_only=True):
     """One line of the decision log.
 
-    `entity_key` is a keyed hash, never what the caller sent. `features` holds the row in the schema's order.
+    `entity_key` is a keyed hash, never what the caller sent. `features` holds the row in the schema's order, derived
+    features included; they follow from the others, `occurred_at` and `facts`, the fields that are no features, in the
+    deciding file's order.
     `elapsed_us` is the time from the request's arrival until the record was passed to the log. An error has `error` set
     and no score. A shadow's record has the `decision_id` of the decision that was copied. `reasons` are the principal
     ones, the strongest first; ``None`` if they were not requested. `caller` is the name of the API key, `trace_id` the
@@ -250,6 +274,7 @@ class DecisionRecord(Struct, frozen=True, kw_only=True):
     trace_id: str | None = None
     elapsed_us: int
     error: str | None = None
+    facts: tuple[float | int | str | None, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class RejectionRecord(Struct, frozen=True, kw_only=True, tag_field="record", tag="rejection"):
@@ -336,19 +361,20 @@ def decode(content: bytes, document_type: type[Document], where: str) -> Documen
 
 
 def readable_versions(current: int) -> tuple[int, ...]:
-    """The versions that a reader of `current` accepts: it and the one before.
+    """The versions that a reader of `current` accepts.
 
     Examples
     --------
     >>> readable_versions(1), readable_versions(3)
-    ((1,), (2, 3))
+    ((1,), (1, 2, 3))
     """
-    return (current,) if current == 1 else (current - 1, current)
+    return tuple(range(1, current + 1))
 
 
 def _current_version(document_type: type[Struct]) -> int:
     versions: dict[type[Struct], int] = {
         Manifest: MANIFEST_VERSION,
+        Deciding: DECIDING_VERSION,
         DecisionRecord: DECISION_RECORD_VERSION,
         RejectionRecord: REJECTION_RECORD_VERSION,
     }
