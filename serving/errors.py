@@ -7,9 +7,10 @@ import copy
 import datetime as dt
 from typing import Literal, Self
 
-Fault = Literal["category", "null", "range", "type", "missing", "unknown_key", "form"]
+Fault = Literal["category", "null", "range", "type", "missing", "unknown_key", "form", "contradiction"]
 """How a request violates its model's schema: not one of the categories, null where none is allowed, outside the range,
-of another type, a missing key, an unknown key, or not a score request at all."""
+of another type, a missing key, an unknown key, not a score request at all, or a value that contradicts the fields which
+it follows from."""
 
 
 class RequestError(Exception):

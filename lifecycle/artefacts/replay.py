@@ -1,5 +1,6 @@
 """Replays a recorded decision with the bundle that made it."""
 
+import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from lifecycle.artefacts.bundles import bundle_folder
 from lifecycle.errors import LifecycleError
 from serving.artefacts.bundle import read_bundle
 from serving.artefacts.signatures import PublicKeys
-from serving.contract.documents import ContractError, DecisionRecord, Reason, SlotName
-from serving.contract.features import encode
+from serving.contract.derivation import completion, facts_of, fields_of_request, is_derived
+from serving.contract.documents import ContractError, Deciding, DecisionRecord, Reason, SlotName
+from serving.contract.features import Value, encode
+from serving.contract.row_compiler import RowError
 from serving.log.segments import find_records
 from serving.scoring.lightgbm_library import ScoringError
 from serving.scoring.model import CONTRIBUTION_TOLERANCE, LoadedModel, Scored, bits, load_model
@@ -84,6 +87,7 @@ def _replayed(record: DecisionRecord, store: Path, keys: PublicKeys) -> Replay:
         )
     loaded = load_model(bundle)
     features = _checked(loaded, record.features)
+    derived = _derived_lines(loaded.bundle.deciding, record)
     scored = loaded.score(features)
     reasons = None if record.reasons is None else loaded.explain(features)
     return Replay(
@@ -92,7 +96,7 @@ def _replayed(record: DecisionRecord, store: Path, keys: PublicKeys) -> Replay:
         record.slot,
         record.release_number,
         record.bundle_digest,
-        _lines(record, scored, reasons),
+        (*derived, *_lines(record, scored, reasons)),
     )
 
 
@@ -103,6 +107,34 @@ def _checked(loaded: LoadedModel, features: Sequence[float | int | str | None]) 
         raise LifecycleError(f"Expected {len(schema)} features, got {len(features)} - at the decision's record")
     encode({feature.name: value for feature, value in zip(schema, features, strict=True)}, schema)
     return features
+
+
+def _derived_lines(deciding: Deciding, record: DecisionRecord) -> tuple[Line, ...]:
+    """Every derived feature, as recorded and as it follows from the recorded fields."""
+    recorded = dict(zip((feature.name for feature in deciding.features), record.features or (), strict=True))
+    derived = [feature for feature in deciding.features if is_derived(feature)]
+    if not derived:
+        return ()
+    facts = record.facts if isinstance(record.facts, tuple) else ()
+    if len(facts) != len(facts_of(deciding)):
+        raise LifecycleError(f"Expected {len(facts_of(deciding))} facts, got {len(facts)} - at the decision's record")
+    held = recorded | dict(zip((fact.name for fact in facts_of(deciding)), facts, strict=True))
+    carried = tuple(held[field.name] for field in fields_of_request(deciding))
+    try:
+        row = completion(deciding.features, facts_of(deciding))(carried, record.occurred_at.astimezone(dt.UTC))
+    except RowError as error:
+        raise LifecycleError(f"Expected fields that {error} follows from - at the decision's record") from None
+    replayed = dict(zip(recorded, row, strict=True))
+    return tuple(_value_line(feature.name, recorded[feature.name], replayed[feature.name]) for feature in derived)
+
+
+def _value_line(name: str, recorded: Value, replayed: Value) -> Line:
+    is_same = type(recorded) is type(replayed) and (
+        bits(recorded) == bits(replayed)
+        if isinstance(recorded, float) and isinstance(replayed, float)
+        else recorded == replayed
+    )
+    return Line(name, repr(recorded), repr(replayed), is_same)
 
 
 def _lines(record: DecisionRecord, scored: Scored, reasons: tuple[Reason, ...] | None) -> tuple[Line, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lifecycle.errors import LifecycleError
+from lifecycle.features.derived_columns import derived_variables
 from lifecycle.features.nodes import DAY_COLUMN
 from lifecycle.features.project import TRANSFORM, dbt_environment
 from lifecycle.features.snowflake_login import without_secrets
@@ -154,7 +155,12 @@ def run_dbt(
     LifecycleError
         If a setting of the Snowflake account is missing or wrong.
     """
-    environment = child_environment() | dbt_environment(settings, target_path, use) | dict(variables or {})
+    environment = {
+        **child_environment(),
+        **dbt_environment(settings, target_path, use),
+        **derived_variables(settings),
+        **(variables or {}),
+    }
     target_path.mkdir(parents=True, exist_ok=True, mode=0o700)
     started = time.perf_counter()
     with _start(settings, arguments, environment) as process:

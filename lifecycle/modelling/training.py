@@ -13,12 +13,14 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from lifecycle.modelling import fitting
 from lifecycle.modelling.baseline import fit_baseline
 from lifecycle.modelling.calibration import fit_calibration, scores
 from lifecycle.modelling.curves import Curves, curves
+from lifecycle.modelling.derived_check import check_derived
 from lifecycle.modelling.evaluation import Evaluation, Interval, Predictions, compare, reviewed_by
 from lifecycle.modelling.fitting import FitRows, Parameters
 from lifecycle.modelling.golden import golden_rows
@@ -30,7 +32,8 @@ from lifecycle.modelling.thresholds import Traffic, decision_bands
 from lifecycle.modelling.training_set import Examples, labels
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import BoolArray, FloatArray
-from serving.contract.documents import SCHEMA_VERSION, Calibration, Deciding, Feature, GoldenRow, ReasonTexts
+from serving.contract.derivation import deciding_version
+from serving.contract.documents import Calibration, Deciding, GoldenRow, ReasonTexts
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,9 @@ def train(spec: RiskModelSpec, examples: Examples, as_of: dt.date, progress: Pro
     Raises
     ------
     LifecycleError
-        If a window is impossible or has no positives.
+        If a window is impossible or has no positives; if a derived feature is not what the server would compute.
     """
+    check_derived(spec, examples)
     report = progress or _no_progress
     split = split_examples(spec, examples, as_of)
     report("split", 1, 1)
@@ -127,18 +131,27 @@ def _trained(
     evaluation, baseline_evaluation, difference = compare(outcomes, ours, theirs, reviewed, confidence=confidence)
     recent, windows = training.recent_traffic(released.text, released.calibration), training.counts()
     base_rate = released_window(windows, spec.training.is_refitted).base_rate
-    fitted_on = training.features(released.window)
+    fitted_on, features, facts = training.features(released.window), spec.contract_features, spec.contract_facts
     return Trained(
         model_text=released.text,
         deciding=Deciding(
-            schema_version=SCHEMA_VERSION,
+            schema_version=deciding_version(features, facts),
             model=spec.name,
-            features=contract_features(spec),
+            features=features,
             calibration=released.calibration,
             bands=decision_bands(recent, spec.decision, base_rate),
             reason_texts=contract_reason_texts(spec),
+            facts=facts or msgspec.UNSET,
         ),
-        golden=golden_rows(fitted_on, spec.features, released.text, released.calibration, training.seed),
+        golden=golden_rows(
+            fitted_on,
+            features,
+            released.text,
+            released.calibration,
+            training.seed,
+            facts,
+            training.facts(released.window),
+        ),
         judged_model_text=judged.text,
         judged_calibration=judged.calibration,
         evaluation=evaluation,
@@ -206,6 +219,11 @@ class _Training:
     def features(self, window: Window) -> FloatArray:
         """A window's features, shape ``(n, n_features)``."""
         return np.ascontiguousarray(self._examples.features[window.rows])
+
+    def facts(self, window: Window) -> FloatArray | None:
+        """A window's facts, shape ``(n, n_facts)``; ``None`` without any."""
+        facts = self._examples.facts
+        return None if facts is None else np.ascontiguousarray(facts[window.rows])
 
     def labels(self, window: Window) -> BoolArray:
         """Positives of a window, as known at its `known_at`."""
@@ -328,11 +346,6 @@ def predict(model_text: bytes, calibration: Calibration, features: FloatArray) -
     """
     row_margins = fitting.margins(model_text, features)
     return Predictions(row_margins, scores(row_margins, calibration))
-
-
-def contract_features(spec: RiskModelSpec) -> tuple[Feature, ...]:
-    """The specification's features as the contract that the server reads."""
-    return tuple(feature.contract() for feature in spec.features)
 
 
 def contract_reason_texts(spec: RiskModelSpec) -> ReasonTexts | None:

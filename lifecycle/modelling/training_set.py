@@ -1,12 +1,14 @@
 """Point-in-time examples of a model, and their labels as known at a given date."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from lifecycle.errors import LifecycleError
+from lifecycle.spec.fields import FieldSpec
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import AnyArray, BoolArray, FloatArray, IntArray, TimeArray, days, instant
 from lifecycle.tables.columns import feature_column, flag_column, float_column, key_column, time_column
@@ -18,7 +20,8 @@ class Examples:
 
     Every array has ``n`` rows. `entity` is int64 or an object array of text; `known_at` is ``NaT`` where no positive
     was reported; `features` is float64 in C order, shape ``(n, n_features)`` in the schema's order, ``NaN`` for
-    null and the index for a category.
+    null and the index for a category; so is `facts`, shape ``(n, n_facts)``, ``None`` if the
+    training set was frozen before the model had them.
     """
 
     id: AnyArray
@@ -29,6 +32,7 @@ class Examples:
     features: FloatArray
     feature_names: tuple[str, ...]
     outcome: BoolArray | None = None
+    facts: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.id)
@@ -44,6 +48,7 @@ class Examples:
             features=np.ascontiguousarray(self.features[index]),
             feature_names=self.feature_names,
             outcome=None if self.outcome is None else self.outcome[index],
+            facts=None if self.facts is None else np.ascontiguousarray(self.facts[index]),
         )
 
 
@@ -53,7 +58,8 @@ def examples_from_table(table: pa.Table, spec: RiskModelSpec) -> Examples:
     Parameters
     ----------
     table
-        The columns of ``spec.columns``, ``spec.label.reported_at`` (null where nothing was reported) and every feature.
+        The columns of ``spec.columns``, ``spec.label.reported_at`` (null where nothing was reported) and every feature;
+        the facts, unless it was frozen before the model had them.
     spec
         The model.
 
@@ -71,12 +77,10 @@ def examples_from_table(table: pa.Table, spec: RiskModelSpec) -> Examples:
             f"Expected {len(spec.features)} features and the columns {wanted}, missing {missing} "
             f"- at the training set of {spec.name}"
         )
+    has_facts = {fact.name for fact in spec.facts} <= set(table.column_names)
     ids, occurred_at = key_column(table, columns.id), time_column(table, columns.occurred_at)
     # Texts by their codes, since NumPy sorts no objects by several keys.
     order = np.lexsort((np.unique(ids, return_inverse=True)[1].reshape(-1), occurred_at))
-    features = np.empty((table.num_rows, len(spec.features)), dtype=np.float64)
-    for position, feature in enumerate(spec.features):
-        features[:, position] = feature_column(table, feature)[order]
     known_at, outcome = _outcomes(table, spec)
     return Examples(
         id=ids[order],
@@ -84,10 +88,19 @@ def examples_from_table(table: pa.Table, spec: RiskModelSpec) -> Examples:
         occurred_at=occurred_at[order],
         known_at=known_at[order],
         amount=float_column(table, columns.amount)[order] if columns.amount else None,
-        features=features,
+        features=_columns(table, spec.features, order),
         feature_names=spec.feature_names,
         outcome=None if outcome is None else outcome[order],
+        facts=_columns(table, spec.facts, order) if has_facts else None,
     )
+
+
+def _columns(table: pa.Table, fields: Sequence[FieldSpec], order: IntArray) -> FloatArray:
+    """The fields as the model sees features, in the order of the examples: shape ``(n, n_fields)``."""
+    values = np.empty((table.num_rows, len(fields)), dtype=np.float64)
+    for position, field in enumerate(fields):
+        values[:, position] = feature_column(table, field)[order]
+    return values
 
 
 def _outcomes(table: pa.Table, spec: RiskModelSpec) -> tuple[TimeArray, BoolArray | None]:

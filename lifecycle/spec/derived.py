@@ -5,6 +5,7 @@ its place, first by its tokens, so that nothing which the parser drops or rewrit
 """
 
 import difflib
+import functools
 import itertools
 import re
 from collections.abc import Callable, Mapping
@@ -112,6 +113,12 @@ least, nullif, sqrt, got `sum` - at character 1 of `sum(bill_1)`
     except ExpressionError as error:
         raise DerivedError(f"{error} - in {_shown(text)}") from None
     return Derivation(" ".join(text.split()), tree)
+
+
+@functools.lru_cache(maxsize=1024)
+def derivation_of(text: str, time_column: str = OCCURRED_AT) -> Derivation:
+    """`parse`, once for each text: a model's file is validated several times."""
+    return parse(text, time_column)
 
 
 def check_fields(

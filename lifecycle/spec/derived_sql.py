@@ -21,8 +21,9 @@ from serving.contract.expressions import (
     Number,
     Text,
 )
+from serving.contract.whole_results import has_whole_results
 
-LONGEST_SQL: Final = 50_000
+LONGEST_SQL: Final = 20_000
 """Characters of the longest column."""
 
 _LARGEST: Final = "cast('1.7976931348623157e+308' as double)"
@@ -69,7 +70,11 @@ def column_sql(feature: Feature, fields: Mapping[str, Feature], time_column: str
         sql = result if value.is_finite else f"case when abs{value.text} <= {_LARGEST} then {result} end"
     elif feature.dtype == "int":
         text = value.text
-        sql = f"case when floor{text} = {text} and abs{text} <= {_LARGEST_WHOLE} then cast({text} as bigint) end"
+        sql = (
+            f"cast({text} as bigint)"
+            if has_whole_results(feature)
+            else f"case when floor{text} = {text} and abs{text} <= {_LARGEST_WHOLE} then cast({text} as bigint) end"
+        )
     else:
         sql = _mapped(value.text, feature)
     if len(sql) > LONGEST_SQL:

@@ -78,6 +78,7 @@ def check_columns(spec: RiskModelSpec, projects: Sequence[Path], where: str) -> 
     mart = _columns_for("examples.mart", projects, spec.mart, where)
     columns = {f"examples.columns.{key}": name for key, name in spec.columns.model_dump(exclude_none=True).items()}
     wanted = columns | {f"features.{index}.name": feature.name for index, feature in enumerate(spec.features)}
+    wanted |= {f"facts.{index}.name": fact.name for index, fact in enumerate(spec.facts)}
     label = spec.label
     if label.column is not None:
         wanted |= {"label.column": label.column, "label.known_at": label.known_column}
@@ -111,8 +112,9 @@ def _expect_types(spec: RiskModelSpec, columns: Mapping[str, str], where: str) -
     """Check that each column has a type that its feature can be read from; a column without a declared type passes."""
     wrong = [
         f"{feature.name!r} has the type {declared}, where {feature.dtype} needs {' or '.join(TYPES_OF[feature.dtype])} "
-        f"at `features.{index}.dtype`"
-        for index, feature in enumerate(spec.features)
+        f"at `{key}.{index}.dtype`"
+        for key, fields in (("features", spec.features), ("facts", spec.facts))
+        for index, feature in enumerate(fields)
         if (declared := columns[feature.name].lower())
         and declared.partition("(")[0].strip() not in TYPES_OF[feature.dtype]
     ]

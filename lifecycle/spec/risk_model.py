@@ -10,28 +10,53 @@ from pydantic import Field, model_validator
 
 from lifecycle.spec.base import Days, Sentence, Share, SpecModel
 from lifecycle.spec.decision import DecisionSpec
+from lifecycle.spec.derived import derivation_of
+from lifecycle.spec.derived_rules import ExampleColumns, request_violations
 from lifecycle.spec.examples import ColumnsSpec, ExamplesSpec, LabelSpec
+from lifecycle.spec.fields import FieldSpec
 from lifecycle.spec.older_keys import with_current_keys
+from serving.contract.derivation import DERIVED, is_derived, request_fields
 from serving.contract.documents import Feature
-from serving.contract.schema_rules import schema_violations
 
 
-class FeatureSpec(SpecModel):
-    """One input of the model: a column of the mart."""
+class FeatureSpec(FieldSpec):
+    """One input of the model: a column of the mart.
 
-    name: str
-    dtype: Literal["float", "int", "category"] = "float"
-    source: Literal["request"] = "request"
-    is_nullable: bool = False
-    minimum: float | None = None
-    maximum: float | None = None
-    categories: tuple[str, ...] | None = None
+    A request carries it, or it is derived: the server computes `from`, one SQL expression over the fields of a request,
+    and a dbt macro makes it the mart's column.
+    """
+
+    source: Literal["request", "derived"] = "request"
+    expression: Annotated[str | None, Field(alias="from")] = None
     monotone: Literal[-1, 0, 1] = 0
     reason_group: str | None = None
 
-    def contract(self) -> Feature:
-        """This feature as the contract that the server reads."""
-        return Feature(**self.model_dump())
+    @model_validator(mode="after")
+    def _derived_features_have_an_expression(self) -> Self:
+        if (self.source == DERIVED) != (self.expression is not None):
+            raise ValueError(
+                "Expected an expression of a feature with source derived, and of no other, "
+                f"got {'one' if self.expression else 'none'} with source {self.source} - at `from`"
+            )
+        return self
+
+    def contract(self, time_column: str = "occurred_at") -> Feature:
+        """This feature as the contract that the server reads.
+
+        Parameters
+        ----------
+        time_column
+            The mart's column of the event's time, as an expression names it.
+
+        Raises
+        ------
+        DerivedError
+            If the expression is no derived feature.
+        """
+        further: dict[str, Any] = {"source": self.source, "monotone": self.monotone, "reason_group": self.reason_group}
+        if self.expression is not None:
+            further["derivation"] = derivation_of(self.expression, time_column)
+        return self.field(**further)
 
 
 class ReasonTextsSpec(SpecModel):
@@ -210,6 +235,8 @@ class RiskModelSpec(SpecModel):
     first_date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
     """No partition is earlier; the first one is the first day of the loaded data."""
     features: Annotated[tuple[FeatureSpec, ...], Field(min_length=1)]
+    facts: tuple[FieldSpec, ...] = ()
+    """Columns of the mart that a request carries because derived features follow from them, and that are no inputs."""
     card: CardSpec | None = None
     """Without it the model card says that these statements are missing."""
     reason_texts: ReasonTextsSpec | None = None
@@ -251,9 +278,7 @@ class RiskModelSpec(SpecModel):
 
     @model_validator(mode="after")
     def _requests_can_carry_the_features(self) -> Self:
-        # Next to the features, the training set has the label and the drift check has the score.
-        reserved = (*self.label.columns, "score")
-        violations = list(schema_violations([feature.contract() for feature in self.features], reserved))
+        violations = request_violations(self.features, self.contract_facts, self._example_columns)
         if violations:
             raise ValueError("; ".join(f"{message} - at `{key}`" for message, key in violations))
         return self
@@ -330,6 +355,36 @@ class RiskModelSpec(SpecModel):
         """Names of the inputs in schema order."""
         return tuple(feature.name for feature in self.features)
 
+    @property
+    def _example_columns(self) -> ExampleColumns:
+        unknowable = {self.columns.id: "the example's id", self.columns.entity: "the entity"}
+        unknowable |= dict.fromkeys(
+            filter(None, (*self.label.columns, self.label.withdrawn_at)), "the label, which is known only later"
+        )
+        # Next to the features, the training set has the label and the drift check has the score.
+        reserved = (*self.label.columns, "score")
+        return ExampleColumns(self.columns.occurred_at, self.columns.amount, unknowable, reserved)
+
+    @property
+    def contract_features(self) -> tuple[Feature, ...]:
+        """The inputs as the contract that the server reads."""
+        return tuple(feature.contract(self.columns.occurred_at) for feature in self.features)
+
+    @property
+    def contract_facts(self) -> tuple[Feature, ...]:
+        """The facts as the contract that the server reads."""
+        return tuple(fact.field() for fact in self.facts)
+
+    @property
+    def request_fields(self) -> tuple[Feature, ...]:
+        """What a request carries: the inputs that are not derived, then the facts."""
+        return request_fields(self.contract_features, self.contract_facts)
+
+    @property
+    def has_derived_features(self) -> bool:
+        """Whether the server computes any input."""
+        return any(is_derived(feature) for feature in self.contract_features)
+
     def with_profile(self, profile: str | None) -> "RiskModelSpec":
         """This specification with the overrides of a profile; unchanged if the model has no such profile.
 
@@ -340,7 +395,9 @@ class RiskModelSpec(SpecModel):
         """
         if profile is None or profile not in self.profiles:
             return self
-        return RiskModelSpec.model_validate(_merged(self.model_dump(), with_current_keys(self.profiles[profile])))
+        return RiskModelSpec.model_validate(
+            _merged(self.model_dump(by_alias=True), with_current_keys(self.profiles[profile]))
+        )
 
 
 def _merged(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lifecycle.errors import LifecycleError
-from lifecycle.spec.risk_model import FeatureSpec
+from lifecycle.spec.fields import FieldSpec
 from lifecycle.tables.arrays import MICROSECOND, AnyArray, BoolArray, FloatArray, IntArray, TimeArray
 
 NAMED_ROWS = 5
@@ -126,8 +126,10 @@ def time_column(table: pa.Table, name: str, is_nullable: bool = False) -> TimeAr
     return times
 
 
-def feature_column(table: pa.Table, feature: FeatureSpec) -> FloatArray:
+def feature_column(table: pa.Table, feature: FieldSpec) -> FloatArray:
     """A feature as the model sees it: float64, ``NaN`` for null, a category as its index; shape ``(n,)``.
+
+    A category that is not listed is `other`, where the feature has it.
 
     Raises
     ------
@@ -150,7 +152,7 @@ def feature_column(table: pa.Table, feature: FeatureSpec) -> FloatArray:
     return values
 
 
-def _category_column(table: pa.Table, feature: FeatureSpec) -> FloatArray:
+def _category_column(table: pa.Table, feature: FieldSpec) -> FloatArray:
     if not feature.categories:
         raise LifecycleError(f"Expected `categories` of a feature with dtype category - at feature {feature.name!r}")
     array = column(table, feature.name, feature.is_nullable)
@@ -159,11 +161,16 @@ def _category_column(table: pa.Table, feature: FeatureSpec) -> FloatArray:
     if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
         raise _wrong_type("a text column", array.type, feature.name)
     codes = pc.index_in(array, value_set=pa.array(feature.categories, type=array.type))
-    unknown = np.flatnonzero(pc.and_(codes.is_null(), array.is_valid()).to_numpy(zero_copy_only=False))
+    is_unknown = pc.and_(codes.is_null(), array.is_valid())
+    if feature.other is not None:
+        codes = pc.if_else(is_unknown, pa.scalar(feature.categories.index(feature.other), codes.type), codes)
+        is_unknown = pa.array(np.zeros(len(array), dtype=bool))
+    unknown = np.flatnonzero(is_unknown.to_numpy(zero_copy_only=False))
     if unknown.size:
         raise LifecycleError(
             f"Expected the {len(feature.categories)} categories of the feature's schema, got {unknown.size} rows with "
-            f"another, first at rows {named(unknown)} - at column {feature.name!r} of the training set"
+            f"another, first at rows {named(unknown)}; list it, or declare `other` "
+            f"- at column {feature.name!r} of the training set"
         )
     values: FloatArray = codes.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
     return values

@@ -1,5 +1,6 @@
 """What a request carries, and what follows from it: the derived features of a schema."""
 
+import datetime as dt
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,6 +12,8 @@ from serving.contract.row_compiler import Complete, row_function
 from serving.contract.whole_results import tree_of
 
 DERIVED: Final = "derived"
+EXAMPLE_MOMENT: Final = dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)
+"""When the event of a made-up request happened."""
 
 
 def is_derived(feature: Feature) -> bool:
@@ -48,6 +51,11 @@ def completion(schema: Sequence[Feature], facts: Sequence[Feature] = ()) -> Comp
 def facts_of(deciding: Deciding) -> tuple[Feature, ...]:
     """Fields of a request that are no inputs of the model."""
     return deciding.facts if isinstance(deciding.facts, tuple) else ()
+
+
+def fields_of_request(deciding: Deciding) -> tuple[Feature, ...]:
+    """What a request to a model carries."""
+    return request_fields(deciding.features, facts_of(deciding))
 
 
 def deciding_version(schema: Sequence[Feature], facts: Sequence[Feature]) -> int:

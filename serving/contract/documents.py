@@ -302,6 +302,11 @@ class RejectionRecord(Struct, frozen=True, kw_only=True, tag_field="record", tag
     occurred_on: dt.date | None = None
 
 
+def record_version(facts: tuple[Any, ...]) -> int:
+    """Oldest version of a decision record that holds these facts, so that older readers read all that they can."""
+    return DECISION_RECORD_VERSION if facts else 2
+
+
 def digest(content: bytes) -> str:
     """SHA-256 of `content` in lower-case hex."""
     return hashlib.sha256(content).hexdigest()

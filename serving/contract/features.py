@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 
+from serving.contract.derivation import derived_from, is_derived, request_fields
 from serving.contract.documents import ContractError, Feature
 
 Value: TypeAlias = float | int | str | None
@@ -55,6 +56,44 @@ def features_type(schema: tuple[Feature, ...], also_allowed: frozenset[str] = fr
     others = sorted(also_allowed - {feature.name for feature in schema})
     fields += [(name, Any, None) for name in others]
     return msgspec.defstruct("Features", fields, forbid_unknown_fields=True, frozen=True, gc=False)
+
+
+@functools.lru_cache(maxsize=64)
+def request_type(
+    schema: tuple[Feature, ...], facts: tuple[Feature, ...], also_allowed: frozenset[str] = frozenset()
+) -> type[msgspec.Struct]:
+    """The type of a request's `features` for a model whose row is completed: fields, derived features, other names.
+
+    The fields of `request_fields` are strict, and a category with `other` is any text. A derived feature may be there,
+    as any value, for callers of a release that did not derive it; so may the names in `also_allowed`.
+    """
+    fields: list[Any] = [(field.name, _open_type(field)) for field in request_fields(schema, facts)]
+    derived = [feature for feature in schema if is_derived(feature)]
+    fields += [(feature.name, _derived_type(feature), msgspec.UNSET) for feature in derived]
+    others = sorted(also_allowed - {name for name, *_ in fields})
+    fields += [(name, Any, None) for name in others]
+    return msgspec.defstruct("Features", fields, forbid_unknown_fields=True, frozen=True, gc=False)
+
+
+def _open_type(field: Feature) -> Any:
+    """The type of a field; of a category with `other`, any text."""
+    if not isinstance(field.other, str):
+        return _field_type(field)
+    listed = ", ".join(field.categories or ())
+    meta = msgspec.Meta(description=f"One of {listed}; any other text is {field.other}.")
+    plain = Annotated[str, meta]
+    return plain | None if field.is_nullable else plain
+
+
+def _derived_type(feature: Feature) -> Any:
+    """The type of a derived feature that a request need not carry."""
+    read = ", ".join(derived_from(feature))
+    meta = msgspec.Meta(
+        description=f"Derived from {read}. Leave it out; a value other than the derived one is refused.",
+        extra_json_schema={"deprecated": True},
+    )
+    plain = str if feature.dtype == "category" else float
+    return Annotated[plain | None, meta] | msgspec.UnsetType
 
 
 def encode(features: Mapping[str, Value], schema: Sequence[Feature]) -> Sequence[float]:

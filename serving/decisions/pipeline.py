@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from serving.contract.documents import DECISION_RECORD_VERSION, DecisionName, DecisionRecord, Reason, SlotName
+from serving.contract.documents import DecisionName, DecisionRecord, Reason, SlotName, record_version
 from serving.decisions.pseudonyms import Pseudonyms
 from serving.decisions.repeats import Key, RecentDecisions, request_fingerprint
 from serving.decisions.shadow import ShadowRequest, Shadows
@@ -341,7 +341,7 @@ class Scoring:
         servable, request, context = item.servable, item.request, item.context
         margin, score, decision = (None, None, None) if isinstance(scored, str) else msgspec.structs.astuple(scored)
         return DecisionRecord(
-            schema_version=DECISION_RECORD_VERSION,
+            schema_version=record_version(request.facts),
             decision_id=request.decision_id,
             transaction_id=request.transaction_id,
             entity_key=item.entity,
@@ -360,6 +360,7 @@ class Scoring:
             trace_id=context.trace_id,
             elapsed_us=int((time.perf_counter() - context.arrived_at) * 1e6),
             error=scored if isinstance(scored, str) else None,
+            facts=request.facts or msgspec.UNSET,
         )
 
     def _finished(self, item: RoutedRequest, record: DecisionRecord) -> bytes:
@@ -370,6 +371,8 @@ class Scoring:
         if shadow is not None:
             copy = ShadowRequest(shadow, item.servable, item.request, item.read, record)
             asyncio.get_running_loop().call_soon(self._shadows.offer, copy)
+        if item.request.derived_sent or item.request.unseen:
+            self._metrics.completed(record.model, item.request.derived_sent, item.request.unseen)
         elapsed_seconds = time.perf_counter() - item.context.arrived_at
         self._metrics_of(item).decided(record.decision, record.score, elapsed_seconds, item.request.values)
         if self._tracer.is_on:

@@ -14,7 +14,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from serving.contract.documents import DecisionRecord
+from serving.contract.documents import DecisionRecord, record_version
+from serving.contract.features import Value
 from serving.errors import LogUnavailableError, RequestError
 from serving.log.writer import DecisionLog
 from serving.scoring.lightgbm_library import ScoringError
@@ -106,19 +107,23 @@ def shadow_record(copy: ShadowRequest) -> DecisionRecord:
     began_at = time.perf_counter()
     shadow = copy.shadow
     values = margin = score = decision = error = None
+    facts: tuple[Value, ...] = ()
     try:
         is_same = shadow.reader is copy.answered.reader
-        values = copy.request.values if is_same else copy.read(shadow).values
+        request = copy.request if is_same else copy.read(shadow)
+        values, facts = request.values, request.facts
         margin, score, decision = msgspec.structs.astuple(shadow.model.score(values))
     except (ScoringError, RequestError) as failure:
         error = type(failure).__name__
     return msgspec.structs.replace(
         copy.record,
+        schema_version=record_version(facts),
         slot="shadow",
         bundle_digest=shadow.bundle_digest,
         release_number=shadow.release_number,
         decided_at=dt.datetime.now(dt.UTC),
         features=values,
+        facts=facts or msgspec.UNSET,
         margin=margin,
         score=score,
         decision=decision,

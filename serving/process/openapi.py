@@ -14,6 +14,7 @@ from fastapi import APIRouter
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import BaseRoute
 
+from serving.contract.derivation import fields_of_request
 from serving.http.descriptions import (
     DECISION_ERRORS,
     DECISION_HEADERS,
@@ -29,7 +30,7 @@ from serving.http.descriptions import (
 )
 from serving.protocols.mlflow.routes import CSV
 from serving.protocols.mlflow.tables import InvocationRequest
-from serving.protocols.open_inference.routes import features_of, model_metadata
+from serving.protocols.open_inference.routes import carried_by, model_metadata
 from serving.protocols.open_inference.tensors import InferenceRequest
 from serving.slots.slots import ServedModel, Slots
 from serving.wire.score_request import RequestReader, example_request
@@ -139,7 +140,7 @@ def _add_examples(paths: dict[str, Any], models: dict[str, ServedModel]) -> None
                 parameter["example"] = str(next(iter(models.values())).champion.release_number)
     for model, serving in models.items():
         champion = serving.champion.model
-        request = example_request(champion.bundle.deciding.features, champion.example)
+        request = example_request(fields_of_request(champion.bundle.deciding), champion.example)
         record = _record(serving)
         tensors = _tensors(model, serving, record)
         for path, kind, example in (
@@ -156,7 +157,7 @@ def _add_examples(paths: dict[str, Any], models: dict[str, ServedModel]) -> None
 
 def _record(serving: ServedModel) -> dict[str, Any]:
     """A row of a table that each slot of the model answers."""
-    example = example_request(tuple(features_of(serving).values()), serving.champion.model.example)
+    example = example_request(tuple(carried_by(serving).values()), serving.champion.model.example)
     features: dict[str, Any] = example.pop("features")
     return example | features
 

@@ -15,6 +15,7 @@ from serving.artefacts.bundle import Bundle
 from serving.contract.documents import Bands, ContractError, DecisionName, Feature, GoldenRow, ModelFormat, Reason
 from serving.contract.features import RowEncoder, Value, encode
 from serving.scoring.forest import Forest, forest_if_supported, read_forest
+from serving.scoring.golden_derivation import adverse_example, check_derived
 from serving.scoring.lightgbm_library import ScoringError
 from serving.scoring.probability import probability
 from serving.scoring.reasons import ExplainingError, ReasonGroups
@@ -27,8 +28,6 @@ from serving.scoring.xgboost.trees import read_trees
 
 SCORE_TOLERANCE: Final = 1e-12
 CONTRIBUTION_TOLERANCE: Final = 1e-9
-EXAMPLE_ROWS: Final = 16
-"""Golden rows whose values `LoadedModel.example` tries: some hundred scores while a bundle is loaded."""
 
 
 class Scored(msgspec.Struct, frozen=True, gc=False):
@@ -43,8 +42,8 @@ class LoadedModel:
     """A model that scores and explains; built by `load_model`.
 
     `explain_seconds` is the median time of one explanation, measured on the golden rows during loading; 0 if
-    the model cannot explain. `example` holds features with a high score, mixed from golden rows, none of which is a
-    customer's.
+    the model cannot explain. `example` holds the fields of a request with a high score at `EXAMPLE_MOMENT`, mixed from
+    golden rows, none of which is a customer's.
     """
 
     def __init__(self, bundle: Bundle, scorer: Scorer | XGBoostScorer, shap: TreeShap | None = None) -> None:
@@ -157,7 +156,7 @@ def load_model(bundle: Bundle) -> LoadedModel:
         loaded = LoadedModel(bundle, scorer, TreeShap(lay_out(forest)) if forest and is_explained else None)
         for number, golden in enumerate(bundle.golden, start=1):
             _check_golden(loaded, scorer, golden, f"{where}, golden row {number}")
-        loaded.example = _adverse_example(loaded)
+        loaded.example = adverse_example(loaded)
         if loaded.can_explain:
             loaded.explain_seconds = _explain_seconds(loaded)
     except ScoringError as error:
@@ -185,18 +184,6 @@ def scorer_of(
     return Scorer(model_text, [feature.name for feature in schema], forest), forest
 
 
-def _adverse_example(loaded: LoadedModel) -> dict[str, Value]:
-    """The golden row with the highest score, each feature in turn replaced by the golden value that raises it most."""
-    names = [feature.name for feature in loaded.bundle.deciding.features]
-    rows = [tuple(golden.features[name] for name in names) for golden in loaded.bundle.golden]
-    best = max(rows, key=lambda row: loaded.score(row).margin)
-    for position in range(len(names)):
-        others = dict.fromkeys(row[position] for row in rows[:EXAMPLE_ROWS])
-        mixed = [best, *((*best[:position], value, *best[position + 1 :]) for value in others)]
-        best = max(mixed, key=lambda row: loaded.score(row).margin)
-    return dict(zip(names, best, strict=True))
-
-
 def _is_explained(bundle: Bundle) -> bool:
     return bundle.deciding.reason_texts is not None or any(row.contributions is not None for row in bundle.golden)
 
@@ -218,6 +205,7 @@ def bits(value: float) -> bytes:
 
 def _check_golden(loaded: LoadedModel, scorer: Scorer | XGBoostScorer, golden: GoldenRow, where: str) -> None:
     try:
+        check_derived(golden, loaded.bundle.deciding)
         row = encode(golden.features, loaded.bundle.deciding.features)
     except ContractError as error:
         raise ContractError(f"{error}, {where}") from None

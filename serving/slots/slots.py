@@ -11,16 +11,17 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 from serving.artefacts.promotion_holds import PromotionHolds
 from serving.artefacts.release_rules import slots_of
 from serving.artefacts.releases import ReleaseSource, StoreError, VerifiedRelease
 from serving.artefacts.signatures import PublicKeys
-from serving.contract.documents import ContractError, Feature, Release, SlotName
+from serving.contract.derivation import facts_of
+from serving.contract.documents import ContractError, Deciding, Feature, Release, SlotName
 from serving.contract.routing import CanaryShare
 from serving.errors import ModelNotReadyError, UnknownModelError
 from serving.scoring.model import LoadedModel
@@ -31,6 +32,7 @@ from serving.slots.states import Journal, SlotKey, Transition
 from serving.wire.score_request import RequestReader
 
 _READERS_KEPT: Final = 32
+_ReaderKey: TypeAlias = tuple[tuple[Feature, ...], tuple[Feature, ...], frozenset[str]]
 
 logger = logging.getLogger(__name__)
 
@@ -295,7 +297,7 @@ class Slots:
                 slot,
                 model,
                 held.release.number,
-                self._readers.reader(model.bundle.deciding.features, names - _names(model)),
+                self._readers.reader(model.bundle.deciding, names - _names(model)),
             )
             for slot, model in loaded.models.items()
         }
@@ -341,12 +343,12 @@ class _Readers:
     """Readers by features: bundles with the same features share one decoder across swaps."""
 
     def __init__(self) -> None:
-        self._readers: dict[tuple[tuple[Feature, ...], frozenset[str]], RequestReader] = {}
+        self._readers: dict[_ReaderKey, RequestReader] = {}
 
-    def reader(self, schema: Sequence[Feature], also_allowed: frozenset[str]) -> RequestReader:
-        key = (tuple(schema), also_allowed)
+    def reader(self, deciding: Deciding, also_allowed: frozenset[str]) -> RequestReader:
+        key = (tuple(deciding.features), facts_of(deciding), also_allowed)
         # Moved to the end, so that the first one is the least recently used.
-        reader = self._readers.pop(key, None) or RequestReader(key[0], also_allowed=also_allowed)
+        reader = self._readers.pop(key, None) or RequestReader(key[0], also_allowed=also_allowed, facts=key[1])
         self._readers[key] = reader
         if len(self._readers) > _READERS_KEPT:
             del self._readers[next(iter(self._readers))]
@@ -354,7 +356,9 @@ class _Readers:
 
 
 def _names(model: LoadedModel) -> frozenset[str]:
-    return frozenset(feature.name for feature in model.bundle.deciding.features)
+    """Names that a request to the model may hold: its features, derived ones included, and its facts."""
+    deciding = model.bundle.deciding
+    return frozenset(feature.name for feature in (*deciding.features, *facts_of(deciding)))
 
 
 def _key(model: str, servable: Servable) -> SlotKey:

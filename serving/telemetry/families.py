@@ -67,8 +67,14 @@ LOG_WRITES: Final = _counter("log_writes", "Writes to the decision log, by resul
 LOG_UNRECORDED: Final = _counter("log_unrecorded", "Decisions answered without a record")
 LOG_SEGMENTS_LOST: Final = _counter("log_segments_lost", "Segments that something else removed, moved or truncated")
 EXPLAIN_FAILURES: Final = _counter("explain_failures", "Decisions whose required reasons are missing", "model")
+DERIVED_SENT: Final = _counter("derived_sent", "Requests that carried derived features, which they need not", "model")
+UNSEEN_CATEGORIES: Final = _counter(
+    "unseen_categories", "Decisions with a category that became its feature's other", "model"
+)
 SHADOW_DROPPED: Final = _counter("shadow_dropped", "Requests not copied because the shadow's queue was full", "model")
 SHADOW_FAILURES: Final = _counter("shadow_failures", "Copied requests that the shadow failed to score", "model")
+STARTED_BY_MODEL: Final = (SHADOW_DROPPED, SHADOW_FAILURES, EXPLAIN_FAILURES, DERIVED_SENT, UNSEEN_CATEGORIES)
+"""Counters that exist at 0 for every model, or Prometheus misses their first step."""
 SLOT_TRANSITIONS: Final = _counter("slot_transitions", "Changes of a slot's state", "model", "slot", "state")
 OUTPUT_DROPPED: Final = _counter("log_lines_dropped", "Lines of standard error dropped because nothing read them")
 LOAD_FAILURES: Final = _counter("load_failures", "Releases rejected")

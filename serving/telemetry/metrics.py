@@ -229,6 +229,13 @@ class Metrics:
         """Count a decision without the reasons that it requires."""
         self._count(families.EXPLAIN_FAILURES, model)
 
+    def completed(self, model: str, derived_sent: int, unseen: int) -> None:
+        """Count a decision whose request carried derived features, or categories that became `other`."""
+        if derived_sent:
+            self._count(families.DERIVED_SENT, model)
+        if unseen:
+            self._count(families.UNSEEN_CATEGORIES, model)
+
     def shadow_dropped(self, model: str) -> None:
         """Count a copied request that did not fit into the shadow's queue."""
         self._count(families.SHADOW_DROPPED, model)
@@ -380,7 +387,7 @@ class Metrics:
                 states.add((model, slot.slot, slot.state))
                 if slot.bundle_digest is not None and slot.as_of is not None:
                     numbers[families.MODEL_AGE][model, slot.slot, slot.bundle_digest] = now - midnight_of(slot.as_of)
-            for family in (families.SHADOW_DROPPED, families.SHADOW_FAILURES, families.EXPLAIN_FAILURES):
+            for family in families.STARTED_BY_MODEL:
                 numbers[family][model,] = 0
         self._slot_states |= states
         numbers[families.SLOT_STATE] = {labels: int(labels in states) for labels in self._slot_states}

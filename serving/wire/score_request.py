@@ -8,10 +8,12 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from serving.contract.derivation import EXAMPLE_MOMENT, is_completed, request_fields
 from serving.contract.documents import Feature
-from serving.contract.features import Value, features_type
+from serving.contract.features import Value, features_type, request_type
 from serving.contract.schema_rules import ENVELOPE
 from serving.errors import Fault, InvalidRequestError
+from serving.wire.row_completion import RowCompletion
 
 # The pattern is only for the schema: `_checked` tests the same without a regular expression, which is slower.
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=128, extra_json_schema={"pattern": "^[!-~]+$"})]
@@ -45,13 +47,20 @@ _REWORDED: Final = (
 
 
 class ScoreRequest(msgspec.Struct, frozen=True, gc=False):
-    """A valid request: `values` holds the features in the schema's order."""
+    """A valid request: `values` holds the features in the schema's order, derived ones included.
+
+    `facts` holds the fields that are no features. `derived_sent` counts the derived features that the request carried
+    although it need not, `unseen` the categories that became their field's `other`.
+    """
 
     decision_id: str
     transaction_id: str
     entity_key: str
     occurred_at: dt.datetime
     values: tuple[Value, ...]
+    facts: tuple[Value, ...] = ()
+    derived_sent: int = 0
+    unseen: int = 0
 
 
 class RequestReader:
@@ -60,16 +69,30 @@ class RequestReader:
     Parameters
     ----------
     schema
-        The model's features.
+        The model's features. A request carries all but the derived ones, which may be there if they are equal.
+    facts
+        Further fields that derived features follow from.
     also_allowed
         Names of features that other models of the same release need; a request may hold them, and they are ignored.
     """
 
-    def __init__(self, schema: Sequence[Feature], also_allowed: frozenset[str] = frozenset()) -> None:
-        self._schema = {feature.name: feature for feature in schema}
-        self._width = len(schema)
-        self._floats = tuple(index for index, feature in enumerate(schema) if feature.dtype == "float")
-        self._features_type = features_type(tuple(schema), also_allowed)
+    def __init__(
+        self,
+        schema: Sequence[Feature],
+        also_allowed: frozenset[str] = frozenset(),
+        facts: Sequence[Feature] = (),
+    ) -> None:
+        self._schema = {feature.name: feature for feature in (*schema, *facts)}
+        fields = request_fields(schema, facts)
+        self._fields = tuple(field.name for field in fields)
+        self._width = len(fields)
+        self._floats = tuple(index for index, field in enumerate(fields) if field.dtype == "float")
+        self._completion = RowCompletion(schema, facts) if is_completed(schema, facts) else None
+        self._features_type = (
+            features_type(tuple(schema), also_allowed)
+            if self._completion is None
+            else request_type(tuple(schema), tuple(facts), also_allowed)
+        )
         self._has_others = len(self._features_type.__struct_fields__) > self._width
         self._type = msgspec.defstruct(
             "ScoreRequest",
@@ -100,17 +123,16 @@ class RequestReader:
             request = msgspec.convert(document, self._type)
         except msgspec.ValidationError as error:
             raise self._error_of(error, lambda: document, at) from None
-        checked = self._checked(request, at)
         # Unlike JSON, a tensor can hold NaN and infinity.
         for index in self._floats:
-            value = checked.values[index]
-            if value is not None and not math.isfinite(value):  # type: ignore[arg-type]  # a float by its type
-                name = self._features_type.__struct_fields__[index]
+            name = self._fields[index]
+            value = getattr(request.features, name)
+            if value is not None and not math.isfinite(value):
                 path = f"{at}.features.{name}"
                 refusal = InvalidRequestError("Expected a finite number", path, feature=name, fault="range")
-                refusal.occurred_on = checked.occurred_at.date()
+                refusal.occurred_on = _day_of(lambda: document)
                 raise refusal
-        return checked
+        return self._checked(request, at)
 
     def _checked(self, request: Any, at: str) -> ScoreRequest:
         occurred_at = request.occurred_at
@@ -125,6 +147,11 @@ class RequestReader:
                 message, path = "Expected a year from 1 to 9999 in UTC", f"{at}.occurred_at"
                 raise InvalidRequestError(message, path, feature="occurred_at", fault="range") from None
         values = msgspec.structs.astuple(request.features)
+        if self._completion is not None:
+            completed = self._completion.completed(values, occurred_at, at)
+            return ScoreRequest(
+                request.decision_id, request.transaction_id, request.entity_key, occurred_at, *completed
+            )
         return ScoreRequest(
             request.decision_id,
             request.transaction_id,
@@ -184,7 +211,7 @@ class RequestReader:
         return path if all(name in _KEYS or name in self._schema for name in names) else "$"
 
     def _keys(self, path: str) -> list[str]:
-        return list(self._schema if path == "$.features" else _KEYS)
+        return list(self._fields if path == "$.features" else _KEYS)
 
     def _missing(self, path: str, document: Callable[[], Any]) -> str:
         expected = self._keys(path)
@@ -258,17 +285,16 @@ def check_batch_size(size: int, max_batch: int) -> None:
         raise InvalidRequestError(f"Expected 1 to {max_batch} requests, got {size}", "$.requests")
 
 
-def example_request(schema: Sequence[Feature], values: Mapping[str, Value] | None = None) -> dict[str, Any]:
-    """A valid request as a template for a first call: features with `values`, others made up from the schema."""
+def example_request(fields: Sequence[Feature], values: Mapping[str, Value] | None = None) -> dict[str, Any]:
+    """A valid request as a template for a first call: fields with `values`, others made up from the schema."""
     values = values or {}
     return {
         "decision_id": "example-1",
         "transaction_id": "1",
         "entity_key": "1",
-        "occurred_at": "2026-01-31T12:00:00Z",
+        "occurred_at": EXAMPLE_MOMENT.isoformat().replace("+00:00", "Z"),
         "features": {
-            feature.name: values[feature.name] if feature.name in values else example_value(feature)
-            for feature in schema
+            field.name: values[field.name] if field.name in values else example_value(field) for field in fields
         },
     }
 

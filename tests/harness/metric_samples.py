@@ -16,7 +16,7 @@ NULLABLE = ((1, "mean"), (2, "count"))
 LABELS = f'bundle="{BUNDLE}",model="m",slot="champion"'
 
 NAMES = {
-    "serving_api_keys_failing", "serving_errors_total", "serving_explain_failures_total",
+    "serving_api_keys_failing", "serving_derived_sent_total", "serving_errors_total", "serving_explain_failures_total",
     "serving_feature_missing_total", "serving_load_failures_total", "serving_log_failing", "serving_log_lag_seconds",
     "serving_log_lines_dropped_total", "serving_log_segments_lost_total", "serving_log_unrecorded_total",
     "serving_log_writes_total", "serving_model_age_seconds", "serving_model_error",
@@ -25,7 +25,8 @@ NAMES = {
     "serving_requests_shed_total", "serving_requests_total", "serving_score", "serving_shadow_dropped_total",
     "serving_shadow_failures_total", "serving_shipped_records_total", "serving_shipping_failing",
     "serving_shipping_failures_total", "serving_shipping_lag_bytes", "serving_shipping_quarantined_records",
-    "serving_slot_state", "serving_slot_transitions_total", "serving_tls_certificate_end_seconds", "serving_workers",
+    "serving_slot_state", "serving_slot_transitions_total", "serving_tls_certificate_end_seconds",
+    "serving_unseen_categories_total", "serving_workers",
 }  # fmt: skip
 """Dashboards and alerts are built on these names: one that goes or changes is a change of behaviour."""
 
@@ -54,6 +55,7 @@ def fed() -> Metrics:
     metrics.shed("capacity")
     metrics.repeated()
     metrics.shadow_dropped("m")
+    metrics.completed("m", derived_sent=1, unseen=2)
     metrics.transition("m", "champion", "serving")
     metrics.in_flight += 2
     metrics.certificate_end_seconds = 1.8e9

@@ -177,6 +177,12 @@ class SmallStore:
         store, key = self.settings.release_store, self.keys.signing_key
         return write_bundle(store, files, lineage=lineage(seed), verdicts=VERDICTS, signing_key=key)
 
+    def publish_files(self, seed: int, files: dict[str, bytes], model: str = MODEL) -> Release:
+        """Seal and promote a bundle of other files."""
+        store, key = self.settings.release_store, self.keys.signing_key
+        bundle = write_bundle(store, files, lineage=lineage(seed), verdicts=VERDICTS, signing_key=key)
+        return self.releases.publish(model, bundle, by="test", reason=f"seed {seed}")
+
     def publish(self, seed: int, model: str = MODEL, *, can_explain: bool = False) -> Release:
         """Seal and promote the bundle of a seed."""
         bundle = self.seal(seed, model, can_explain=can_explain)

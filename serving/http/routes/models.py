@@ -1,14 +1,17 @@
 """``/v1/models`` and ``/v1/models/{model}``: the models, the bundles in their slots, and how to call each model."""
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from fastapi import APIRouter, Request, Response
+from pydantic import WithJsonSchema
 
+from serving.contract.derivation import facts_of, fields_of_request
 from serving.contract.documents import Bands, Feature, Release, SlotName, SlotRelease
 from serving.errors import RequestError
-from serving.http.descriptions import MODEL, Body, as_schema, errors, extra
+from serving.http.descriptions import MODEL, Body, as_schema, components, errors, extra
 from serving.http.errors import error_response
 from serving.slots.slots import Servable, ServedModel, Slots
 from serving.slots.states import State, Transition
@@ -17,7 +20,16 @@ from serving.wire.score_request import example_request
 RECENT_TRANSITIONS: Final = 20
 
 ModelState = Literal["new", "serving", "failed"]
-_Features = list[Annotated[dict[str, Any], as_schema(Feature)]]
+
+
+def _feature_schema() -> dict[str, Any]:
+    """Schema of a feature as it is shown: a derivation is its SQL, without the tree."""
+    schema: dict[str, Any] = components([Feature])[Feature.__name__]
+    shown = {"type": "string", "description": "SQL of a derived feature, over other fields of the request."}
+    return schema | {"properties": schema["properties"] | {"derivation": shown}}
+
+
+_Features = list[Annotated[dict[str, Any], WithJsonSchema(_feature_schema())]]
 
 
 class SlotTransition(Body):
@@ -72,6 +84,7 @@ class ModelList(Body):
 class ModelDescription(ModelSummary):
     """How to call a model: the champion's input schema, and a request that it answers.
 
+    `facts` holds further fields of a request, which derived features follow from; a request leaves derived ones out.
     `descriptions` holds the features' meanings, as far as the bundle has them.
     `other_schemas` holds the features of the slots that take others than the champion.
     """
@@ -79,6 +92,7 @@ class ModelDescription(ModelSummary):
     candidate_digest: str
     bands: Annotated[dict[str, Any], as_schema(Bands)]
     features: _Features
+    facts: _Features
     descriptions: dict[str, str]
     other_schemas: dict[str, _Features]
     request_schema: dict[str, Any]
@@ -169,19 +183,28 @@ def _description(slots: Slots, model: str, serving: ServedModel) -> ModelDescrip
         candidate_digest=bundle.manifest.candidate_digest,
         bands=msgspec.to_builtins(bundle.deciding.bands),
         features=features,
+        facts=_shown(facts_of(bundle.deciding)),
         descriptions=bundle.manifest.descriptions,
         other_schemas={
             servable.slot: _features(servable) for servable in serving.deployed[1:] if _features(servable) != features
         },
         request_schema=champion.reader.json_schema(),
-        example=example_request(bundle.deciding.features, champion.model.example),
+        example=example_request(fields_of_request(bundle.deciding), champion.model.example),
         score_path=f"/v1/models/{model}/score",
     )
 
 
 def _features(servable: Servable) -> list[dict[str, Any]]:
-    features: list[dict[str, Any]] = msgspec.to_builtins(servable.model.bundle.deciding.features)
-    return features
+    return _shown(servable.model.bundle.deciding.features)
+
+
+def _shown(features: Sequence[Feature]) -> list[dict[str, Any]]:
+    """Features for callers, who need the SQL of a derivation and not its tree."""
+    shown: list[dict[str, Any]] = msgspec.to_builtins(features)
+    for feature in shown:
+        if "derivation" in feature:
+            feature["derivation"] = feature["derivation"]["sql"]
+    return shown
 
 
 def _bundle_in(release: Release, slot: SlotName) -> SlotRelease | None:

@@ -13,8 +13,9 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
+from serving.contract.derivation import facts_of, fields_of_request
 from serving.contract.distribution import DISTRIBUTION
-from serving.contract.documents import Feature
+from serving.contract.documents import Deciding, Feature
 from serving.contract.schema_rules import ENVELOPE
 from serving.errors import (
     DecisionConflictError,
@@ -270,15 +271,24 @@ class OpenInference(ProtocolEndpoints):
 
 
 def features_of(serving: ServedModel) -> dict[str, Feature]:
-    """The features of all slots of a release, by name."""
+    """Everything that a request to any slot of a release may hold, by name: features, derived ones included, facts."""
+    return known_features((*each.features, *facts_of(each)) for each in _decidings(serving))
+
+
+def carried_by(serving: ServedModel) -> dict[str, Feature]:
+    """What a request carries for all slots of a release, by name: a feature that every slot derives is not among it."""
+    return known_features(fields_of_request(each) for each in _decidings(serving))
+
+
+def _decidings(serving: ServedModel) -> list[Deciding]:
     deployed = (serving.champion, serving.canary, serving.shadow)
-    return known_features(each.model.bundle.deciding.features for each in deployed if each is not None)
+    return [each.model.bundle.deciding for each in deployed if each is not None]
 
 
 def model_metadata(model: str, serving: ServedModel) -> ModelMetadata:
-    """Metadata of a model: a tensor for each key of the envelope and for each feature."""
+    """Metadata of a model: a tensor for each key of the envelope and for each field that a request carries."""
     inputs = dict.fromkeys(ENVELOPE, BYTES)
-    inputs |= {name: USUAL_DATATYPE[feature.dtype] for name, feature in features_of(serving).items()}
+    inputs |= {name: USUAL_DATATYPE[field.dtype] for name, field in carried_by(serving).items()}
     return ModelMetadata(
         name=model,
         versions=[str(serving.champion.release_number)],

@@ -76,7 +76,7 @@ FAULTS: dict[str, tuple[Callable[[pa.Table], pa.Table], str]] = {
     ),
     "unknown category": (
         lambda t: replaced(t, "segment", pa.array(["basic", "secret"] + ["gold"] * (t.num_rows - 2))),
-        r"got 1 rows with another, first at rows \[1\] - at column 'segment'",
+        r"got 1 rows with another, first at rows \[1\]; list it, or declare `other` - at column 'segment'",
     ),
     "out of range": (
         lambda t: replaced(t, "is_weekend", pa.array([2, 3] + [0] * (t.num_rows - 2), pa.int32())),

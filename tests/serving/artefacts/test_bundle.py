@@ -123,7 +123,7 @@ def test_unreadable_golden_rows_are_refused(store: SmallStore, folder: Path, con
 
 def test_a_newer_schema_version_is_refused_by_name(folder: Path) -> None:
     newer = (folder / "deciding.json").read_bytes().replace(b'"schema_version": 1', b'"schema_version": 9, "new": 1')
-    with pytest.raises(ContractError, match="Expected schema_version 1, got 9; upgrade this installation"):
+    with pytest.raises(ContractError, match="Expected schema_version 1 or 2, got 9; upgrade this installation"):
         decode(newer, Deciding, "deciding.json")
 
 
