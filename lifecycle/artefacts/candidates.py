@@ -1,5 +1,6 @@
 """Candidates: the output of a training, before its gates; named by the digest of the files that decide."""
 
+import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -168,10 +169,13 @@ class CandidateStore:
         golden: tuple[GoldenRow, ...],
         lineage: Lineage,
         extra: dict[str, bytes],
+        *,
+        is_current: bool = True,
     ) -> Candidate:
         """Write a candidate and make it the current one of its `as_of`; idempotent.
 
-        `extra` holds the files that do not decide, by name (`training_files`).
+        `extra` holds the files that do not decide, by name (`training_files`). Without `is_current` the candidate is
+        found by its digest alone.
         """
         files = {MODEL_FILES[format_of(model_text)]: model_text, DECIDING_FILE: encode(deciding)}
         digest = candidate_digest(files)
@@ -184,8 +188,13 @@ class CandidateStore:
         pointer = f"{folder.name} {digest}".encode()
         write_file(self._root / "by_digest" / digest, pointer)
         crash_point("candidate.named")
-        write_file(self._root / "as_of" / lineage.as_of, pointer)
+        if is_current:
+            write_file(self._root / "as_of" / lineage.as_of, pointer)
         return Candidate(folder, digest)
+
+    def dates(self) -> dict[str, str]:
+        """The `as_of` of every candidate by its digest."""
+        return {path.name: path.read_text().split()[0][:10] for path in (self._root / "by_digest").glob("[0-9a-f]*")}
 
     def current(self, as_of: str) -> Candidate:
         """The current candidate of an `as_of`, verified by its digest.
@@ -195,7 +204,7 @@ class CandidateStore:
         LifecycleError
             If it does not exist, or its files do not match its digest.
         """
-        return self._pointed_at(self._root / "as_of" / as_of, f"as of {as_of}")
+        return self._pointed_at(self._root / "as_of" / as_of, f"as of {as_of}", self._nearest(as_of))
 
     def has(self, as_of: str) -> bool:
         """Whether there is a candidate of an `as_of`."""
@@ -211,13 +220,20 @@ class CandidateStore:
         """
         return self._pointed_at(self._root / "by_digest" / digest, f"with digest {digest}")
 
-    def _pointed_at(self, pointer: Path, which: str) -> Candidate:
+    def _nearest(self, as_of: str) -> str:
+        """The end of an error about a date without a candidate: the nearest dates that have one."""
+        day = dt.date.fromisoformat(as_of)
+        dates = [path.name for path in (self._root / "as_of").glob("[0-9]*")]
+        nearest = sorted(sorted(dates, key=lambda date: abs(dt.date.fromisoformat(date) - day))[:3])
+        return f"; there are candidates as of {', '.join(nearest)}" if nearest else ""
+
+    def _pointed_at(self, pointer: Path, which: str, hint: str = "") -> Candidate:
         try:
             name, digest = pointer.read_text().split()
         except FileNotFoundError:
             raise LifecycleError(
                 f"Expected a candidate of {self._model} {which}, found none; materialise the asset "
-                f"{self._model}/candidate for its partition - in {self._root}"
+                f"{self._model}/candidate for its partition{hint} - in {self._root}"
             ) from None
         candidate = Candidate(self._root / name, digest)
         actual = candidate_digest({file: candidate.read(file) for file in (candidate.model_file, DECIDING_FILE)})

@@ -17,6 +17,7 @@ from serving.storage.durable import write_file
 
 _Document = TypeVar("_Document")
 GATES, DRIFT, LIVE_PERFORMANCE, LOAD = "gates", "drift", "live_performance", "decision_load"
+BACKTEST_GATES = "backtest_gates"
 REQUESTS, MATCHING = "requests", "matching"
 """Kinds of evidence: the folders below that of a model."""
 
@@ -47,19 +48,19 @@ class EvidenceStore:
     def __init__(self, root: Path, model: str) -> None:
         self._root = root / model
 
-    def write_gates(self, evidence: GateEvidence) -> None:
-        """Write the verdicts on a candidate."""
-        self._write(GATES, evidence.candidate_digest, evidence)
+    def write_gates(self, evidence: GateEvidence, *, is_backtest: bool = False) -> None:
+        """Write the verdicts on a candidate; those of a backtest apart, so that no promotion reads them."""
+        self._write(BACKTEST_GATES if is_backtest else GATES, evidence.candidate_digest, evidence)
 
-    def gates(self, candidate_digest: str) -> GateEvidence:
-        """The verdicts on this candidate.
+    def gates(self, candidate_digest: str, *, is_backtest: bool = False) -> GateEvidence:
+        """The verdicts on this candidate, or a backtest's.
 
         Raises
         ------
         LifecycleError
             If its gates never ran.
         """
-        path = self._path(GATES, candidate_digest)
+        path = self._path(BACKTEST_GATES if is_backtest else GATES, candidate_digest)
         if not path.exists():
             raise LifecycleError(
                 f"Expected the gates' verdicts on candidate {candidate_digest}, found none; run its gates first "

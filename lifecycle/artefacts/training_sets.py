@@ -76,11 +76,17 @@ class TrainingSetStore:
         self._root = root / model
 
     def write(
-        self, batches: "Iterable[pa.RecordBatch]", spec: RiskModelSpec, selection: Selection
+        self,
+        batches: "Iterable[pa.RecordBatch]",
+        spec: RiskModelSpec,
+        selection: Selection,
+        *,
+        is_current: bool = True,
     ) -> FrozenTrainingSet:
         """Freeze the rows as the training set of their `as_of`; idempotent.
 
-        Keeps one row group and one batch in memory. Nothing remains if the rows end with an error.
+        Keeps one row group and one batch in memory. Nothing remains if the rows end with an error. Without
+        `is_current` the snapshot is found by its digest alone, as a backtest needs it.
 
         Parameters
         ----------
@@ -104,8 +110,13 @@ class TrainingSetStore:
                 if not place.exists():
                     rename_flushed(folder, place)
                 crash_point("training_set.frozen")
-                write_file(self._pointer(description.as_of), place.name.encode())
-        return FrozenTrainingSet(place, self.describe(description.as_of))
+                if is_current:
+                    write_file(self._pointer(description.as_of), place.name.encode())
+        return FrozenTrainingSet(place, _described(place / DESCRIPTION_FILE))
+
+    def dates(self) -> set[str]:
+        """Every `as_of` that has a snapshot."""
+        return {path.name for path in (self._root / "as_of").glob("[0-9]*")}
 
     def describe(self, as_of: str) -> TrainingSetDescription:
         """The snapshot of an `as_of`.
@@ -129,21 +140,34 @@ class TrainingSetStore:
 
         return pq.read_table(self._folder(as_of) / EXAMPLES_FILE)
 
-    def read_whole(self, as_of: str) -> "pa.Table":
+    def read_whole(self, as_of: str, digest: str | None = None) -> "pa.Table":
         """The rows of the snapshot of an `as_of`, from which none was erased: what its digest names.
+
+        Parameters
+        ----------
+        digest
+            Of the snapshot; ``None`` for the current one.
 
         Raises
         ------
         LifecycleError
             If it was never frozen, or rows were erased.
         """
-        erased = sum(tombstone.rows for tombstone in tombstones(self._folder(as_of)).values())
+        import pyarrow.parquet as pq
+
+        folder = self._folder(as_of) if digest is None else self._root / _name(as_of, digest)
+        if not folder.is_dir():
+            raise LifecycleError(
+                f"Expected the training set {digest} of {self._model} as of {as_of}, found none; train again "
+                f"- in {self._root}"
+            )
+        erased = sum(tombstone.rows for tombstone in tombstones(folder).values())
         if erased:
             raise LifecycleError(
                 f"Expected the rows that were frozen as of {as_of}, {erased:,} of them were erased; materialise "
                 f"{self._model}/training_set and then {self._model}/candidate for that partition - in {self._root}"
             )
-        return self.read(as_of)
+        return pq.read_table(folder / EXAMPLES_FILE)
 
     def check(self, spec: RiskModelSpec, as_of: str, digest: str | None = None) -> SnapshotCheck:
         """Verify the rows of a snapshot of an `as_of`, but for erased ones, against the digest they were frozen with.

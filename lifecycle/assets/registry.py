@@ -8,12 +8,12 @@ import dagster as dg
 from lifecycle.artefacts.bundles import bundle_folder, write_bundle
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
+from lifecycle.assets.asked_runs import why_backtest
 from lifecycle.assets.keys import Materialized, ModelKeys
 from lifecycle.assets.labels import labels
-from lifecycle.assets.mirror import attempt, record, register
+from lifecycle.assets.mirror import attempt, record_backtest, register
 from lifecycle.assets.partitions import as_of_dates
 from lifecycle.assets.resources import Stores
-from lifecycle.gates.champion import is_backtest
 from lifecycle.releases.mlflow_registry import RegisteredVersion
 from lifecycle.reports.model_card import model_card
 from lifecycle.spec.dbt_projects import dbt_projects
@@ -38,14 +38,15 @@ def model_version_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
     def model_version(context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
         as_of, run_id = context.partition_key, context.run.run_id
         candidate = stores.candidates(spec.name).current(as_of)
-        evidence = stores.evidence(spec.name).gates(candidate.digest)
+        reason = why_backtest(spec, stores, context.instance, context.run, as_of)
+        evidence = stores.evidence(spec.name).gates(candidate.digest, is_backtest=reason is not None)
+        if reason is not None:
+            show_backtest(context, spec, candidate.digest, evidence, reason)
+            record_backtest(spec, stores, candidate, evidence, context.run, context.log.warning)
+            return
         if not evidence.is_passed:
             refused = ", ".join(verdict.gate for verdict in evidence.refusals)
             raise dg.Failure(f"Candidate {candidate.digest} was refused by {refused}: it is not registered")
-        if is_backtest(stores.releases().history(spec.name), as_of):
-            context.log.info(f"The champion is at least as new as {as_of}: a backtest stops at the gates")
-            record(spec, stores, candidate, evidence, "backtest", run_id)
-            return
         bundle_digest = seal(spec, stores, candidate, evidence)
         step = "Registering the candidate in MLflow"
         version = attempt(
@@ -60,6 +61,27 @@ def model_version_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(metadata=_version_metadata(stores, version) | sealed)
 
     return model_version
+
+
+def show_backtest(
+    context: dg.AssetExecutionContext, spec: RiskModelSpec, candidate_digest: str, evidence: GateEvidence, reason: str
+) -> None:
+    """Show on the asset's page why a candidate stops at the gates, and the command that releases a first model."""
+    refused = ", ".join(verdict.gate for verdict in evidence.refusals)
+    context.log.info(f"This is a backtest: {reason}. It stops at the gates")
+    context.log_event(
+        dg.AssetObservation(
+            asset_key=context.asset_key,
+            partition=context.partition_key,
+            description=f"Not registered: {reason}",
+            metadata={
+                "backtest": reason,
+                "candidate_digest": candidate_digest,
+                "gates": f"refused by {refused}" if refused else "passed",
+                "first_release_with": f"lifecycle release --first {spec.name} {candidate_digest} --reason ...",
+            },
+        )
+    )
 
 
 def seal(spec: RiskModelSpec, stores: Stores, candidate: Candidate, evidence: GateEvidence) -> str:

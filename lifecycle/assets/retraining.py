@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from lifecycle.assets.asked_runs import is_backfill
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.partitions import PARTITION_TAG, date_of
 from lifecycle.assets.resources import Stores
@@ -129,19 +130,22 @@ def retraining_state(
 
 
 def is_in_flight(instance: dg.DagsterInstance, spec: RiskModelSpec) -> bool:
-    """Whether a retraining of the model is queued or running, however it was started."""
+    """Whether a retraining of the model is queued or running, however it was started; a backfill is none."""
     filters = dg.RunsFilter(job_name=ModelKeys(spec.name).retrain_job, statuses=IN_FLIGHT)
-    return bool(instance.get_runs(filters, limit=1))
+    return any(not is_backfill(instance, run) for run in instance.get_runs(filters))
 
 
 def broken_tries(instance: dg.DagsterInstance, spec: RiskModelSpec, as_of: str) -> int:
-    """Number of retrainings of a date that failed for another reason than a gate; 0 if the last one did not."""
+    """Number of retrainings of a date that failed for another reason than a gate; 0 if the last one did not.
+
+    Backfills of the date do not count.
+    """
     filters = dg.RunsFilter(job_name=ModelKeys(spec.name).retrain_job, tags={PARTITION_TAG: as_of})
     runs = instance.get_runs(filters)  # the newest first
     broken = [
         run.status is dg.DagsterRunStatus.FAILURE and not refused_gates(instance, run.run_id)
         for run in runs
-        if run.is_finished
+        if run.is_finished and not is_backfill(instance, run)
     ]
     return sum(broken) if broken and broken[0] else 0
 
@@ -154,4 +158,8 @@ def refused_gates(instance: dg.DagsterInstance, run_id: str) -> list[str]:
         for record in records
         if record.event_log_entry.dagster_event is not None
     ]
-    return [evaluation.check_name for evaluation in evaluations if not evaluation.passed and evaluation.blocking]
+    return [
+        evaluation.check_name
+        for evaluation in evaluations
+        if not evaluation.passed and evaluation.blocking and evaluation.severity is dg.AssetCheckSeverity.ERROR
+    ]

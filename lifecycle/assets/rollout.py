@@ -4,14 +4,15 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from lifecycle.assets.asked_runs import asked_run
 from lifecycle.assets.keys import Materialized, ModelKeys
 from lifecycle.assets.labels import labels
 from lifecycle.assets.mirror import attempt, mirror_in_mlflow, release_metadata
-from lifecycle.assets.partitions import BACKFILL_TAG, as_of_dates, date_of
+from lifecycle.assets.partitions import as_of_dates, date_of
 from lifecycle.assets.registry import seal
 from lifecycle.assets.resources import Stores
 from lifecycle.gates.candidate_gates import GATES
-from lifecycle.gates.champion import newest_as_of
+from lifecycle.gates.champion import backtest_reason, newest_as_of
 from lifecycle.gates.promotion import Champion, JudgedVersion, PromotionState, Refusal, decide_promotion
 from lifecycle.releases.promotion_hold import hold_text
 from lifecycle.releases.store import ReleaseStore
@@ -35,13 +36,20 @@ def release_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         description="Signed release that makes the registered version the champion; servers poll for it.",
     )
     def release(context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
-        version = judged_version(spec, stores, context.partition_key)
-        releases = stores.releases()
+        releases, as_of = stores.releases(), context.partition_key
         history = releases.history(spec.name)
-        state = _promotion_state(releases, history, version, is_backfill=BACKFILL_TAG in context.run.tags)
+        run = asked_run(spec, stores, context.instance, context.run, as_of, is_first=not history)
+        reason = backtest_reason(history, run)
+        # A date that is no newer than a champion's may be the champion's own, which the policy below recognises.
+        if reason is not None and (run.is_backfill or not history):
+            _show_refusal(context, reason, {})
+            return
+        version = judged_version(spec, stores, as_of)
+        state = _promotion_state(releases, history, version)
         decision = decide_promotion(state, spec.promotion, GATES)
         if isinstance(decision, Refusal) and not decision.is_settled:
-            _show_refusal(context, spec, version, decision)
+            command = f"lifecycle promote {spec.name} {version.bundle_digest} --reason ..."
+            _show_refusal(context, decision.reason, {"bundle_digest": version.bundle_digest, "promote_with": command})
             return
         published = releases.publish(
             spec.name,
@@ -64,9 +72,7 @@ def release_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
     return release
 
 
-def _promotion_state(
-    releases: ReleaseStore, history: tuple[Release, ...], version: JudgedVersion, *, is_backfill: bool
-) -> PromotionState:
+def _promotion_state(releases: ReleaseStore, history: tuple[Release, ...], version: JudgedVersion) -> PromotionState:
     champion = history[-1].champion if history else None
     canary = history[-1].canary if history else None
     rollback = releases.switches.hold(history)
@@ -79,22 +85,18 @@ def _promotion_state(
         canary_bundle=canary.bundle_digest if canary else None,
         newest_as_of=date_of(newest) if newest else None,
         hold=hold_text(rollback) if rollback else None,
-        is_backfill=is_backfill,
     )
 
 
-def _show_refusal(
-    context: dg.AssetExecutionContext, spec: RiskModelSpec, version: JudgedVersion, refusal: Refusal
-) -> None:
+def _show_refusal(context: dg.AssetExecutionContext, reason: str, metadata: dict[str, str]) -> None:
     """Log the refusal, and show it on the asset's page as an observation, with the command that releases anyway."""
-    command = f"lifecycle promote {spec.name} {version.bundle_digest} --reason ..."
-    context.log.warning(f"Not released: {refusal.reason}. Bundle {version.bundle_digest}")
+    context.log.warning(f"Not released: {reason}. {metadata}" if metadata else f"Not released: {reason}")
     context.log_event(
         dg.AssetObservation(
-            asset_key=ModelKeys(spec.name).release,
+            asset_key=context.asset_key,
             partition=context.partition_key,
-            description=f"Not released: {refusal.reason}",
-            metadata={"not_released": refusal.reason, "bundle_digest": version.bundle_digest, "promote_with": command},
+            description=f"Not released: {reason}",
+            metadata={"not_released": reason} | metadata,
         )
     )
 

@@ -10,6 +10,7 @@ import dagster as dg
 from lifecycle.artefacts.candidates import Candidate, training_files
 from lifecycle.artefacts.lineage import code_commit, library_versions
 from lifecycle.artefacts.training_sets import Selection
+from lifecycle.assets.asked_runs import expect_one_date
 from lifecycle.assets.backfill_limit import stop_large_backfill
 from lifecycle.assets.keys import WAREHOUSE_POOL, Materialized, ModelKeys
 from lifecycle.assets.labels import labels
@@ -48,6 +49,7 @@ def training_set_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
     )
     def training_set(context: dg.AssetExecutionContext, stores: Stores) -> Materialized:
         stop_large_backfill(context)
+        expect_one_date(context)
         as_of = date_of(context.partition_key)
         start, end = snapshot_days(as_of, spec.training, spec.label.maturity_days, spec.examples.cadence)
         # The role that extracts may not see raw rows, so the reading role checks that they are complete.
@@ -89,6 +91,7 @@ def candidate_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
     )
     def candidate(context: dg.AssetExecutionContext, stores: Stores) -> Materialized:
         stop_large_backfill(context)
+        expect_one_date(context)
         as_of = context.partition_key
         snapshots = stores.training_sets(spec.name)
         examples = examples_from_table(snapshots.read_whole(as_of), spec)

@@ -8,6 +8,7 @@ import dagster as dg
 
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
+from lifecycle.assets.asked_runs import why_backtest
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.mirror import record
 from lifecycle.assets.partitions import as_of_dates, date_of
@@ -55,16 +56,20 @@ def gate_checks(spec: RiskModelSpec) -> dg.AssetChecksDefinition:
     def run_gates(context: dg.AssetCheckExecutionContext, stores: Stores) -> Iterator[dg.AssetCheckResult]:
         as_of = context.op_execution_context.partition_key
         evidence = judge(spec, stores, as_of)
-        stores.evidence(spec.name).write_gates(evidence)
+        is_backtest = why_backtest(spec, stores, context.instance, context.run, as_of) is not None
+        stores.evidence(spec.name).write_gates(evidence, is_backtest=is_backtest)
+        # A warning fails no run: a refused backtest is a result.
+        severity = dg.AssetCheckSeverity.WARN if is_backtest else dg.AssetCheckSeverity.ERROR
         for verdict in evidence.verdicts:
             yield dg.AssetCheckResult(
                 asset_key=keys.candidate,
                 check_name=verdict.gate,
                 passed=verdict.is_passed,
+                severity=severity,
                 description=verdict.summary,
                 metadata={"candidate_digest": evidence.candidate_digest} | numbers(verdict),
             )
-        if not evidence.is_passed:
+        if not evidence.is_passed and not is_backtest:
             record(spec, stores, stores.candidates(spec.name).current(as_of), evidence, "refused", context.run.run_id)
 
     return run_gates
@@ -80,7 +85,13 @@ def numbers(verdict: Verdict) -> dict[str, Any]:
 
 
 def judge(spec: RiskModelSpec, stores: Stores, as_of: str) -> GateEvidence:
-    """Every gate's verdict on the current candidate of `as_of`."""
+    """Every gate's verdict on the current candidate of `as_of`.
+
+    Raises
+    ------
+    LifecycleError
+        If it was trained on another training set than the current one.
+    """
     candidate = stores.candidates(spec.name).current(as_of)
     snapshot = stores.training_sets(spec.name).describe(as_of)
     if snapshot.digest != candidate.lineage.training_set_digest:
@@ -88,14 +99,30 @@ def judge(spec: RiskModelSpec, stores: Stores, as_of: str) -> GateEvidence:
             f"Expected a candidate trained on the training set {snapshot.digest}, got one trained on "
             f"{candidate.lineage.training_set_digest}; materialise {spec.name}/candidate again - as of {as_of}"
         )
-    examples = examples_from_table(stores.training_sets(spec.name).read_whole(as_of), spec)
+    return judge_candidate(spec, stores, candidate)
+
+
+def judge_candidate(
+    spec: RiskModelSpec, stores: Stores, candidate: Candidate, examples: Examples | None = None
+) -> GateEvidence:
+    """Every gate's verdict on a candidate, on the very training set that it was trained on.
+
+    Parameters
+    ----------
+    examples
+        That training set; ``None`` to read it.
+    """
+    lineage = candidate.lineage
+    as_of, training_set = lineage.as_of, lineage.training_set_digest
+    if examples is None:
+        examples = examples_from_table(stores.training_sets(spec.name).read_whole(as_of, training_set), spec)
     evaluation = candidate.evaluation
     windows = {window.name: enough_evidence.Evidence(window.rows, window.positives) for window in evaluation.windows}
     date, maturity_days, positive = date_of(as_of), spec.label.maturity_days, spec.label.names.positive
     return GateEvidence(
         model=spec.name,
         candidate_digest=candidate.digest,
-        training_set_digest=snapshot.digest,
+        training_set_digest=training_set,
         as_of=as_of,
         verdicts=(
             enough_evidence.enough_evidence(windows["judged"], windows["holdout"], spec.gates, positive),

@@ -8,7 +8,20 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from lifecycle.cli import check, days, erase, features, mirror, release, run, simulate, snowflake, verify, warehouse
+from lifecycle.cli import (
+    check,
+    days,
+    erase,
+    features,
+    first_release,
+    mirror,
+    release,
+    run,
+    simulate,
+    snowflake,
+    verify,
+    warehouse,
+)
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.child_environment import forget_foreign_variables
 from serving.contract.distribution import DISTRIBUTION
@@ -50,6 +63,7 @@ check.register(app)
 app.add_typer(warehouse.app, name="warehouse")
 app.add_typer(features.app, name="features")
 release.register(app)
+first_release.register(app)
 mirror.register(app)
 days.register(app)
 erase.register(app)

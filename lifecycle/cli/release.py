@@ -64,7 +64,7 @@ def promote(
         known_model(store.root, model), bundle_by_prefix(store.root, bundle_digest), by=user_name(), reason=reason,
         after=after, is_withdrawn_allowed=True,
     )  # fmt: skip
-    _say(release, as_json)
+    say(release, as_json)
     mirror_after_release(model)
 
 
@@ -86,14 +86,14 @@ def canary(
         known_model(store.root, model), bundle_by_prefix(store.root, bundle_digest), percent=percent, salt=salt,
         by=user_name(), reason=reason, after=after, is_withdrawn_allowed=True,
     )  # fmt: skip
-    _say(release, as_json)
+    say(release, as_json)
     mirror_after_release(model)
 
 
 def end_canary(model: Model, reason: Reason, after: After = None, *, as_json: AsJson = False) -> None:
     """End the canary, so that the champion answers every entity. Allowed during a freeze."""
     store = open_store()
-    _say(store.end_canary(known_model(store.root, model), by=user_name(), reason=reason, after=after), as_json)
+    say(store.end_canary(known_model(store.root, model), by=user_name(), reason=reason, after=after), as_json)
     mirror_after_release(model)
 
 
@@ -103,14 +103,14 @@ def shadow(
     """Let a bundle score copies of the traffic in shadow. Its scores are recorded, never returned."""
     store = open_store()
     bundle = bundle_by_prefix(store.root, bundle_digest)
-    _say(store.put_shadow(known_model(store.root, model), bundle, by=user_name(), reason=reason, after=after), as_json)
+    say(store.put_shadow(known_model(store.root, model), bundle, by=user_name(), reason=reason, after=after), as_json)
     mirror_after_release(model)
 
 
 def end_shadow(model: Model, reason: Reason, after: After = None, *, as_json: AsJson = False) -> None:
     """End the shadow. Allowed during a freeze."""
     store = open_store()
-    _say(store.end_shadow(known_model(store.root, model), by=user_name(), reason=reason, after=after), as_json)
+    say(store.end_shadow(known_model(store.root, model), by=user_name(), reason=reason, after=after), as_json)
     mirror_after_release(model)
 
 
@@ -122,7 +122,7 @@ def rollback(model: Model, reason: Reason, after: After = None, *, as_json: AsJs
     """
     store = open_store()
     release = store.rollback(known_model(store.root, model), by=user_name(), reason=reason, after=after)
-    _say(release, as_json)
+    say(release, as_json)
     if not as_json:
         typer.echo(
             f"Automatic promotion of {model} is on hold; `lifecycle resume {model} --reason ...` allows it again."
@@ -184,7 +184,8 @@ def open_store() -> "ReleaseStore":
     return ReleaseStore(settings.release_store, ensure_keys(settings))
 
 
-def _say(release: "Release", as_json: bool) -> None:
+def say(release: "Release", as_json: bool) -> None:
+    """Print a release as a sentence or as JSON."""
     from lifecycle.cli.release_tables import release_text
 
     _tell(release, release_text(release), as_json)

@@ -1,6 +1,7 @@
-"""Selects the champion that a candidate is compared with."""
+"""Selects the champion that a candidate is compared with, and tells a backtest from a run that may release."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from serving.contract.documents import Release, SlotRelease
 
@@ -40,7 +41,32 @@ def oldest_as_of(history: Sequence[Release]) -> str | None:
     return min((release.champion.as_of for release in history), default=None)
 
 
-def is_backtest(history: Sequence[Release], as_of: str) -> bool:
-    """Whether a candidate of `as_of` stops at the gates because a champion, in force or not, was at least as new."""
+@dataclass(frozen=True)
+class AskedRun:
+    """What a training run was asked; dates in ISO form.
+
+    `is_backfill` if it belongs to a backfill. `is_first_release_asked` if a person asked for the first release at this
+    very date. `newest_as_of` is the newest cut-off that the data allow, ``None`` if it is not known.
+    """
+
+    as_of: str
+    is_backfill: bool = False
+    is_first_release_asked: bool = False
+    newest_as_of: str | None = None
+
+
+def backtest_reason(history: Sequence[Release], run: AskedRun) -> str | None:
+    """Why a run stops at the gates, and neither registers, releases nor alerts; ``None`` if it may release.
+
+    A backtest is a part of a backfill, whatever stands as champion; a date that is no newer than some champion, in
+    force or not; and, before the first release, a date that is not the data's newest, unless a person asked for it.
+    """
+    if run.is_backfill:
+        return "a backfill is a backtest"
     newest = newest_as_of(history)
-    return newest is not None and as_of <= newest
+    if newest is not None and run.as_of <= newest:
+        return f"a champion is as of {newest}, which is at least as new"
+    is_past = run.newest_as_of is not None and run.as_of < run.newest_as_of
+    if newest is None and is_past and not run.is_first_release_asked:
+        return f"there is no champion, and the data allow a newer date, {run.newest_as_of}"
+    return None

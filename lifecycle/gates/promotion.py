@@ -42,8 +42,6 @@ class PromotionState:
     """Newest ``as_of`` of all champions so far, those that were rolled back included."""
     hold: str | None = None
     """The hold of a rollback, in a sentence; ``None`` if no rollback holds the model."""
-    is_backfill: bool = False
-    """Whether a Dagster backfill asks."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +64,10 @@ class Refusal:
 def decide_promotion(state: PromotionState, spec: PromotionSpec, gates: Sequence[str]) -> PromotionOrder | Refusal:
     """Release a version that passed every gate, is newer than the champion and may be promoted now.
 
-    In manual mode, during a backfill and after a rollback only a person promotes. A freeze, a failed gate and an
-    ``as_of`` older than the champion's stop a person too (going back is a rollback, another command). Automatic
-    promotion compares with the newest champion there ever was, so that it never brings back what a rollback left
-    behind. During a canary only a person promotes, and only the canary's bundle.
+    In manual mode and after a rollback only a person promotes; a backfill never asks (`gates.champion`). A freeze, a
+    failed gate and an ``as_of`` older than the champion's stop a person too (going back is a rollback, another
+    command). Automatic promotion compares with the newest champion there ever was, so that it never brings back what a
+    rollback left behind. During a canary only a person promotes, and only the canary's bundle.
 
     Parameters
     ----------
@@ -121,6 +119,4 @@ def _refusal_without_person(state: PromotionState, spec: PromotionSpec) -> str |
         return state.hold
     if spec.mode == "manual":
         return "promotion is manual: a person must run `lifecycle promote`"
-    if state.is_backfill:
-        return "a backfill never promotes: a person must run `lifecycle promote`"
     return None

@@ -55,9 +55,13 @@ class World:
     def installation(self) -> Stores:
         return Stores()
 
-    def run(self, job: str, partition: dt.date) -> dg.ExecuteInProcessResult:
+    def run(self, job: str, partition: dt.date, **tags: str) -> dg.ExecuteInProcessResult:
+        """Run a job of one date; tags are given with ``__`` for a slash."""
         return self.definitions.resolve_job_def(job).execute_in_process(
-            partition_key=partition.isoformat(), instance=self.instance, raise_on_error=False
+            partition_key=partition.isoformat(),
+            instance=self.instance,
+            raise_on_error=False,
+            tags={name.replace("__", "/"): value for name, value in tags.items()},
         )
 
     def run_range(self, job: str, start: dt.date, end: dt.date) -> dg.ExecuteInProcessResult:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from lifecycle.assets.asked_runs import FIRST_RELEASE_TAG
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.partitions import PARTITION_TAG
 from lifecycle.assets.retraining import retraining_state
@@ -80,8 +81,10 @@ class SixtyDays:
         self.installation.run(FEATURES_JOB, self.first_day.isoformat(), (self.end - DAY).isoformat())
 
     def release_first(self) -> None:
-        """Train and release the first model."""
-        self.installation.run(self.keys.retrain_job, self.start.isoformat())
+        """Train and release the first model, at a date that is not the data's newest."""
+        tags = {PARTITION_TAG: self.start.isoformat(), FIRST_RELEASE_TAG: "soak"}
+        dagster = self.installation.dagster
+        dagster.wait(dagster.launch(self.keys.retrain_job, tags), lambda: None)
         self.expect_one_champion(self.start)
 
     def live(self, start: dt.date, end: dt.date) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from lifecycle.artefacts.evidence import EvidenceStore
+from lifecycle.assets.asked_runs import FIRST_RELEASE_TAG
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.partitions import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 from lifecycle.errors import LifecycleError
@@ -111,7 +112,10 @@ class Story:
         self._launch_range(FEATURES_JOB, self.days.first_day, self.days.live_start)
 
     def _first_release(self) -> None:
-        self._launch(self.keys.retrain_job, {PARTITION_TAG: self.days.live_start.isoformat()})
+        self._launch(
+            self.keys.retrain_job,
+            {PARTITION_TAG: self.days.live_start.isoformat(), FIRST_RELEASE_TAG: "demonstration"},
+        )
         self._wait_for_release(1)
 
     def _live_days(self) -> None:

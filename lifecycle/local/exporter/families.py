@@ -64,7 +64,7 @@ RELEASED: Final = _gauge("released_timestamp_seconds", "Time of the release in f
 PROMOTION_HELD: Final = _gauge("promotion_held", "1 while a rollback holds automatic promotion", "model")
 PROMOTION_FROZEN: Final = _gauge("promotion_frozen", "1 while promotion of every model is frozen")
 
-CANDIDATES: Final = _gauge("candidates", "Judged candidates, backtests included, by their gates", "model", "outcome")
+CANDIDATES: Final = _gauge("candidates", "Judged candidates by their gates, without backtests", "model", "outcome")
 RETRAININGS: Final = _counter("retrainings", "Retrainings that have ended, by outcome", "model", "outcome")
 ALERTS: Final = _counter("alerts", "Alerts raised; the model is empty for those of the platform", "kind", "model")
 

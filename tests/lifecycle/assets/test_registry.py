@@ -12,10 +12,13 @@ from lifecycle.assets.rollout import release_asset
 from lifecycle.modelling.training import Trained
 from lifecycle.monitoring.alerts import Alert
 from lifecycle.spec.risk_model import RiskModelSpec
+from serving.contract.documents import Verdict
 from tests.harness.toy_model import AS_OF
 from tests.harness.toy_platform import (
+    PASSING,
     REFUSING,
     FakeRegistry,
+    evidence_of,
     failure,
     judge,
     keep,
@@ -78,14 +81,20 @@ def test_a_registry_that_is_down_is_an_alert_and_holds_up_neither_the_version_no
     assert registry.slots["champion"].bundle_digest == release.champion.bundle_digest
 
 
+@pytest.mark.parametrize(("verdicts", "outcome"), [(PASSING, "backtest"), (REFUSING, "refused")])
 def test_a_backtest_stops_before_the_registration(
-    stores: Stores, spec: RiskModelSpec, model: Trained, registry: FakeRegistry
-) -> None:
+    stores: Stores, spec: RiskModelSpec, model: Trained, registry: FakeRegistry,
+    verdicts: tuple[Verdict, ...], outcome: str,
+) -> None:  # fmt: skip
     promote(stores, spec, keep(stores, model))
     past = AS_OF - dt.timedelta(days=1)
-    judge(stores, keep(stores, model, as_of=past))
+    evidence = evidence_of(keep(stores, model, as_of=past), verdicts)
+    stores.evidence("toy").write_gates(evidence, is_backtest=True)
     result = materialize(stores, [model_version_asset(spec)], past)
     assert result.success, failure(result)
     assert not result.asset_materializations_for_node("toy__model_version")
     assert registry.versions == {}
-    assert [outcome for _, outcome in registry.outcomes] == ["backtest"]
+    assert [shown for _, shown in registry.outcomes] == [outcome]
+    registry.fault = OSError("disk full")
+    assert materialize(stores, [model_version_asset(spec)], past).success
+    assert not (stores.settings.root / "alerts.jsonl").exists()

@@ -1,4 +1,5 @@
 import datetime as dt
+from pathlib import Path
 
 import pytest
 
@@ -72,12 +73,22 @@ def test_after_a_rollback_nothing_is_promoted_until_a_person_resumes(
     assert len(releases.history("toy")) == 4
 
 
-def test_a_backfill_never_promotes(stores: Stores, spec: RiskModelSpec, model: Trained, registry: FakeRegistry) -> None:
+@pytest.mark.parametrize("is_champion_older", [False, True])
+def test_a_backfill_never_promotes_and_seals_nothing(
+    stores: Stores, spec: RiskModelSpec, model: Trained, registry: FakeRegistry, is_champion_older: bool
+) -> None:
+    if is_champion_older:
+        promote(stores, spec, keep(stores, model, as_of=AS_OF - 7 * DAY))
     judge(stores, keep(stores, model))
+    before = everything(stores.settings.release_store)
     result = materialize(stores, [release_asset(spec)], AS_OF, tags={BACKFILL_TAG: "abcd"})
     assert result.success, failure(result)
-    assert stores.releases().history("toy") == ()
+    assert everything(stores.settings.release_store) == before
     [observed] = result.get_asset_observation_events()
     metadata = observed.asset_observation_data.asset_observation.metadata
-    assert metadata["not_released"].value == "a backfill never promotes: a person must run `lifecycle promote`"
-    assert str(metadata["promote_with"].value).startswith("lifecycle promote toy ")
+    assert metadata["not_released"].value == "a backfill is a backtest"
+
+
+def everything(folder: Path) -> set[Path]:
+    """Every file and folder below a folder."""
+    return set(folder.rglob("*"))

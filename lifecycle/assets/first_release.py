@@ -1,0 +1,41 @@
+"""The first release of a model, which a person asks for: judged again, sealed, signed."""
+
+from lifecycle.artefacts.candidates import Candidate
+from lifecycle.assets.partitions import date_of
+from lifecycle.assets.registry import seal
+from lifecycle.assets.resources import Stores
+from lifecycle.assets.validation import judge_candidate
+from lifecycle.errors import LifecycleError
+from lifecycle.gates.candidate_gates import GATES
+from lifecycle.gates.promotion import JudgedVersion, missing_verdicts
+from lifecycle.spec.risk_model import RiskModelSpec
+from serving.contract.documents import Release
+
+
+def release_first(spec: RiskModelSpec, stores: Stores, candidate: Candidate, *, by: str, reason: str) -> Release:
+    """Release a candidate as the model's first champion.
+
+    Its gates run now, on the training set that it was trained on, because the verdicts of a backtest release nothing.
+
+    Raises
+    ------
+    LifecycleError
+        If the model has releases, a gate refuses the candidate, promotion is frozen, or rows of the training set were
+        erased.
+    """
+    releases = stores.releases()
+    if history := releases.history(spec.name):
+        raise LifecycleError(
+            f"Expected no release of {spec.name} before the first, found {len(history)}; promote a bundle with "
+            f"`lifecycle promote {spec.name} BUNDLE`, or run {spec.name}_retrain for a newer date"
+        )
+    evidence = judge_candidate(spec, stores, candidate)
+    version = JudgedVersion("", candidate.digest, date_of(evidence.as_of), candidate.digest, evidence.verdicts)
+    if refusal := missing_verdicts(version, GATES):
+        summaries = "; ".join(f"{verdict.gate}: {verdict.summary}" for verdict in evidence.refusals)
+        raise LifecycleError(
+            f"Expected a candidate that passes its gates, {candidate.digest[:12]} does not: {refusal} ({summaries})"
+        )
+    stores.evidence(spec.name).write_gates(evidence)
+    bundle = seal(spec, stores, candidate, evidence)
+    return releases.publish(spec.name, bundle, by=by, reason=reason, after=0)
