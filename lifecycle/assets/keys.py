@@ -31,6 +31,11 @@ class ModelKeys:
         return self._key("candidate")
 
     @property
+    def backtest(self) -> dg.AssetKey:
+        """Latest backtest by the command line."""
+        return self._key("backtest")
+
+    @property
     def model_version(self) -> dg.AssetKey:
         """Registered model and sealed bundle."""
         return self._key("model_version")

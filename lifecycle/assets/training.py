@@ -1,15 +1,16 @@
 """From the mart to a candidate: a training set frozen as of a date, and the model fitted on it."""
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import dagster as dg
 
-from lifecycle.artefacts.candidates import Candidate, training_files
+from lifecycle.artefacts.candidates import Candidate, CandidateStore, training_files
 from lifecycle.artefacts.lineage import code_commit, library_versions
-from lifecycle.artefacts.training_sets import Selection
+from lifecycle.artefacts.training_sets import FrozenTrainingSet, Selection
 from lifecycle.assets.asked_runs import expect_one_date
 from lifecycle.assets.backfill_limit import stop_large_backfill
 from lifecycle.assets.keys import WAREHOUSE_POOL, Materialized, ModelKeys
@@ -19,10 +20,12 @@ from lifecycle.assets.plots import shown
 from lifecycle.assets.resources import Stores
 from lifecycle.gates import input_gates
 from lifecycle.gates.usual_volume import REFERENCE_WEEKS
+from lifecycle.modelling.search import Progress
 from lifecycle.modelling.splits import snapshot_days
 from lifecycle.modelling.training import Trained, train
-from lifecycle.modelling.training_set import examples_from_table
+from lifecycle.modelling.training_set import Examples, examples_from_table
 from lifecycle.reports.plots import model_plots
+from lifecycle.settings.snowflake import Step
 from lifecycle.spec.examples import LabelNames
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse
@@ -51,14 +54,7 @@ def training_set_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         stop_large_backfill(context)
         expect_one_date(context)
         as_of = date_of(context.partition_key)
-        start, end = snapshot_days(as_of, spec.training, spec.label.maturity_days, spec.examples.cadence)
-        # The role that extracts may not see raw rows, so the reading role checks that they are complete.
-        acknowledged = stores.acknowledged_days(spec.name)
-        expect_complete_input(input_verdicts(stores.warehouse(context), spec, start, as_of, acknowledged), as_of)
-        store = stores.training_sets(spec.name)
-        warehouse = stores.warehouse(context, "train")
-        with closing(training_batches(warehouse, spec, start, end, as_of)) as batches:
-            frozen = store.write(batches, spec, Selection(as_of, start, end))
+        frozen = freeze_training_set(spec, stores, as_of, partial(stores.warehouse, context))
         description = frozen.description
         return dg.MaterializeResult(
             metadata={
@@ -95,21 +91,78 @@ def candidate_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         as_of = context.partition_key
         snapshots = stores.training_sets(spec.name)
         examples = examples_from_table(snapshots.read_whole(as_of), spec)
-        trained = train(spec, examples, date_of(as_of), _LoggedProgress(context))
-        lineage = Lineage(
-            as_of=as_of,
-            training_set_digest=snapshots.describe(as_of).digest,
-            code_commit=code_commit(),
-            parameters=dict(trained.parameters) | {"rounds": trained.rounds},
-            seed=trained.seed,
-            library_versions=library_versions(),
-        )
-        stored = stores.candidates(spec.name).write(
-            trained.model_text, trained.deciding, trained.golden, lineage, training_files(trained)
-        )
+        digest, store = snapshots.describe(as_of).digest, stores.candidates(spec.name)
+        stored, trained = fit_candidate(spec, examples, date_of(as_of), digest, store, _LoggedProgress(context))
         return dg.MaterializeResult(metadata=candidate_metadata(spec, stored, trained))
 
     return candidate
+
+
+def freeze_training_set(
+    spec: RiskModelSpec,
+    stores: Stores,
+    as_of: dt.date,
+    warehouse: Callable[[Step], Warehouse],
+    *,
+    is_current: bool = True,
+) -> FrozenTrainingSet:
+    """Freeze the training set of a date, if its input is complete.
+
+    Parameters
+    ----------
+    warehouse
+        Opens the warehouse for a step: the role that extracts may not see raw rows, so that the reading role checks
+        that they are complete.
+    is_current
+        Whether it becomes the date's training set, or is only found by its digest.
+
+    Raises
+    ------
+    dagster.Failure
+        If the input is not complete; `LifecycleError` if there are no rows, or they are not as a training set needs.
+    """
+    start, end = snapshot_days(as_of, spec.training, spec.label.maturity_days, spec.examples.cadence)
+    acknowledged = stores.acknowledged_days(spec.name)
+    expect_complete_input(input_verdicts(warehouse("read"), spec, start, as_of, acknowledged), as_of)
+    with closing(training_batches(warehouse("train"), spec, start, end, as_of)) as batches:
+        selection = Selection(as_of, start, end)
+        return stores.training_sets(spec.name).write(batches, spec, selection, is_current=is_current)
+
+
+def fit_candidate(
+    spec: RiskModelSpec,
+    examples: Examples,
+    as_of: dt.date,
+    training_set_digest: str,
+    store: CandidateStore,
+    progress: Progress | None = None,
+    *,
+    is_current: bool = True,
+    is_releasable: bool = True,
+) -> tuple[Candidate, Trained]:
+    """Train on a frozen training set and keep the candidate.
+
+    Parameters
+    ----------
+    is_current
+        Whether it becomes the date's candidate, or is only found by its digest.
+    is_releasable
+        Whether its golden rows are kept, without which no bundle can be sealed.
+    """
+    trained = train(spec, examples, as_of, progress)
+    lineage = Lineage(
+        as_of=as_of.isoformat(),
+        training_set_digest=training_set_digest,
+        code_commit=code_commit(),
+        parameters=dict(trained.parameters) | {"rounds": trained.rounds},
+        seed=trained.seed,
+        library_versions=library_versions(),
+    )
+    golden = trained.golden if is_releasable else ()
+    candidate = store.write(
+        trained.model_text, trained.deciding, golden, lineage, training_files(trained), is_current=is_current
+    )
+    return candidate, trained
 
 
 def input_verdicts(

@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.text import Text
 
 from lifecycle.cli import (
+    backtest,
     check,
+    compare,
     days,
     erase,
     features,
@@ -19,6 +21,7 @@ from lifecycle.cli import (
     run,
     simulate,
     snowflake,
+    train,
     verify,
     warehouse,
 )
@@ -64,6 +67,9 @@ app.add_typer(warehouse.app, name="warehouse")
 app.add_typer(features.app, name="features")
 release.register(app)
 first_release.register(app)
+train.register(app)
+compare.register(app)
+backtest.register(app)
 mirror.register(app)
 days.register(app)
 erase.register(app)

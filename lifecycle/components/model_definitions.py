@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from lifecycle.artefacts.alert_log import raise_once
+from lifecycle.assets.backtest import backtest_spec
 from lifecycle.assets.champion_check import champion_check, champion_job, champion_schedule
 from lifecycle.assets.monitoring import monitoring_assets
 from lifecycle.assets.registry import model_version_asset
@@ -35,6 +36,7 @@ def model_definitions(spec: RiskModelSpec) -> dg.Definitions:
             candidate_asset(spec),
             model_version_asset(spec),
             release_asset(spec),
+            backtest_spec(spec),
             *monitoring_assets(spec),
         ],
         asset_checks=[gates, check],

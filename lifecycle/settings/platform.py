@@ -150,6 +150,11 @@ class Settings(BaseSettings):
         return self.root / "candidates"
 
     @property
+    def backtests_dir(self) -> Path:
+        """Results and candidates of backtests; nothing that releases reads them."""
+        return self.root / "backtests"
+
+    @property
     def erasures_dir(self) -> Path:
         """Records of erased customers."""
         return self.root / "erasures"

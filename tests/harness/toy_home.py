@@ -1,0 +1,101 @@
+"""The toy model in a home of its own with short windows: a models folder, a warehouse, and commands as processes."""
+
+import datetime as dt
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+
+from lifecycle.assets.resources import Stores
+from lifecycle.local.installation import prepare
+from lifecycle.settings.platform import Settings
+from lifecycle.spec.model_files import COMPONENT
+from tests.harness.toy_model import SPEC, card_table, spec_with
+from tests.harness.toy_platform import fill_warehouse
+
+SHORT = {
+    "reason_texts": None,
+    "training": {"train_days": 6, "validation_days": 2, "holdout_days": 3, "search": {"trials": 2, "num_threads": 1}},
+    "drift": {"minimum_rows": 100},
+    "promotion": {"mode": "auto"},
+}
+"""Windows of 15 days with the labels' delay, so that a month has many dates."""
+FIRST_AS_OF = dt.date(2024, 1, 18)
+UNTOUCHED = ("release_store", "evidence", "alerts.jsonl", "mlflow", "candidates", "keys", "training_sets/toy/as_of")
+"""What a backtest must leave as it is, below the home."""
+
+
+@dataclass(frozen=True)
+class ToyHome:
+    """A home whose commands run as processes."""
+
+    settings: Settings
+    models: Path
+
+    @property
+    def stores(self) -> Stores:
+        return Stores()
+
+    def write(self, name: str = "toy", folder: Path | None = None, **overrides: Any) -> Path:
+        """Write a model's file."""
+        path = (folder or self.models) / name / "defs.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        attributes = {key: value for key, value in (SPEC | SHORT | {"name": name} | overrides).items() if value}
+        path.write_text(yaml.safe_dump({"type": COMPONENT, "attributes": attributes}))
+        return path
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start a command in a session of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "lifecycle.cli", *arguments],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+
+    def run(self, *arguments: str, expected: int = 0) -> str:
+        """Output of a command; of one that must fail, its error."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=280)
+        assert process.returncode == expected, out + err
+        return err if expected else out
+
+    def untouched(self) -> Mapping[str, str]:
+        """Digest of every file that a backtest must leave as it is, by its path."""
+        found = {}
+        for name in UNTOUCHED:
+            place = self.settings.root / name
+            for path in [place, *place.rglob("*")] if place.exists() else []:
+                if path.is_file():
+                    found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
+        return found
+
+    def runs(self) -> list[str]:
+        """Dagster's runs."""
+        with dg.DagsterInstance.from_config(str(self.settings.dagster_home)) as instance:
+            return [run.run_id for run in instance.get_runs()]
+
+
+def toy_home(home: Path, patch: pytest.MonkeyPatch) -> ToyHome:
+    """A prepared home with a month of the toy model's transactions."""
+    models = home.parent / "models"
+    for name, value in {"LIFECYCLE_HOME": str(home), "LIFECYCLE_MODELS": str(models)}.items():
+        patch.setenv(name, value)
+    patch.delenv("LIFECYCLE_PROFILE", raising=False)
+    settings = Settings()
+    previous = os.umask(0o077)
+    try:
+        prepare(settings)
+        table = card_table()
+        fill_warehouse(Stores(), spec_with(), table, table)
+    finally:
+        os.umask(previous)
+    made = ToyHome(settings, models)
+    made.write()
+    return made
