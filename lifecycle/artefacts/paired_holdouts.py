@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lifecycle.artefacts.candidates import JUDGED_MODEL_FILE, Candidate
+from lifecycle.artefacts.candidates import Candidate
 from lifecycle.errors import LifecycleError
-from lifecycle.modelling.evaluation import Evaluation, Interval, Predictions, compare
+from lifecycle.modelling.evaluation import Evaluation, Interval, Predictions, compare, reviewed_by
 from lifecycle.modelling.ranking import Outcomes
 from lifecycle.modelling.training import WindowCount, predict
 from lifecycle.modelling.training_set import Examples, labels
@@ -62,12 +62,14 @@ def holdout_scores(spec: RiskModelSpec, candidate: Candidate, examples: Examples
     evaluation = candidate.evaluation
     window = next(window for window in evaluation.windows if window.name == "holdout")
     is_inside = (examples.occurred_at >= _instant(window.start)) & (examples.occurred_at < _instant(window.end))
-    rows = np.flatnonzero(is_inside)
-    is_positive, _ = labels(examples, _date(window.known_at), spec.label.maturity_days)
-    features = np.ascontiguousarray(examples.features[np.ix_(rows, _columns(spec, candidate.deciding.features))])
+    is_positive, is_mature = labels(examples, _date(window.known_at), spec.label.maturity_days)
+    # By column, an example whose outcome is not known is in no holdout.
+    rows = np.flatnonzero(is_inside if examples.outcome is None else is_inside & is_mature)
+    columns = np.array(_columns(spec, candidate.deciding.features), dtype=np.int64)
+    features = np.ascontiguousarray(examples.features[np.ix_(rows, columns)])
     outcomes = Outcomes(examples.occurred_at, examples.entity, examples.amount, is_positive).rows(rows)
-    predictions = predict(candidate.read(JUDGED_MODEL_FILE), evaluation.judged_calibration, features)
-    return HoldoutScores(window, examples.transaction_id[rows], outcomes, predictions)
+    predictions = predict(candidate.judged_model_text, evaluation.judged_calibration, features)
+    return HoldoutScores(window, examples.id[rows], outcomes, predictions)
 
 
 def pair(spec: RiskModelSpec, first: HoldoutScores, second: HoldoutScores) -> PairedHoldouts:
@@ -86,8 +88,8 @@ def pair(spec: RiskModelSpec, first: HoldoutScores, second: HoldoutScores) -> Pa
         )
     (our_outcomes, ours), (their_outcomes, theirs) = first.at(common), second.at(common)
     outcomes = our_outcomes if first.window.known_at >= second.window.known_at else their_outcomes
-    capacity, confidence = spec.decision.review_cards_per_day, spec.gates.confidence
-    evaluations = compare(outcomes, ours, theirs, capacity, confidence=confidence)
+    reviewed, confidence = reviewed_by(spec.decision), spec.gates.confidence
+    evaluations = compare(outcomes, ours, theirs, reviewed, confidence=confidence)
     return PairedHoldouts(
         start=max(first.window.start, second.window.start),
         end=min(first.window.end, second.window.end),

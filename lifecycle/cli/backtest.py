@@ -74,13 +74,14 @@ def _other(spec: "RiskModelSpec", file: Path | None, profile: str | None) -> "Ri
     """The other recipe, whose holdouts are the same."""
     from lifecycle.local.backtest.plan import expect_comparable
     from lifecycle.settings.platform import Settings
+    from lifecycle.spec.dbt_projects import dbt_projects
     from lifecycle.spec.mart_contract import check_columns
     from lifecycle.spec.model_files import read_spec
 
     if file is None:
         return None
     other = read_spec(file, profile)
-    check_columns(other, Settings().dbt_project_dir, str(file))
+    check_columns(other, dbt_projects(Settings()), str(file))
     expect_comparable(spec, other)
     return other
 

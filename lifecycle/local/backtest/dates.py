@@ -16,11 +16,12 @@ from lifecycle.assets.training import fit_candidate
 from lifecycle.assets.validation import judge_candidate
 from lifecycle.gates.champion import champion_for
 from lifecycle.local.backtest.plan import Asked
-from lifecycle.modelling.splits import RECENT_DAYS, snapshot_days
+from lifecycle.modelling.splits import snapshot_days
 from lifecycle.modelling.training import predict
 from lifecycle.modelling.training_set import Examples, examples_from_table
 from lifecycle.monitoring.between_dates import drift_since
 from lifecycle.settings.platform import Settings
+from lifecycle.spec.cadence import RECENT_DAYS
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import instant
 from serving.contract.documents import MODEL_FILE
@@ -86,7 +87,9 @@ def compute_drift(task: DateTask, previous: DateResult) -> DateDrift:
     stores, spec, as_of = Stores(), task.asked.spec, task.as_of.isoformat()
     earlier = candidates_of(stores.settings, spec.name).by_digest(previous.ours.candidate_digest)
     examples = _examples(stores, spec, task)
-    recent = examples.rows(examples.occurred_at >= instant(task.as_of - dt.timedelta(days=RECENT_DAYS)))
+    recent = examples.rows(
+        examples.occurred_at >= instant(task.as_of - dt.timedelta(days=RECENT_DAYS[spec.examples.cadence]))
+    )
     scored = predict(earlier.read(MODEL_FILE), earlier.deciding.calibration, recent.features)
     drift = DateDrift(
         as_of=as_of,

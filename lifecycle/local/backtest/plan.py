@@ -111,7 +111,7 @@ def project_digest(folder: Path) -> str:
 
 
 def _span_days(spec: RiskModelSpec) -> int:
-    start, end = snapshot_days(dt.date(2000, 1, 1), spec.training, spec.label.maturity_days)
+    start, end = snapshot_days(dt.date(2000, 1, 1), spec.training, spec.label.maturity_days, spec.examples.cadence)
     return (end - start).days
 
 
@@ -121,7 +121,8 @@ def _holdout(spec: RiskModelSpec) -> dict[str, Any]:
         "mart": spec.mart,
         "columns": spec.columns,
         "label": spec.label,
-        "training.holdout_days": spec.training.holdout_days,
+        "training.holdout": spec.training.holdout,
+        "examples.cadence": spec.examples.cadence,
         "decision": spec.decision,
         "gates.confidence": spec.gates.confidence,
     }

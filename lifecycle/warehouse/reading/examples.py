@@ -41,7 +41,7 @@ def training_batches(
     days are of the same state; on other machines only Dagster's pool keeps them out. Read it in the thread that
     created it.
 
-    Columns: the id, the entity, `occurred_at`, the amount if examples have one, the features, the facts, and the time at
+    Columns: the id, the entity, `occurred_at`, the amount if examples have one, the features, the facts, and the time
     which the outcome became known (null if it was not known before `as_of`); with labels by column the outcome, too.
 
     Raises
