@@ -70,11 +70,9 @@ def column_sql(feature: Feature, fields: Mapping[str, Feature], time_column: str
         sql = result if value.is_finite else f"case when abs{value.text} <= {_LARGEST} then {result} end"
     elif feature.dtype == "int":
         text = value.text
-        sql = (
-            f"cast({text} as bigint)"
-            if has_whole_results(feature)
-            else f"case when floor{text} = {text} and abs{text} <= {_LARGEST_WHOLE} then cast({text} as bigint) end"
-        )
+        sql = f"cast({text} as bigint)"
+        if not has_whole_results(feature):
+            sql = f"case when floor{text} = {text} and abs{text} <= {_LARGEST_WHOLE} then {sql} end"
     else:
         sql = _mapped(value.text, feature)
     if len(sql) > LONGEST_SQL:

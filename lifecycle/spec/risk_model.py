@@ -358,9 +358,8 @@ class RiskModelSpec(SpecModel):
     @property
     def _example_columns(self) -> ExampleColumns:
         unknowable = {self.columns.id: "the example's id", self.columns.entity: "the entity"}
-        unknowable |= dict.fromkeys(
-            filter(None, (*self.label.columns, self.label.withdrawn_at)), "the label, which is known only later"
-        )
+        outcome = filter(None, (*self.label.columns, self.label.withdrawn_at))
+        unknowable |= dict.fromkeys(outcome, "the label, which is known only later")
         # Next to the features, the training set has the label and the drift check has the score.
         reserved = (*self.label.columns, "score")
         return ExampleColumns(self.columns.occurred_at, self.columns.amount, unknowable, reserved)

@@ -23,7 +23,7 @@ from serving.contract.expressions import (
     Number,
     Text,
 )
-from serving.contract.whole_results import LARGEST_WHOLE, has_whole_results, with_whole_results
+from serving.contract.whole_results import LARGEST_WHOLE, has_valid_results, has_whole_results, with_whole_results
 
 RowFault = Literal["null", "range", "category"]
 Row: TypeAlias = tuple[Any, ...]
@@ -290,6 +290,8 @@ def _refine_int(body: _Body, feature: Feature, result: str) -> list[ast.stmt]:
     """A double as an int; one that is not whole, or that a double does not count exactly, is null."""
     value = _name(result)
     if has_whole_results(feature):
+        if has_valid_results(feature):
+            return []
         return _null_or(body, feature, value, _range(body, feature, value))
     is_whole = ast.BoolOp(
         ast.And(),

@@ -25,6 +25,16 @@ def has_whole_results(feature: Feature) -> bool:
     )
 
 
+def has_valid_results(feature: Feature) -> bool:
+    """Whether the schema allows every result of a feature with whole results, so that none needs a check."""
+    lowest = -math.inf if feature.minimum is None else feature.minimum
+    highest = math.inf if feature.maximum is None else feature.maximum
+    return all(
+        lowest <= leaf.value <= highest if isinstance(leaf, Number) else feature.is_nullable
+        for leaf in _leaves(tree_of(feature))
+    )
+
+
 def with_whole_results(feature: Feature) -> Expression:
     """The tree, with ints as results where it has whole constants only, which saves a conversion for each request."""
     return _with_int_leaves(tree_of(feature)) if has_whole_results(feature) else tree_of(feature)

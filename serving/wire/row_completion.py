@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -12,14 +12,8 @@ from serving.contract.features import Value
 from serving.contract.row_compiler import RowError
 from serving.errors import InvalidRequestError
 
-
-class CompletedRow(NamedTuple):
-    """What `ScoreRequest` holds of a request's fields."""
-
-    values: tuple[Value, ...]
-    facts: tuple[Value, ...]
-    derived_sent: int
-    unseen: int
+CompletedRow: TypeAlias = tuple[tuple[Value, ...], tuple[Value, ...], int, int]
+"""`values`, `facts`, `derived_sent` and `unseen` of a `ScoreRequest`; a plain tuple, since each request makes one."""
 
 
 class RowCompletion:
@@ -49,17 +43,25 @@ class RowCompletion:
         """
         fields = values[: self._width]
         unseen = 0
-        for index, listed, other in self._open:
-            if fields[index] not in listed:
-                fields = (*fields[:index], other, *fields[index + 1 :])
-                unseen += 1
+        if self._open:
+            fields, unseen = self._mapped(fields)
         try:
             row = self._complete(fields, occurred_at)
         except RowError as error:
             raise _underivable(error, occurred_at, at) from None
         sent = values[self._width : self._until]
         derived_sent = 0 if sent == self._unsent else self._agreeing(sent, row, occurred_at, at)
-        return CompletedRow(row, fields[self._facts_from :], derived_sent, unseen)
+        return row, fields[self._facts_from :], derived_sent, unseen
+
+    def _mapped(self, fields: tuple[Any, ...]) -> tuple[tuple[Any, ...], int]:
+        """The fields with `other` for each category that is not listed, and how many these were."""
+        mapped = list(fields)
+        unseen = 0
+        for index, listed, other in self._open:
+            if fields[index] not in listed:
+                mapped[index] = other
+                unseen += 1
+        return (tuple(mapped), unseen) if unseen else (fields, 0)
 
     def _agreeing(self, sent: tuple[Any, ...], row: tuple[Any, ...], occurred_at: dt.datetime, at: str) -> int:
         """The number of derived features that a request carried, if each has the derived value."""

@@ -148,9 +148,16 @@ class RequestReader:
                 raise InvalidRequestError(message, path, feature="occurred_at", fault="range") from None
         values = msgspec.structs.astuple(request.features)
         if self._completion is not None:
-            completed = self._completion.completed(values, occurred_at, at)
+            row, facts, derived_sent, unseen = self._completion.completed(values, occurred_at, at)
             return ScoreRequest(
-                request.decision_id, request.transaction_id, request.entity_key, occurred_at, *completed
+                request.decision_id,
+                request.transaction_id,
+                request.entity_key,
+                occurred_at,
+                row,
+                facts,
+                derived_sent,
+                unseen,
             )
         return ScoreRequest(
             request.decision_id,

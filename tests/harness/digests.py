@@ -25,7 +25,9 @@ from lifecycle.modelling.splits import snapshot_days
 from lifecycle.modelling.training import train
 from lifecycle.modelling.training_set import Examples
 from lifecycle.spec.model_files import read_model
-from lifecycle.spec.risk_model import FeatureSpec
+from lifecycle.spec.risk_model import FeatureSpec, RiskModelSpec
+from lifecycle.tables.arrays import FloatArray, TimeArray
+from serving.contract.derivation import completion, is_derived
 from serving.contract.documents import encode
 
 AS_OF = dt.date(2026, 6, 1)
@@ -65,6 +67,8 @@ def made_up_examples(rows_per_day: int) -> Examples:
     seconds = np.sort(generator.integers(0, (end - start).days * 86_400, rows))
     occurred = np.datetime64(start.isoformat(), "us") + seconds.astype("timedelta64[s]")
     features = np.round(generator.gamma(2.0, 30.0, (rows, len(spec.features))), 2)
+    facts = np.round(generator.gamma(2.0, 30.0, (rows, len(spec.facts))), 2)
+    features = derived_from_others(spec, features, facts, occurred)
     odds = 0.02 * features[:, 0] + 0.02 * features[:, 4] - 0.01 * features[:, 7] - 7.0
     is_positive = generator.random(rows) < 1 / (1 + np.exp2(-1.4427 * odds))
     reported = np.where(is_positive, occurred + np.timedelta64(2, "D"), np.datetime64("NaT", "us"))
@@ -76,7 +80,19 @@ def made_up_examples(rows_per_day: int) -> Examples:
         amount=features[:, 0],
         features=features,
         feature_names=spec.feature_names,
+        facts=facts,
     )
+
+
+def derived_from_others(spec: RiskModelSpec, features: FloatArray, facts: FloatArray, moments: TimeArray) -> FloatArray:
+    """The rows with whole numbers where the schema has ints, and with what follows from the other fields."""
+    schema = spec.contract_features
+    whole = [feature.dtype == "int" for feature in schema]
+    features = np.where(whole, np.floor(features), features)
+    carried = [index for index, feature in enumerate(schema) if not is_derived(feature)]
+    complete = completion(schema, spec.contract_facts)
+    rows = np.column_stack([features[:, carried], facts]).tolist()
+    return np.array([complete(row, moment) for row, moment in zip(rows, moments.tolist(), strict=True)], dtype=float)
 
 
 def training(rows_per_day: int) -> dict[str, str]:

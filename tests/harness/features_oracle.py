@@ -93,6 +93,7 @@ def _features(row: dict[str, Any], rows: list[dict[str, Any]], reported: _Report
     greatest = max(other["amount"] for other in known if other["us"] > now - 7 * DAY_US)
     features["customer_amount_ratio_30d"] = float(row["amount"]) / mean if mean else 0.0
     features["customer_max_amount_ratio_7d"] = float(greatest) / mean if mean else 0.0
+    features["customer_max_amount_7d"] = float(greatest)
     window = _matured(row, rows, 30)
     genuine = [other["us"] for other in window if not is_known_fraud(other)]
     features["terminal_hours_since_genuine"] = (now - max(genuine)) / 3.6e9 if genuine else 888.0

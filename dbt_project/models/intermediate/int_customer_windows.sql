@@ -109,10 +109,7 @@ final as (
             when customer_mean_amount_30d > 0 then {{ in_units('amount_cents') }} / customer_mean_amount_30d
             else cast(0 as double)
         end as customer_amount_ratio_30d,
-        case
-            when customer_mean_amount_30d > 0 then {{ in_units('maximum_cents_7d') }} / customer_mean_amount_30d
-            else cast(0 as double)
-        end as customer_max_amount_ratio_7d
+        {{ in_units('maximum_cents_7d') }} as customer_max_amount_7d
     from averaged
 
 )

@@ -30,7 +30,7 @@ terminal_windows as (
 
 ),
 
-final as (
+facts as (
 
     select
         transactions.transaction_id,
@@ -38,22 +38,15 @@ final as (
         transactions.terminal_id,
         transactions.occurred_at,
         transactions.amount,
-        cast(
-            case when {{ weekday('transactions.occurred_at') }} >= 5 then 1 else 0 end as integer
-        ) as is_weekend,
-        cast(
-            case when extract(hour from transactions.occurred_at) <= 6 then 1 else 0 end as integer
-        ) as is_night,
         {%- for days in window_days %}
         customer_windows.customer_tx_count_{{ days }}d,
         customer_windows.customer_mean_amount_{{ days }}d,
         {%- endfor %}
+        customer_windows.customer_max_amount_7d,
         {%- for days in window_days %}
         terminal_windows.terminal_tx_count_{{ days }}d,
         terminal_windows.terminal_fraud_share_{{ days }}d,
         {%- endfor %}
-        customer_windows.customer_amount_ratio_30d,
-        customer_windows.customer_max_amount_ratio_7d,
         terminal_windows.terminal_hours_since_genuine,
         terminal_windows.is_terminal_last_fraud,
         terminal_windows.terminal_plain_fraud_count_30d
@@ -62,6 +55,34 @@ final as (
         on transactions.transaction_id = customer_windows.transaction_id
     inner join terminal_windows
         on transactions.transaction_id = terminal_windows.transaction_id
+
+),
+
+final as (
+
+    select
+        transaction_id,
+        customer_id,
+        terminal_id,
+        occurred_at,
+        amount,
+        cast({{ derived('card_fraud', 'is_weekend') }} as integer) as is_weekend,
+        cast({{ derived('card_fraud', 'is_night') }} as integer) as is_night,
+        {%- for days in window_days %}
+        customer_tx_count_{{ days }}d,
+        customer_mean_amount_{{ days }}d,
+        {%- endfor %}
+        {%- for days in window_days %}
+        terminal_tx_count_{{ days }}d,
+        terminal_fraud_share_{{ days }}d,
+        {%- endfor %}
+        {{ derived('card_fraud', 'customer_amount_ratio_30d') }} as customer_amount_ratio_30d,
+        {{ derived('card_fraud', 'customer_max_amount_ratio_7d') }} as customer_max_amount_ratio_7d,
+        terminal_hours_since_genuine,
+        is_terminal_last_fraud,
+        terminal_plain_fraud_count_30d,
+        customer_max_amount_7d
+    from facts
 
 )
 

@@ -42,7 +42,7 @@ def training_batches(
     created it.
 
     Columns: the id, the entity, `occurred_at`, the amount if examples have one, the features, the facts, and the time
-    which the outcome became known (null if it was not known before `as_of`); with labels by column the outcome, too.
+    at which the outcome became known (null if it was not known before `as_of`); with labels by column the outcome, too.
 
     Raises
     ------

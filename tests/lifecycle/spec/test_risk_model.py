@@ -194,7 +194,7 @@ def changed(**changes: object) -> RiskModelSpec:
 
 
 def test_a_column_that_the_mart_lacks_is_named_with_the_columns_there_are(settings: Settings) -> None:
-    spec = changed(features=[{"name": "amount"}, {"name": "amuont"}], reason_texts=None)
+    spec = changed(features=[{"name": "amount"}, {"name": "amuont"}], facts=[], reason_texts=None)
     with pytest.raises(
         LifecycleError,
         match=r"'amuont' at `features\.1\.name` \(did you mean amount\?\); it has \[.*'amount'.*\] - in the file",

@@ -58,7 +58,8 @@ MISTAKES = {
         "  promotion: {mode: auto}", "  promotion: [auto]", "a valid dictionary", "promotion"
     ),
     "feature that the mart lacks": Mistake(
-        "{name: amount, ", "{name: amuont, ", f"columns of {MART}, missing 'amuont'", "features.0.name"
+        "{name: customer_tx_count_1d, ", "{name: customer_txs_1d, ", f"columns of {MART}, missing 'customer_txs_1d'",
+        "features.3.name",
     ),
     "type that the column does not have": Mistake(
         "{name: customer_mean_amount_1d, dtype: float", "{name: customer_mean_amount_1d, dtype: int",
@@ -71,13 +72,13 @@ MISTAKES = {
         "relation: card_fraud_outcomes", "relation: outcomes", "a dbt model", "label.relation"
     ),
     "feature twice": Mistake(
-        "{name: is_night, ", "{name: Is_Weekend, ", "names that differ in more than case", "features.2.name"
+        "- name: is_night", "- name: Is_Weekend", "names that differ in more than case", "features.2.name"
     ),
     "name that no request can carry": Mistake(
         "{name: amount, ", '{name: "Amount EUR", ', "a name of 1 to 63 ASCII letters", "features.0.name"
     ),
     "reason group without a text": Mistake(
-        "reason_group: time}", "reason_group: tiem}", "a text for each reason group, missing ['tiem']",
+        "reason_group: time", "reason_group: tiem", "a text for each reason group, missing ['tiem']",
         "reason_texts.texts", "    texts:",
     ),
     "name of the model": Mistake("name: card_fraud", "name: Card Fraud", "text to match pattern", "name"),
