@@ -33,7 +33,7 @@ def mart_columns(projects: Sequence[Path], model: str) -> dict[str, str]:
 
 
 def feature_descriptions(spec: RiskModelSpec, projects: Sequence[Path]) -> dict[str, str]:
-    """Meanings of a model's features by name: the descriptions of the mart's columns, each on one line.
+    """Meanings of a model's features and facts by name: the descriptions of the mart's columns, each on one line.
 
     Empty if no property file describes the mart: texts for people never hold up a release.
     """
@@ -42,7 +42,8 @@ def feature_descriptions(spec: RiskModelSpec, projects: Sequence[Path]) -> dict[
     except LifecycleError:
         return {}
     texts = {column["name"]: " ".join(column.get("description", "").split()) for column in columns}
-    return {name: texts[name] for name in spec.feature_names if texts.get(name)}
+    names = (*spec.feature_names, *(fact.name for fact in spec.facts))
+    return {name: texts[name] for name in names if texts.get(name)}
 
 
 def _described_columns(projects: Sequence[Path], model: str) -> list[dict[str, Any]]:

@@ -121,7 +121,8 @@ def served_document(general: dict[str, Any], slots: Slots, max_batch: int, *, ha
         properties = schemas[f"{model}_Features"]["properties"]
         for name, text in serving.champion.model.bundle.manifest.descriptions.items():
             if name in properties:
-                properties[name] = properties[name] | {"description": text}
+                described = [text, properties[name].get("description")]
+                properties[name] = properties[name] | {"description": " ".join(filter(None, described))}
     if models:
         schemas["ScoreRequest"] = {"anyOf": [reference(f"{model}_ScoreRequest") for model in models]}
         _add_examples(paths, models)
