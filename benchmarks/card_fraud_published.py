@@ -257,7 +257,7 @@ def main(
 
     spec = read_model("card_fraud")
     # One thread a fold: the folds of a search grow side by side.
-    search_spec = spec.training.search.model_copy(update={"num_threads": 1, "trials": trials})
+    search_spec = spec.training.searched.model_copy(update={"num_threads": 1, "trials": trials})
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
         with ExitStack() as stack:

@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--profile", default=None)
     chosen = parser.parse_args()
     spec = read_model("card_fraud", chosen.profile)
-    search = spec.training.search.model_copy(update={"trials": chosen.trials})
+    search = spec.training.searched.model_copy(update={"trials": chosen.trials})
     spec = spec.model_copy(update={"training": spec.training.model_copy(update={"search": search})})
     print("| as of | declined: holdout | reviewed: holdout | declined: last days | reviewed: last days |")
     print("|---|---|---|---|---|")

@@ -11,6 +11,7 @@ from lifecycle.artefacts.earlier_names import decode_document
 from lifecycle.errors import LifecycleError
 from lifecycle.modelling.curves import Curves
 from lifecycle.modelling.evaluation import Evaluation, Interval
+from lifecycle.modelling.external import EXTERNAL
 from lifecycle.modelling.reference import Reference
 from lifecycle.modelling.search import Trial
 from lifecycle.modelling.training import Trained, WindowCount
@@ -85,6 +86,11 @@ class Candidate:
     def reference(self) -> Reference:
         """Its training traffic in bins, which live traffic is compared with."""
         return self._json(REFERENCE_FILE, Reference)
+
+    @property
+    def is_external(self) -> bool:
+        """Whether the trees were trained elsewhere."""
+        return self.lineage.parameters.get("estimator") == EXTERNAL
 
     @property
     def model_format(self) -> ModelFormat:

@@ -20,6 +20,7 @@ from lifecycle.assets.plots import shown
 from lifecycle.assets.resources import Stores
 from lifecycle.gates import input_gates
 from lifecycle.gates.usual_volume import REFERENCE_WEEKS
+from lifecycle.modelling.external import ExternalModel
 from lifecycle.modelling.search import Progress
 from lifecycle.modelling.splits import snapshot_days
 from lifecycle.modelling.training import Trained, train
@@ -27,6 +28,7 @@ from lifecycle.modelling.training_set import Examples, examples_from_table
 from lifecycle.reports.plots import model_plots
 from lifecycle.settings.snowflake import Step
 from lifecycle.spec.examples import LabelNames
+from lifecycle.spec.external_files import external_path, read_external, read_file
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.reading.examples import MARTS, daily_volumes, newest_event, training_batches
@@ -149,12 +151,12 @@ def fit_candidate(
     is_releasable
         Whether its golden rows are kept, without which no bundle can be sealed.
     """
-    trained = train(spec, examples, as_of, progress)
+    trained = train(spec, examples, as_of, progress, external_model(spec))
     lineage = Lineage(
         as_of=as_of.isoformat(),
         training_set_digest=training_set_digest,
         code_commit=code_commit(),
-        parameters=dict(trained.parameters) | {"rounds": trained.rounds},
+        parameters=lineage_parameters(trained),
         seed=trained.seed,
         library_versions=library_versions(),
     )
@@ -163,6 +165,27 @@ def fit_candidate(
         trained.model_text, trained.deciding, golden, lineage, training_files(trained), is_current=is_current
     )
     return candidate, trained
+
+
+def external_model(spec: RiskModelSpec) -> ExternalModel | None:
+    """The external model that a model's file names, read and checked; ``None`` if its trees are fitted here.
+
+    Raises
+    ------
+    LifecycleError
+        If a file is missing or cannot be used.
+    """
+    declared = spec.training.estimator.external
+    if declared is None:
+        return None
+    content, model_format = read_external(external_path(spec.name, declared.file), spec.contract_features)
+    predictions = None if declared.predictions is None else read_file(external_path(spec.name, declared.predictions))
+    return ExternalModel(content, model_format, declared, predictions)
+
+
+def lineage_parameters(trained: Trained) -> dict[str, Any]:
+    """What made the trees: the best trial's parameters and rounds, or an external model's origin."""
+    return dict(trained.parameters) | ({"rounds": trained.rounds} if trained.rounds else {})
 
 
 def input_verdicts(
@@ -216,6 +239,8 @@ def candidate_metadata(spec: RiskModelSpec, candidate: Candidate, trained: Train
         "refit": (
             f"Refitted on all mature days before {trained.trained_until}; the gates judge the procedure on the holdout"
             if trained.is_refitted
+            else "Trained elsewhere: the gates judge these very trees"
+            if candidate.is_external
             else "Not refitted: the gates judge the candidate itself"
         ),
         "trials": len(trained.trials),

@@ -127,7 +127,13 @@ def judge_candidate(
         verdicts=(
             enough_evidence.enough_evidence(windows["judged"], windows["holdout"], spec.gates, positive),
             point_in_time.point_in_time(
-                examples, evaluation.windows, date, spec.training, maturity_days, spec.examples.cadence
+                examples,
+                evaluation.windows,
+                date,
+                spec.training,
+                maturity_days,
+                spec.examples.cadence,
+                date_of(evaluation.trained_until) if candidate.is_external else None,
             ),
             above_floor.above_floor(evaluation.holdout.metrics, spec.gates),
             _leakage_verdict(spec, examples, date),

@@ -1,5 +1,6 @@
 """Fits boosted trees to arrays: the same arrays and parameters give the same model text, byte for byte."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,11 @@ import numpy as np
 from lifecycle.errors import LifecycleError
 from lifecycle.spec.risk_model import FeatureSpec
 from lifecycle.tables.arrays import BoolArray, FloatArray
+from serving.scoring.model_text import format_of
+from serving.scoring.shap.layout import lay_out
+from serving.scoring.shap.tree_shap import TreeShap
+from serving.scoring.xgboost.scorer import XGBoostScorer
+from serving.scoring.xgboost.trees import read_trees
 
 Parameters = dict[str, float | int | str | bool]
 
@@ -115,6 +121,8 @@ def margins(model_text: bytes, features: FloatArray, num_threads: int = 1) -> Fl
     LifecycleError
         If the model has another number of features.
     """
+    if format_of(model_text) == "xgboost":
+        return _xgboost_margins(model_text, features)
     booster = _booster(model_text)
     if booster.num_feature() != features.shape[1]:
         raise LifecycleError(
@@ -125,17 +133,32 @@ def margins(model_text: bytes, features: FloatArray, num_threads: int = 1) -> Fl
 
 
 def contributions(model_text: bytes, features: FloatArray) -> FloatArray:
-    """LightGBM's own contributions to each row's margin, then the expected margin: shape ``(n, n_features + 1)``."""
+    """Contributions to each row's margin, then the expected margin: shape ``(n, n_features + 1)``.
+
+    LightGBM's own for its text; for XGBoost's JSON those of the server's kernel, since XGBoost may not be installed.
+    """
+    if format_of(model_text) == "xgboost":
+        explained = TreeShap(lay_out(_xgboost_scorer(model_text).forest))
+        return np.array([explained.contributions(row) for row in features], np.float64)
     values: FloatArray = _booster(model_text).predict(features, pred_contrib=True, num_threads=1)
     return values.astype(np.float64)
 
 
 def importance(model_text: bytes) -> dict[str, float]:
     """Each feature's share of the total gain of all splits, highest first."""
+    if format_of(model_text) == "xgboost":
+        trees = read_trees(model_text)
+        splits = trees.left >= 0
+        totals = np.bincount(trees.feature[splits], trees.gain[splits], minlength=trees.n_features)
+        return _shares(trees.feature_names, totals.astype(np.float64))
     booster = _booster(model_text)
     gains = booster.feature_importance(importance_type="gain").astype(np.float64)
+    return _shares(booster.feature_name(), gains)
+
+
+def _shares(names: Sequence[str], gains: FloatArray) -> dict[str, float]:
     shares = gains / (gains.sum() or 1.0)
-    named = zip(booster.feature_name(), shares.tolist(), strict=True)
+    named = zip(names, shares.tolist(), strict=True)
     return dict(sorted(named, key=lambda pair: (-pair[1], pair[0])))
 
 
@@ -153,6 +176,19 @@ def require_both(rows: FitRows, where: str) -> None:
             f"Expected positive and negative examples, got {positives} positive ones of "
             f"{len(rows.is_positive)} - at {where}"
         )
+
+
+def _xgboost_margins(model_text: bytes, features: FloatArray) -> FloatArray:
+    """The margins of the server's own code, row by row; some microseconds each."""
+    scorer = _xgboost_scorer(model_text)
+    if scorer.n_features != features.shape[1]:
+        raise LifecycleError(f"Expected {scorer.n_features} features, got {features.shape[1]} - at the rows to score")
+    return np.array([scorer.margin(row) for row in features.tolist()], np.float64)
+
+
+@functools.lru_cache(maxsize=2)
+def _xgboost_scorer(model_text: bytes) -> XGBoostScorer:
+    return XGBoostScorer(read_trees(model_text))
 
 
 def _booster(model_text: bytes) -> Any:

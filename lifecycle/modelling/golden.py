@@ -15,11 +15,13 @@ from serving.contract.derivation import completion, is_derived, request_fields
 from serving.contract.documents import Calibration, Feature, GoldenRow
 from serving.contract.features import RowEncoder, Value
 from serving.contract.row_compiler import RowError
+from serving.scoring.model_text import format_of
 
 MIXED_ROWS = 20
 LARGEST_REMAINDER = 1e-9
 """LightGBM's contributions may miss the margin by this much. With some thirty different features on one path
-they miss it by more, since it removes each from the path again; such rows are no reference for the server's."""
+they miss it by more, since it removes each from the path again; such rows are no reference for the server's. An
+XGBoost model's are the server's own, and miss its margin, a sum in single precision, by that sum's rounding."""
 FIRST_MOMENT = dt.datetime(2024, 2, 28, 23, 59, 59, 999999, tzinfo=dt.UTC)
 BETWEEN_MOMENTS = dt.timedelta(days=17, hours=5, minutes=13, microseconds=1)
 """Rows of models with derived features are that far apart, so that they meet many hours, days and months."""
@@ -42,7 +44,7 @@ def golden_rows(
     facts: Sequence[Feature] = (),
     fact_values: FloatArray | None = None,
 ) -> tuple[GoldenRow, ...]:
-    """Rows that reach many corners of the model, with its margins and scores, and LightGBM's contributions.
+    """Rows that reach many corners of the model, with its margins, scores and contributions.
 
     Each field's value is drawn independently from `features` and `fact_values`, so that a bundle holds no customer's
     row: one row of lowest values, one of highest, one of medians, one without nullable fields if there are any, and
@@ -73,12 +75,13 @@ def golden_rows(
     row_scores = scores(row_margins, calibration)
     explained = contributions(model_text, table)
     names, fact_names = [feature.name for feature in schema], [fact.name for fact in facts]
+    largest = LARGEST_REMAINDER if format_of(model_text) == "lightgbm" else np.inf
     return tuple(
         GoldenRow(
             features=dict(zip(names, row.values, strict=True)),
             margin=float(margin),
             score=float(score),
-            contributions=tuple(added.tolist()) if abs(added.sum() - margin) <= LARGEST_REMAINDER else None,
+            contributions=tuple(added.tolist()) if abs(added.sum() - margin) <= largest else None,
             occurred_at=row.occurred_at or msgspec.UNSET,
             facts={name: row.carried[name] for name in fact_names} or msgspec.UNSET,
         )

@@ -6,12 +6,13 @@ once. With ``training.is_refitted`` the released model is then fitted by the sam
 holdout has judged the procedure, not these trees. Its own margins on later days do not exist yet, so its calibration is
 fitted on every out-of-time margin of the procedure: the folds' and the judged model's on the holdout. The decision
 bands are cut on the released model's own scores of the last days before ``as_of``, which need no labels: on another
-model's scores of earlier days, twice as many cards as promised reached them in a later week.
+model's scores of earlier days, twice as many cards as promised reached them in a later week. An external model is
+neither searched nor fitted: it is calibrated on the validation windows, and the holdout judges these very trees.
 """
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -22,6 +23,7 @@ from lifecycle.modelling.calibration import fit_calibration, scores
 from lifecycle.modelling.curves import Curves, curves
 from lifecycle.modelling.derived_check import check_derived
 from lifecycle.modelling.evaluation import Evaluation, Interval, Predictions, compare, reviewed_by
+from lifecycle.modelling.external import ExternalModel, compare_margins
 from lifecycle.modelling.fitting import FitRows, Parameters
 from lifecycle.modelling.golden import golden_rows
 from lifecycle.modelling.ranking import Outcomes
@@ -85,11 +87,20 @@ class Trained:
     windows: tuple[WindowCount, ...]
     is_refitted: bool
     trained_until: str
-    """End (exclusive) of the days the released model was fitted on."""
+    """End (exclusive) of the days the released model was fitted on, or an external one is declared to be."""
 
 
-def train(spec: RiskModelSpec, examples: Examples, as_of: dt.date, progress: Progress | None = None) -> Trained:
+def train(
+    spec: RiskModelSpec,
+    examples: Examples,
+    as_of: dt.date,
+    progress: Progress | None = None,
+    external: ExternalModel | None = None,
+) -> Trained:
     """Search, fit, calibrate, judge on the holdout, and refit on the last mature days.
+
+    An `external` model is only calibrated and judged, with the same windows; the periods of `training.train` fit the
+    baseline.
 
     Parameters
     ----------
@@ -101,26 +112,56 @@ def train(spec: RiskModelSpec, examples: Examples, as_of: dt.date, progress: Pro
     Raises
     ------
     LifecycleError
-        If a window is impossible or has no positives; if a derived feature is not what the server would compute.
+        If a window is impossible or has no positives; if a derived feature is not what the server would compute, or an
+        external model's margin not its library's.
     """
     check_derived(spec, examples)
     report = progress or _no_progress
     split = split_examples(spec, examples, as_of)
     report("split", 1, 1)
     training = _Training(spec, examples, split)
+    if external is not None:
+        return _judged_external(spec, training, external, report)
     folds = [training.fold(number) for number in range(len(split.folds))]
-    found = search(folds, spec.features, spec.training.search, report)
+    found = search(folds, spec.features, spec.training.searched, report)
     judged = training.judge(found)
     report("judged model", 1, 1)
     released = training.release(found.best, judged)
     report("released model", 1, 1)
-    trained = _trained(spec, training, found, judged, released)
+    recipe = _Recipe(found.best.parameters, found.best.rounds, found.trials, released.window.end)
+    trained = _trained(spec, training, recipe, judged, released)
     report("evaluation", 1, 1)
     return trained
 
 
+def _judged_external(spec: RiskModelSpec, training: "_Training", external: ExternalModel, report: Progress) -> Trained:
+    """The external model itself, calibrated and judged."""
+    judged = training.judge_text(external.content)
+    released = _Released(judged.text, judged.calibration, training.split.judged)
+    recipe = _Recipe({}, 0, (), external.trained_until)
+    trained = _trained(spec, training, recipe, judged, released)
+    comparison = compare_margins(external, trained.deciding.features, trained.golden)
+    report("evaluation", 1, 1)
+    own = {"judged", "holdout", *(f"validation_{number}" for number in range(len(training.split.folds)))}
+    return replace(
+        trained,
+        parameters=external.parameters(comparison),
+        windows=tuple(window for window in trained.windows if window.name in own),
+    )
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """How the trees were made, and the end (exclusive) of the days they were fitted on."""
+
+    parameters: Parameters
+    rounds: int
+    trials: tuple[Trial, ...]
+    trained_until: dt.date
+
+
 def _trained(
-    spec: RiskModelSpec, training: "_Training", found: SearchResult, judged: "_Judged", released: "_Released"
+    spec: RiskModelSpec, training: "_Training", recipe: _Recipe, judged: "_Judged", released: "_Released"
 ) -> Trained:
     """Assemble the models and their results on the holdout."""
     split = training.split
@@ -160,13 +201,13 @@ def _trained(
         curves=curves(outcomes, ours),
         reference=training.reference(released),
         importance=fitting.importance(released.text),
-        parameters=found.best.parameters,
-        rounds=found.best.rounds,
+        parameters=recipe.parameters,
+        rounds=recipe.rounds,
         seed=training.seed,
-        trials=found.trials,
+        trials=recipe.trials,
         windows=windows,
         is_refitted=spec.training.is_refitted,
-        trained_until=released.window.end.isoformat(),
+        trained_until=recipe.trained_until.isoformat(),
     )
 
 
@@ -195,7 +236,7 @@ class _Training:
 
     def __init__(self, spec: RiskModelSpec, examples: Examples, split: Split) -> None:
         self._spec, self._examples, self.split = spec, examples, split
-        self.seed = spec.training.search.seed
+        self.seed = spec.training.searched.seed
 
     def judge(self, found: SearchResult) -> _Judged:
         """Fit the model to judge, and calibrate it on the margins of the folds' validation windows."""
@@ -205,6 +246,14 @@ class _Training:
         calibration = fit_calibration(margins, is_positive)
         holdout_margins = fitting.margins(text, self.features(self.split.holdout))
         return _Judged(text, calibration, margins, is_positive, holdout_margins)
+
+    def judge_text(self, text: bytes) -> _Judged:
+        """A given model, calibrated on its own margins of the validation windows."""
+        windows = [fold.validation for fold in self.split.folds]
+        margins = np.concatenate([fitting.margins(text, self.features(window)) for window in windows])
+        is_positive = np.concatenate([self.labels(window) for window in windows])
+        holdout_margins = fitting.margins(text, self.features(self.split.holdout))
+        return _Judged(text, fit_calibration(margins, is_positive), margins, is_positive, holdout_margins)
 
     def release(self, trial: Trial, judged: _Judged) -> _Released:
         """The judged model itself, or its refit on the last mature days."""
@@ -254,7 +303,7 @@ class _Training:
 
     def fit(self, window: Window, trial: Trial) -> bytes:
         """Fit one trial's recipe on a window."""
-        search_spec = self._spec.training.search
+        search_spec = self._spec.training.searched
         return fitting.fit(
             self.fit_rows(window),
             self._spec.features,

@@ -10,8 +10,9 @@ import msgspec
 from lifecycle.artefacts.candidates import EVALUATION_FILE, Candidate
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.modelling.evaluation import Evaluation
+from lifecycle.releases import mlflow_xgboost
 from lifecycle.spec.risk_model import RiskModelSpec
-from serving.contract.documents import CARD_FILE, MODEL_FILE, Feature, digest
+from serving.contract.documents import CARD_FILE, Feature, digest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -113,20 +114,24 @@ def _log_model(candidate: Candidate) -> None:
     import lightgbm
     import mlflow.lightgbm
 
-    versions = candidate.lineage.library_versions
+    signature = _signature(candidate.deciding.features)
+    # Declared, because MLflow otherwise starts a process that imports the model to infer them.
+    requirements = [f"{name}=={version}" for name, version in candidate.lineage.library_versions.items()]
+    if candidate.model_format == "xgboost":
+        mlflow_xgboost.log_model(candidate.model_text, signature, requirements)
+        return
     mlflow.lightgbm.log_model(
-        lightgbm.Booster(model_str=candidate.read(MODEL_FILE).decode()),
+        lightgbm.Booster(model_str=candidate.model_text.decode()),
         name="model",
-        signature=_signature(candidate.deciding.features),
-        # Declared, because MLflow otherwise starts a process that imports the model to infer them.
-        pip_requirements=[f"{name}=={version}" for name, version in versions.items()],
+        signature=signature,
+        pip_requirements=requirements,
     )
 
 
 def _signature(features: tuple[Feature, ...]) -> "ModelSignature":
     """Inputs of the trees: numbers, a category as the position of its value.
 
-    The output is LightGBM's own, which the server calibrates.
+    The output is the library's own, which the server calibrates.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema

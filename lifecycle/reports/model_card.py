@@ -8,6 +8,7 @@ from lifecycle.reports.card_plots import holdout_plots, importance_bars
 from lifecycle.reports.pages import page
 from lifecycle.spec.cadence import RECENT_DAYS
 from lifecycle.spec.risk_model import RiskModelSpec
+from serving.contract.documents import Lineage
 
 TEMPLATE = "model_card.html.j2"
 APPROVALS = {
@@ -29,7 +30,7 @@ def model_card(spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence
         evaluation=evaluation,
         reasons=deciding.reason_texts,
         approval=APPROVALS[spec.promotion.mode],
-        refit=_refit(evaluation),
+        refit=_external(evaluation, lineage) if candidate.is_external else _refit(evaluation),
         windows=[
             (w.name, w.start, w.end, w.known_at, f"{w.rows:,}", f"{w.positives:,}", f"{w.unknown:,}")
             for w in evaluation.windows
@@ -73,6 +74,17 @@ def _bands(spec: RiskModelSpec, candidate: Candidate) -> list[tuple[str, str, st
         ("decline", _number(bands.decline_from), _number(lowest.decline), _count(decision.decline_capacity)),
         ("review", _number(bands.review_from), _number(lowest.review), _count(decision.review_capacity)),
     ]
+
+
+def _external(evaluation: CandidateEvaluation, lineage: Lineage) -> str:
+    """Where the trees of an external model come from, and what the figures say about it."""
+    origin, baseline = lineage.parameters, released_window(evaluation.windows, is_refitted=False)
+    return (
+        f"The model was trained elsewhere with {origin['library']}, on data before {origin['trained_until']} that its "
+        f"makers declare as {origin['training_data_digest']}. The platform neither searched nor fitted it: holdout and "
+        f"gates describe these very trees, and {baseline.start} to {baseline.end} (exclusive) fitted the baseline. "
+        f"Margins compared with its library's own: {origin['margins_compared']}."
+    )
 
 
 def _refit(evaluation: CandidateEvaluation) -> str:

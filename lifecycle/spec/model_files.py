@@ -181,6 +181,14 @@ def read_checked(path: Path, profile: str | None, projects: Sequence[Path]) -> R
         If the file is invalid, or names a column, a dbt model or a raw table that does not exist.
     """
     spec = _read_named(path, profile)
+    if spec.training.estimator.external is not None:
+        from lifecycle.spec.external_files import read_external
+
+        try:
+            read_external(path.parent / spec.training.estimator.external.file, spec.contract_features)
+        except LifecycleError as error:
+            message = f"{error} - at `training.estimator.external.file`"
+            raise LifecycleError(f"{_with_lines(message, path)} - in {path}") from error
     try:
         check_columns(spec, projects, str(path))
         arrival_in(spec, projects)

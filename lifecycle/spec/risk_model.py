@@ -6,12 +6,13 @@ Plain Pydantic without Dagster: the pure packages, the command line and the comp
 import copy
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from lifecycle.spec.base import Days, Sentence, Share, SpecModel
 from lifecycle.spec.decision import DecisionSpec
 from lifecycle.spec.derived import derivation_of
 from lifecycle.spec.derived_rules import ExampleColumns, request_violations
+from lifecycle.spec.estimator import EstimatedSpec
 from lifecycle.spec.examples import ColumnsSpec, ExamplesSpec, LabelSpec
 from lifecycle.spec.fields import FieldSpec
 from lifecycle.spec.older_keys import with_current_keys
@@ -77,7 +78,7 @@ class SearchSpec(SpecModel):
     """Threads of one fit; the folds of a search are fitted in parallel with this many each."""
 
 
-class TrainingSpec(SpecModel):
+class TrainingSpec(EstimatedSpec):
     """Windows in periods of the cadence, counted back from ``as_of - maturity_days``, with a gap between two windows.
 
     ``train | gap | validation | gap | holdout | maturity | as_of``. A gap is `maturity_days`, and what is missing to a
@@ -89,9 +90,23 @@ class TrainingSpec(SpecModel):
     validation_folds: Annotated[int, Field(ge=1, le=12)] = 1
     fold_step: Days = 7
     holdout: Days = 7
-    is_refitted: bool = True
-    """After the judgement, fit the released model on the `train` periods up to the last mature one."""
-    search: SearchSpec
+    search: SearchSpec | None = Field(default=None, validate_default=True)
+    """Needed by `estimator: lightgbm`; an external model is not searched."""
+
+    @field_validator("search")
+    @classmethod
+    def _search_fits_the_estimator(cls, search: SearchSpec | None, info: ValidationInfo) -> SearchSpec | None:
+        estimator = info.data.get("estimator")
+        if estimator is not None and estimator.external and search is not None:
+            raise ValueError("Expected no search of an external model, which is judged as it is; remove the key")
+        if estimator is not None and not estimator.external and search is None:
+            raise ValueError("Expected a value, got none")
+        return search
+
+    @property
+    def searched(self) -> SearchSpec:
+        """The search, or for an external model one of which only the seed is used."""
+        return self.search or SearchSpec(trials=1)
 
 
 GateMetric = Literal[

@@ -23,7 +23,7 @@ from serving.scoring.scorer import Scorer
 from serving.scoring.shap.layout import lay_out
 from serving.scoring.shap.tree_shap import TreeShap
 from serving.scoring.trial_load import check_in_child
-from serving.scoring.xgboost.scorer import XGBoostScorer
+from serving.scoring.xgboost.scorer import XGBoostScorer, check_inputs
 from serving.scoring.xgboost.trees import read_trees
 
 SCORE_TOLERANCE: Final = 1e-12
@@ -177,7 +177,9 @@ def scorer_of(
         If LightGBM cannot read the text.
     """
     if model_format == "xgboost":
-        xgboost_scorer = XGBoostScorer(read_trees(model_text), schema)
+        trees = read_trees(model_text)
+        check_inputs(trees, schema)
+        xgboost_scorer = XGBoostScorer(trees)
         return xgboost_scorer, xgboost_scorer.forest
     forest = read_forest(model_text) if is_explained else forest_if_supported(model_text)
     check_in_child(model_text, len(schema))

@@ -98,7 +98,7 @@ def derived_from_others(spec: RiskModelSpec, features: FloatArray, facts: FloatA
 def training(rows_per_day: int) -> dict[str, str]:
     """Every file of the candidate that the shipped model gives on made-up rows, with one trial of the search."""
     spec = read_model("card_fraud")
-    search = spec.training.search.model_copy(update={"trials": 1})
+    search = spec.training.searched.model_copy(update={"trials": 1})
     spec = spec.model_copy(update={"training": spec.training.model_copy(update={"search": search})})
     trained = train(spec, made_up_examples(rows_per_day), AS_OF)
     files = training_files(trained) | {"model": trained.model_text, "deciding": encode(trained.deciding)}

@@ -24,6 +24,7 @@ def point_in_time(
     training: TrainingSpec,
     maturity_days: int,
     cadence: Cadence = "event",
+    external_until: dt.date | None = None,
 ) -> Verdict:
     """Every row of the frozen training set was known before `as_of`, and every label in use was mature.
 
@@ -31,6 +32,9 @@ def point_in_time(
     ----------
     windows
         The windows whose labels the training used.
+    external_until
+        End (exclusive) of the days that an external model was trained on: its validation windows, which calibrate it,
+        and its holdout must not be earlier.
     """
     start, end = snapshot_days(as_of, training, maturity_days, cadence)
     known = ~np.isnat(examples.known_at)
@@ -42,7 +46,13 @@ def point_in_time(
         "rows repeated": len(examples) - len(np.unique(examples.id)),
         "windows not mature": sum(not _is_mature(window, as_of, maturity_days) for window in windows),
     }
+    seen = _seen_windows(windows, external_until)
+    if external_until is not None:
+        faults["windows the external model was trained on"] = len(seen)
     listed = [f"{count} {name}" for name, count in faults.items() if count] + ["no rows"] * (not len(examples))
+    if external_until is not None and seen:
+        first = as_of + (external_until - min(dt.date.fromisoformat(window.start) for window in seen))
+        listed.append(f"it is declared as trained until {external_until}: possible from the as of {first} on")
     return Verdict(
         gate=NAME,
         is_passed=not listed,
@@ -53,8 +63,17 @@ def point_in_time(
             "occurred_from": start.isoformat(),
             "occurred_before": end.isoformat(),
             "known_before": as_of.isoformat(),
-        },
+        }
+        | ({"judged_from": external_until.isoformat()} if external_until else {}),
     )
+
+
+def _seen_windows(windows: Sequence[WindowCount], external_until: dt.date | None) -> list[WindowCount]:
+    """The windows of calibration and judgement that begin before an external model's training data ended."""
+    if external_until is None:
+        return []
+    judging = [window for window in windows if window.name == "holdout" or window.name.startswith("validation_")]
+    return [window for window in judging if dt.date.fromisoformat(window.start) < external_until]
 
 
 def _is_mature(window: WindowCount, as_of: dt.date, maturity_days: int) -> bool:

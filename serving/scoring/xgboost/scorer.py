@@ -27,9 +27,7 @@ class XGBoostScorer:
     Parameters
     ----------
     trees
-        The model.
-    schema
-        The features in the order `margin` takes them.
+        The model; `check_inputs` compares its inputs with a schema.
 
     Attributes
     ----------
@@ -37,20 +35,14 @@ class XGBoostScorer:
         The trees as the kernels walk them.
     is_compiled
         Whether compiled code computes the margins.
-
-    Raises
-    ------
-    ContractError
-        If the model's inputs are not the features: see `check_inputs`.
     """
 
-    def __init__(self, trees: XGBoostTrees, schema: Sequence[Feature]) -> None:
-        check_inputs(trees, schema)
+    def __init__(self, trees: XGBoostTrees) -> None:
         self.n_features = trees.n_features
         self.forest: Forest = as_forest(trees)
         self._trees = trees
         self._own = threading.local()
-        self._row = struct.Struct(f"{len(schema)}d")
+        self._row = struct.Struct(f"{trees.n_features}d")
         self._margins = self._checked()
         self.is_compiled = self._margins is not None
 

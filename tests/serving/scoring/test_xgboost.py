@@ -15,7 +15,7 @@ from serving.scoring.model_text import NotWholeError
 from serving.scoring.shap.layout import lay_out
 from serving.scoring.shap.tree_shap import TreeShap
 from serving.scoring.xgboost.forest import as_forest, largest_below
-from serving.scoring.xgboost.scorer import XGBoostScorer
+from serving.scoring.xgboost.scorer import XGBoostScorer, check_inputs
 from serving.scoring.xgboost.trees import XGBoostTrees, read_trees
 from serving.scoring.xgboost.walk import walk
 from tests.harness.small_models import SCHEMA, examples
@@ -257,7 +257,9 @@ def test_names_of_categories_are_read() -> None:
 
 def scorer_of(model: Any, **changes: Any) -> XGBoostScorer:
     schema = [msgspec.structs.replace(feature, **changes.get(feature.name, {})) for feature in SCHEMA]
-    return XGBoostScorer(read_trees(as_json(model)), schema)
+    trees = read_trees(as_json(model))
+    check_inputs(trees, schema)
+    return XGBoostScorer(trees)
 
 
 def test_the_scorer_gives_xgboosts_bits_compiled_and_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,7 +305,7 @@ def test_named_categories_must_be_the_schemas_in_its_order() -> None:
     table = pandas.DataFrame({"kind": pandas.Categorical([*names] * 20, categories=names)})
     data = xgboost.DMatrix(table, [0, 1, 0] * 20, enable_categorical=True)
     trees = read_trees(as_json(xgboost.train({"objective": "binary:logistic", "nthread": 1}, data, 2)))
-    XGBoostScorer(trees, [Feature(name="kind", dtype="category", categories=names)])
+    check_inputs(trees, [Feature(name="kind", dtype="category", categories=names)])
     for other in (("shop", "kiosk", "Öl"), ("kiosk", "shop", "oil"), ("kiosk", "shop")):
         with pytest.raises(ContractError, match=r"Expected the categories .* of the input 'kind' in this order"):
-            XGBoostScorer(trees, [Feature(name="kind", dtype="category", categories=other)])
+            check_inputs(trees, [Feature(name="kind", dtype="category", categories=other)])
