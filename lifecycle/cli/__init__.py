@@ -17,6 +17,7 @@ from lifecycle.cli import (
     features,
     first_release,
     mirror,
+    new_model,
     release,
     run,
     simulate,
@@ -63,6 +64,7 @@ def root(
 
 run.register(app)
 check.register(app)
+new_model.register(app)
 app.add_typer(warehouse.app, name="warehouse")
 app.add_typer(features.app, name="features")
 release.register(app)

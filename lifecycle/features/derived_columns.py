@@ -3,9 +3,9 @@
 import json
 
 from lifecycle.errors import LifecycleError
-from lifecycle.settings.platform import Settings
+from lifecycle.settings.platform import SHIPPED_MODELS, Settings
 from lifecycle.spec.derived_sql import column_sql
-from lifecycle.spec.model_files import model_files, read_spec
+from lifecycle.spec.model_files import MODEL_FILE, model_files, read_spec
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.derivation import is_derived
 
@@ -25,7 +25,9 @@ def derived_variables(settings: Settings) -> dict[str, str]:
         If the SQL of a model is longer than a variable may be.
     """
     variables = {}
-    for path in model_files():
+    # The shipped marts need their own models' SQL, whichever models are in use.
+    paths = {path.parent.name: path for path in (*SHIPPED_MODELS.glob(f"*/{MODEL_FILE}"), *model_files())}
+    for path in paths.values():
         try:
             spec = read_spec(path, settings.profile)
         except LifecycleError:

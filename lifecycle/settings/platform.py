@@ -12,6 +12,8 @@ from lifecycle.errors import LifecycleError
 from lifecycle.settings.snowflake import SnowflakeSettings
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+SHIPPED_MODELS = _PACKAGE / "defs"
+"""Folder of the models that come with the package."""
 PROJECT_ROOT = _PACKAGE / "_project" if (_PACKAGE / "_project").is_dir() else _PACKAGE.parent
 """Folder of ``dbt_project/``, ``deploy/`` and ``workspace.yaml``: in an installed wheel, or the top of the checkout."""
 
@@ -66,7 +68,7 @@ class Settings(BaseSettings):
 
     The installation stores its profile and target, so that no command needs the variables of the first start again.
     """
-    models: Path = _PACKAGE / "defs"
+    models: Path = SHIPPED_MODELS
     """Folder of the models, one folder with a `defs.yaml` for each; default: the shipped ones."""
     dbt_project_dir: Path = PROJECT_ROOT / "dbt_project"
     duckdb_memory_limit: str = "3GB"

@@ -16,7 +16,9 @@ EXAMPLE_ROWS: Final = 16
 
 
 class _Scored(Protocol):
-    margin: float
+    @property
+    def margin(self) -> float:
+        """Log odds."""
 
 
 class _Model(Protocol):

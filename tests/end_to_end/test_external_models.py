@@ -179,8 +179,8 @@ def test_the_holdout_must_be_later_than_the_data_it_was_trained_on(models: Path,
     [refusal] = [verdict for verdict in evidence.verdicts if verdict.gate == "point_in_time"]
     assert not refusal.is_passed
     assert refusal.summary == (
-        "2 windows the external model was trained on; it is declared as trained until 2024-01-20: possible from the as of "
-        "2024-02-08 on"
+        "2 windows the external model was trained on; it is declared as trained until 2024-01-20: possible from the "
+        "as of 2024-02-08 on"
     )
     assert Stores().releases().history("toy") == ()
 

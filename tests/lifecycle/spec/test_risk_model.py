@@ -216,7 +216,7 @@ def test_the_shipped_model_fits_its_mart(settings: Settings) -> None:
 def test_the_meaning_of_every_shipped_feature_is_the_description_of_its_column(settings: Settings) -> None:
     spec = read_model("card_fraud")
     meanings = feature_descriptions(spec, dbt_projects(settings))
-    assert tuple(meanings) == spec.feature_names
+    assert tuple(meanings) == (*spec.feature_names, *(fact.name for fact in spec.facts))
     assert meanings["amount"] == "Amount of this transaction."
     assert all("\n" not in text for text in meanings.values())
 
