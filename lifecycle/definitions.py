@@ -4,8 +4,8 @@ import dagster as dg
 
 from lifecycle.components.model_definitions import faulty_definitions, model_definitions
 from lifecycle.defs import alerts, feature_docs, features, platform
+from lifecycle.features.usable_models import usable_models
 from lifecycle.settings.platform import Settings
-from lifecycle.spec.model_files import read_models
 from serving.storage.private_files import keep_files_private
 
 
@@ -13,7 +13,7 @@ from serving.storage.private_files import keep_files_private
 def defs() -> dg.Definitions:
     """Assets, checks, jobs, schedules and sensors; a model whose file is faulty is a placeholder, the others run."""
     keep_files_private()
-    models = read_models(Settings())
+    models = usable_models(Settings())
     return dg.Definitions.merge(
         platform.defs(),
         alerts.defs(),

@@ -34,28 +34,41 @@ def check_command(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check models' files, with each of their profiles, and their marts' columns. Exits with 1 if one is faulty."""
+    """Check models' files, with each of their profiles, their marts' columns, dbt packages and raw tables.
+
+    Exits with 1 if one is faulty.
+    """
     from lifecycle.errors import LifecycleError
+    from lifecycle.features.usable_models import known_models
+    from lifecycle.settings.platform import Settings
     from lifecycle.spec.model_files import file_schema, model_files
 
     if schema:
         typer.echo(json.dumps(file_schema(), indent=2))
         return
     documents: list[dict[str, object]] = []
+    left_out = {} if files else {model.name: model for model in known_models(Settings()).faulty}
     for file in files or model_files():
         try:
             spec = _checked(file)
+            if spec.name in left_out:
+                raise LifecycleError(left_out.pop(spec.name).message)
         except LifecycleError as error:
-            documents.append({"model": file.parent.name, "file": str(file), "fault": str(error)})
-            if not as_json:
-                output().print(f"[bold red]{escape(file.parent.name)}: faulty.[/] {escape(str(error))}", soft_wrap=True)
+            also = left_out.pop(file.parent.name, None)
+            fault = also.message if also and str(error) in also.message else str(error)
+            documents.append({"model": file.parent.name, "file": str(file), "fault": fault})
             continue
         documents.append({"model": spec.name, "features": len(spec.features), "profiles": [*spec.profiles]})
         if not as_json:
             profiles = f", profiles {', '.join(spec.profiles)}" if spec.profiles else ""
             output().print(f"{spec.name}: valid, {len(spec.features)} features{escape(profiles)}", soft_wrap=True)
+    documents += [{"model": name, "file": str(of.path), "fault": of.message} for name, of in left_out.items()]
     if as_json:
         typer.echo(json.dumps(documents))
+    for document in () if as_json else documents:
+        if "fault" in document:
+            name, fault = str(document["model"]), str(document["fault"])
+            output().print(f"[bold red]{escape(name)}: faulty.[/] {escape(fault)}", soft_wrap=True)
     if any("fault" in document for document in documents):
         raise typer.Exit(1)
 

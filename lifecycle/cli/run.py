@@ -114,12 +114,12 @@ def status_command(*, as_json: AsJson = False) -> None:
     """
     from lifecycle.cli.release import open_store
     from lifecycle.cli.release_tables import switches_document, switches_lines
+    from lifecycle.features.usable_models import known_models
     from lifecycle.local.schedule_status import read_schedules, schedule_lines
     from lifecycle.settings.platform import Settings
-    from lifecycle.spec.model_files import read_models
 
     store, url = open_store(), Settings().dagster_url
-    faulty = {model.name: model.message for model in read_models(Settings()).faulty}
+    faulty = {model.name: model.message for model in known_models(Settings()).faulty}
     if as_json:
         schedules = [schedule._asdict() for schedule in read_schedules(url)]
         document = {"faulty_models": faulty, "promotion": switches_document(store), "schedules": schedules}

@@ -59,12 +59,12 @@ def faulty_definitions(faulty: Sequence[FaultyModel]) -> dg.Definitions:
 
 
 def placeholder(model: FaultyModel) -> tuple[dg.AssetSpec, dg.AssetChecksDefinition]:
-    """An asset under the model's name, and the check that says what is wrong with the file."""
+    """An asset under the model's name, and the check that says what is wrong with its file or package."""
     key = model_file_key(model.name)
     asset = dg.AssetSpec(
         key,
         group_name=key.path[0],
-        description=f"**This model is left out**; the other models run. {model.message}",
+        description=f"**It is left out**; the other models run. {model.message}",
         kinds={"yaml"},
         tags={"model": key.path[0], "stage": "faulty"},
     )

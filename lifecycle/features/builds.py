@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from lifecycle.errors import LifecycleError
 from lifecycle.features.build_proof import expect_options, expect_untouched, read_contents
 from lifecycle.features.dbt import DbtRun, NodeRun, OnNode, busy_seconds, run_dbt
-from lifecycle.features.manifest import reuse_parsing
+from lifecycle.features.manifest import ensure_project, reuse_parsing
+from lifecycle.features.nodes import read_nodes
 from lifecycle.features.project import TRANSFORM, dbt_state_dir
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.model_files import read_models
@@ -143,13 +144,23 @@ def run_build(
         _expect_rows(warehouse)
         expect_in_range(warehouse)
         target_path = dbt_state_dir(settings) / "builds"
+        project = ensure_project(settings)
         reuse_parsing(settings, target_path)
         is_partial = settings.target == "duckdb" and (any(days.values()) or bool(select))
-        before = read_contents(warehouse) if is_partial else None
-        run = run_dbt(settings, arguments, target_path=target_path, variables=days, on_node=on_node, use=use)
+        day_columns = read_nodes(project.manifest).day_columns
+        before = read_contents(warehouse, day_columns) if is_partial else None
+        run = run_dbt(
+            settings,
+            arguments,
+            target_path=target_path,
+            variables=days,
+            on_node=on_node,
+            use=use,
+            project=project.folder,
+        )
         expect_options(target_path, is_full=full_refresh, select=select)
         if before is not None:
-            expect_untouched(before, read_contents(warehouse), run.models, start_date, end_date)
+            expect_untouched(before, read_contents(warehouse, day_columns), run.models, start_date, end_date)
         return run
 
 

@@ -132,6 +132,7 @@ def run_dbt(
     variables: Mapping[str, str] | None = None,
     on_node: OnNode | None = None,
     use: Use = TRANSFORM,
+    project: Path | None = None,
 ) -> DbtRun:
     """Run a dbt command to its end; the caller holds the warehouse lock if the command opens the warehouse.
 
@@ -149,21 +150,24 @@ def run_dbt(
         Called after each model and test, as it ends.
     use
         Purpose of the run; decides role, virtual warehouse and query tag in Snowflake.
+    project
+        Folder of the dbt project; by default the shipped one, without the packages of the folder of models.
 
     Raises
     ------
     LifecycleError
         If a setting of the Snowflake account is missing or wrong.
     """
+    project = project or settings.dbt_project_dir
     environment = {
         **child_environment(),
-        **dbt_environment(settings, target_path, use),
+        **dbt_environment(settings, target_path, use, project),
         **derived_variables(settings),
         **(variables or {}),
     }
     target_path.mkdir(parents=True, exist_ok=True, mode=0o700)
     started = time.perf_counter()
-    with _start(settings, arguments, environment) as process:
+    with _start(settings, project, arguments, environment) as process:
         try:
             nodes, violations = _read_log(process.stdout or (), environment, on_node)
         except BaseException:
@@ -172,11 +176,13 @@ def run_dbt(
     return DbtRun(process.returncode, time.perf_counter() - started, nodes, violations, target_path / "dbt.log")
 
 
-def _start(settings: Settings, arguments: Sequence[str], environment: Mapping[str, str]) -> "subprocess.Popen[str]":
+def _start(
+    settings: Settings, project: Path, arguments: Sequence[str], environment: Mapping[str, str]
+) -> "subprocess.Popen[str]":
     descriptor = lock_of(settings.warehouse_path).descriptor if os.name == "posix" else None
     return subprocess.Popen(
         [sys.executable, "-m", "lifecycle.features.dbt_process", "--log-format", "json", *arguments],
-        cwd=settings.dbt_project_dir,
+        cwd=project,
         # If this process is killed, dbt keeps the warehouse's file open a moment longer, and the lock with it.
         pass_fds=() if descriptor is None else (descriptor,),
         env=environment,

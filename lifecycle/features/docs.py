@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lifecycle.errors import LifecycleError
 from lifecycle.features.dbt import run_dbt
-from lifecycle.features.manifest import reuse_parsing
+from lifecycle.features.manifest import ensure_project, reuse_parsing
 from lifecycle.features.project import TRANSFORM, dbt_state_dir
 from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import Use, open_warehouse
@@ -27,8 +27,9 @@ def write_docs(settings: Settings, use: Use = TRANSFORM) -> Path:
     """
     target_path = dbt_state_dir(settings) / "docs"
     with open_warehouse(settings, use).exclusive("documenting the features"):
+        project = ensure_project(settings).folder
         reuse_parsing(settings, target_path)
-        run = run_dbt(settings, ["docs", "generate"], target_path=target_path, use=use)
+        run = run_dbt(settings, ["docs", "generate"], target_path=target_path, use=use, project=project)
     run.expect_success("to document the features")
     write_file(docs_path(settings), _one_page(target_path).encode())
     return docs_path(settings)

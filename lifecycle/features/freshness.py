@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from lifecycle.errors import LifecycleError
 from lifecycle.features.dbt import run_dbt
-from lifecycle.features.manifest import reuse_parsing
+from lifecycle.features.manifest import ensure_project, reuse_parsing
 from lifecycle.features.project import TRANSFORM, dbt_state_dir
 from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import Use, open_warehouse
@@ -49,9 +49,10 @@ def read_freshness(settings: Settings, use: Use = TRANSFORM) -> tuple[SourceFres
     target_path = dbt_state_dir(settings) / "freshness"
     written = target_path / "sources.json"
     with open_warehouse(settings, use).exclusive("reading the sources' freshness"):
+        project = ensure_project(settings).folder
         reuse_parsing(settings, target_path)
         written.unlink(missing_ok=True)
-        run = run_dbt(settings, ["source", "freshness"], target_path=target_path, use=use)
+        run = run_dbt(settings, ["source", "freshness"], target_path=target_path, use=use, project=project)
     if not written.is_file():
         run.expect_success("to read the sources' freshness")
     return _read(written, run.log_path)

@@ -14,7 +14,9 @@ def dbt_state_dir(settings: Settings) -> Path:
     return settings.root / "dbt"
 
 
-def dbt_environment(settings: Settings, target_path: Path, use: Use = TRANSFORM) -> dict[str, str]:
+def dbt_environment(
+    settings: Settings, target_path: Path, use: Use = TRANSFORM, project: Path | None = None
+) -> dict[str, str]:
     """Variables that dbt and the project's `profiles.yml` read; they override those of this process.
 
     Parameters
@@ -25,6 +27,8 @@ def dbt_environment(settings: Settings, target_path: Path, use: Use = TRANSFORM)
         Folder for dbt's artifacts and its log.
     use
         Purpose of the run; decides role, virtual warehouse and query tag in Snowflake.
+    project
+        Folder of the dbt project; by default the shipped one.
 
     Raises
     ------
@@ -38,7 +42,7 @@ def dbt_environment(settings: Settings, target_path: Path, use: Use = TRANSFORM)
         "LIFECYCLE_WAREHOUSE_PATH": str(settings.warehouse_path),
         "LIFECYCLE_DUCKDB_MEMORY_LIMIT": settings.duckdb_memory_limit,
         "LIFECYCLE_DUCKDB_THREADS": str(settings.duckdb_threads),
-        "DBT_PROJECT_DIR": str(settings.dbt_project_dir),
+        "DBT_PROJECT_DIR": str(project or settings.dbt_project_dir),
         "DBT_PROFILES_DIR": str(settings.dbt_project_dir),
         "DBT_TARGET_PATH": str(target_path),
         "DBT_LOG_PATH": str(target_path),

@@ -49,9 +49,11 @@ def arrival_in(spec: RiskModelSpec, projects: Sequence[Path], declared: Declarat
         return candidates[0]
     names = sorted(table.name for table in candidates or found)
     got = ", ".join(names) if names else "none"
+    read = graph.tables_of(named or spec.mart)
+    left_out = "".join(f". Left out: {fault.message}" for fault in declared.faulty if fault.table in read)
     raise LifecycleError(
         f"Expected one raw table with event_at that {named or spec.mart} reads, got {got}; name the table in which the "
-        f"examples arrive - at `{KEY}`"
+        f"examples arrive - at `{KEY}`{left_out}"
     )
 
 

@@ -60,13 +60,13 @@ class RefGraph:
 
 
 def ref_graph(projects: Sequence[Path]) -> RefGraph:
-    """The graph of all projects; of two models with one name the later project's counts."""
+    """The graph of all projects; of two models with one name the earlier project's counts."""
     files = [path for project in projects for path in sorted((project / MODELS_DIR).rglob("*.sql"))]
     models: dict[str, DbtModel] = {}
     for path in files:
         status = path.stat()
         found = _model(path, status.st_mtime_ns, status.st_size)
-        models[found.name] = found
+        models.setdefault(found.name, found)
     return RefGraph(models)
 
 

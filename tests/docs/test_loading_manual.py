@@ -28,9 +28,27 @@ MANUAL = (ROOT / "docs" / "loading.md").read_text()
 YAML = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", MANUAL, re.DOTALL)]
 
 
+def test_the_table_that_the_manual_declares_is_loaded(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = tmp_path / "models/loans/dbt/models/staging/sources.yml"
+    declared.parent.mkdir(parents=True)
+    declared.write_text(yaml.safe_dump(YAML[0]))
+    monkeypatch.setenv("LIFECYCLE_MODELS", str(tmp_path / "models"))
+    monkeypatch.chdir(tmp_path)
+    Path("FILE.csv").write_text(
+        "application_id,client_id,applied_at,income\nA-1,0012,2026-01-01 10:00:00,12.50\nA-2,c2,2026-01-03 10:00:00,\n"
+    )
+    result = CliRunner().invoke(app, ["load", "loan_applications", "FILE.csv"])
+    assert result.exit_code == 0, result.exception
+    assert "features to build again: 2026-01-01 up to, not including, 2026-01-04" in result.output
+    found = open_warehouse(Settings()).query("select client_id, income from raw.loan_applications order by 1")
+    assert found.to_pylist() == [{"client_id": "0012", "income": Decimal("12.50")}, {"client_id": "c2", "income": None}]
+
+
 def test_the_mapping_of_the_manual_loads_a_spreadsheets_export(settings: Settings, tmp_path: Path) -> None:
     mapping = tmp_path / "mapping.yaml"
-    mapping.write_text(yaml.safe_dump(YAML[0]))
+    mapping.write_text(yaml.safe_dump(YAML[1]))
     export = tmp_path / "export.csv"
     export.write_text("id;time;customer;terminal;value\n1;2026-01-01 10:00:00;7;70;1.234,50\n")
     warehouse = open_warehouse(settings)
@@ -65,7 +83,7 @@ def test_the_commands_for_rows_out_of_range_in_the_manual_run(settings: Settings
 def test_the_manual_names_the_bounds_the_tables_and_a_calendar() -> None:
     assert f"between {EARLIEST} and one day after the load" in MANUAL
     assert all(relation.versions_table in MANUAL for relation in declarations().tables.values() if relation.corrected)
-    calendar = InputSpec.model_validate(YAML[1]["input"]).calendar
+    calendar = InputSpec.model_validate(YAML[2]["input"]).calendar
     assert (calendar.holidays, calendar.closed_weekdays) == (("01-01", "12-25"), ("sun",))
 
 

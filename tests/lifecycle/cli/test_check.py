@@ -36,7 +36,7 @@ def test_the_models_of_the_installation_are_valid() -> None:
             {"profiles": {"demo": {"features": [{"name": "occurred_at"}]}}},
             r"got 'occurred_at' - at `features\.0\.name`",
         ),
-        ({"mart": "no_mart"}, "Expected a dbt model that is described, got 'no_mart'"),
+        ({"examples": {"mart": "no_mart"}}, "Expected a dbt model that is described, got 'no_mart'"),
     ],
 )
 def test_a_file_that_cannot_be_served_is_refused_with_its_key(

@@ -45,7 +45,7 @@ def test_both_models_run_and_the_faulty_one_is_a_placeholder(folder: Path) -> No
     assert {"card_fraud_retrain", "second_retrain", "card_fraud_monitor", "second_monitor"} <= jobs
     assert not any(job.startswith("broken") for job in jobs)
     node = loaded.asset_graph.get(BROKEN)
-    assert "This model is left out" in (node.description or "")
+    assert "It is left out" in (node.description or "")
     assert "at `features`" in (node.description or "")
 
 

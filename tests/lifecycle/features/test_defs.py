@@ -130,14 +130,14 @@ def test_of_two_processes_that_find_no_manifest_one_parses_and_the_other_waits(
 ) -> None:
     parsed: list[Path] = []
 
-    def parse(_settings: Settings, _arguments: list[str], *, target_path: Path) -> DbtRun:
+    def parse(_settings: Settings, _arguments: list[str], *, target_path: Path, project: Path) -> DbtRun:
         parsed.append(target_path)
         time.sleep(0.3)
         target_path.mkdir(parents=True, exist_ok=True)
         (target_path / "manifest.json").write_text("{}")
         return DbtRun(exit_code=0, seconds=0, nodes=(), violations=(), log_path=target_path)
 
-    monkeypatch.setattr("lifecycle.features.dbt.run_dbt", parse)
+    monkeypatch.setattr("lifecycle.features.manifest.run_dbt", parse)
     with ThreadPoolExecutor(2) as pool:
         manifests = list(pool.map(ensure_manifest, [Settings(home=tmp_path)] * 2))
     assert len(parsed) == 1
