@@ -7,6 +7,7 @@ from lifecycle.errors import LifecycleError
 from lifecycle.signing.keys import SigningKey
 from serving.artefacts.bundle import Bundle, read_bundle, read_golden, sealed_files
 from serving.artefacts.signatures import PublicKeys
+from serving.contract.derivation import fields_of_request
 from serving.contract.documents import (
     DECIDING_FILE,
     GOLDEN_FILE,
@@ -109,6 +110,15 @@ def bundle_manifest(store: Path, bundle_digest: str, keys: PublicKeys) -> Manife
         return read_bundle(bundle_folder(store, bundle_digest), keys).manifest
     except ContractError as error:
         raise LifecycleError(str(error)) from error
+
+
+def bundle_fields(store: Path, bundle_digest: str, keys: PublicKeys) -> tuple[str, ...]:
+    """Names of the fields that a request to a bundle's model carries; raises as `bundle_manifest`."""
+    try:
+        bundle = read_bundle(bundle_folder(store, bundle_digest), keys)
+    except ContractError as error:
+        raise LifecycleError(str(error)) from error
+    return tuple(field.name for field in fields_of_request(bundle.deciding))
 
 
 def _manifest(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from lifecycle.artefacts.bundles import bundle_fields
 from lifecycle.assets.asked_runs import asked_run
 from lifecycle.assets.keys import Materialized, ModelKeys
 from lifecycle.assets.labels import labels
@@ -11,6 +12,7 @@ from lifecycle.assets.mirror import attempt, mirror_in_mlflow, release_metadata
 from lifecycle.assets.partitions import as_of_dates, date_of
 from lifecycle.assets.registry import seal
 from lifecycle.assets.resources import Stores
+from lifecycle.errors import LifecycleError
 from lifecycle.gates.candidate_gates import GATES
 from lifecycle.gates.champion import backtest_reason, newest_as_of
 from lifecycle.gates.promotion import Champion, JudgedVersion, PromotionState, Refusal, decide_promotion
@@ -45,7 +47,7 @@ def release_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
             _show_refusal(context, reason, {})
             return
         version = judged_version(spec, stores, as_of)
-        state = _promotion_state(releases, history, version)
+        state = _promotion_state(stores, releases, history, version)
         decision = decide_promotion(state, spec.promotion, GATES)
         if isinstance(decision, Refusal) and not decision.is_settled:
             command = f"lifecycle promote {spec.name} {version.bundle_digest} --reason ..."
@@ -72,7 +74,9 @@ def release_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
     return release
 
 
-def _promotion_state(releases: ReleaseStore, history: tuple[Release, ...], version: JudgedVersion) -> PromotionState:
+def _promotion_state(
+    stores: Stores, releases: ReleaseStore, history: tuple[Release, ...], version: JudgedVersion
+) -> PromotionState:
     champion = history[-1].champion if history else None
     canary = history[-1].canary if history else None
     rollback = releases.switches.hold(history)
@@ -85,7 +89,21 @@ def _promotion_state(releases: ReleaseStore, history: tuple[Release, ...], versi
         canary_bundle=canary.bundle_digest if canary else None,
         newest_as_of=date_of(newest) if newest else None,
         hold=hold_text(rollback) if rollback else None,
+        new_fields=_new_fields(stores, champion.bundle_digest, version.bundle_digest) if champion else (),
     )
+
+
+def _new_fields(stores: Stores, champion: str, version: str) -> tuple[str, ...]:
+    """Fields that a request to a bundle carries and one to the champion does not.
+
+    Empty if the champion's bundle cannot be read: its damage must not hold up what replaces it.
+    """
+    store, keys = stores.settings.release_store, stores.key_ring().public_keys
+    try:
+        known = bundle_fields(store, champion, keys)
+    except LifecycleError:
+        return ()
+    return tuple(name for name in bundle_fields(store, version, keys) if name not in known)
 
 
 def _show_refusal(context: dg.AssetExecutionContext, reason: str, metadata: dict[str, str]) -> None:

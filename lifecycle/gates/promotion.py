@@ -42,6 +42,8 @@ class PromotionState:
     """Newest ``as_of`` of all champions so far, those that were rolled back included."""
     hold: str | None = None
     """The hold of a rollback, in a sentence; ``None`` if no rollback holds the model."""
+    new_fields: tuple[str, ...] = ()
+    """Fields that requests to the version carry, and requests to the champion need not: callers may not send them."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,9 @@ def decide_promotion(state: PromotionState, spec: PromotionSpec, gates: Sequence
 
     In manual mode and after a rollback only a person promotes; a backfill never asks (`gates.champion`). A freeze, a
     failed gate and an ``as_of`` older than the champion's stop a person too (going back is a rollback, another
-    command). Automatic promotion compares with the newest champion there ever was, so that it never brings back what a
-    rollback left behind. During a canary only a person promotes, and only the canary's bundle.
+    command). Automatic promotion compares with the newest champion there ever was, so that it never brings back what
+    a rollback left behind, and never demands of callers a field that the champion's requests need not have. During a
+    canary only a person promotes, and only the canary's bundle.
 
     Parameters
     ----------
@@ -117,6 +120,11 @@ def _refusal_without_person(state: PromotionState, spec: PromotionSpec) -> str |
         return f"its as_of {as_of} is not newer than {newest}, that of a champion that was rolled back"
     if state.hold is not None:
         return state.hold
+    if state.new_fields:
+        return (
+            f"its requests carry {', '.join(state.new_fields)}, which the champion's need not: release it with "
+            "`lifecycle shadow`, let callers send that, then run `lifecycle promote`"
+        )
     if spec.mode == "manual":
         return "promotion is manual: a person must run `lifecycle promote`"
     return None

@@ -76,5 +76,5 @@ def test_there_are_examples_of_all_protocols_for_the_demonstrations_server() -> 
     assert found[0][2]["decision"] == "decline"
     assert found[0][2]["reasons"]
     assert len(python_examples()) == 1
-    features = [feature.name for feature in read_model(MODEL).features]
+    features = [field.name for field in read_model(MODEL).request_fields]
     assert list(json.loads(found[0][1])["features"]) == features

@@ -76,9 +76,15 @@ def test_while_a_canary_is_tried_only_a_person_promotes_and_only_its_bundle(
         ({"newest_as_of": AS_OF}, "its as_of 2018-08-29 is not newer than 2018-08-29, that of a champion that was"),
         ({"newest_as_of": AS_OF + dt.timedelta(days=9)}, "its as_of 2018-08-29 is not newer than 2018-09-07"),
         ({"hold": "release 3 is a rollback"}, "release 3 is a rollback"),
+        (
+            {"new_fields": ("limit_bal",)},
+            "its requests carry limit_bal, which the champion's need not: release",
+        ),
     ],
 )
-def test_after_a_rollback_only_a_person_promotes(fact: dict[str, Any], reason: str | None, is_requested: bool) -> None:
+def test_after_a_rollback_or_with_new_fields_only_a_person_promotes(
+    fact: dict[str, Any], reason: str | None, is_requested: bool
+) -> None:
     decision = decide_promotion(
         PromotionState(VERSION, OLDER, False, is_requested, **fact), PromotionSpec(mode="auto"), GATES
     )
