@@ -47,7 +47,7 @@ def test_an_external_model_has_no_search_and_no_refit_and_survives_a_profile(tmp
     assert spec.training.search is None
     profiled = spec.model_copy(update={"profiles": {"short": {"gates": {"minimum_rows": 7}}}}).with_profile("short")
     assert profiled.training == spec.training
-    assert RiskModelSpec.model_validate(spec.model_dump()) == spec
+    assert RiskModelSpec.model_validate(spec.model_dump(by_alias=True)) == spec
 
 
 POSSIBLE = (
