@@ -1,4 +1,4 @@
-"""`lifecycle check`: the models' files, without a warehouse."""
+"""`lifecycle check`: the models' files, and what the data of their marts say about them."""
 
 import json
 from pathlib import Path
@@ -20,8 +20,9 @@ def register(app: typer.Typer) -> None:
 
 
 def check_command(
-    files: Annotated[
-        list[Path] | None, typer.Argument(help="Files `defs.yaml` to check. Default: every model of this installation.")
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names of models, or files `defs.yaml`. Default: every model of this installation."),
     ] = None,
     *,
     schema: Annotated[
@@ -32,9 +33,17 @@ def check_command(
             "checks a file whose first line is `# yaml-language-server: $schema=FILE`.",
         ),
     ] = False,
+    data: Annotated[
+        bool | None,
+        typer.Option(
+            "--data/--no-data",
+            help="Compare each model with its built mart: windows with the history, capacity with the traffic, "
+            "features that are null, constant or out of range. Default: if the warehouse is this home's own file.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check models' files, with each of their profiles, their marts' columns, dbt packages and raw tables.
+    """Check models' files, with each of their profiles, their marts' columns and data, dbt packages and raw tables.
 
     Exits with 1 if one is faulty.
     """
@@ -47,10 +56,10 @@ def check_command(
         typer.echo(json.dumps(file_schema(), indent=2))
         return
     documents: list[dict[str, object]] = []
-    left_out = {} if files else {model.name: model for model in known_models(Settings()).faulty}
-    for file in files or model_files():
+    left_out = {} if models else {model.name: model for model in known_models(Settings()).faulty}
+    for file in [_file_of(model) for model in models] if models else model_files():
         try:
-            spec = _checked(file)
+            spec = _checked(file, is_data=data)
             if spec.name in left_out:
                 raise LifecycleError(left_out.pop(spec.name).message)
         except LifecycleError as error:
@@ -73,14 +82,45 @@ def check_command(
         raise typer.Exit(1)
 
 
-def _checked(file: Path) -> "RiskModelSpec":
-    """The model of a file that is valid with each of its profiles."""
+def _file_of(model: str) -> Path:
+    """The file of a model's name, or the file itself."""
+    from lifecycle.errors import LifecycleError
+    from lifecycle.spec.model_files import model_files
+    from lifecycle.spec.suggestions import suggestion
+
+    files = {path.parent.name: path for path in model_files()}
+    if model in files:
+        return files[model]
+    if Path(model).suffix or Path(model).exists():
+        return Path(model)
+    raise LifecycleError(f"Expected the name of a model, or a file, got {model!r}{suggestion(model, files)}")
+
+
+def _checked(file: Path, *, is_data: bool | None) -> "RiskModelSpec":
+    """The model of a file that is valid with each of its profiles, and fits the data of its mart."""
     from lifecycle.settings.platform import Settings
     from lifecycle.spec.dbt_projects import dbt_projects
     from lifecycle.spec.model_files import read_checked
 
-    projects = dbt_projects(Settings())
+    settings = Settings()
+    projects = dbt_projects(settings)
     spec = read_checked(file, None, projects)
     for profile in spec.profiles:
         read_checked(file, profile, projects)
+    if is_data if is_data is not None else settings.target == "duckdb" and settings.warehouse_path.exists():
+        _expect_data(spec.with_profile(settings.profile), file)
     return spec
+
+
+def _expect_data(spec: "RiskModelSpec", file: Path) -> None:
+    from lifecycle.errors import LifecycleError
+    from lifecycle.gates.model_against_data import data_faults
+    from lifecycle.settings.platform import Settings
+    from lifecycle.spec.model_files import with_file_lines
+    from lifecycle.warehouse import open_warehouse
+    from lifecycle.warehouse.reading.mart_profile import mart_profile
+
+    profile = mart_profile(open_warehouse(Settings()), spec)
+    faults = data_faults(spec, profile) if profile else []
+    if faults:
+        raise LifecycleError(f"{with_file_lines('; '.join(faults), file)} - in {file}")

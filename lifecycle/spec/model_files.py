@@ -188,17 +188,18 @@ def read_checked(path: Path, profile: str | None, projects: Sequence[Path]) -> R
             read_external(path.parent / spec.training.estimator.external.file, spec.contract_features)
         except LifecycleError as error:
             message = f"{error} - at `training.estimator.external.file`"
-            raise LifecycleError(f"{_with_lines(message, path)} - in {path}") from error
+            raise LifecycleError(f"{with_file_lines(message, path)} - in {path}") from error
     try:
         check_columns(spec, projects, str(path))
         arrival_in(spec, projects)
     except LifecycleError as error:
-        message = _with_lines(str(error), path)
+        message = with_file_lines(str(error), path)
         raise LifecycleError(message if str(path) in message else f"{message} - in {path}") from error
     return spec
 
 
-def _with_lines(message: str, path: Path) -> str:
+def with_file_lines(message: str, path: Path) -> str:
+    """The message with the line of each key that it names."""
     return with_lines(message, YamlFile(path.read_text()), [ATTRIBUTES])
 
 
@@ -207,7 +208,7 @@ def _read_named(path: Path, profile: str | None) -> RiskModelSpec:
     spec = read_spec(path, profile)
     if spec.name != path.parent.name:
         message = f"Expected the name of the model's folder, {path.parent.name!r}, got {spec.name!r} - at `name`"
-        raise LifecycleError(f"{_with_lines(message, path)} - in {path}")
+        raise LifecycleError(f"{with_file_lines(message, path)} - in {path}")
     return spec
 
 

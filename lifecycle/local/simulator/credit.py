@@ -5,6 +5,7 @@ and months of delay follow from it, and so does the default in the days after an
 this project: they give about one default in twelve observations, and one in seven in a downturn.
 """
 
+import calendar
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -146,7 +147,7 @@ def _clients(config: CreditConfig) -> _Clients:
     education = draw.choice(len(EDUCATIONS), count, p=EDUCATION_SHARES)
     limit = 20_000 * np.exp(draw.normal(0.9 + 0.15 * age_band + 0.2 * (education == 1), 0.7))
     return _Clients(
-        day_of_month=draw.integers(1, 29, count),
+        day_of_month=draw.integers(1, 32, count),
         opened=draw.integers(0, 60, count),
         limit=np.clip(np.round(limit, -3), 10_000, 800_000),
         habit=draw.normal(0, 0.15, count),
@@ -253,7 +254,9 @@ def _money(amounts: Floats) -> pa.Array:
 
 
 def _moments(month: dt.date, day_of_month: Ints, seconds: Ints) -> npt.NDArray[np.datetime64]:
-    days = (day_of_month - 1).astype("timedelta64[D]")
+    """The client's day of the month, the last one in a shorter month, and the time of that day."""
+    last = calendar.monthrange(month.year, month.month)[1]
+    days = (np.minimum(day_of_month, last) - 1).astype("timedelta64[D]")
     midnight = np.datetime64(month.isoformat(), "us")
     moments: npt.NDArray[np.datetime64] = midnight + days + seconds.astype("timedelta64[s]")
     return moments
