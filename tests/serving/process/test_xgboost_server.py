@@ -126,7 +126,9 @@ def test_a_missing_or_changed_file_is_named(store: SmallStore, folder: Path, fil
         (folder / file).unlink()
         with pytest.raises(ContractError, match=rf"missing \['{file}'\]"):
             read_bundle(folder, store.keys.public_keys)
-    (folder / file).write_bytes(content.replace(b"m", b"n", 1))
+    changed = bytearray(content)
+    changed[len(changed) // 2] ^= 0x80
+    (folder / file).write_bytes(changed)
     with pytest.raises(ContractError):
         read_bundle(folder, store.keys.public_keys)
 
