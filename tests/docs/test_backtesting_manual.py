@@ -11,7 +11,7 @@ from tests.harness.toy_home import ToyHome, toy_home
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 MANUAL = (ROOT / "docs" / "backtesting.md").read_text()
-DATES = {"2026-10-21": "2024-01-18", "2026-10-27": "2024-01-24"}
+DATES = {"2026-10-21": "2024-01-18", "2026-10-27": "2024-01-22"}
 """The manual's dates, and those of the toy model that they stand for."""
 
 
@@ -29,10 +29,10 @@ def test_the_commands_of_the_manual_run(home: ToyHome, tmp_path: Path, monkeypat
     assert "Backtest of toy" in (tmp_path / "backtest.html").read_text()
     shown = home.run(*(_toy(word) for word in train))
     first = next(iter(re.findall(r"Candidate ([0-9a-f]{64})", shown)))
-    home.run("train", "toy", "--as-of", "2024-01-25")
+    home.run("train", "toy", "--as-of", "2024-01-23")
     [second] = home.stores.candidates("toy").dates().keys() - {first}
     digests = {"FIRST": first[:12], "SECOND": second[:12]}
-    assert "first minus second" in home.run(*(digests.get(word, word) for word in compare))
+    assert "first minus" in home.run(*(digests.get(word, word) for word in compare))
     assert "release 1 is in force" in home.run(*(digests.get(word, _toy(word)) for word in release))
 
 

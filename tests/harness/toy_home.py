@@ -11,19 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 import yaml
 
 from lifecycle.assets.resources import Stores
 from lifecycle.local.installation import prepare
 from lifecycle.settings.platform import Settings
+from lifecycle.spec.dbt_projects import PACKAGE_DIR
 from lifecycle.spec.model_files import COMPONENT
 from tests.harness.toy_model import SPEC, card_table, spec_with
 from tests.harness.toy_platform import fill_warehouse
 
 SHORT = {
     "reason_texts": None,
-    "training": {"train_days": 6, "validation_days": 2, "holdout_days": 3, "search": {"trials": 2, "num_threads": 1}},
+    "training": {"train": 6, "validation": 2, "holdout": 3, "search": {"trials": 2, "num_threads": 1}},
     "drift": {"minimum_rows": 100},
     "promotion": {"mode": "auto"},
 }
@@ -82,9 +84,21 @@ class ToyHome:
             return [run.run_id for run in instance.get_runs()]
 
 
+def write_contract(models: Path, table: pa.Table) -> Path:
+    """The toy model's dbt package, which describes its mart and its outcomes; nothing builds it."""
+    outcomes = ["transaction_id", "occurred_at", "reported_at"]
+    relations = {"toy_features": table.column_names, "toy_outcomes": outcomes}
+    described = [{"name": name, "columns": [{"name": each} for each in columns]} for name, columns in relations.items()]
+    path = models / "toy" / PACKAGE_DIR / "models" / "toy.yml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump({"models": described}))
+    return path
+
+
 def toy_home(home: Path, patch: pytest.MonkeyPatch) -> ToyHome:
     """A prepared home with a month of the toy model's transactions."""
-    models = home.parent / "models"
+    models, table = home.parent / "models", card_table()
+    write_contract(models, table)
     for name, value in {"LIFECYCLE_HOME": str(home), "LIFECYCLE_MODELS": str(models)}.items():
         patch.setenv(name, value)
     patch.delenv("LIFECYCLE_PROFILE", raising=False)
@@ -92,7 +106,6 @@ def toy_home(home: Path, patch: pytest.MonkeyPatch) -> ToyHome:
     previous = os.umask(0o077)
     try:
         prepare(settings)
-        table = card_table()
         fill_warehouse(Stores(), spec_with(), table, table)
     finally:
         os.umask(previous)

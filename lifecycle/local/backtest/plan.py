@@ -10,6 +10,7 @@ from lifecycle.artefacts.lineage import code_commit, library_versions
 from lifecycle.errors import LifecycleError
 from lifecycle.modelling.splits import snapshot_days
 from lifecycle.settings.platform import Settings
+from lifecycle.spec.dbt_projects import dbt_projects
 from lifecycle.spec.risk_model import RiskModelSpec
 
 MAXIMUM_DATES = 366
@@ -94,7 +95,7 @@ def asked_document(settings: Settings, asked: Asked) -> dict[str, Any]:
     return {
         "model": asked.spec.model_dump(mode="json"),
         "against": asked.against.model_dump(mode="json") if asked.against else None,
-        "dbt_project": project_digest(settings.dbt_project_dir),
+        "dbt_projects": [project_digest(folder) for folder in dbt_projects(settings)],
         "code_commit": code_commit(),
         "libraries": library_versions(),
     }
@@ -118,11 +119,9 @@ def _span_days(spec: RiskModelSpec) -> int:
 def _holdout(spec: RiskModelSpec) -> dict[str, Any]:
     """The keys that decide which rows a holdout has, and their outcomes."""
     return {
-        "mart": spec.mart,
-        "columns": spec.columns,
+        "examples": spec.examples,
         "label": spec.label,
         "training.holdout": spec.training.holdout,
-        "examples.cadence": spec.examples.cadence,
         "decision": spec.decision,
         "gates.confidence": spec.gates.confidence,
     }

@@ -38,6 +38,7 @@ def test_the_graph_holds_every_stage_of_the_model(repository: dg.RepositoryDefin
         "marts/card_transaction_features",
         "marts/card_fraud_outcomes",
         "card_fraud/training_set",
+        "card_fraud/backtest",
         "card_fraud/candidate",
         "card_fraud/model_version",
         "card_fraud/release",
