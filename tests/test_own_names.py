@@ -17,6 +17,8 @@ OWNERS = ("lifecycle/defs/card_fraud/", "lifecycle/local/simulator/", "lifecycle
 ALLOWED = {
     # The command of the simulator.
     "lifecycle/cli/simulate.py": {"card_transactions", "fraud_reports"},
+    # Its template of a model of card payments.
+    "lifecycle/local/new_model/__init__.py": {"card_transactions", "fraud_reports"},
     # The default of an older model file, which need not name the column.
     "lifecycle/spec/examples.py": {"customer_id"},
     # Part of the digest by which files that an earlier version loaded are recognised.
