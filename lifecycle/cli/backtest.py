@@ -9,6 +9,7 @@ import typer
 
 from lifecycle.cli.options import AsJson, Model
 from lifecycle.console import output
+from lifecycle.errors import LifecycleError
 
 if TYPE_CHECKING:
     from lifecycle.artefacts.backtests import Backtest, Row
@@ -83,6 +84,12 @@ def _other(spec: "RiskModelSpec", file: Path | None, profile: str | None) -> "Ri
     other = read_spec(file, profile)
     check_columns(other, dbt_projects(Settings()), str(file))
     expect_comparable(spec, other)
+    own_file = Settings().models / other.name / file.name
+    if other.training.estimator.external is not None and file.resolve() != own_file.resolve():
+        raise LifecycleError(
+            f"Expected the file of an external model to be a model of this installation, {own_file}, got {file}: its "
+            "trees are found by the model's name"
+        )
     return other
 
 

@@ -1,4 +1,4 @@
-"""docs/tutorial-add-a-model.md: its commands run, in order, in an empty folder; docs/models.md names tests that exist."""
+"""docs/tutorial-add-a-model.md: its commands run, in order, in an empty folder; docs/models.md names existing tests."""
 
 import os
 import re

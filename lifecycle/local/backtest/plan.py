@@ -11,6 +11,7 @@ from lifecycle.errors import LifecycleError
 from lifecycle.modelling.splits import snapshot_days
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.dbt_projects import dbt_projects
+from lifecycle.spec.external_files import external_path, read_file
 from lifecycle.spec.risk_model import RiskModelSpec
 
 MAXIMUM_DATES = 366
@@ -95,10 +96,19 @@ def asked_document(settings: Settings, asked: Asked) -> dict[str, Any]:
     return {
         "model": asked.spec.model_dump(mode="json"),
         "against": asked.against.model_dump(mode="json") if asked.against else None,
+        "external_models": [_external_digest(spec) for spec in (asked.spec, asked.against) if spec is not None],
         "dbt_projects": [project_digest(folder) for folder in dbt_projects(settings)],
         "code_commit": code_commit(),
         "libraries": library_versions(),
     }
+
+
+def _external_digest(spec: RiskModelSpec) -> str | None:
+    """Digest of the file of a model that was trained elsewhere, which its path does not name."""
+    declared = spec.training.estimator.external
+    if declared is None:
+        return None
+    return hashlib.sha256(read_file(external_path(spec.name, declared.file))).hexdigest()
 
 
 def project_digest(folder: Path) -> str:
