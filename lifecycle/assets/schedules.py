@@ -87,15 +87,17 @@ def daily_schedule(
         alert = gap_alert(job.name, model, due, yesterday, raised_keys(settings.root), now)
         if alert is not None:
             raise_alert(settings, alert)
-        return [_request(row) for row in due]
+        return [request(row) for row in due]
 
     return schedule
 
 
-def days_in_flight(instance: dg.DagsterInstance, job: str) -> set[dt.date]:
-    """Days that the queued and running runs of a job cover."""
+def days_in_flight(
+    instance: dg.DagsterInstance, job: str, counts: Callable[[Mapping[str, str]], bool] | None = None
+) -> set[dt.date]:
+    """Days that the queued and running runs of a job cover; with `counts`, of those runs whose tags it accepts."""
     runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=IN_FLIGHT))
-    return {day for run in runs for day in _days_of(run.tags)}
+    return {day for run in runs if counts is None or counts(run.tags) for day in _days_of(run.tags)}
 
 
 def _days_of(tags: Mapping[str, str]) -> list[dt.date]:
@@ -106,7 +108,8 @@ def _days_of(tags: Mapping[str, str]) -> list[dt.date]:
     return [start + dt.timedelta(days=offset) for offset in range((end - start).days + 1)]
 
 
-def _request(days: DueDays) -> dg.RunRequest:
+def request(days: DueDays) -> dg.RunRequest:
+    """The run of a row of days."""
     if days.count == 1:
         return dg.RunRequest(run_key=days.run_key, partition_key=days.last.isoformat())
     tags = {RANGE_START_TAG: days.first.isoformat(), RANGE_END_TAG: days.last.isoformat()}

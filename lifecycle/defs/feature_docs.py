@@ -87,6 +87,7 @@ def _check_result(source: SourceFreshness, key: dg.AssetKey) -> dg.AssetCheckRes
         asset_key=key,
         passed=source.status == "pass",
         severity=dg.AssetCheckSeverity.WARN if source.status == "warn" else dg.AssetCheckSeverity.ERROR,
+        description=source.fault,
         metadata={
             "loaded_at": source.loaded_at.isoformat() if source.loaded_at else "never",
             "age_hours": source.age_hours,

@@ -9,13 +9,14 @@ from typing import Any
 
 import dagster as dg
 
+from lifecycle.assets.feature_schedule import ModelFeatures, feature_schedule
 from lifecycle.assets.keys import WAREHOUSE_POOL
 from lifecycle.assets.partitions import first_day
-from lifecycle.assets.schedules import daily_schedule
 from lifecycle.features.builds import count_daily_rows, run_build
 from lifecycle.features.dagster_dbt_without_dbt import DagsterDbtTranslator, DbtCoreCliEventMessage, dbt_assets
 from lifecycle.features.dbt import NodeRun
 from lifecycle.features.manifest import ensure_manifest
+from lifecycle.features.nodes import read_nodes
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.model_files import Models
 from lifecycle.warehouse import Use, open_warehouse
@@ -60,16 +61,22 @@ def defs(models: Models) -> dg.Definitions:
         selection=dg.AssetSelection.assets(*built.keys),
         description="Builds and tests the features of a range of days.",
     )
-    marts = [mart_key(spec.mart) for spec in models.valid.values()]
-    schedule = daily_schedule(
-        "features_daily",
-        job,
-        next(iter(marts), min(built.keys)),
-        SCHEDULE_AT,
-        model=None,
-        description="Builds the features of every day that is missing since the first built one, up to yesterday.",
-    )
+    schedule = feature_schedule("features_daily", job, model_features(models, built), SCHEDULE_AT)
     return dg.Definitions(assets=[built], jobs=[job], schedules=[schedule])
+
+
+def model_features(models: Models, built: dg.AssetsDefinition) -> dict[str, ModelFeatures]:
+    """The features of each model; without a model, those of the first asset and all others."""
+    nodes = read_nodes(ensure_manifest(Settings()))
+    by_node = {built.specs_by_key[key].metadata[UNIQUE_ID]: key for key in built.keys}
+    found = {
+        name: ModelFeatures(
+            mart_key(spec.mart),
+            frozenset(by_node[node] for node in nodes.upstream(set(spec.relations)) if node in by_node),
+        )
+        for name, spec in models.valid.items()
+    }
+    return found or {"": ModelFeatures(min(built.keys), frozenset(built.keys))}
 
 
 def feature_days(models: Models) -> dg.DailyPartitionsDefinition:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from lifecycle.errors import LifecycleError
 from lifecycle.features.dbt import run_dbt
 from lifecycle.features.manifest import ensure_project, reuse_parsing
 from lifecycle.features.project import TRANSFORM, dbt_state_dir
@@ -32,6 +31,8 @@ class SourceFreshness:
     age_hours: float | None
     warn_after_hours: float | None
     error_after_hours: float | None
+    fault: str | None = None
+    """Why dbt could not read the last load."""
 
     def as_document(self) -> dict[str, object]:
         """The fields as JSON types."""
@@ -44,7 +45,7 @@ def read_freshness(settings: Settings, use: Use = TRANSFORM) -> tuple[SourceFres
     Raises
     ------
     LifecycleError
-        If dbt cannot read the loads, or a setting of the Snowflake account is missing or wrong.
+        If dbt reads nothing, or a setting of the Snowflake account is missing or wrong.
     """
     target_path = dbt_state_dir(settings) / "freshness"
     written = target_path / "sources.json"
@@ -60,16 +61,14 @@ def read_freshness(settings: Settings, use: Use = TRANSFORM) -> tuple[SourceFres
 
 def _read(written: Path, log_path: Path) -> tuple[SourceFreshness, ...]:
     results = json.loads(written.read_text())["results"]
-    for result in results:
-        if result["status"] not in {"pass", "warn", "error"}:
-            raise LifecycleError(
-                f"Expected dbt to read when {_relation(result)} was loaded, got {result.get('error') or 'no message'} "
-                f"- see {log_path}"
-            )
-    return tuple(sorted((_freshness(result) for result in results), key=lambda source: source.relation))
+    return tuple(sorted((_freshness(result, log_path) for result in results), key=lambda source: source.relation))
 
 
-def _freshness(result: Mapping[str, Any]) -> SourceFreshness:
+def _freshness(result: Mapping[str, Any], log_path: Path) -> SourceFreshness:
+    if result["status"] not in {"pass", "warn", "error"}:
+        got = " ".join((result.get("error") or "no message").split())
+        fault = f"Expected dbt to read when {_relation(result)} was loaded, got {got} - see {log_path}"
+        return SourceFreshness(_relation(result), "error", None, None, None, None, fault)
     loaded_at = dt.datetime.fromisoformat(result["max_loaded_at"])
     is_loaded = loaded_at > NEVER
     criteria = result["criteria"]

@@ -83,7 +83,7 @@ def test_the_documentation_is_one_page_with_models_columns_and_graph(
         assert loaded not in page
     catalog = json.loads((settings.root / "dbt" / "docs" / "catalog.json").read_text())
     columns = catalog["nodes"]["model.features.card_transaction_features"]["columns"]
-    assert len(columns) == 24
+    assert len(columns) == 25
 
 
 def test_dagster_links_the_page(lifecycle_home: Settings) -> None:
