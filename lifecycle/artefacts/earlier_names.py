@@ -33,6 +33,12 @@ def decode_document(raw: bytes, document: type[_Document]) -> _Document:
             raise error from None
 
 
+def has_earlier_names(raw: bytes) -> bool:
+    """Whether a JSON document has one of `EARLIER_NAMES`; raises as `decode_document`."""
+    document = msgspec.json.decode(raw)
+    return bool(_renamed(document) != document)
+
+
 def _renamed(value: Any) -> Any:
     if isinstance(value, dict):
         return {EARLIER_NAMES.get(name, name): _renamed(inner) for name, inner in value.items()}

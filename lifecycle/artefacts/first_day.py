@@ -42,6 +42,13 @@ def first_loaded_day(root: Path, table: str | None = None) -> dt.date | None:
     return earliest if table is None or not tables else tables.get(table)
 
 
+def is_by_table(root: Path) -> bool:
+    """Whether the recorded first day, if there is one, has a day for each raw table; raises as `first_loaded_day`."""
+    if first_loaded_day(root) is None:
+        return False
+    return bool(json.loads((root / FIRST_DAY_FILE).read_bytes()).get(_TABLES))
+
+
 def record_first_day(root: Path, days: Mapping[str, dt.date]) -> bool:
     """Record the first day of each raw table with rows, at least one; returns whether one is another than before."""
     path = root / FIRST_DAY_FILE

@@ -16,6 +16,7 @@ from lifecycle.cli import (
     erase,
     features,
     first_release,
+    migrate,
     mirror,
     new_model,
     release,
@@ -73,6 +74,7 @@ train.register(app)
 compare.register(app)
 backtest.register(app)
 mirror.register(app)
+migrate.register(app)
 days.register(app)
 erase.register(app)
 verify.register(app)

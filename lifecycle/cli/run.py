@@ -59,10 +59,13 @@ def up_command(
 ) -> None:
     """Start the Dagster UI with its daemon, the MLflow UI, the server and the reports, until Ctrl-C."""
     from lifecycle.local.installation import addresses, start_services
+    from lifecycle.local.migration import migration_notice
     from lifecycle.local.partition_follower import PartitionFollower
     from lifecycle.local.processes import Ports
     from lifecycle.settings.platform import Settings
 
+    if notice := migration_notice(Settings()):
+        typer.echo(notice, err=True)
     ports = Ports(dagster_port, mlflow_port, serving_port, reports_port)
     with start_services(Settings(), ports) as group:
         urls = addresses(ports)
@@ -108,23 +111,29 @@ def _say_schedules(url: str) -> None:
 
 
 def status_command(*, as_json: AsJson = False) -> None:
-    """Show faulty models, what stops promotion, and whether the schedules and sensors run, with their evaluations.
+    """Show faulty models, a due migration, what stops promotion, and whether the schedules and sensors run.
 
-    Asks the Dagster UI at LIFECYCLE_DAGSTER_URL, by default on port 3000.
+    Schedules and sensors are shown with their evaluations. Asks the Dagster UI at LIFECYCLE_DAGSTER_URL, by default on
+    port 3000.
     """
     from lifecycle.cli.release import open_store
     from lifecycle.cli.release_tables import switches_document, switches_lines
     from lifecycle.features.usable_models import known_models
+    from lifecycle.local.migration import migration_notice
     from lifecycle.local.schedule_status import read_schedules, schedule_lines
     from lifecycle.settings.platform import Settings
 
     store, url = open_store(), Settings().dagster_url
     faulty = {model.name: model.message for model in known_models(Settings()).faulty}
+    migration = migration_notice(Settings())
     if as_json:
         schedules = [schedule._asdict() for schedule in read_schedules(url)]
-        document = {"faulty_models": faulty, "promotion": switches_document(store), "schedules": schedules}
+        promotion = switches_document(store)
+        document = {"faulty_models": faulty, "migration": migration, "promotion": promotion, "schedules": schedules}
         typer.echo(json.dumps(document))
         return
+    if migration:
+        typer.echo(migration)
     for name, message in faulty.items():
         typer.echo(f"Model left out: {name}. {message}")
     for line in switches_lines(store):

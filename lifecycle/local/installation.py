@@ -89,6 +89,11 @@ def write_dagster_yaml(path: Path) -> list[str]:
     if not path.exists():
         write_file(path, DAGSTER_YAML.encode())
         return []
+    return missing_dagster_settings(path)
+
+
+def missing_dagster_settings(path: Path) -> list[str]:
+    """Settings of this version for which an existing file has no value; raises as `write_dagster_yaml`."""
     try:
         existing = dict(_settings_of(yaml.safe_load(path.read_text())))
     except yaml.YAMLError as error:

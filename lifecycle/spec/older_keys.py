@@ -42,6 +42,25 @@ def with_current_keys(document: dict[str, Any]) -> dict[str, Any]:
     return current
 
 
+def older_keys_in(attributes: dict[str, Any]) -> dict[str, str]:
+    """The keys of today by the older keys that a model, or a profile of it, has; keys are divided by dots.
+
+    Examples
+    --------
+    >>> older_keys_in({"mart": "loans", "profiles": {"demo": {"gates": {"minimum_frauds": 5}}}})
+    {'mart': 'examples.mart', 'profiles.demo.gates.minimum_frauds': 'profiles.demo.gates.minimum_positives'}
+    """
+    profiles = attributes.get("profiles")
+    documents: list[tuple[str, Any]] = [("", attributes)]
+    documents += [(f"profiles.{name}.", profile) for name, profile in (profiles or {}).items()]
+    return {
+        f"{above}{'.'.join(older)}": f"{above}{'.'.join(newer)}"
+        for above, document in documents
+        for older, newer in OLDER_KEYS.items()
+        if _has(document, older)
+    }
+
+
 def older_forms(keys: Sequence[str | int]) -> Iterator[list[str | int]]:
     """The keys under which an older file has a value.
 

@@ -60,6 +60,18 @@ class WarehouseLock:
         finally:
             self._threads.release()
 
+    def is_held_elsewhere(self) -> bool:
+        """Whether another process holds the lock at this moment; waits for nobody."""
+        if self._processes is not None:
+            return False
+        try:
+            lock_file(Path(f"{self.warehouse}.lock"), is_waiting=False).release()
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            raise as_lifecycle_error(error, self.warehouse) from error
+        return False
+
     @property
     def descriptor(self) -> int | None:
         """The lock's open file, ``None`` while unlocked; a child that inherits it keeps the lock if its parent dies."""

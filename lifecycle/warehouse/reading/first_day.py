@@ -1,5 +1,6 @@
 """Where the loaded data begin."""
 
+import datetime as dt
 from pathlib import Path
 
 from lifecycle.artefacts.first_day import record_first_day
@@ -8,10 +9,16 @@ from lifecycle.warehouse.raw_tables import SCHEMA, declarations
 
 
 def note_first_day(warehouse: Warehouse, root: Path) -> bool:
-    """Record the first day of each table of events; returns whether one has changed and partitions must follow it.
+    """Record `first_days`, if there are any; returns whether one has changed and partitions must follow it."""
+    first = first_days(warehouse)
+    return bool(first) and record_first_day(root, first)
 
-    Both warehouses answer from the tables' metadata. Without an event, nothing is recorded. Tables that refer to others
-    begin no model's days, and a declared table that no load has made yet has none.
+
+def first_days(warehouse: Warehouse) -> dict[str, dt.date]:
+    """The first day of each table of events that has rows, by the table's name.
+
+    Both warehouses answer from the tables' metadata. Tables that refer to others begin no model's days, and a declared
+    table that no load has made yet has none.
     """
     present = {
         row["name"]
@@ -25,12 +32,11 @@ def note_first_day(warehouse: Warehouse, root: Path) -> bool:
         if table.event_at and not table.refers_to and table.schema == SCHEMA and table.table in present
     ]
     if not tables:
-        return False
+        return {}
     days = warehouse.query(
         " union all ".join(
             f"select '{table.name}' as name, min({table.event_at})::date as first_day from {table.table}"
             for table in tables
         )
     ).to_pylist()
-    first = {row["name"]: row["first_day"] for row in days if row["first_day"] is not None}
-    return bool(first) and record_first_day(root, first)
+    return {row["name"]: row["first_day"] for row in days if row["first_day"] is not None}
