@@ -57,6 +57,8 @@ PRIVATE_NAMES = (
 
 NAMED_TUPLE = {"_asdict", "_fields", "_make", "_replace"}
 """Public names of `typing.NamedTuple`, underscored to keep clear of the fields."""
+DOCUMENTED = {"_exit"}
+"""Functions of the standard library that are public although their name begins with an underscore."""
 
 SOURCES = {
     path: ast.parse(path.read_text())
@@ -66,7 +68,7 @@ SOURCES = {
 
 
 def is_private(name: str) -> bool:
-    return name.startswith("_") and not name.startswith("__") and name != "_" and name not in NAMED_TUPLE
+    return name.startswith("_") and not name.startswith("__") and name != "_" and name not in NAMED_TUPLE | DOCUMENTED
 
 
 def is_self(node: ast.expr) -> bool:

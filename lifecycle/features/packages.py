@@ -5,7 +5,6 @@ folders as they are: nothing is copied, fetched from a hub or written into them,
 """
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +16,7 @@ import yaml
 from lifecycle.features.project import dbt_state_dir
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.package_faults import PARTS, PROJECT_FILE, SHIPPED, Package
+from serving.storage.durable import rename_flushed
 
 _NOT_INHERITED = "+cluster_by"
 """It names a column that a package's models need not have."""
@@ -52,7 +52,7 @@ def _write(folder: Path, files: Mapping[str, str], links: Mapping[str, Path]) ->
     for name, target in links.items():
         (unfinished / name).symlink_to(target.resolve(), target_is_directory=True)
     with suppress(OSError):
-        os.rename(unfinished, folder)  # noqa: PTH104 - `Path.rename` does the same
+        rename_flushed(unfinished, folder)
 
 
 def _project_file(shipped: Path, packages: Sequence[Package]) -> str:

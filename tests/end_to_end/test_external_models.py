@@ -216,14 +216,9 @@ def test_the_champions_gate_compares_models_of_two_libraries(models: Path, setti
     [verdict] = [
         found for found in result.get_asset_check_evaluations() if found.check_name == "not_worse_than_champion"
     ]
-<<<<<<< ours
     positives = verdict.metadata["observed/positives"].value
     assert isinstance(positives, int), failure(result)
     assert positives > 0
-=======
-    positives: Any = verdict.metadata["observed/positives"].value
-    assert positives > 0, failure(result)
->>>>>>> theirs
     assert Stores().candidates("toy").current(AS_OF.isoformat()).model_format == "xgboost"
     bundle = bundle_folder(settings.release_store, champion)
     assert (bundle / "model.txt").is_file()

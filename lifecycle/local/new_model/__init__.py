@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from lifecycle.errors import LifecycleError
+from serving.storage.durable import rename_flushed
 
 Origin = Literal["card", "credit", "blank"]
 ORIGINS: tuple[Origin, ...] = ("card", "credit", "blank")
@@ -61,7 +62,7 @@ def write_new_model(name: str, origin: Origin, models: Path) -> list[Path]:
                 target.write_text(_renamed(source.read_text(), name, example))
                 written.append(folder / target.relative_to(unfinished))
         (unfinished / README).write_text(_readme(name, example))
-        unfinished.rename(folder)
+        rename_flushed(unfinished, folder)
     except OSError as error:
         raise LifecycleError(
             f"Expected to write the model's folder, got {error.strerror or error} - at {folder}"

@@ -14,6 +14,8 @@ HEAVY = (
     "snowflake.connector", "dagster_snowflake", "fakesnow",
 )  # fmt: skip
 
+MODELS = ("card_fraud", "credit_default")
+
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> dg.RepositoryDefinition:
@@ -52,15 +54,15 @@ def test_the_graph_holds_every_stage_of_the_model(repository: dg.RepositoryDefin
 
 def test_jobs_schedules_and_sensors_are_there(repository: dg.RepositoryDefinition) -> None:
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
-    assert jobs == {"features", "source_freshness", "card_fraud_retrain", "card_fraud_monitor", "card_fraud_champion"}
+    of_each = {f"{model}_{job}" for model in MODELS for job in ("retrain", "monitor", "champion")}
+    assert jobs == {"features", "source_freshness"} | of_each
     schedules = {schedule.name for schedule in repository.schedule_defs}
     assert schedules == {
         "features_daily",
-        "card_fraud_daily",
-        "card_fraud_champion_daily",
         "source_freshness_schedule",
-    }
-    assert {sensor.name for sensor in repository.sensor_defs} == {"card_fraud_retrain_sensor", "run_failure_alerts"}
+    } | {f"{model}_{schedule}" for model in MODELS for schedule in ("daily", "champion_daily")}
+    sensors = {sensor.name for sensor in repository.sensor_defs}
+    assert sensors == {"run_failure_alerts"} | {f"{model}_retrain_sensor" for model in MODELS}
 
 
 def test_every_gate_blocks(repository: dg.RepositoryDefinition) -> None:

@@ -25,7 +25,7 @@ def changed(tmp_path: Path, change: dict[str, Any]) -> Path:
 def test_the_models_of_the_installation_are_valid() -> None:
     result = CliRunner().invoke(app, ["check"])
     assert (result.exit_code, result.exception) == (0, None)
-    assert result.stdout == "card_fraud: valid, 20 features, profiles demo\n"
+    assert result.stdout == "card_fraud: valid, 20 features, profiles demo\ncredit_default: valid, 18 features\n"
 
 
 @pytest.mark.parametrize(

@@ -69,4 +69,4 @@ def test_init_and_check_print_documents(tmp_path: Path, monkeypatch: pytest.Monk
     made = CliRunner().invoke(app, ["init", "--json"])
     assert json.loads(made.stdout) == {"home": str(tmp_path / "home")}
     checked = CliRunner().invoke(app, ["check", "--json"])
-    assert [model["model"] for model in json.loads(checked.stdout)] == ["card_fraud"]
+    assert [model["model"] for model in json.loads(checked.stdout)] == ["card_fraud", "credit_default"]
