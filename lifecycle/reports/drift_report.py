@@ -15,6 +15,8 @@ from lifecycle.reports.pages import page
 from lifecycle.spec.risk_model import RiskModelSpec
 
 TEMPLATE = "drift_report.html.j2"
+NOT_LISTED = "not listed"
+"""Bin of values that are none of a feature's categories."""
 CHART_WIDTH, CHART_HEIGHT = 320.0, 90.0
 
 
@@ -87,7 +89,7 @@ def _labels(spec: RiskModelSpec, name: str, binned: BinnedColumn) -> list[str]:
     """What each bin holds; the last one holds the missing values."""
     categories = next((feature.categories for feature in spec.features if feature.name == name), None)
     if categories:
-        names = [*categories, "other"][: len(binned.counts) - 1]
+        names = [*categories, NOT_LISTED][: len(binned.counts) - 1]
         return [*names, "missing"]
     edges = [f"{edge:.4g}" for edge in binned.edges]
     if not edges:

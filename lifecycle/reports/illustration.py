@@ -9,7 +9,7 @@ from lifecycle.modelling.reference import SCORE
 from lifecycle.modelling.training import predict
 from lifecycle.modelling.training_set import examples_from_table
 from lifecycle.monitoring.traffic import ChampionInForce, champion_scores, feature_columns
-from lifecycle.reports.drift_report import Illustration
+from lifecycle.reports.drift_report import NOT_LISTED, Illustration
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import FloatArray
 from serving.storage.durable import write_file
@@ -77,7 +77,7 @@ def _frame(spec: RiskModelSpec, columns: dict[str, FloatArray]) -> "pd.DataFrame
 def _named(codes: FloatArray, categories: tuple[str, ...]) -> list[str]:
     names = dict(enumerate(categories))
     return [
-        "missing" if np.isnan(code) else names.get(int(code), "other") if np.isfinite(code) else "other"
+        "missing" if np.isnan(code) else names.get(int(code), NOT_LISTED) if np.isfinite(code) else NOT_LISTED
         for code in codes
     ]
 

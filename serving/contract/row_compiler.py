@@ -83,12 +83,13 @@ class _Body:
         targets: list[ast.expr] = [ast.Name(name, ast.Store()) for name in self._arguments.values()]
         unpack = ast.Assign([ast.Tuple(targets, ast.Store())], _name("row"))
         statements = [unpack] if targets else []
+        further: Any = {"type_params": []} if sys.version_info >= (3, 12) else {}
         definition = ast.FunctionDef(
             name="complete",
             args=ast.arguments([], [ast.arg("row"), ast.arg(OCCURRED_AT)], None, [], [], None, []),
             body=[*statements, *self._statements, ast.Return(ast.Tuple(results, ast.Load()))],
             decorator_list=[],
-            **({"type_params": []} if sys.version_info >= (3, 12) else {}),
+            **further,
         )
         module = ast.fix_missing_locations(ast.Module([definition], []))
         namespace: dict[str, Any] = {"__builtins__": {}, **self._constants}

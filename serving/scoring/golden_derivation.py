@@ -26,7 +26,8 @@ class _Model(Protocol):
 
     bundle: Bundle
 
-    def score(self, values: Sequence[Value], /) -> _Scored: ...
+    def score(self, values: Sequence[Value], /) -> _Scored:
+        """Score a row of valid values."""
 
 
 class _Candidate(NamedTuple):

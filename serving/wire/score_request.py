@@ -120,7 +120,7 @@ class RequestReader:
     def convert(self, document: Mapping[str, Any], at: str = "$") -> ScoreRequest:
         """Check a request that another protocol has decoded, as strictly as `read`; raises as `read`."""
         try:
-            request = msgspec.convert(document, self._type)
+            request: Any = msgspec.convert(document, self._type)
         except msgspec.ValidationError as error:
             raise self._error_of(error, lambda: document, at) from None
         # Unlike JSON, a tensor can hold NaN and infinity.

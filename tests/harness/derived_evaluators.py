@@ -31,7 +31,8 @@ def offline(features: Sequence[Feature], fields: Sequence[Feature], table: pa.Ta
     columns = ", ".join(f"{column_sql(feature, named)} as {feature.name}" for feature in features)
     with duckdb.connect() as connection:
         connection.register("examples", table)
-        return connection.execute(f"select {columns} from examples").fetchall()
+        rows: list[Row] = connection.execute(f"select {columns} from examples").fetchall()
+    return rows
 
 
 def online(

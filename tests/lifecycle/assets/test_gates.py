@@ -29,7 +29,9 @@ def gated(stores: Stores, spec: RiskModelSpec) -> dg.ExecuteInProcessResult:
 @pytest.fixture
 def champion(model: Trained, examples: Examples, spec: RiskModelSpec) -> Trained:
     """The judged model as a champion that has not seen the holdout."""
-    golden = golden_rows(examples.features, spec.features, model.judged_model_text, model.deciding.calibration, 1)
+    golden = golden_rows(
+        examples.features, spec.contract_features, model.judged_model_text, model.deciding.calibration, 1
+    )
     return dataclasses.replace(
         model,
         model_text=model.judged_model_text,

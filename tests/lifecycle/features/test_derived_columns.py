@@ -114,7 +114,9 @@ def test_no_request_contradicts_itself(spec: RiskModelSpec) -> None:
         moment = fields.pop("occurred_at").replace(tzinfo=dt.UTC)
         request = {"decision_id": f"d{number}", "transaction_id": "t", "entity_key": "e", "occurred_at": moment}
         try:
-            row = dict(zip(spec.feature_names, reader.convert(request | {"features": fields}).values, strict=True))
+            row: dict[str, Any] = dict(
+                zip(spec.feature_names, reader.convert(request | {"features": fields}).values, strict=True)
+            )
         except InvalidRequestError as error:
             if error.feature not in DERIVED:
                 raise

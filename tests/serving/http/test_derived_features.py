@@ -1,6 +1,7 @@
 """A model with derived features as its callers and auditors see it."""
 
 import contextlib
+import datetime as dt
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +21,7 @@ from tests.harness.small_models import MODEL, SmallStore, score_request
 
 SECRET = 123456.789
 READ = "spent_7d, count_7d"
-SENT = {"is_night": 0, "mean_amount_7d": 100 / 3}
+SENT: dict[str, Any] = {"is_night": 0, "mean_amount_7d": 100 / 3}
 
 
 @contextlib.contextmanager
@@ -57,8 +58,10 @@ def test_the_time_decides_in_utc_whatever_zone_a_caller_writes(client: InProcess
 
 def test_a_golden_row_gets_its_own_margin(client: InProcessClient) -> None:
     for number, golden in enumerate(derived_golden(1)):
-        carried = {"amount": golden.features["amount"], "kind": golden.features["kind"], **golden.facts}  # type: ignore[dict-item]
-        answer = client.post(URL, json=facts(f"g{number}", golden.occurred_at.isoformat(), **carried)).json()  # type: ignore[union-attr]
+        assert isinstance(golden.facts, dict)
+        assert isinstance(golden.occurred_at, dt.datetime)
+        carried: dict[str, Any] = {name: golden.features[name] for name in ("amount", "kind")} | golden.facts
+        answer = client.post(URL, json=facts(f"g{number}", golden.occurred_at.isoformat(), **carried)).json()
         assert answer["margin"] == golden.margin
 
 
@@ -168,7 +171,8 @@ def test_the_foreign_protocols_take_facts_and_compare_derived_features(client: I
     native = client.post(URL, json=facts("native")).json()["margin"]
     inputs = client.get(f"/v2/models/{MODEL}").json()["inputs"]
     assert [tensor["name"] for tensor in inputs[4:]] == list(CARRIED)
-    for number, (sent, status) in enumerate((({}, 200), (SENT, 200), ({"is_night": 1}, 422))):
+    cases: list[tuple[dict[str, Any], int]] = [({}, 200), (SENT, 200), ({"is_night": 1}, 422)]
+    for number, (sent, status) in enumerate(cases):
         row = {"decision_id": f"v2-{number}", **envelope, **CARRIED, **sent}
         kinds = {str: "BYTES", int: "INT64", float: "FP64"}
         tensors = [
