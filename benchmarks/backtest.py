@@ -20,11 +20,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 MODEL = "card_fraud"
 SEED = 20180401
 TODAY = dt.date(2026, 11, 20)
 DAY = dt.timedelta(days=1)
-DROPPED = "customer_max_amount_ratio_7d"
+DROPPED = "terminal_fraud_share_1d"
 """Input that the second recipe lacks."""
 
 
@@ -78,8 +80,10 @@ def measure(home: Path, end: dt.date, count: int, every: int, jobs: int) -> dict
     dates = [end - (count - 1 - number) * every * DAY for number in range(count)]
     span = ["--from", str(dates[0]), "--to", str(dates[-1]), "--every", str(every)]
     other = home / "other.yaml"
-    text = next(path for path in model_files() if path.parent.name == MODEL).read_text()
-    other.write_text("\n".join(line for line in text.splitlines() if DROPPED not in line))
+    document = yaml.safe_load(next(path for path in model_files() if path.parent.name == MODEL).read_text())
+    attributes = document["attributes"]
+    attributes["features"] = [feature for feature in attributes["features"] if feature["name"] != DROPPED]
+    other.write_text(yaml.safe_dump(document, sort_keys=False))
     ways = {
         "a command for each date": [["--from", str(date), "--to", str(date), "--jobs", "1"] for date in dates],
         "one command, 1 process": [[*span, "--jobs", "1"]],
