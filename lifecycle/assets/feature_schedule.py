@@ -7,6 +7,7 @@ that neither its fault nor its repeated days hold up or repeat the builds of the
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -46,7 +47,7 @@ def feature_schedule(name: str, job: Any, models: Mapping[str, ModelFeatures], a
         settings = Settings()
         for model, features in models.items():
             days = {date_of(key) for key in context.instance.get_materialized_partitions(features.mart)}
-            running = days_in_flight(context.instance, job.name, lambda tags, model=model: _builds(tags, model))
+            running = days_in_flight(context.instance, job.name, partial(_builds, model))
             rows = due_days(days, yesterday, (), running)
             alert = gap_alert(job.name, None, rows, yesterday, raised_keys(settings.root), now)
             if alert is not None:
@@ -60,7 +61,7 @@ def feature_schedule(name: str, job: Any, models: Mapping[str, ModelFeatures], a
     return schedule
 
 
-def _builds(tags: Mapping[str, str], model: str) -> bool:
+def _builds(model: str, tags: Mapping[str, str]) -> bool:
     return MODELS_TAG not in tags or model in tags[MODELS_TAG].split(",")
 
 

@@ -56,22 +56,25 @@ def check_command(
         typer.echo(json.dumps(file_schema(), indent=2))
         return
     documents: list[dict[str, object]] = []
-    left_out = {} if models else {model.name: model for model in known_models(Settings()).faulty}
+    left_out = {model.name: model for model in known_models(Settings()).faulty}
+    own = set(model_files())
     for file in [_file_of(model) for model in models] if models else model_files():
+        also = left_out.pop(file.parent.name, None) if file in own else None
+        faults = [also.message] if also else []
         try:
             spec = _checked(file, is_data=data)
-            if spec.name in left_out:
-                raise LifecycleError(left_out.pop(spec.name).message)
         except LifecycleError as error:
-            also = left_out.pop(file.parent.name, None)
-            fault = also.message if also and str(error) in also.message else str(error)
-            documents.append({"model": file.parent.name, "file": str(file), "fault": fault})
+            if not any(str(error) in fault for fault in faults):
+                faults.insert(0, str(error))
+        if faults:
+            documents.append({"model": file.parent.name, "file": str(file), "fault": "; ".join(faults)})
             continue
         documents.append({"model": spec.name, "features": len(spec.features), "profiles": [*spec.profiles]})
         if not as_json:
             profiles = f", profiles {', '.join(spec.profiles)}" if spec.profiles else ""
             output().print(f"{spec.name}: valid, {len(spec.features)} features{escape(profiles)}", soft_wrap=True)
-    documents += [{"model": name, "file": str(of.path), "fault": of.message} for name, of in left_out.items()]
+    if not models:
+        documents += [{"model": name, "file": str(of.path), "fault": of.message} for name, of in left_out.items()]
     if as_json:
         typer.echo(json.dumps(documents))
     for document in () if as_json else documents:

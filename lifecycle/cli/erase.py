@@ -17,7 +17,7 @@ def erase(
     customer: Annotated[str, typer.Option(help="Id of the person or company; it is neither printed nor recorded.")],
     reason: Annotated[str, typer.Option(help="Why; it is recorded and must not contain the id.")],
     kind: Annotated[
-        str | None, typer.Option(help="Kind of entity that the id names, if the raw tables declare several.")
+        str | None, typer.Option(help="Kind of entity that the id names, if raw tables of several kinds were loaded.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

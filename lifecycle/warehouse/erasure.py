@@ -59,7 +59,7 @@ def erase(settings: Settings, entity: str, *, by: str, reason: str, kind: str | 
     entity
         Its id, as the raw tables have it.
     kind
-        Kind of entity, as the raw tables declare it; ``None`` if they declare one kind only.
+        Kind of entity, as the raw tables declare it; ``None`` if only one was ever loaded.
 
     Raises
     ------

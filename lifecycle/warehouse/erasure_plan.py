@@ -10,8 +10,9 @@ from lifecycle.spec.model_files import read_specs
 from lifecycle.spec.raw_table import PROTECTED, WHOLE, RawRelation
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.spec.suggestions import suggestion
+from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.deletion import BuiltTable, Rows, built_tables
-from lifecycle.warehouse.raw_tables import Declarations, declarations
+from lifecycle.warehouse.raw_tables import LOADS_TABLE, Declarations, declarations, raw_definitions
 from lifecycle.warehouse.reading.decisions import DECISIONS
 
 NOT_SEARCHED = "built tables without an id"
@@ -55,7 +56,7 @@ def erasure_plan(settings: Settings, entity: str, kind: str | None) -> ErasurePl
         If the kind is unknown or must be named, the id is not of its type, or a model's raw table cannot be told.
     """
     declared = declarations(settings)
-    kind = _kind(declared, kind)
+    kind = _kind(settings, declared, kind)
     tables = [table for table in declared.tables.values() if table.entity_kind == kind]
     entity = _id_text(tables, entity)
     built: dict[str, Rows] = {}
@@ -88,8 +89,19 @@ def erasure_plan(settings: Settings, entity: str, kind: str | None) -> ErasurePl
     )
 
 
-def _kind(declared: Declarations, kind: str | None) -> str:
+def _kind(settings: Settings, declared: Declarations, kind: str | None) -> str:
+    """The named kind; by default the only one, of the tables that were ever loaded or of all declared ones.
+
+    Loads are recorded for good, so that a repeated erasure finds the same kind although the rows are gone.
+    """
     kinds = {table.entity_kind for table in declared.tables.values() if table.entity_kind}
+    if kind is None and len(kinds) > 1:
+        warehouse = open_warehouse(settings, Use("load"))
+        warehouse.ensure(raw_definitions(warehouse.dialect, declared))
+        found = warehouse.query(f"select distinct relation from {LOADS_TABLE}")
+        tables = [declared.tables[name] for name in found.column("relation").to_pylist() if name in declared.tables]
+        loaded = {table.entity_kind for table in tables if table.entity_kind}
+        kinds = loaded or kinds
     if kind is None and len(kinds) == 1:
         return next(iter(kinds))
     if kind is None:

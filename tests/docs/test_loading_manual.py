@@ -16,12 +16,12 @@ from lifecycle.artefacts.training_sets import Selection, TrainingSetStore
 from lifecycle.cli import app as root
 from lifecycle.cli.warehouse import app
 from lifecycle.settings.platform import Settings
+from lifecycle.spec.declarations import declared_in
 from lifecycle.spec.model_files import read_model
 from lifecycle.spec.risk_model import InputSpec
 from lifecycle.warehouse import open_warehouse
 from lifecycle.warehouse.loading.load import load
 from lifecycle.warehouse.loading.value_checks import EARLIEST
-from lifecycle.warehouse.raw_tables import declarations
 from tests.harness.paths import ROOT
 
 MANUAL = (ROOT / "docs" / "loading.md").read_text()
@@ -82,13 +82,19 @@ def test_the_commands_for_rows_out_of_range_in_the_manual_run(settings: Settings
 
 def test_the_manual_names_the_bounds_the_tables_and_a_calendar() -> None:
     assert f"between {EARLIEST} and one day after the load" in MANUAL
-    assert all(relation.versions_table in MANUAL for relation in declarations().tables.values() if relation.corrected)
+    tables = declared_in([Settings().dbt_project_dir]).tables.values()
+    assert all(table.versions_table in MANUAL for table in tables if table.corrected)
     calendar = InputSpec.model_validate(YAML[2]["input"]).calendar
     assert (calendar.holidays, calendar.closed_weekdays) == (("01-01", "12-25"), ("sun",))
 
 
-def test_the_person_of_the_manual_is_erased(settings: Settings) -> None:
+def test_the_person_of_the_manual_is_erased(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (command,) = re.findall(r"^lifecycle (erase .*)$", MANUAL, re.MULTILINE)
+    Path("people.csv").write_text("customer_id,segment,age_band,sex\n4711,a,b,F\n")
+    load(open_warehouse(settings), "customers", Path("people.csv"))
     result = CliRunner().invoke(root, shlex.split(command))
     assert (result.exit_code, "Not erased:" in result.output) == (0, True), result.output
     assert len(list(settings.erasures_dir.glob("*.json"))) == 1

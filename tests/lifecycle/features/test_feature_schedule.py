@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from lifecycle.assets.feature_schedule import MODELS_TAG, ModelFeatures, feature_schedule
-from lifecycle.assets.schedules import RANGE_END_TAG, RANGE_START_TAG
+from lifecycle.assets.partitions import RANGE_END_TAG, RANGE_START_TAG
 from lifecycle.settings.platform import Settings
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-01-01")

@@ -264,12 +264,14 @@ def test_an_erasure_after_a_restored_backup_is_recorded_again(filled: Any, setti
 )
 def test_a_bad_order_is_refused_without_a_value(settings: Settings, customer: str, reason: str, message: str) -> None:
     with pytest.raises(LifecycleError, match=message) as refused:
-        erase(settings, customer, by="test", reason=reason)
+        erase(settings, customer, by="test", reason=reason, kind="customer")
     assert customer not in str(refused.value)
 
 
 def test_an_installation_without_marts_or_the_person_takes_an_erasure(settings: Settings) -> None:
-    record = erase(settings, str(PERSON), by="test", reason=REASON)
+    with pytest.raises(LifecycleError, match="Expected the kind of entity, of client, customer, got none - at --kind"):
+        erase(settings, str(PERSON), by="test", reason=REASON)
+    record = erase(settings, str(PERSON), by="test", reason=REASON, kind="customer")
     assert not any(record.rows.values())
     assert len(list(settings.erasures_dir.iterdir())) == 1
 

@@ -151,6 +151,9 @@ def filled(settings: Settings, folder: Path) -> Warehouse:
 
 def test_a_person_with_a_text_id_is_erased_and_stays_away(installed: Settings, tmp_path: Path) -> None:
     warehouse = filled(installed, tmp_path)
+    people = tmp_path / "files" / "people.csv"
+    people.write_text("customer_id,segment,age_band,sex\n1,a,b,F\n")
+    load(warehouse, "customers", people)
     command = ["erase", "--customer", PERSON, "--reason", "asked for it", "--json"]
     several = CliRunner().invoke(app, command)
     assert "Expected the kind of entity, of client, customer" in str(several.exception)
