@@ -72,7 +72,7 @@ def test_derived_features_that_are_sent_agree_or_are_refused(client: InProcessCl
         "is_night": 1, "mean_amount_7d": math.nextafter(100 / 3, 0), "another": SECRET, "null": None,
     }.items():  # fmt: skip
         at = name if name in SENT else "mean_amount_7d"
-        response = client.post(URL, json=facts(name, **{at: value}))
+        response = client.post(URL, json=facts(name, **{at: value}))  # type: ignore[arg-type]
         error = response.json()["error"]
         assert (response.status_code, error["path"]) == (422, f"$.features.{at}")
         read = "occurred_at" if at == "is_night" else READ
