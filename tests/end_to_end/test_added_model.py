@@ -24,7 +24,7 @@ from lifecycle.warehouse import open_warehouse
 from tests.harness.paths import ROOT
 from tests.harness.running_installation import RunningInstallation, running_installation
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1200), pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.long, pytest.mark.handbook, pytest.mark.timeout(1200), pytest.mark.filterwarnings("ignore")]
 MODEL = "credit_default"
 SHIPPED = ROOT / "lifecycle" / "defs" / MODEL
 CLIENTS = ROOT.parent / "shared" / "data" / "credit_default_taiwan" / "credit_card_clients.parquet"
