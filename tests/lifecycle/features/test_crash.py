@@ -50,6 +50,6 @@ def test_a_build_killed_while_dbt_works_can_be_run_again_at_once(
 def test_an_export_killed_before_its_file_is_named_leaves_the_old_one(lifecycle_home: Settings, tmp_path: Path) -> None:
     out = tmp_path / "features.parquet"
     out.write_bytes(b"old")
-    _killed_at(lifecycle_home, "features.export_written", "features", "export", str(out))
+    _killed_at(lifecycle_home, "features.export_written", "features", "export", str(out), "--model", "card_fraud")
     assert out.read_bytes() == b"old"
-    assert export(lifecycle_home, out).rows == pq.read_metadata(out).num_rows
+    assert export(lifecycle_home, out, model="card_fraud").rows == pq.read_metadata(out).num_rows

@@ -49,6 +49,9 @@ def test_each_model_is_an_asset_in_the_group_of_its_layer(assets: dg.AssetsDefin
         "intermediate/int_terminal_windows": "intermediate",
         "marts/card_transaction_features": "marts",
         "marts/card_fraud_outcomes": "marts",
+        "staging/stg_credit_clients": "staging",
+        "staging/stg_credit_outcomes": "staging",
+        "marts/credit_client_features": "marts",
     }
     assert all("dbt" in spec.kinds for spec in assets.specs)
     assert all((spec.description or "").startswith("One row per ") for spec in assets.specs)

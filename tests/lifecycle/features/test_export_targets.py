@@ -68,7 +68,7 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 
 def test_either_warehouse_gives_the_same_file(empty: Settings, tmp_path: Path) -> None:
     fill(empty)
-    written = export(empty, tmp_path / "features.parquet", columns=COLUMNS)
+    written = export(empty, tmp_path / "features.parquet", columns=COLUMNS, model="card_fraud")
     table = pq.read_table(written.path)
     assert table.schema == SCHEMA
     assert table.to_pylist() == ROWS[::-1]
@@ -76,7 +76,7 @@ def test_either_warehouse_gives_the_same_file(empty: Settings, tmp_path: Path) -
 
 
 def test_a_mart_without_rows_gives_a_file_with_its_columns(empty: Settings, tmp_path: Path) -> None:
-    written = export(empty, tmp_path / "features.parquet", columns=COLUMNS)
+    written = export(empty, tmp_path / "features.parquet", columns=COLUMNS, model="card_fraud")
     assert (written.rows, pq.read_schema(written.path)) == (0, SCHEMA)
 
 
@@ -87,7 +87,7 @@ def test_an_export_whose_connection_is_lost_on_the_way_is_begun_again(endpoint: 
     endpoint.fault("order by transaction_id", "end")
     before = len(endpoint.statements())
     try:
-        written = export(settings, tmp_path / "out" / "features.parquet", columns=COLUMNS)
+        written = export(settings, tmp_path / "out" / "features.parquet", columns=COLUMNS, model="card_fraud")
     finally:
         endpoint.clear_faults()
     asked = [statement["sql"] for statement in endpoint.statements()[before:]]

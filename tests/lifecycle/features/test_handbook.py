@@ -51,7 +51,7 @@ def test_the_published_features_come_out(lifecycle: Callable[..., Any], tmp_path
     built = lifecycle("features", "build")
     assert built["rows"] == 1_504_628
     out = tmp_path / "features.parquet"
-    exported = lifecycle("features", "export", str(out))
+    exported = lifecycle("features", "export", str(out), "--model", "card_fraud")
     assert exported["columns"][:2] == ["transaction_id", "amount"]
     conditions = [
         f"abs({ours} - {theirs}) <= 1e-9" if "mean" in ours or "share" in ours else f"{ours} = {theirs}"
