@@ -85,10 +85,11 @@ def _check_result(source: SourceFreshness, key: dg.AssetKey) -> dg.AssetCheckRes
     return dg.AssetCheckResult(
         check_name=FRESHNESS,
         asset_key=key,
-        passed=source.status == "pass",
+        passed=source.status in {"pass", "unused"},
         severity=dg.AssetCheckSeverity.WARN if source.status == "warn" else dg.AssetCheckSeverity.ERROR,
         description=source.fault,
         metadata={
+            "status": source.status,
             "loaded_at": source.loaded_at.isoformat() if source.loaded_at else "never",
             "age_hours": source.age_hours,
             "warn_after_hours": source.warn_after_hours,

@@ -1,5 +1,6 @@
 """Age of the raw tables' last loads, compared with the limits of dbt's sources."""
 
+import dataclasses
 import datetime as dt
 import json
 from collections.abc import Mapping
@@ -13,7 +14,8 @@ from lifecycle.features.project import TRANSFORM, dbt_state_dir
 from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import Use, open_warehouse
 
-Status = Literal["pass", "warn", "error"]
+Status = Literal["pass", "warn", "error", "unused"]
+"""Unused: no table of the same dbt package was ever loaded, while others were, so that nobody misses it."""
 
 HOURS = {"minute": 1 / 60, "hour": 1.0, "day": 24.0}
 NEVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -61,7 +63,14 @@ def read_freshness(settings: Settings, use: Use = TRANSFORM) -> tuple[SourceFres
 
 def _read(written: Path, log_path: Path) -> tuple[SourceFreshness, ...]:
     results = json.loads(written.read_text())["results"]
-    return tuple(sorted((_freshness(result, log_path) for result in results), key=lambda source: source.relation))
+    packages = {_relation(result): result["unique_id"].split(".")[1] for result in results}
+    sources = [_freshness(result, log_path) for result in results]
+    in_use = {packages[source.relation] for source in sources if source.loaded_at or source.fault}
+    judged = [
+        source if packages[source.relation] in in_use or not in_use else dataclasses.replace(source, status="unused")
+        for source in sources
+    ]
+    return tuple(sorted(judged, key=lambda source: source.relation))
 
 
 def _freshness(result: Mapping[str, Any], log_path: Path) -> SourceFreshness:

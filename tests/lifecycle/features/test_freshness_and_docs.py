@@ -44,9 +44,11 @@ def test_a_source_is_as_fresh_as_its_last_load(target: str, endpoint: LocalSnowf
     sources = read_freshness(_loaded(settings, card_transactions=1, fraud_reports=31))
     assert [(source.relation, source.status) for source in sources] == [
         ("raw.card_transactions", "pass"),
+        ("raw.credit_clients", "unused"),
+        ("raw.credit_outcomes", "unused"),
         ("raw.fraud_reports", "warn"),
     ]
-    assert [round(source.age_hours or 0, 1) for source in sources] == [1.0, 31.0]
+    assert [round(source.age_hours, 1) for source in sources if source.age_hours] == [1.0, 31.0]
     assert {(source.warn_after_hours, source.error_after_hours) for source in sources} == {(30.0, 54.0)}
 
 
@@ -57,7 +59,8 @@ def test_the_command_fails_for_a_source_that_is_too_old_or_was_never_loaded(tmp_
     environment = {**os.environ, "LIFECYCLE_HOME": str(settings.root), "LIFECYCLE_TARGET": "duckdb"}
     answered = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False, env=environment)
     assert answered.returncode == 1
-    never, old = json.loads(answered.stdout)
+    never, *unused, old = json.loads(answered.stdout)
+    assert [source["status"] for source in unused] == ["unused", "unused"]
     assert (never["status"], never["loaded_at"], never["age_hours"]) == ("error", None, None)
     assert (old["status"], round(old["age_hours"])) == ("error", 60)
     shown = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -103,7 +106,10 @@ def test_dagster_checks_each_source(lifecycle_home: Settings) -> None:
     result = repository.get_job("source_freshness").execute_in_process()
     assert result.success
     found = {check.asset_key: check for check in result.get_asset_check_evaluations()}
-    assert set(found) == {source_key(table) for table in ("card_transactions", "fraud_reports")}
+    unused = {source_key(table) for table in ("credit_clients", "credit_outcomes")}
+    assert set(found) == {source_key(table) for table in ("card_transactions", "fraud_reports")} | unused
+    assert {found[key].metadata["status"].value for key in unused} == {"unused"}
+    assert all(found[key].passed for key in unused)
     assert found[source_key("card_transactions")].passed
     late = found[source_key("fraud_reports")]
     assert (late.passed, late.severity) == (False, dg.AssetCheckSeverity.WARN)
@@ -118,5 +124,6 @@ def test_the_sources_of_dagster_are_those_that_the_models_read(lifecycle_home: S
     assets = feature_assets(lifecycle_home, feature_days(read_models(lifecycle_home)))
     read = {dep for deps in assets.asset_deps.values() for dep in deps if dep.path[0] == "raw"}
     sources = defs(read_models(lifecycle_home)).resolve_asset_graph().external_asset_keys
-    assert read == {source_key(name) for name in ("card_transactions", "fraud_reports", "report_withdrawals")}
+    card, credit = ("card_transactions", "fraud_reports", "report_withdrawals"), ("credit_clients", "credit_outcomes")
+    assert read == {source_key(name) for name in (*card, *credit)}
     assert read == {key for key in sources if key.path[0] == "raw"}
