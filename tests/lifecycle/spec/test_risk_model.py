@@ -178,8 +178,8 @@ def test_an_unknown_profile_names_the_ones_there_are() -> None:
 
 
 def test_an_unknown_model_names_the_ones_there_are() -> None:
-    with pytest.raises(LifecycleError, match=r"the name of a model, got 'credit'; the models are card_fraud"):
-        read_model("credit")
+    with pytest.raises(LifecycleError, match=r"got 'loans'; the models are card_fraud, credit_default"):
+        read_model("loans")
 
 
 def test_a_profile_that_makes_the_file_invalid_is_refused(tmp_path: Path) -> None:
