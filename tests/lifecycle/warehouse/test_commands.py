@@ -37,14 +37,18 @@ def test_status_shows_every_relation(settings: Settings, file: Path) -> None:
     for word in ("card_transactions", "fraud_reports", "customers", "terminals", "2018-04-03", "MB"):
         assert word in shown
     document = json.loads(CliRunner().invoke(app, ["status", "--json"]).stdout)
-    assert [row["rows"] for row in document["relations"]] == [4, 2, 0, 0, 0]
+    rows = {row["relation"]: row["rows"] for row in document["relations"] if row["rows"]}
+    assert rows == {"card_transactions": 4, "fraud_reports": 2}
+    assert len(document["relations"]) == 8
 
 
 def test_an_unknown_relation_is_refused_with_the_known_ones(settings: Settings, file: Path) -> None:
     near = CliRunner().invoke(app, ["load", "card_transaction", str(file)])
     assert "a declared raw table, got 'card_transaction'; did you mean card_transactions?" in str(near.exception)
     far = CliRunner().invoke(app, ["load", "x", str(file)])
-    assert "; the tables are card_transactions, customers, fraud_reports, report_withdrawals" in str(far.exception)
+    assert "; the tables are card_transactions, credit_clients, credit_outcomes, credit_protected, customers" in str(
+        far.exception
+    )
 
 
 def test_a_refused_load_reaches_the_root_command_as_its_own_error(settings: Settings, tmp_path: Path) -> None:
