@@ -26,7 +26,8 @@ create table if not exists raw.erased_keys (kind varchar not null, key_hash varc
 
 def test_the_shipped_declarations_give_the_tables_of_earlier_versions() -> None:
     for timestamp in ("TIMESTAMP", "timestamp_ntz(6)"):
-        made = [definition.sql for definition in raw_definitions(Dialect(timestamp=timestamp))]
+        definitions = raw_definitions(Dialect(timestamp=timestamp))
+        made = [definition.sql for definition in definitions if ".credit_" not in definition.name]
         expected = CARD_DEFINITIONS.strip().format(at=timestamp).splitlines()
         kept_by_loads = [sql for sql in made if "\n" in sql]
         assert sorted(made) == sorted([*expected, *kept_by_loads])
