@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from serving.contract.documents import SlotRelease, digest
+from serving.contract.documents import DECIDING_VERSION, SlotRelease, digest
 from tests.harness.model_texts import DAMAGES
 from tests.harness.release_files import resign
 from tests.harness.small_models import MODEL, SmallStore
@@ -61,7 +61,8 @@ def golden_mismatch(second: Second) -> None:
 
 def newer_deciding(second: Second) -> None:
     path = second.bundle("canary", "deciding.json")
-    deciding = path.read_bytes().replace(b'"schema_version": 1', b'"schema_version": 2')
+    newer = f'"schema_version": {DECIDING_VERSION + 1}'.encode()
+    deciding = path.read_bytes().replace(b'"schema_version": 1', newer)
     path.write_bytes(deciding)
     reseal_candidate(path, second)
 
