@@ -44,7 +44,7 @@ def record(decision_id: str = "d1", **features: Any) -> dict[str, Any]:
 
 def deployed(number: int, schema: Sequence[Feature] = SCHEMA) -> Any:
     """A model in a slot."""
-    model = SimpleNamespace(bundle=SimpleNamespace(deciding=SimpleNamespace(features=tuple(schema))))
+    model = SimpleNamespace(bundle=SimpleNamespace(deciding=SimpleNamespace(features=tuple(schema), facts=None)))
     return SimpleNamespace(release_number=number, model=model)
 
 
