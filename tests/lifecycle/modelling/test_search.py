@@ -90,7 +90,7 @@ def test_margins_do_not_depend_on_the_threads_or_the_batch(folds: list[FoldRows]
 
 
 def test_a_monotone_feature_never_lowers_the_margin(folds: list[FoldRows], spec: RiskModelSpec) -> None:
-    schema = [FeatureSpec(**{**spec.features[0].model_dump(), "monotone": 1}), *spec.features[1:]]
+    schema = [FeatureSpec(**{**spec.features[0].model_dump(by_alias=True), "monotone": 1}), *spec.features[1:]]
     text = fitting.fit(folds[0].train, schema, DEFAULT, 50, seed=1, num_threads=1)
     row = folds[0].train.features[0]
     rising = np.tile(row, (200, 1))
