@@ -1,8 +1,9 @@
 """`lifecycle check`: the models' files, and what the data of their marts say about them."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -47,7 +48,6 @@ def check_command(
 
     Exits with 1 if one is faulty.
     """
-    from lifecycle.errors import LifecycleError
     from lifecycle.features.usable_models import known_models
     from lifecycle.settings.platform import Settings
     from lifecycle.spec.model_files import file_schema, model_files
@@ -55,43 +55,53 @@ def check_command(
     if schema:
         typer.echo(json.dumps(file_schema(), indent=2))
         return
-    documents: list[dict[str, object]] = []
+    own = {path.parent.name: path for path in model_files()}
     left_out = {model.name: model for model in known_models(Settings()).faulty}
-    own = set(model_files())
-    for file in [_file_of(model) for model in models] if models else model_files():
-        also = left_out.pop(file.parent.name, None) if file in own else None
-        faults = [also.message] if also else []
-        try:
-            spec = _checked(file, is_data=data)
-        except LifecycleError as error:
-            if not any(str(error) in fault for fault in faults):
-                faults.insert(0, str(error))
-        if faults:
-            documents.append({"model": file.parent.name, "file": str(file), "fault": "; ".join(faults)})
-            continue
-        documents.append({"model": spec.name, "features": len(spec.features), "profiles": [*spec.profiles]})
-        if not as_json:
-            profiles = f", profiles {', '.join(spec.profiles)}" if spec.profiles else ""
-            output().print(f"{spec.name}: valid, {len(spec.features)} features{escape(profiles)}", soft_wrap=True)
+    documents: list[dict[str, object]] = []
+    for file in [_file_of(model, own) for model in models] if models else own.values():
+        also = left_out.pop(file.parent.name, None) if file in own.values() else None
+        documents.append(_document(file, also.message if also else None, is_data=data))
     if not models:
         documents += [{"model": name, "file": str(of.path), "fault": of.message} for name, of in left_out.items()]
     if as_json:
         typer.echo(json.dumps(documents))
-    for document in () if as_json else documents:
-        if "fault" in document:
-            name, fault = str(document["model"]), str(document["fault"])
-            output().print(f"[bold red]{escape(name)}: faulty.[/] {escape(fault)}", soft_wrap=True)
+    else:
+        _show(documents)
     if any("fault" in document for document in documents):
         raise typer.Exit(1)
 
 
-def _file_of(model: str) -> Path:
+def _document(file: Path, also: str | None, *, is_data: bool | None) -> dict[str, object]:
+    """What is found about a model's file; `also` is a fault that is known of it."""
+    from lifecycle.errors import LifecycleError
+
+    faults = [also] if also else []
+    try:
+        spec = _checked(file, is_data=is_data)
+    except LifecycleError as error:
+        if not any(str(error) in fault for fault in faults):
+            faults.insert(0, str(error))
+    if faults:
+        return {"model": file.parent.name, "file": str(file), "fault": "; ".join(faults)}
+    return {"model": spec.name, "features": len(spec.features), "profiles": [*spec.profiles]}
+
+
+def _show(documents: list[dict[str, Any]]) -> None:
+    """The valid models first, then the faulty ones."""
+    for document in sorted(documents, key=lambda document: "fault" in document):
+        name = escape(document["model"])
+        if "fault" in document:
+            output().print(f"[bold red]{name}: faulty.[/] {escape(document['fault'])}", soft_wrap=True)
+            continue
+        profiles = f", profiles {', '.join(document['profiles'])}" if document["profiles"] else ""
+        output().print(f"{name}: valid, {document['features']} features{escape(profiles)}", soft_wrap=True)
+
+
+def _file_of(model: str, files: Mapping[str, Path]) -> Path:
     """The file of a model's name, or the file itself."""
     from lifecycle.errors import LifecycleError
-    from lifecycle.spec.model_files import model_files
     from lifecycle.spec.suggestions import suggestion
 
-    files = {path.parent.name: path for path in model_files()}
     if model in files:
         return files[model]
     if Path(model).suffix or Path(model).exists():

@@ -68,8 +68,8 @@ def simulate_command(
         fraud_scale=fraud_scale,
         report_delay_mean_days=report_delay_mean,
         late_report_share=late_report_share,
-        pattern_change_date=pattern_change_day.date() if pattern_change_day else None,
-        pattern_return_date=pattern_return_day.date() if pattern_return_day else None,
+        pattern_change_date=_date(pattern_change_day),
+        pattern_return_date=_date(pattern_return_day),
         testing_share=testing_share,
     )
     summary = _simulate(config, out, first_day, last_day)
@@ -112,7 +112,7 @@ def simulate_credit_command(
         days=days,
         clients=clients,
         seed=seed,
-        downturn_date=downturn_day.date() if downturn_day else None,
+        downturn_date=_date(downturn_day),
     )
     with _progress() as update:
         summary = simulate_credit(config, out, update)
@@ -124,6 +124,10 @@ def simulate_credit_command(
         f"{summary.defaults / max(summary.observations, 1):.2%} with a default, {summary.outcomes:,} outcomes known - "
         f"in {summary.out}"
     )
+
+
+def _date(moment: dt.datetime | None) -> dt.date | None:
+    return moment.date() if moment else None
 
 
 @contextmanager
@@ -145,6 +149,4 @@ def _simulate(
     from lifecycle.local.simulator import simulate
 
     with _progress() as update:
-        return simulate(
-            config, out, first_day.date() if first_day else None, last_day.date() if last_day else None, update
-        )
+        return simulate(config, out, _date(first_day), _date(last_day), update)

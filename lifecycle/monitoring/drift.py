@@ -120,13 +120,8 @@ def judge_drift(
     is_every_day
         Whether decisions are expected on every day; otherwise days without any are left out.
     """
-    length = dt.timedelta(days=spec.window_days)
-    start = window_end - length
-    window = [start + dt.timedelta(days=offset) for offset in range(spec.window_days)]
-    missing = [date for date in window if not _rows(daily, date)]
-    if not is_every_day:
-        window, missing = [date for date in window if date not in missing], []
-    dates = sorted(date - length if date in missing else date for date in window)
+    start = window_end - dt.timedelta(days=spec.window_days)
+    dates, missing = _dates(daily, start, window_end, is_every_day=is_every_day)
     counts = {name: _by_day(daily, dates, name, len(binned.counts)) for name, binned in reference.columns.items()}
     rows_by_day = counts[SCORE].bins.sum(axis=1)
     no_verdict_reason = _no_verdict(rows_by_day, spec)
@@ -202,6 +197,17 @@ class _ColumnByDay:
 
 def _rows(daily: DailyCounts, date: dt.date) -> int:
     return sum(daily[date][SCORE].bins) if date in daily else 0
+
+
+def _dates(
+    daily: DailyCounts, start: dt.date, end: dt.date, *, is_every_day: bool
+) -> tuple[list[dt.date], list[dt.date]]:
+    """The days to count, and those of the window that one of a window earlier replaces."""
+    window = [start + dt.timedelta(days=offset) for offset in range((end - start).days)]
+    missing = [date for date in window if not _rows(daily, date)]
+    if not is_every_day:
+        return [date for date in window if date not in missing], []
+    return sorted(date - (end - start) if date in missing else date for date in window), missing
 
 
 def _by_day(daily: DailyCounts, dates: Sequence[dt.date], name: str, bins: int) -> _ColumnByDay:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from lifecycle.spec.base import Days, Sentence, Share, SpecModel
+from lifecycle.spec.cadence import EVERY_DAY, LONGEST_PERIOD_DAYS
 from lifecycle.spec.decision import DecisionSpec
 from lifecycle.spec.derived import derivation_of
 from lifecycle.spec.derived_rules import ExampleColumns, request_violations
@@ -280,9 +281,12 @@ class RiskModelSpec(SpecModel):
     def _defaults_of_the_cadence(cls, document: Any) -> Any:
         if not isinstance(document, dict) or not isinstance(document.get("examples"), dict):
             return document
-        days = {"weekly": 7, "monthly": 31}.get(document["examples"].get("cadence", "event"))
-        if days is None:
+        cadence = document["examples"].get("cadence", "event")
+        # One that is not known is a fault of its own, which the schema names.
+        longest: dict[Any, int] = {name: days for name, days in LONGEST_PERIOD_DAYS.items() if name not in EVERY_DAY}
+        if not isinstance(cadence, str) or cadence not in longest:
             return document
+        days = longest[cadence]
         weeks = 7 * -(-days // 7)
         defaults = {"input": {"maximum_age_hours": 24 * days + 30}, "drift": {"window_days": weeks}}
         given = {name: document.get(name, {}) for name in defaults}

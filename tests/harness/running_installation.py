@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,18 @@ from lifecycle.local.processes import Ports
 from lifecycle.settings.platform import Settings
 
 TIMEOUT_SECONDS = 600.0
+_LAUNCH_BACKFILL = """
+mutation Launch($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}"""
+_BACKFILL = """
+query Backfill($id: String!) {
+  partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status runs(limit: 100) { runId status } } }
+}"""
 _LATEST_RELEASE = """
 query Latest($path: [String!]!) {
   assetOrError(assetKey: {path: $path}) {
@@ -130,6 +142,23 @@ class RunningInstallation:
         """Launch a job and wait until it has succeeded."""
         self.dagster.wait(self.launch(job, first, last), lambda: None)
 
+    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The only answer of a GraphQL query to Dagster."""
+        document = httpx.post(
+            f"{self.dagster.url}/graphql", json={"query": query, "variables": variables}, timeout=300.0
+        ).json()
+        assert "errors" not in document, document
+        [answer] = document["data"].values()
+        return dict(answer)
+
+    def launch_backfill(self, assets: Sequence[Sequence[str]], names: Sequence[str]) -> Callable[[], dict[str, Any]]:
+        """Launch a backfill of assets and partitions as the UI does; what is returned asks for its status and runs."""
+        selection = [{"path": list(path)} for path in assets]
+        params = {"assetSelection": selection, "partitionNames": list(names), "tags": []}
+        launched = self.ask(_LAUNCH_BACKFILL, params=params)
+        assert launched["__typename"] == "LaunchBackfillSuccess", launched
+        return lambda: self.ask(_BACKFILL, id=launched["backfillId"])
+
     def failure(self, run_id: str) -> str | None:
         """Wait until a run has ended; its error, ``None`` if it succeeded."""
         try:
@@ -202,12 +231,7 @@ class RunningInstallation:
         return str(client.get_model_version_by_alias(model, "champion").tags["bundle_digest"])
 
     def _materialised(self, model: str) -> str:
-        answer = httpx.post(
-            f"{self.dagster.url}/graphql",
-            json={"query": _LATEST_RELEASE, "variables": {"path": [model, "release"]}},
-            timeout=30.0,
-        ).json()
-        entries = answer["data"]["assetOrError"]["assetMaterializations"][0]["metadataEntries"]
+        entries = self.ask(_LATEST_RELEASE, path=[model, "release"])["assetMaterializations"][0]["metadataEntries"]
         return str({entry["label"]: entry.get("text") for entry in entries}["bundle_digest"])
 
 

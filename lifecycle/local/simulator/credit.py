@@ -7,9 +7,9 @@ this project: they give about one default in twelve observations, and one in sev
 
 import calendar
 import datetime as dt
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lifecycle.errors import LifecycleError
-from lifecycle.local.simulator.files import write_day
+from lifecycle.local.simulator.files import amounts, write_day, writing_below
+from lifecycle.spec.cadence import periods_before
+from lifecycle.warehouse.reading.examples import midnight
 
 HISTORY_MONTHS = 6
 """Months of bills, payments and delays that an observation shows."""
@@ -33,7 +35,6 @@ EDUCATION_SHARES = (0.46, 0.34, 0.16, 0.01, 0.03)
 AGE_BANDS = ("under_30", "30_to_44", "45_to_59", "60_and_over")
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-_MONEY = pa.decimal128(12, 2)
 
 
 @dataclass(frozen=True)
@@ -114,28 +115,22 @@ def simulate_credit(config: CreditConfig, out: Path, progress: Callable[[int, in
     """
     clients = _clients(config)
     observations, outcomes = _months(config, clients)
-    tables = {
-        "credit_clients": (observations, "observed_at"),
-        "credit_outcomes": (outcomes.filter(pc.less(outcomes["known_at"], _midnight(config.end_date))), "known_at"),
-    }
-    try:
+    end = pa.scalar(midnight(config.end_date), pa.timestamp("us"))
+    known = outcomes.filter(pc.less(outcomes["known_at"], end))
+    days = [config.start_date + dt.timedelta(days=offset) for offset in range(config.days)]
+    with writing_below(out):
         write_day(_protected(config, clients), out / "credit_protected" / "clients.parquet")
-        for done in range(config.days):
-            day = config.start_date + dt.timedelta(days=done)
-            for name, (table, moment) in tables.items():
-                write_day(_of_day(table, moment, day), out / name / f"{day}.parquet")
-            progress(done + 1, config.days)
-    except OSError as error:
-        raise LifecycleError(
-            f"Expected to write the simulated days, got {error.strerror or error} - at {out}. "
-            "Make room or choose another folder, then run the same command again."
-        ) from error
+        parts = zip(days, _of_days(observations, "observed_at", days), _of_days(known, "known_at", days), strict=True)
+        for done, (day, observed, learned) in enumerate(parts, 1):
+            write_day(observed, out / "credit_clients" / f"{day}.parquet")
+            write_day(learned, out / "credit_outcomes" / f"{day}.parquet")
+            progress(done, config.days)
     return CreditSummary(
         out=str(out),
         first_date=config.start_date,
         last_date=config.end_date - dt.timedelta(days=1),
         observations=observations.num_rows,
-        outcomes=tables["credit_outcomes"][0].num_rows,
+        outcomes=known.num_rows,
         defaults=pc.sum(outcomes["is_default"]).as_py() or 0,
     )
 
@@ -162,12 +157,12 @@ def _months(config: CreditConfig, clients: _Clients) -> tuple[pa.Table, pa.Table
     draw = np.random.default_rng([config.seed, 2])
     count = config.clients
     ability, delay = draw.normal(0, 1, count), np.zeros(count, dtype=np.int64)
-    first = _month_before(config.start_date, HISTORY_MONTHS)
+    first = periods_before(config.start_date.replace(day=1), HISTORY_MONTHS, "monthly")
     bills = [np.zeros(count)] * HISTORY_MONTHS
     paid, statuses = list(bills), [np.full(count, -2, dtype=np.int64)] * HISTORY_MONTHS
     observed, known = [], []
     for number in range(10_000):
-        month = _month_before(first, -number)
+        month = periods_before(first, -number, "monthly")
         if month >= config.end_date:
             break
         is_downturn = config.downturn_date is not None and month >= config.downturn_date.replace(day=1)
@@ -227,14 +222,14 @@ def _observations(
         "client_id": [f"C{index:06d}" for index in range(count)],
         "observed_at": pa.array(moments.astype("datetime64[us]"), pa.timestamp("us")),
         "months_on_book": np.maximum(on_book, 0),
-        "credit_limit": _money(clients.limit),
+        "credit_limit": amounts(_cents(clients.limit)),
         "education": [EDUCATIONS[code] for code in clients.education],
     }
     for back in range(HISTORY_MONTHS):
         columns[f"pay_status_{back + 1}"] = statuses[back]
-    for name, amounts in (("bill", bills), ("paid", paid)):
+    for name, money in (("bill", bills), ("paid", paid)):
         for back in range(HISTORY_MONTHS):
-            columns[f"{name}_{back + 1}"] = _money(amounts[back])
+            columns[f"{name}_{back + 1}"] = amounts(_cents(money[back]))
     return pa.table(columns)
 
 
@@ -248,9 +243,8 @@ def _protected(config: CreditConfig, clients: _Clients) -> pa.Table:
     )
 
 
-def _money(amounts: Floats) -> pa.Array:
-    cents = pa.array(np.rint(amounts * 100).astype(np.int64)).cast(pa.decimal128(19, 0))
-    return pc.multiply(cents, pa.scalar(Decimal("0.01"))).cast(_MONEY)
+def _cents(money: Floats) -> Ints:
+    return np.rint(money * 100).astype(np.int64)
 
 
 def _moments(month: dt.date, day_of_month: Ints, seconds: Ints) -> npt.NDArray[np.datetime64]:
@@ -262,18 +256,9 @@ def _moments(month: dt.date, day_of_month: Ints, seconds: Ints) -> npt.NDArray[n
     return moments
 
 
-def _month_before(day: dt.date, months: int) -> dt.date:
-    number = day.year * 12 + day.month - 1 - months
-    return dt.date(number // 12, number % 12 + 1, 1)
-
-
-def _of_day(table: pa.Table, moment: str, day: dt.date) -> pa.Table:
-    column = table[moment]
-    is_of_day = pc.and_(
-        pc.greater_equal(column, _midnight(day)), pc.less(column, _midnight(day + dt.timedelta(days=1)))
-    )
-    return table.filter(is_of_day)
-
-
-def _midnight(day: dt.date) -> pa.Scalar:
-    return pa.scalar(dt.datetime(day.year, day.month, day.day), pa.timestamp("us"))  # noqa: DTZ001 - UTC
+def _of_days(table: pa.Table, moment: str, days: list[dt.date]) -> Iterator[pa.Table]:
+    """The rows of each day; those of the table are in order of their moment."""
+    starts = np.array([*days, days[-1] + dt.timedelta(days=1)], dtype="datetime64[us]")
+    bounds = np.searchsorted(table[moment].to_numpy(), starts)
+    for start, end in itertools.pairwise(bounds.tolist()):
+        yield table.slice(start, end - start)

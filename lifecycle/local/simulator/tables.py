@@ -12,10 +12,10 @@ import pyarrow as pa
 from lifecycle.errors import LifecycleError
 from lifecycle.local.simulator.config import LONGEST_DELAY_DAYS, SimulationConfig
 from lifecycle.local.simulator.day import DAY_SECONDS, day_rows
+from lifecycle.local.simulator.files import amounts
 from lifecycle.local.simulator.population import AGE_BANDS, KINDS, SEGMENTS, SEXES, population
 from lifecycle.local.simulator.randomness import Stream, generator
 
-_AMOUNT = pa.decimal128(12, 2)
 _MOMENT = pa.timestamp("us")
 _PROMPT_DAYS = 7.0
 _EPOCH = dt.date(1970, 1, 1)
@@ -89,7 +89,7 @@ class Simulator:
                 "occurred_at": _moments(occurred),
                 "customer_id": rows.customer_id,
                 "terminal_id": rows.terminal_id,
-                "amount": _amounts(rows.cents),
+                "amount": amounts(rows.cents),
             }
         )
 
@@ -157,10 +157,3 @@ def _labels(names: tuple[str, ...], codes: npt.NDArray[np.int64]) -> pa.Array:
 
 def _moments(seconds: npt.NDArray[np.int64]) -> pa.Array:
     return pa.array(seconds * 1_000_000).cast(_MOMENT)
-
-
-def _amounts(cents: npt.NDArray[np.int64]) -> pa.Array:
-    """Whole cents as DECIMAL(12,2), without a Python object a row: a decimal128 is two little-endian words."""
-    words = np.zeros((len(cents), 2), dtype="<i8")
-    words[:, 0] = cents
-    return pa.Array.from_buffers(_AMOUNT, len(cents), [None, pa.py_buffer(words)])

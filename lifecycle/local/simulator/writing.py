@@ -8,7 +8,7 @@ from typing import Any
 
 from lifecycle.errors import LifecycleError
 from lifecycle.local.simulator.config import SimulationConfig
-from lifecycle.local.simulator.files import write_day
+from lifecycle.local.simulator.files import write_day, writing_below
 from lifecycle.local.simulator.tables import Simulator, customers_table, terminals_table
 
 Progress = Callable[[int, int], None]
@@ -73,7 +73,7 @@ def simulate(
     simulator = Simulator(config)
     transactions = reports = frauds = 0
     total = (last - first).days + 1
-    try:
+    with writing_below(out):
         write_day(customers_table(config), out / "customers" / "customers.parquet")
         write_day(terminals_table(config), out / "terminals" / "terminals.parquet")
         for done in range(total):
@@ -84,11 +84,6 @@ def simulate(
             reports += day.fraud_reports.num_rows
             frauds += simulator.frauds(day.date).num_rows
             progress(done + 1, total)
-    except OSError as error:
-        raise LifecycleError(
-            f"Expected to write the simulated days, got {error.strerror or error} - at {out}. "
-            "Make room or choose another folder, then run the same command again."
-        ) from error
     return SimulationSummary(
         out=str(out),
         first_date=first,

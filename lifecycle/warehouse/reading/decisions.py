@@ -12,7 +12,7 @@ import msgspec
 from lifecycle.monitoring.accounts import LogLosses
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse.interface import Definition, Dialect, Session, Warehouse
-from lifecycle.warehouse.reading.examples import MARTS, midnight, outcomes_of
+from lifecycle.warehouse.reading.examples import MARTS, known_before, midnight, outcomes_of
 from lifecycle.warehouse.reading.log_positions import LOST, Start, offset_rows, start_of_load
 from lifecycle.warehouse.reading.refusals import Refusals, append_refusals, counted, refusal_definition
 from serving.contract.documents import DecisionRecord, RejectionRecord, SlotName
@@ -214,7 +214,7 @@ def read_decisions(
     """
     columns = spec.columns
     outcome = outcomes_of(spec)
-    known = [midnight(as_of or dt.date(1970, 1, 1))] * (outcome.is_positive_parameters + outcome.join_parameters)
+    known = known_before(outcome.is_positive + outcome.join, as_of or dt.date(1970, 1, 1))
     amount = f"examples.{columns.amount}" if columns.amount else "cast(null as double)"
     return warehouse.query(
         f"""

@@ -76,8 +76,8 @@ def training_examples(
     return canonical_table(warehouse.query(_examples_sql(spec), parameters))
 
 
-def is_reported(spec: RiskModelSpec, outcomes: str) -> str:
-    """SQL of whether a row of the outcomes is a report in force at a time; its parameters are `report_parameters`."""
+def _is_reported(spec: RiskModelSpec, outcomes: str) -> str:
+    """SQL of whether a row of the outcomes is a report in force at a time, which is each of its parameters."""
     reported = f"{outcomes}.{spec.label.reported_at} < ?"
     if not spec.label.withdrawn_at:
         return reported
@@ -85,13 +85,18 @@ def is_reported(spec: RiskModelSpec, outcomes: str) -> str:
     return f"{reported} and ({withdrawn} is null or {withdrawn} >= ?)"
 
 
-def report_parameters(spec: RiskModelSpec, as_of: dt.date) -> list[object]:
-    """Values of the parameters of `is_reported` for what was known before `as_of`."""
-    return [midnight(as_of)] * (2 if spec.label.withdrawn_at else 1)
+def _is_known(spec: RiskModelSpec, examples: str) -> str:
+    """SQL of whether the outcome in the mart's column is known at a time, which is its parameter."""
+    return f"{examples}.{spec.label.known_at} < ? and {examples}.{spec.label.column} is not null"
+
+
+def known_before(sql: str, as_of: dt.date) -> list[object]:
+    """A value for each parameter of the SQL of outcomes: what was known before a date."""
+    return [midnight(as_of)] * sql.count("?")
 
 
 def _examples_sql(spec: RiskModelSpec) -> str:
-    """Parameters: those of `Outcomes`, then start and end of `occurred_at`."""
+    """Parameters: those of `outcomes_of`, then start and end of `occurred_at`."""
     columns = spec.columns
     key, occurred_at = columns.id, columns.occurred_at
     fields = [*filter(None, [columns.amount]), *spec.feature_names, *(fact.name for fact in spec.facts)]
@@ -109,24 +114,20 @@ def _examples_sql(spec: RiskModelSpec) -> str:
 
 def _known(spec: RiskModelSpec, as_of: dt.date) -> list[object]:
     sql = outcomes_of(spec)
-    return [midnight(as_of)] * (sql.selected_parameters + sql.join_parameters)
+    return known_before(sql.selected + sql.join, as_of)
 
 
 @dataclass(frozen=True)
 class OutcomeSql:
     """How the outcome of each row of the mart (`examples`) is read as known before a date.
 
-    `selected` are the columns of a training set, and `is_positive` is null where the outcome is not known. Both are in
-    force with `join`. The parameters of `selected`, `is_positive` and `join`, in that order, are each
-    `known_parameters`, as often as they contain a parameter.
+    `selected` are the columns of a training set, and `is_positive` is null where the outcome is not known. Both need
+    `join`. Every parameter is the date (`known_before`).
     """
 
     selected: str
     is_positive: str
-    join: str
-    selected_parameters: int
-    is_positive_parameters: int
-    join_parameters: int
+    join: str = ""
 
 
 def outcomes_of(spec: RiskModelSpec) -> OutcomeSql:
@@ -137,21 +138,13 @@ def outcomes_of(spec: RiskModelSpec) -> OutcomeSql:
             selected=f"outcomes.{label.reported_at} as {label.reported_at}",
             is_positive=f"outcomes.{label.reported_at} is not null",
             join=f"left join {MARTS}.{label.relation} as outcomes "
-            f"on outcomes.{key} = examples.{key} and {is_reported(spec, 'outcomes')}",
-            selected_parameters=0,
-            is_positive_parameters=0,
-            join_parameters=len(report_parameters(spec, dt.date.min)),
+            f"on outcomes.{key} = examples.{key} and {_is_reported(spec, 'outcomes')}",
         )
-    known, outcome = f"examples.{label.known_at} < ?", f"examples.{label.column}"
-    is_known = f"{known} and {outcome} is not null"
+    is_known, outcome = _is_known(spec, "examples"), f"examples.{label.column}"
     return OutcomeSql(
         selected=f"case when {is_known} then examples.{label.known_at} end as {label.known_at}, "
         f"case when {is_known} then {outcome} end as {label.column}",
         is_positive=f"case when {is_known} then cast({outcome} as integer) = 1 end",
-        join="",
-        selected_parameters=2,
-        is_positive_parameters=1,
-        join_parameters=0,
     )
 
 
@@ -198,19 +191,19 @@ def newest_event(warehouse: Warehouse, spec: RiskModelSpec, end: dt.date) -> dt.
 
 def known_positives(warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, as_of: dt.date) -> int:
     """Positives that occurred in ``[start, end)`` and were known before `as_of`."""
-    occurred_at = spec.columns.occurred_at
-    if spec.label.column is None:
-        relation, condition, known = spec.label.relation, is_reported(spec, "rows_of"), report_parameters(spec, as_of)
+    occurred_at, label = spec.columns.occurred_at, spec.label
+    if label.column is None:
+        relation, condition = label.relation, _is_reported(spec, "counted")
     else:
-        relation, known = spec.mart, [midnight(as_of)]
-        condition = f"rows_of.{spec.label.known_at} < ? and cast(rows_of.{spec.label.column} as integer) = 1"
+        relation = spec.mart
+        condition = f"{_is_known(spec, 'counted')} and cast(counted.{label.column} as integer) = 1"
     rows = warehouse.query(
         f"""
         select count(*) as row_count
-        from {MARTS}.{relation} as rows_of
+        from {MARTS}.{relation} as counted
         where {occurred_at} >= ? and {occurred_at} < ? and {condition}
         """,
-        [midnight(start), midnight(end), *known],
+        [midnight(start), midnight(end), *known_before(condition, as_of)],
     ).to_pylist()
     count: int = rows[0]["row_count"]
     return count

@@ -3,9 +3,7 @@
 import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,27 +14,6 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(600), pytest.mark.filterwarn
 TRAINING_SET = {"path": ["card_fraud", "training_set"]}
 _PARTITIONS = """
 query Partitions($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode { partitionKeys } } }"""
-_LAUNCH = """
-mutation Launch($params: LaunchBackfillParams!) {
-  launchPartitionBackfill(backfillParams: $params) {
-    __typename
-    ... on LaunchBackfillSuccess { backfillId }
-    ... on PythonError { message }
-  }
-}"""
-_BACKFILL = """
-query Backfill($id: String!) {
-  partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status runs(limit: 100) { runId } } }
-}"""
-
-
-def ask(installation: RunningInstallation, query: str, **variables: Any) -> dict[str, Any]:
-    document = httpx.post(
-        f"{installation.dagster.url}/graphql", json={"query": query, "variables": variables}, timeout=60.0
-    ).json()
-    assert "errors" not in document, document
-    [answer] = document["data"].values()
-    return dict(answer)
 
 
 def load_day(installation: RunningInstallation, folder: Path, day: dt.date) -> None:
@@ -61,7 +38,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningIn
 
 
 def partitions(installation: RunningInstallation) -> list[str]:
-    return list(ask(installation, _PARTITIONS, key=TRAINING_SET)["partitionKeys"])
+    return list(installation.ask(_PARTITIONS, key=TRAINING_SET)["partitionKeys"])
 
 
 def test_partitions_follow_a_load_and_a_backfill_of_all_is_cancelled(
@@ -74,14 +51,7 @@ def test_partitions_follow_a_load_and_a_backfill_of_all_is_cancelled(
     load_day(installation, tmp_path, today - dt.timedelta(days=120))
     installation.wait(lambda: partitions(installation)[0] < str(today - dt.timedelta(days=80)), "earlier partitions")
     names = partitions(installation)
-    launched = ask(
-        installation, _LAUNCH, params={"assetSelection": [TRAINING_SET], "partitionNames": names, "tags": []}
-    )
-    assert launched["__typename"] == "LaunchBackfillSuccess", launched
-
-    def backfill() -> dict[str, Any]:
-        return ask(installation, _BACKFILL, id=launched["backfillId"])
-
+    backfill = installation.launch_backfill([TRAINING_SET["path"]], names)
     installation.wait(lambda: backfill()["status"] == "CANCELED", "the backfill to be cancelled")
     failures = [installation.failure(run["runId"]) or "" for run in backfill()["runs"]]
     expected = f"at most 31 partitions of card_fraud/training_set, got {len(names)}: it was cancelled"

@@ -7,10 +7,8 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
-import httpx
 import pytest
 
 from lifecycle.assets.keys import ModelKeys
@@ -31,18 +29,6 @@ MODEL = "card_fraud"
 DAY = dt.timedelta(days=1)
 DATES = 12
 KEYS = ModelKeys(MODEL)
-_LAUNCH = """
-mutation Launch($params: LaunchBackfillParams!) {
-  launchPartitionBackfill(backfillParams: $params) {
-    __typename
-    ... on LaunchBackfillSuccess { backfillId }
-    ... on PythonError { message }
-  }
-}"""
-_BACKFILL = """
-query Backfill($id: String!) {
-  partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status runs(limit: 100) { runId status } } }
-}"""
 _AGAIN = """
 mutation Again($params: ReexecutionParams!) {
   launchRunReexecution(reexecutionParams: $params) {
@@ -66,25 +52,10 @@ class World:
         """What a backtest must leave as it is."""
         return ToyHome(self.installation.settings, self.file.parents[1])
 
-    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        url = f"{self.installation.dagster.url}/graphql"
-        document = httpx.post(url, json={"query": query, "variables": variables}, timeout=300.0).json()
-        assert "errors" not in document, document
-        [answer] = document["data"].values()
-        return dict(answer)
-
     def backfill(self, *dates: dt.date) -> list[str]:
         """Run a backfill of the training assets and their gates as the UI does; its runs, all of which succeed."""
         training = (KEYS.training_set, KEYS.candidate, KEYS.model_version, KEYS.release)
-        selection = [{"path": list(key.path)} for key in training]
-        names = [date.isoformat() for date in dates]
-        params = {"assetSelection": selection, "partitionNames": names, "tags": []}
-        launched = self.ask(_LAUNCH, params=params)
-        assert launched["__typename"] == "LaunchBackfillSuccess", launched
-
-        def state() -> dict[str, Any]:
-            return self.ask(_BACKFILL, id=launched["backfillId"])
-
+        state = self.installation.launch_backfill([key.path for key in training], [date.isoformat() for date in dates])
         self.installation.wait(lambda: state()["status"] not in {"REQUESTED", "CANCELING"}, "the backfill to end")
         runs = state()["runs"]
         failures = [self.installation.failure(run["runId"]) for run in runs]
@@ -130,7 +101,7 @@ def test_backtests_touch_nothing_whatever_is_the_champion(world: World) -> None:
     installation, home, first = world.installation, world.home, world.days.live_start
     releases = home.stores.releases()
     runs = world.backfill(first, first + 7 * DAY)
-    again = world.ask(_AGAIN, params={"parentRunId": runs[0], "strategy": "ALL_STEPS"})
+    again = world.installation.ask(_AGAIN, params={"parentRunId": runs[0], "strategy": "ALL_STEPS"})
     assert again["__typename"] == "LaunchRunSuccess", again
     assert "dagster/backfill" not in {tag["key"] for tag in again["run"]["tags"]}
     assert installation.failure(again["run"]["runId"]) is None

@@ -30,13 +30,6 @@ ROWS = 400
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setenv("LIFECYCLE_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("LIFECYCLE_PROFILE", raising=False)
-    return Settings()
-
-
-@pytest.fixture
 def earlier(settings: Settings) -> Settings:
     write_earlier_home(settings, generate(seed=3, rows=ROWS))
     return settings
