@@ -110,7 +110,8 @@ def added_models(folder: Path) -> Path:
         "train": 108, "validation": 10, "holdout": 27, "search": {"trials": 6, "metric": "roc_auc"},
     }  # fmt: skip
     attributes["promotion"] = {"mode": "auto"}
-    attributes["drift"] = {"window_days": 7, "minimum_positives": 50}
+    # A week has 997 examples.
+    attributes["drift"] = {"window_days": 7, "minimum_rows": 500, "minimum_positives": 50}
     file.write_text(yaml.safe_dump(document, sort_keys=False))
     assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".yaml", ".yml", ".sql"}
     return folder
@@ -126,8 +127,7 @@ def portfolio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portfolio]:
     with contextlib.ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("LIFECYCLE_MODELS", str(models))
-        installation = stack.enter_context(running_installation(root / "home"))
-        patch.delenv("LIFECYCLE_PROFILE")
+        installation = stack.enter_context(running_installation(root / "home", profile=None))
         installation.command("init")
         for table, file in files.items():
             installation.command("warehouse", "load", table, str(file))

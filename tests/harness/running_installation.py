@@ -236,11 +236,14 @@ class RunningInstallation:
 
 
 @contextlib.contextmanager
-def running_installation(home: Path) -> Iterator[RunningInstallation]:
-    """An installation in the demo's profile at `home`, not started yet; ends with all of its processes."""
+def running_installation(home: Path, profile: str | None = "demo") -> Iterator[RunningInstallation]:
+    """An installation in a profile at `home`, not started yet; ends with all of its processes."""
     with contextlib.ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setenv("LIFECYCLE_PROFILE", "demo")
+        if profile is None:
+            patch.delenv("LIFECYCLE_PROFILE", raising=False)
+        else:
+            patch.setenv("LIFECYCLE_PROFILE", profile)
         ports = Ports(*(stack.enter_context(free_port()) for _ in fields(Ports)))
         installation = RunningInstallation(home, ports, patch)
         try:
