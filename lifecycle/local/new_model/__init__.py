@@ -19,18 +19,25 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 @dataclass(frozen=True)
 class _Example:
-    """A folder to copy; names beginning with one of `prefixes` become names that begin with the new model's."""
+    """A folder to copy; its `relations` get names that begin with the new model's in place of their first word."""
 
     folder: Path
-    prefixes: tuple[str, ...]
+    relations: tuple[str, ...]
     events: str
     outcomes: str | None
 
 
 _EXAMPLES: dict[Origin, _Example] = {
     "card": _Example(_SHIPPED / "card_fraud", (), "card_transactions", "fraud_reports"),
-    "credit": _Example(_SHIPPED / "credit_default", ("credit_default", "credit"), "credit_clients", "credit_outcomes"),
-    "blank": _Example(_HERE / "blank", ("blank",), "blank_examples", "blank_outcomes"),
+    "credit": _Example(
+        _SHIPPED / "credit_default",
+        ("credit_clients", "credit_outcomes", "credit_protected", "credit_client_features"),
+        "credit_clients",
+        "credit_outcomes",
+    ),
+    "blank": _Example(
+        _HERE / "blank", ("blank_examples", "blank_outcomes", "blank_features"), "blank_examples", "blank_outcomes"
+    ),
 }
 
 
@@ -71,11 +78,13 @@ def write_new_model(name: str, origin: Origin, models: Path) -> list[Path]:
 
 
 def _renamed(text: str, name: str, example: _Example) -> str:
-    """The text with the example's names replaced, also inside a name: ``stg_credit_clients``."""
-    text = text.replace(f"  name: {example.folder.name}\n", f"  name: {name}\n")
-    for prefix in example.prefixes:
-        text = re.sub(rf"(?<![a-z])((?:stg_)?){prefix}(?=[_'\". ,}})/]|$)", rf"\g<1>{name}", text, flags=re.MULTILINE)
-    return text
+    """The text with the example's own name and relations replaced, also in a staging model's name; no column is."""
+    for relation in example.relations:
+        text = re.sub(rf"\b(stg_)?{relation}\b", rf"\g<1>{name}_{relation.partition('_')[2]}", text)
+    # The shipped mart of a model without relations of its own derives its columns by that model's file.
+    if not example.relations:
+        return text.replace(f"  name: {example.folder.name}\n", f"  name: {name}\n")
+    return re.sub(rf"\b{example.folder.name}\b", name, text)
 
 
 def _readme(name: str, example: _Example) -> str:

@@ -50,3 +50,16 @@ def test_the_shipped_models_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(LifecycleError, match="set LIFECYCLE_MODELS"):
         CliRunner().invoke(app, ["new-model", "loans"], catch_exceptions=False)
     assert sorted(SHIPPED_MODELS.iterdir()) == before
+
+
+def test_only_the_models_own_names_change(tmp_path: Path) -> None:
+    write_new_model("loans", "credit", tmp_path)
+    declared, mart = (
+        (tmp_path / "loans" / "dbt" / "models" / file).read_text()
+        for file in ("staging/sources.yml", "marts/loans_client_features.sql")
+    )
+    assert "name: loans_clients" in declared
+    assert "credit_limit" in declared
+    assert "loans_limit" not in declared
+    assert "derived('loans', 'utilisation')" in mart
+    assert "ref('stg_loans_clients')" in mart
