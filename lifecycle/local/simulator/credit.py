@@ -174,10 +174,13 @@ def _months(config: CreditConfig, clients: _Clients) -> tuple[pa.Table, pa.Table
         share = np.where(status == -1, 1.0, np.where(status == 0, draw.uniform(0.04, 0.3, count), 0.0))
         bills, paid = [bill, *bills[:-1]], [np.round(bills[0] * share, 2), *paid[:-1]]
         statuses = [status, *statuses[:-1]]
-        logit = (
-            -3.1 - 0.75 * ability + 0.55 * np.minimum(delay, 3) + 0.9 * (use - 0.5) + 0.25 * (clients.education == 2)
-        )
-        is_default = draw.random(count) < 1 / (1 + np.exp(-logit - 0.5 * is_downturn))
+        # Steps and interactions, as people behave: a second month of delay, a limit used up while behind or while new,
+        # and an account that is hardly used, which is a second line of credit for a client who is in trouble elsewhere.
+        is_behind, is_used_up, is_new = delay > 0, use > 0.55, clients.opened + number < 30
+        logit = -3.6 - 0.2 * ability + 1.0 * (delay >= 2) + 2.0 * (is_used_up & (is_behind | is_new))
+        logit += 1.6 * ((use < 0.15) & ~is_behind) + 0.4 * is_behind
+        logit += 0.25 * (clients.education == 2) + 0.5 * is_downturn
+        is_default = draw.random(count) < 1 / (1 + np.exp(-logit))
         seconds = draw.integers(0, 86_400, count)
         after = np.where(is_default, draw.integers(5, OUTCOME_DAYS - REPORT_DAYS, count), OUTCOME_DAYS)
         after = after + np.where(is_default, draw.integers(0, REPORT_DAYS, count), 0)
