@@ -32,9 +32,9 @@ def rank_statistics(parts: Sequence[tuple[FloatArray, BoolArray]]) -> RankStatis
 
     Examples
     --------
-    >>> scores, is_positive = np.array([0.1, 0.4, 0.4, 0.8]), np.array([False, False, True, True])
+    >>> scores, is_positive = np.array([0.25, 0.5, 0.5, 0.75]), np.array([False, False, True, True])
     >>> rank_statistics([(scores, is_positive)])
-    RankStatistics(rows=4, positives=2, roc_auc=0.875, ks=0.5, mean_score=0.425)
+    RankStatistics(rows=4, positives=2, roc_auc=0.875, ks=0.5, mean_score=0.5)
     """
     scores = np.concatenate([part[0] for part in parts]) if parts else np.empty(0)
     is_positive = np.concatenate([part[1] for part in parts]) if parts else np.empty(0, dtype=np.bool_)

@@ -69,6 +69,7 @@ def floors(decision: DecisionSpec, base_rate: float) -> Floors:
 
     Examples
     --------
+    >>> from lifecycle.spec.decision import CapacitySpec
     >>> floors(DecisionSpec(capacity=CapacitySpec(review=10)), 0.01)
     Floors(review=0.0198..., decline=0.5)
     """

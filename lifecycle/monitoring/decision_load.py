@@ -75,6 +75,7 @@ def judge_load(
     Examples
     --------
     >>> week = {dt.date(2024, 1, day): DayLoad(1000, 90, 43, "b") for day in range(1, 8)}
+    >>> from lifecycle.spec.decision import CapacitySpec
     >>> decision = DecisionSpec(capacity=CapacitySpec(review=100, decline=20))
     >>> judge_load(week, "b", dt.date(2024, 1, 8), decision).reason
     '43.0 cards a day declined, above 20 (at most 25.1 by chance over 7 days)'
