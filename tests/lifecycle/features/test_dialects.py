@@ -1,5 +1,6 @@
 """The models are written for Snowflake, too: compiled by its adapter and held against its documentation."""
 
+import random
 import re
 import warnings
 from pathlib import Path
@@ -13,7 +14,10 @@ from lifecycle.features.docs import write_docs
 from lifecycle.features.freshness import read_freshness
 from lifecycle.local.snowflake import LocalSnowflake
 from lifecycle.settings.platform import PROJECT_ROOT, Settings
+from lifecycle.spec.derived_sql import column_sql
+from tests.harness.derived_evaluators import random_features
 from tests.harness.in_process_build import SENTINEL_END, SENTINEL_START
+from tests.harness.random_expressions import FIELDS
 from tests.harness.sql_check import FUNCTIONS_FILE, allowed_functions, problems
 from tests.harness.sql_words import functions
 
@@ -141,3 +145,10 @@ def test_a_model_has_the_silhouette_of_the_house(model: str) -> None:
     assert text.startswith("with\n")
     assert text.endswith("final as (" + text.rpartition("final as (")[2])
     assert text.endswith("select * from final")
+
+
+def test_derived_features_call_the_functions_on_the_list_and_nothing_that_snowflake_has_not() -> None:
+    fields = {field.name: field for field in FIELDS}
+    columns = [column_sql(feature, fields) for feature in random_features(random.Random(5), 300)]
+    assert set().union(*map(functions, columns)) == _rows_of("derived")
+    assert {sql: found for sql in columns if (found := problems(f"select {sql} from t"))} == {}

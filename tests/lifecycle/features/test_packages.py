@@ -36,6 +36,7 @@ from lifecycle.warehouse.reading.first_day import note_first_day
 from serving.storage.durable import write_file
 from tests.harness.features_generated import generate
 from tests.harness.paths import ROOT
+from tests.harness.snowflake_endpoint import own_database
 
 LOANS = ROOT / "tests" / "harness" / "loans"
 ROWS = {
@@ -130,7 +131,7 @@ def test_a_package_is_built_with_the_shipped_project_and_nothing_is_written_into
 
 @pytest.mark.long
 def test_a_package_is_built_in_snowflake(folder: Path, endpoint: LocalSnowflake, tmp_path: Path) -> None:
-    settings = endpoint.settings(tmp_path)
+    settings = own_database(endpoint, tmp_path)
     filled(settings, tmp_path / "files")
     build(settings)
     expect_built(settings)
