@@ -155,7 +155,14 @@ def _is_float(node: exp.Expression) -> bool:
         return bool(node.to.this in {exp.DataType.Type.DOUBLE, exp.DataType.Type.FLOAT})
     if isinstance(node, (exp.Div, exp.Mul, exp.Add, exp.Sub)):
         return _is_float(node.left) or _is_float(node.right)
-    return isinstance(node, (exp.Paren, exp.Neg)) and _is_float(node.this)
+    if isinstance(node, exp.Case):
+        branches = [*(branch.args["true"] for branch in node.args["ifs"]), *filter(None, [node.args.get("default")])]
+        return any(map(_is_float, branches))
+    if isinstance(node, exp.Coalesce):
+        return any(map(_is_float, [node.this, *node.expressions]))
+    # https://docs.snowflake.com/en/sql-reference/functions-numeric: a double comes back as one.
+    keeps = exp.Paren, exp.Neg, exp.Abs, exp.Ceil, exp.Floor, exp.Sqrt, exp.Nullif
+    return isinstance(node, keeps) and _is_float(node.this)
 
 
 def _join(join: exp.Join) -> Iterator[str]:
