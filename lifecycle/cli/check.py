@@ -14,6 +14,9 @@ from lifecycle.console import output
 if TYPE_CHECKING:
     from lifecycle.spec.risk_model import RiskModelSpec
 
+EXAMPLES_COMPARED = 1000
+"""Examples of the mart's last day whose derived features are computed again."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the root."""
@@ -128,12 +131,22 @@ def _checked(file: Path, *, is_data: bool | None) -> "RiskModelSpec":
 def _expect_data(spec: "RiskModelSpec", file: Path) -> None:
     from lifecycle.errors import LifecycleError
     from lifecycle.gates.model_against_data import data_faults
+    from lifecycle.modelling.derived_check import check_derived
+    from lifecycle.modelling.training_set import examples_from_table
     from lifecycle.settings.platform import Settings
     from lifecycle.spec.model_files import with_file_lines
     from lifecycle.warehouse import open_warehouse
+    from lifecycle.warehouse.reading.examples import last_examples
     from lifecycle.warehouse.reading.mart_profile import mart_profile
 
-    profile = mart_profile(open_warehouse(Settings()), spec)
-    faults = data_faults(spec, profile) if profile else []
-    if faults:
-        raise LifecycleError(f"{with_file_lines('; '.join(faults), file)} - in {file}")
+    warehouse = open_warehouse(Settings())
+    try:
+        profile = mart_profile(warehouse, spec)
+        faults = data_faults(spec, profile) if profile else []
+        if faults:
+            raise LifecycleError("; ".join(faults))
+        if profile and spec.has_derived_features:
+            table = last_examples(warehouse, spec, profile.last_day, EXAMPLES_COMPARED)
+            check_derived(spec, examples_from_table(table, spec), "the mart")
+    except LifecycleError as error:
+        raise LifecycleError(f"{with_file_lines(str(error), file)} - in {file}") from error

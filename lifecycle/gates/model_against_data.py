@@ -19,19 +19,73 @@ class FeatureProfile:
 
 
 @dataclass(frozen=True)
+class OutcomeProfile:
+    """Outcomes in a column of the mart: rows that have one, how many are positive, and how many are impossible.
+
+    `known` have an outcome and the time at which it became known; `undated` have an outcome only, so that no training
+    reads it; `early` were known before their event.
+    """
+
+    known: int
+    positives: int
+    undated: int
+    early: int
+
+
+@dataclass(frozen=True)
 class MartProfile:
-    """Rows of a mart, their first and last day, the entities of a day on average, and each feature."""
+    """Rows of a mart, their first and last day, the entities of a day on average, and each feature.
+
+    `repeated_ids` are the rows beyond the first of their id; `outcomes` is ``None`` for labels by report.
+    """
 
     rows: int
     first_day: dt.date
     last_day: dt.date
     entities_a_day: float
     features: tuple[FeatureProfile, ...]
+    repeated_ids: int = 0
+    outcomes: OutcomeProfile | None = None
 
 
 def data_faults(spec: RiskModelSpec, profile: MartProfile) -> list[str]:
     """Each fault with its key, as ``at `key```: expected, got, remedy."""
-    return [*_window_fault(spec, profile), *_capacity_fault(spec, profile), *_feature_faults(spec, profile)]
+    return [
+        *_id_fault(spec, profile),
+        *_window_fault(spec, profile),
+        *_capacity_fault(spec, profile),
+        *_outcome_faults(spec, profile),
+        *_feature_faults(spec, profile),
+    ]
+
+
+def _id_fault(spec: RiskModelSpec, profile: MartProfile) -> Iterator[str]:
+    if profile.repeated_ids:
+        yield (
+            f"Expected each {spec.columns.id} once, got {profile.repeated_ids} rows of {spec.mart} with that of "
+            "another; one row is one example - at `examples.columns.id`"
+        )
+
+
+def _outcome_faults(spec: RiskModelSpec, profile: MartProfile) -> Iterator[str]:
+    found, label = profile.outcomes, spec.label
+    if found is None:
+        return
+    if found.undated:
+        yield (
+            f"Expected {label.known_at} of each row with {label.column}, got none in {found.undated} rows of "
+            f"{spec.mart}, which no training reads - at `label.known_at`"
+        )
+    if found.early:
+        yield (
+            f"Expected outcomes that became known after their event, got {found.early} rows of {spec.mart} with "
+            f"{label.known_at} before {spec.columns.occurred_at} - at `label.known_at`"
+        )
+    if found.positives in {0, found.known}:
+        yield (
+            f"Expected examples of both outcomes, got {found.positives} of {label.names.positive} among the "
+            f"{found.known} known ones of {spec.mart} - at `label.column`"
+        )
 
 
 def _window_fault(spec: RiskModelSpec, profile: MartProfile) -> Iterator[str]:

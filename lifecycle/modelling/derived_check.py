@@ -19,8 +19,13 @@ CHUNK_ROWS = 100_000
 """Rows that are Python values at a time."""
 
 
-def check_derived(spec: RiskModelSpec, examples: Examples) -> None:
+def check_derived(spec: RiskModelSpec, examples: Examples, where: str = "the training set") -> None:
     """Evaluate every derived feature as the server does, and compare it with the mart's column bit for bit.
+
+    Parameters
+    ----------
+    where
+        What the examples are, for the message.
 
     Raises
     ------
@@ -31,7 +36,7 @@ def check_derived(spec: RiskModelSpec, examples: Examples) -> None:
     if spec.facts and examples.facts is None:
         raise LifecycleError(
             f"Expected the facts {[fact.name for fact in spec.facts]}, got a training set that was frozen before the "
-            f"model had them; materialise the training set again - at the training set of {spec.name}"
+            f"model had them; materialise the training set again - at {where} of {spec.name}"
         )
     if not spec.has_derived_features:
         return
@@ -44,7 +49,8 @@ def check_derived(spec: RiskModelSpec, examples: Examples) -> None:
             raise LifecycleError(
                 f"Expected the values that {schema[position].name!r} has by its expression, got {rows.size} others in "
                 f"{len(some)} rows, first at rows {named(rows + start)}; let the mart's column be the macro `derived`, "
-                f"and build with `lifecycle features build --full` - at the training set of {spec.name}"
+                f"and build with `lifecycle features build --full` - at `features.{position}.from` - at {where} of "
+                f"{spec.name}"
             )
 
 

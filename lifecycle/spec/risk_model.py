@@ -315,12 +315,12 @@ class RiskModelSpec(SpecModel):
     def _no_input_is_protected(self) -> Self:
         columns = self.protected.columns if self.protected else ()
         found = [
-            f"{feature.name!r} at `features.{index}.name`"
+            f"Expected no protected attribute among the features, got {feature.name!r} - at `features.{index}.name`"
             for index, feature in enumerate(self.features)
             if feature.name in columns
         ]
         if found:
-            raise ValueError(f"Expected no protected attribute among the features, got {', '.join(found)}")
+            raise ValueError("; ".join(found))
         return self
 
     @model_validator(mode="after")

@@ -88,7 +88,7 @@ def with_lines(message: str, file: YamlFile, above: Sequence[Key] = ()) -> str:
         line = file.line(next((older for older in older_forms(place) if file.has(older)), place))
         return match[0] if line is None else f"{match[0]}, line {line}"
 
-    return re.sub(r"at `([^`]+)`", with_line, message)
+    return re.sub(r"at `([^`]+)`(?!, line)", with_line, message)
 
 
 def _message(fault: dict[str, Any], place: tuple[Key, ...], schema: type[BaseModel]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from lifecycle.errors import LifecycleError
 from lifecycle.spec.arrivals import arrival_of
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse.interface import Warehouse
@@ -30,6 +31,31 @@ def midnight(day: dt.date) -> dt.datetime:
     return dt.datetime(day.year, day.month, day.day)  # noqa: DTZ001 - timestamps in the warehouse are UTC
 
 
+def expect_built_columns(warehouse: Warehouse, spec: RiskModelSpec) -> None:
+    """A model's file may be newer than the tables of its last build.
+
+    Raises
+    ------
+    LifecycleError
+        If a table is missing, or lacks a column that the model reads.
+    """
+    columns, label = spec.columns, spec.label
+    fields = (*spec.feature_names, *(fact.name for fact in spec.facts), *filter(None, [columns.amount]))
+    read = {spec.mart: [columns.id, columns.entity, columns.occurred_at, *fields]}
+    if label.relation is None:
+        read[spec.mart] += label.columns
+    else:
+        read[label.relation] = [columns.id, label.reported_at, *filter(None, [label.withdrawn_at])]
+    for name, needed in read.items():
+        built = {column.lower() for column in warehouse.columns(f"{MARTS}.{name}")}
+        missing = [column for column in dict.fromkeys(needed) if column.lower() not in built]
+        if missing:
+            raise LifecycleError(
+                f"Expected {len(set(needed))} columns that {spec.name} reads in {MARTS}.{name}, it was built without "
+                f"{', '.join(missing)}; build it again: lifecycle features build --full"
+            )
+
+
 def training_batches(
     warehouse: Warehouse, spec: RiskModelSpec, start: dt.date, end: dt.date, as_of: dt.date
 ) -> Generator["pa.RecordBatch", None, None]:
@@ -47,10 +73,12 @@ def training_batches(
     Raises
     ------
     LifecycleError
-        If a column's type is not allowed in a training set, or differs from that of earlier days.
+        If a table has not been built or lacks a column, or a column's type is not allowed in a training set or differs
+        from that of earlier days.
     """
     from lifecycle.tables.canonical import canonical_batch, canonical_schema
 
+    expect_built_columns(warehouse, spec)
     sql = _examples_sql(spec)
     schema: pa.Schema | None = None
     with warehouse.exclusive("reading a training set"):
@@ -72,8 +100,15 @@ def training_examples(
     """The rows of `training_batches`, by one query and in memory; for few days."""
     from lifecycle.tables.canonical import canonical_table
 
+    expect_built_columns(warehouse, spec)
     parameters = [*_known(spec, as_of), midnight(start), midnight(end)]
     return canonical_table(warehouse.query(_examples_sql(spec), parameters))
+
+
+def last_examples(warehouse: Warehouse, spec: RiskModelSpec, day: dt.date, rows: int) -> "pa.Table":
+    """At most `rows` examples of a day, as `training_examples` reads them, with the outcomes known the day after it."""
+    end = day + dt.timedelta(days=1)
+    return training_examples(warehouse, spec, day, end, end).slice(0, rows)
 
 
 def _is_reported(spec: RiskModelSpec, outcomes: str) -> str:

@@ -1,13 +1,19 @@
 """What a built mart holds: its days, its traffic, and for each feature the nulls and the values outside its schema."""
 
-from lifecycle.gates.model_against_data import FeatureProfile, MartProfile
+from lifecycle.gates.model_against_data import FeatureProfile, MartProfile, OutcomeProfile
 from lifecycle.spec.risk_model import FeatureSpec, RiskModelSpec
 from lifecycle.warehouse.interface import Warehouse
-from lifecycle.warehouse.reading.examples import MARTS
+from lifecycle.warehouse.reading.examples import MARTS, expect_built_columns
 
 
 def mart_profile(warehouse: Warehouse, spec: RiskModelSpec) -> MartProfile | None:
-    """Profile of a model's mart by one pass over it; ``None`` if it has not been built or is empty."""
+    """Profile of a model's mart by one pass over it; ``None`` if it has not been built or is empty.
+
+    Raises
+    ------
+    LifecycleError
+        If it was built without a column that the model reads.
+    """
     relation, columns = f"{MARTS}.{spec.mart}", spec.columns
     known = warehouse.query(
         "select count(*) as tables from information_schema.tables "
@@ -16,10 +22,13 @@ def mart_profile(warehouse: Warehouse, spec: RiskModelSpec) -> MartProfile | Non
     ).to_pylist()
     if not known[0]["tables"]:
         return None
-    measured = [part for index, feature in enumerate(spec.features) for part in _measured(index, feature)]
+    expect_built_columns(warehouse, spec)
+    measured = [*_outcomes_measured(spec)]
+    measured += [part for index, feature in enumerate(spec.features) for part in _measured(index, feature)]
     sql = f"""
         select
             count(*) as row_count,
+            count(*) - count(distinct {columns.id}) as repeated_ids,
             cast(min({columns.occurred_at}) as date) as first_day,
             cast(max({columns.occurred_at}) as date) as last_day,
             {", ".join(measured)}
@@ -50,7 +59,27 @@ def mart_profile(warehouse: Warehouse, spec: RiskModelSpec) -> MartProfile | Non
             )
             for index, feature in enumerate(spec.features)
         ),
+        repeated_ids=row["repeated_ids"],
+        outcomes=None
+        if spec.label.column is None
+        else OutcomeProfile(*(int(row[f"{name}_outcomes"]) for name in ("known", "positive", "undated", "early"))),
     )
+
+
+def _outcomes_measured(spec: RiskModelSpec) -> list[str]:
+    """The SQL that counts the outcomes of a label by column; none by report, whose table is another."""
+    label, outcome = spec.label, spec.label.column
+    if outcome is None:
+        return []
+    conditions = {
+        "known": f"{outcome} is not null and {label.known_at} is not null",
+        "positive": f"{label.known_at} is not null and cast({outcome} as integer) = 1",
+        "undated": f"{outcome} is not null and {label.known_at} is null",
+        "early": f"{label.known_at} < {spec.columns.occurred_at}",
+    }
+    return [
+        f"sum(case when {condition} then 1 else 0 end) as {name}_outcomes" for name, condition in conditions.items()
+    ]
 
 
 def _measured(index: int, feature: FeatureSpec) -> list[str]:

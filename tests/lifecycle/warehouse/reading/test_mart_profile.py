@@ -37,7 +37,8 @@ def mart(warehouse: Warehouse) -> Warehouse:
     )
     rows = [
         f"('a{day}-{client}', 'c{client}', '{FIRST + dt.timedelta(days=day)}', {-1 if client == 3 else client}, "
-        f"{'null' if client == 5 else 30 + client}, '{'it' if client == 7 else 'de'}', null, 1, null, null)"
+        f"{'null' if client == 5 else 30 + client}, '{'it' if client == 7 else 'de'}', null, 1, "
+        f"'{FIRST + dt.timedelta(days=day + 1)}', {client % 2 == 0})"
         for day in range(DAYS)
         for client in range(ENTITIES)
     ]
