@@ -17,6 +17,7 @@ from lifecycle.settings.platform import Settings
 from lifecycle.spec.arrivals import arrival_in
 from lifecycle.spec.dbt_projects import dbt_projects
 from lifecycle.spec.mart_contract import check_columns
+from lifecycle.spec.protected_tables import check_protected
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.spec.suggestions import suggestion
 from lifecycle.spec.yaml_faults import DuplicateKeyError, YamlFile, describe, with_lines
@@ -192,6 +193,7 @@ def read_checked(path: Path, profile: str | None, projects: Sequence[Path]) -> R
     try:
         check_columns(spec, projects, str(path))
         arrival_in(spec, projects)
+        check_protected(spec, projects)
     except LifecycleError as error:
         message = with_file_lines(str(error), path)
         raise LifecycleError(message if str(path) in message else f"{message} - in {path}") from error

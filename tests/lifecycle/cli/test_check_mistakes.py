@@ -65,6 +65,10 @@ MISTAKES = {
         "Expected no protected attribute among the features, got 'education'", "features.2.name",
         "columns: [sex, age_band]", "columns: [sex, education]", line_of="- name: education",
     ),
+    "protected column that its table lacks": Mistake(
+        "Expected a column of credit_protected, got 'age'", "protected.columns.1", "columns: [sex, age_band]",
+        "columns: [sex, age]", line_of="protected:",
+    ),
     "expression that cannot be computed": Mistake(
         "got `rank`", "features.17.from", "from: bill_1 / credit_limit", "from: rank(bill_1)", line_of="utilisation",
     ),
@@ -80,6 +84,11 @@ MISTAKES = {
         "Expected a dbt model, got ref('stg_credit_client'); did you mean stg_credit_clients",
         old="ref('stg_credit_clients')", new="ref('stg_credit_client')",
         file=MART_SQL, where=MART_SQL,
+    ),
+    "protected table in the mart": Mistake(
+        "Expected a dbt model that reads no protected table, got credit_protected read by credit_client_features",
+        "examples.mart", "ref('stg_credit_outcomes')", "source('protected', 'credit_protected')", MART_SQL,
+        line_of="    mart: ",
     ),
     "Jinja that is not closed": Mistake(
         "Expected Jinja that parses", old="{%- endfor %}", new="", file=MART_SQL, where=MART_SQL,
