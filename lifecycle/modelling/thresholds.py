@@ -1,13 +1,14 @@
 """Decision bands: the server's frozen thresholds, from the capacity of people and from what a score means.
 
-The capacity is the number of cards that people can look at. It does not protect customers: a capacity of at least the
-number of cards would stop every payment. Each band therefore has a floor, and the higher of the two decides:
+The capacity is the number of entities, such as cards, that people can look at. It does not protect customers: a
+capacity of at least the number of entities would stop all of them. Each band therefore has a floor, and the higher of
+the two decides:
 
-- No payment is declined below ``decision.minimum_decline_score``. Scores are calibrated probabilities, and declining at
+- Nothing is declined below ``decision.minimum_decline_score``. Scores are calibrated probabilities, and declining at
   ``p`` stops ``(1 - p) / p`` negative examples for each positive one. With the default of 0.5 that is one: nothing is
   declined while it is more likely negative than positive. This is the threshold ``c / (c + l)`` of Elkan, The
   Foundations of Cost-Sensitive Learning (2001), for equal costs of a wrong decline ``c`` and a missed positive ``l``.
-- No payment is reviewed below ``decision.minimum_review_lift`` times the odds of an average payment. At 1, a random
+- Nothing is reviewed below ``decision.minimum_review_lift`` times the odds of an average example. At 1, a random
   sample would find as much. Odds and not probabilities, so that the floor stays below 1 for a frequent event.
 """
 
@@ -60,7 +61,7 @@ def floors(decision: DecisionSpec, base_rate: float) -> Floors:
     Parameters
     ----------
     base_rate
-        Share of positives among mature payments.
+        Share of positives among mature examples.
 
     Raises
     ------
@@ -88,7 +89,7 @@ def decision_bands(traffic: Traffic, decision: DecisionSpec, base_rate: float) -
     Parameters
     ----------
     traffic
-        Whole days. Days without a payment do not count, since they would add to the other days' capacity.
+        Whole days. Days without an example do not count, since they would add to the other days' capacity.
     decision
         Cards a day to review in all (those declined among them), how many of these to decline, and the floors.
     base_rate
@@ -108,7 +109,7 @@ def decision_bands(traffic: Traffic, decision: DecisionSpec, base_rate: float) -
     if decision.capacity is None:
         return Bands(review_from=decision.review_from, decline_from=decision.decline_from)
     if not len(traffic):
-        raise LifecycleError("Expected payments to cut the decision bands on, got none - at the last days before as_of")
+        raise LifecycleError("Expected examples to cut the decision bands on, got none - at the last days before as_of")
     lowest = floors(decision, base_rate)
     days, numbers = _card_days(traffic)
     highest = np.full(numbers.max() + 1, -np.inf)

@@ -61,7 +61,7 @@ def judge_load(
     decision: DecisionSpec,
     recent_days: int = RECENT_DAYS["event"],
 ) -> LoadVerdict:
-    """Compare the cards stopped a day with the capacity.
+    """Compare the entities stopped a day with the capacity.
 
     A day that an earlier champion answered in part is no evidence about this one.
 
@@ -78,7 +78,7 @@ def judge_load(
     >>> from lifecycle.spec.decision import CapacitySpec
     >>> decision = DecisionSpec(capacity=CapacitySpec(review=100, decline=20))
     >>> judge_load(week, "b", dt.date(2024, 1, 8), decision).reason
-    '43.0 cards a day declined, above 20 (at most 25.1 by chance over 7 days)'
+    '43.0 entities a day declined, above 20 (at most 25.1 by chance over 7 days)'
     """
     dates = [as_of - dt.timedelta(days=offset) for offset in range(1, recent_days + 1)]
     own = [loads[date] for date in dates if date in loads and loads[date].champion == champion]
@@ -110,10 +110,12 @@ def _excess(word: str, cards: int, capacity: int, days: int) -> str | None:
     if not days or cards <= most:
         return None
     chance = f"at most {most / days:.1f} by chance over {days} days"
-    return f"{cards / days:.1f} cards a day {word}, above {capacity} ({chance})"
+    return f"{cards / days:.1f} entities a day {word}, above {capacity} ({chance})"
 
 
 def _quiet_reason(declined: int, reviewed: int, days: int, recent_days: int) -> str:
     if not days:
         return f"the champion has decided none of the last {recent_days} days alone: no verdict"
-    return f"{declined / days:.1f} cards a day declined, {reviewed / days:.1f} reviewed or declined, over {days} days"
+    return (
+        f"{declined / days:.1f} entities a day declined, {reviewed / days:.1f} reviewed or declined, over {days} days"
+    )

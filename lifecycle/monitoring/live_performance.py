@@ -192,7 +192,9 @@ def _blind_reason(answers: OwnAnswers) -> str | None:
     cards = answers.cards / answers.days
     if cards > answers.capacity:
         return None
-    return f"{cards:.0f} cards a day, not above the capacity of {answers.capacity}, so that any model has a recall of 1"
+    return (
+        f"{cards:.0f} entities a day, not above the capacity of {answers.capacity}, so that any model has a recall of 1"
+    )
 
 
 def outcomes_and_predictions(decisions: "pa.Table") -> tuple[Outcomes, Predictions]:

@@ -41,7 +41,7 @@ PERFORMANCE = PerformanceVerdict(
 )  # fmt: skip
 LOAD = LoadVerdict(
     as_of="2018-08-29", champion="b", days=7, cards=7000, reviewed_cards=630, declined_cards=301, review_capacity=100,
-    decline_capacity=20, exceeded=("declined",), reason="43.0 cards a day declined, above 20",
+    decline_capacity=20, exceeded=("declined",), reason="43.0 entities a day declined, above 20",
 )  # fmt: skip
 REQUESTS = DayOfRequests(day=DAY, decisions=980, refused={"InvalidRequest": 20})
 MATCHING = DayOfDecisions(day=DAY, decisions=980, unmatched=3, repeated=2, failed=1, transactions=1000, undecided=25)

@@ -54,8 +54,8 @@ REFUSED: Final = _gauge("refused_requests", "Refused requests of the newest coun
 TRANSACTIONS: Final = _gauge("transactions", "Transactions of the newest matched day", "model")
 UNACCOUNTED: Final = _gauge("unaccounted", "What the newest matched day cannot account for", "model", "cause")
 
-CARDS: Final = _gauge("cards_per_day", "Mean of the cards a day that the champion stopped", "model", "band")
-CARD_CAPACITY: Final = _gauge("card_capacity_per_day", "Cards a day that the bands were cut for", "model", "band")
+ENTITIES: Final = _gauge("entities_per_day", "Mean of the entities a day that the champion stopped", "model", "band")
+ENTITY_CAPACITY: Final = _gauge("entity_capacity_per_day", "Entities a day that bands were cut for", "model", "band")
 OVER_CAPACITY: Final = _gauge("over_capacity", "1 if a band exceeds its capacity by more than chance", "model", "band")
 
 RELEASE_NUMBER: Final = _gauge("release_number", "Number of the release in force", "model")

@@ -78,10 +78,10 @@ def load_samples(model: str, verdict: LoadVerdict, champion: str | None) -> Iter
     is_current = champion in {None, verdict.champion}
     for band, label in BANDS.items():
         if verdict.days:
-            yield families.CARDS, (model, label), cards[band] / verdict.days
+            yield families.ENTITIES, (model, label), cards[band] / verdict.days
         capacity = capacities[band]
         if capacity is not None:
-            yield families.CARD_CAPACITY, (model, label), capacity
+            yield families.ENTITY_CAPACITY, (model, label), capacity
         yield families.OVER_CAPACITY, (model, label), int(is_current and band in verdict.exceeded)
 
 

@@ -170,7 +170,7 @@ def test_prometheus_is_told_what_dagster_shows(stores: Stores, spec: RiskModelSp
         'recall_promised{model="toy"}': performance["promised"],
         'recall_positives{model="toy"}': performance["positives"],
         'alarm_standing{model="toy"}': int(drift["is_alarm"]),
-        'card_capacity_per_day{band="declined",model="toy"}': load["decline_capacity"],
+        'entity_capacity_per_day{band="declined",model="toy"}': load["decline_capacity"],
         'alerts_total{kind="drift",model="toy"}': 1,
         'judged_day_timestamp_seconds{model="toy"}': dt.datetime(2024, 1, 31, tzinfo=dt.UTC).timestamp(),
         'release_number{model="toy"}': 1,

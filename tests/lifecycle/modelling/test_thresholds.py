@@ -102,7 +102,7 @@ def test_a_tie_at_the_cut_is_left_to_the_next_higher_score() -> None:
 
 def test_no_traffic_gives_no_bands() -> None:
     empty = Traffic(np.array([], "datetime64[us]"), np.array([], np.int64), np.array([]))
-    with pytest.raises(LifecycleError, match="Expected payments to cut the decision bands on, got none"):
+    with pytest.raises(LifecycleError, match="Expected examples to cut the decision bands on, got none"):
         decision_bands(empty, DecisionSpec(capacity=CapacitySpec(review=3)), BASE_RATE)
 
 

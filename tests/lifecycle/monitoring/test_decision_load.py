@@ -85,5 +85,5 @@ def test_the_alert_says_the_numbers_and_what_to_do() -> None:
     alert = capacity_alert("toy", judged(week(100, 43)), None, (), "run", NOW)
     assert alert is not None
     assert alert.title == "Over capacity: toy as of 2024-01-08"
-    assert alert.message == "43.0 cards a day declined, above 20 (at most 25.1 by chance over 7 days)."
+    assert alert.message == "43.0 entities a day declined, above 20 (at most 25.1 by chance over 7 days)."
     assert "lifecycle rollback" in alert.remedy

@@ -55,7 +55,7 @@ def test_decisions_are_evaluated_like_a_holdout() -> None:
 def test_recall_gives_no_verdict_where_people_could_look_at_every_card(
     spec: RiskModelSpec, capacity: int, has_verdict: bool
 ) -> None:
-    """Ten cards a day over a week, the positives among the lowest scores: with the capacity for all, recall is 1."""
+    """Ten entities a day over a week, the positives among the lowest scores: with the capacity for all, recall is 1."""
     cards, days = 10, 7
     occurred = [FIRST + dt.timedelta(days=day) for day in range(days) for _ in range(cards)]
     is_positive = [card == 0 for _ in range(days) for card in range(cards)]
@@ -75,7 +75,7 @@ def test_recall_gives_no_verdict_where_people_could_look_at_every_card(
     narrow = spec.model_copy(update={"decision": decision})
     verdict = performance_verdict(narrow, [table], "b", Interval(1.0, 0.9, 1.0), dt.date(2024, 1, 10))
     assert (verdict.has_verdict, verdict.is_alarm) == (has_verdict, has_verdict)
-    assert (verdict.reason.startswith("10 cards a day, not above the capacity of 10")) != has_verdict
+    assert (verdict.reason.startswith("10 entities a day, not above the capacity of 10")) != has_verdict
 
 
 def test_days_one_by_one_catch_the_frauds_that_the_evaluation_of_all_rows_catches() -> None:
