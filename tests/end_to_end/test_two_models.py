@@ -84,7 +84,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         days = timeline(read_model(CARDS, "demo"), dt.datetime.now(dt.UTC).date())
         simulate(demo_world(days.first_day, days.end_day, DEMO_SEED), folder / "raw")
         start = days.end_day - CREDIT_DAYS * DAY
-        simulate_credit(CreditConfig(start, CREDIT_DAYS, clients=6000), folder / "raw", lambda done, days: None)
+        simulate_credit(CreditConfig(start, CREDIT_DAYS, clients=6000), folder / "raw", lambda *_: None)
         for table in (*SIMULATED, *CREDIT_TABLES):
             installation.command("warehouse", "load", table, str(folder / "raw" / table))
         installation.start()
