@@ -9,12 +9,14 @@ from typing import Any
 
 import msgspec
 
-from serving.contract.documents import DecisionRecord, RejectionRecord
-from serving.log.segments import line_of, read_records
+from serving.contract.documents import DecisionRecord, Reason, RejectionRecord
+from serving.log.segments import line_of, read_records, segment_name
 from serving.log.writer import DecisionLog
 from tests.harness.records import record
 
 MOMENT = dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)
+DAY = MOMENT.date()
+NEXT_DAY = DAY + dt.timedelta(days=1)
 
 
 def line(decision_id: str, **changes: Any) -> bytes:
@@ -32,6 +34,24 @@ def first_version_line(decision_id: str) -> bytes:
 def rejection(**changes: Any) -> RejectionRecord:
     values: dict[str, Any] = {"schema_version": 1, "rejected_at": MOMENT, "kind": "Overloaded", "status": 429}
     return RejectionRecord(**(values | changes))
+
+
+def make_log(tmp_path: Path) -> Path:
+    """Two workers' segments: answers of both slots, a shadow's, a repeat, a failed attempt, a rejection."""
+    for worker in (0, 1):
+        (tmp_path / "log" / f"worker-{worker}").mkdir(parents=True)
+    (tmp_path / "log" / "worker-0" / segment_name(1)).write_bytes(
+        line("d1", transaction_id="1", reasons=(Reason(code="a", text="b", contribution=1.0),), trace_id="0" * 32)
+        + line("d1", transaction_id="1", slot="shadow", score=0.9)
+        + line_of(rejection(decision_id="d9", kind="InvalidRequest", status=422))
+        + line("d3", transaction_id="3", error="ScoringError", margin=None, score=None, decision=None)
+    )
+    (tmp_path / "log" / "worker-1" / segment_name(1)).write_bytes(
+        line("d2", transaction_id="2", slot="canary")
+        + line("d1", transaction_id="1", slot="canary")
+        + line("d3", transaction_id="3")
+    )
+    return tmp_path / "log"
 
 
 def ids(directory: Path) -> list[str | None]:

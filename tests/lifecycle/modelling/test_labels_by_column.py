@@ -1,7 +1,6 @@
 """Labels that the mart holds in a column: known from a moment on, left out until then, and counted."""
 
 import datetime as dt
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,21 +10,11 @@ from lifecycle.errors import LifecycleError
 from lifecycle.modelling.training import split_examples
 from lifecycle.modelling.training_set import Examples, examples_from_table, labels
 from lifecycle.spec.risk_model import RiskModelSpec
-from tests.harness.toy_model import SPEC
+from tests.harness.credit_model import CREDIT
 
 FIRST = dt.datetime.fromisoformat("2024-01-01T10:00")
 AS_OF = dt.date(2024, 2, 10)
 ROWS = 400
-
-CREDIT: dict[str, Any] = {
-    **{key: value for key, value in SPEC.items() if key not in {"mart", "label", "decision", "gates"}},
-    "examples": {"mart": "clients", "columns": {"id": "application_id", "entity": "client_id"}},
-    "label": {"column": "is_default", "known_at": "label_known_at", "maturity_days": 2},
-    "decision": {"review_from": 0.2, "decline_from": 0.6},
-    "gates": {"minimum_rows": 10, "minimum_positives": 2, "metric": "ks"},
-    "features": [{"name": "income", "dtype": "float"}],
-    "reason_texts": None,
-}
 
 
 @pytest.fixture

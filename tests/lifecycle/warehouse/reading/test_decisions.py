@@ -30,12 +30,9 @@ from lifecycle.warehouse.reading.decisions import (
 )
 from lifecycle.warehouse.reading.examples import MARTS, known_positives
 from lifecycle.warehouse.reading.refusals import daily_refusals
-from serving.contract.documents import DecisionRecord, Reason
+from serving.contract.documents import DecisionRecord
 from serving.log.segments import line_of, segment_name
-from tests.harness.logs import MOMENT, line, rejection
-
-DAY = dt.date(2026, 1, 31)
-NEXT_DAY = DAY + dt.timedelta(days=1)
+from tests.harness.logs import DAY, MOMENT, NEXT_DAY, line, make_log, rejection
 
 
 @pytest.fixture
@@ -46,24 +43,6 @@ def spec() -> RiskModelSpec:
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     return make_log(tmp_path)
-
-
-def make_log(tmp_path: Path) -> Path:
-    """Two workers' segments: answers of both slots, a shadow's, a repeat, a failed attempt, a rejection."""
-    for worker in (0, 1):
-        (tmp_path / "log" / f"worker-{worker}").mkdir(parents=True)
-    (tmp_path / "log" / "worker-0" / segment_name(1)).write_bytes(
-        line("d1", transaction_id="1", reasons=(Reason(code="a", text="b", contribution=1.0),), trace_id="0" * 32)
-        + line("d1", transaction_id="1", slot="shadow", score=0.9)
-        + line_of(rejection(decision_id="d9", kind="InvalidRequest", status=422))
-        + line("d3", transaction_id="3", error="ScoringError", margin=None, score=None, decision=None)
-    )
-    (tmp_path / "log" / "worker-1" / segment_name(1)).write_bytes(
-        line("d2", transaction_id="2", slot="canary")
-        + line("d1", transaction_id="1", slot="canary")
-        + line("d3", transaction_id="3")
-    )
-    return tmp_path / "log"
 
 
 def rows(warehouse: Warehouse) -> list[tuple[str, str, str | None]]:

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
+from lifecycle.errors import LifecycleError
 from lifecycle.gates.model_against_data import data_faults
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse.interface import Definition, Warehouse
-from lifecycle.warehouse.reading.examples import MARTS
+from lifecycle.warehouse.reading.examples import MARTS, training_batches
 from lifecycle.warehouse.reading.mart_profile import mart_profile
-from tests.lifecycle.modelling.test_labels_by_column import CREDIT
+from tests.harness.credit_model import CREDIT
 
 FEATURES = [
     {"name": "income", "dtype": "float", "minimum": 0},
@@ -88,3 +89,15 @@ def test_windows_and_capacity_are_compared_with_the_mart(mart: Warehouse) -> Non
 
 def test_a_mart_that_is_not_built_has_no_profile(warehouse: Warehouse) -> None:
     assert mart_profile(warehouse, credit()) is None
+
+
+def test_a_mart_that_was_built_without_a_column_is_named(mart: Warehouse) -> None:
+    spec = credit(features=[*FEATURES, {"name": "savings"}, {"name": "bills"}])
+    message = r"in marts\.clients, it was built without savings, bills; build it again: lifecycle features build --full"
+    day = dt.date(2024, 1, 9)
+    for reading in (
+        lambda: mart_profile(mart, spec),
+        lambda: list(training_batches(mart, spec, day, day + dt.timedelta(days=1), day)),
+    ):
+        with pytest.raises(LifecycleError, match=message):
+            reading()

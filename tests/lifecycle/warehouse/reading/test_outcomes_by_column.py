@@ -10,8 +10,8 @@ from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse.interface import Definition, Warehouse
 from lifecycle.warehouse.reading.decisions import load_decisions, read_decisions
 from lifecycle.warehouse.reading.examples import MARTS, known_positives, training_batches, training_examples
-from tests.lifecycle.modelling.test_labels_by_column import CREDIT
-from tests.lifecycle.warehouse.reading.test_decisions import DAY, NEXT_DAY, make_log
+from tests.harness.credit_model import CREDIT
+from tests.harness.logs import DAY, NEXT_DAY, make_log
 
 ROWS = (
     # id, known on February, outcome
