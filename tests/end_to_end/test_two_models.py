@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,7 +52,8 @@ class World:
     def decide(self, model: str) -> tuple[str, str]:
         """The decision on the model's own example, and the bundle that made it."""
         url = f"{self.installation.serving_url}/v1/models/{model}"
-        answer = httpx.post(f"{url}/score", json=httpx.get(url).json()["example"])
+        new = dict.fromkeys(("decision_id", "transaction_id"), secrets.token_hex(8))
+        answer = httpx.post(f"{url}/score", json=httpx.get(url).json()["example"] | new)
         assert answer.status_code == 200, answer.text
         return answer.json()["decision"], answer.json()["bundle_digest"]
 
@@ -84,7 +86,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         days = timeline(read_model(CARDS, "demo"), dt.datetime.now(dt.UTC).date())
         simulate(demo_world(days.first_day, days.end_day, DEMO_SEED), folder / "raw")
         start = days.end_day - CREDIT_DAYS * DAY
-        simulate_credit(CreditConfig(start, CREDIT_DAYS, clients=6000), folder / "raw", lambda *_: None)
+        simulate_credit(CreditConfig(start, CREDIT_DAYS, clients=3000), folder / "raw", lambda *_: None)
         for table in (*SIMULATED, *CREDIT_TABLES):
             installation.command("warehouse", "load", table, str(folder / "raw" / table))
         installation.start()
