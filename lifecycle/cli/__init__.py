@@ -20,6 +20,7 @@ from lifecycle.cli import (
     mirror,
     new_model,
     release,
+    reproduce,
     run,
     simulate,
     snowflake,
@@ -69,6 +70,7 @@ new_model.register(app)
 app.add_typer(warehouse.app, name="warehouse")
 app.add_typer(features.app, name="features")
 release.register(app)
+reproduce.register(app)
 first_release.register(app)
 train.register(app)
 compare.register(app)

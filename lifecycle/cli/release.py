@@ -1,4 +1,4 @@
-"""Commands for releases: list, promote, canary, shadow, roll back, freeze, and replay a decision."""
+"""Commands for releases: list, promote, canary, shadow, roll back and freeze."""
 
 import json
 from typing import TYPE_CHECKING, Annotated
@@ -7,12 +7,10 @@ import typer
 
 from lifecycle.cli.mirror import mirror_after_release
 from lifecycle.cli.options import AsJson, Model
-from lifecycle.console import output
 from lifecycle.releases.lookup import bundle_by_prefix, known_model
 from lifecycle.settings.child_environment import user_name
 
 if TYPE_CHECKING:
-    from lifecycle.artefacts.replay import Replay
     from lifecycle.releases.store import ReleaseStore
     from serving.contract.documents import Freeze, Release, Resume
 
@@ -36,7 +34,6 @@ def register(app: typer.Typer) -> None:
         resume,
         freeze,
         unfreeze,
-        replay,
     ):
         app.command()(command)
 
@@ -154,26 +151,6 @@ def unfreeze(reason: Reason, *, as_json: AsJson = False) -> None:
     _tell(open_store().switches.unfreeze(by=user_name(), reason=reason), "Promotion is allowed.", as_json)
 
 
-def replay(
-    decision_id: Annotated[str, typer.Argument(help="Id of a recorded decision.")], *, as_json: AsJson = False
-) -> None:
-    """Recompute a recorded decision from its bundle, bit for bit. Exits with 1 on any difference."""
-    from lifecycle.artefacts.replay import replay_decision
-    from lifecycle.settings.platform import Settings
-    from lifecycle.signing.keys import ensure_keys
-
-    settings = Settings()
-    keys = ensure_keys(settings)
-    replays = replay_decision(decision_id, settings.decision_log_dir, settings.release_store, keys.public_keys)
-    if as_json:
-        typer.echo(json.dumps([result.as_dict() for result in replays], indent=2))
-    else:
-        for result in replays:
-            _print_replay(result)
-    if not all(result.is_same for result in replays):
-        raise typer.Exit(1)
-
-
 def open_store() -> "ReleaseStore":
     """The release store of LIFECYCLE_HOME, with its keys."""
     from lifecycle.releases.store import ReleaseStore
@@ -211,19 +188,3 @@ def _alert_of_hold(rollback: "Release") -> None:
         raise_once(settings, alert)
     except OSError as error:
         typer.echo(f"Warning: the alert could not be written, {error.strerror} - at {settings.root}", err=True)
-
-
-def _print_replay(result: "Replay") -> None:
-    from rich.table import Table
-
-    table = Table(
-        title=f"Decision {result.decision_id}, {result.model}, {result.slot} of release {result.release_number}"
-    )
-    for column in ("", "recorded", "replayed", ""):
-        table.add_column(column)
-    for line in result.lines:
-        table.add_row(line.name, line.recorded, line.replayed, "same" if line.is_same else "[bold red]differs[/]")
-    console = output()
-    console.print(table)
-    verdict = "The same, the margin bit for bit." if result.is_same else "[bold red]Not the same.[/]"
-    console.print(f"{verdict} Bundle {result.bundle_digest}")
