@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from serving.contract.row_compiler import RowError
 from serving.log.segments import find_records
 from serving.scoring.lightgbm_library import ScoringError
 from serving.scoring.model import CONTRIBUTION_TOLERANCE, LoadedModel, Scored, bits, load_model
+
+BUNDLES_LOADED = 8
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -70,34 +73,56 @@ def replay_decision(decision_id: str, log: Path, store: Path, keys: PublicKeys) 
         decided = [record for record in records if record.error is None]
         if not decided:
             raise LifecycleError(f"Expected a decision {decision_id}, found only failed attempts: {records[-1].error}")
-        return [_replayed(record, store, keys) for record in decided]
-    except (ContractError, ScoringError) as error:
+        replayer = Replayer(store, keys)
+        return [replayer.replay(record) for record in decided]
+    except ContractError as error:
         raise LifecycleError(str(error)) from error
 
 
-def _replayed(record: DecisionRecord, store: Path, keys: PublicKeys) -> Replay:
-    if record.bundle_digest is None or record.release_number is None or record.features is None:
-        raise LifecycleError(
-            f"Expected a bundle, a release and features, missing at least one - at decision {record.decision_id}"
+class Replayer:
+    """Scores records again; a bundle is verified and loaded once, the `BUNDLES_LOADED` used last are kept."""
+
+    def __init__(self, store: Path, keys: PublicKeys) -> None:
+        self._store = store
+        self._keys = keys
+        self._loaded = lru_cache(maxsize=BUNDLES_LOADED)(self._load)
+
+    def replay(self, record: DecisionRecord) -> Replay:
+        """A record of a decision that was made, and its recomputation.
+
+        Raises
+        ------
+        LifecycleError
+            If the record lacks what a decision has, or its bundle is missing, does not verify, or is another model's.
+        """
+        if record.bundle_digest is None or record.release_number is None or record.features is None:
+            raise LifecycleError(
+                f"Expected a bundle, a release and features, missing at least one - at decision {record.decision_id}"
+            )
+        try:
+            loaded = self._loaded(record.bundle_digest)
+            model = loaded.bundle.manifest.model
+            if model != record.model:
+                raise LifecycleError(
+                    f"Expected a bundle of {record.model}, got one of {model} - at {record.bundle_digest}"
+                )
+            features = _checked(loaded, record.features)
+            derived = _derived_lines(loaded.bundle.deciding, record)
+            scored = loaded.score(features)
+            reasons = None if record.reasons is None else loaded.explain(features)
+        except (ContractError, ScoringError) as error:
+            raise LifecycleError(str(error)) from error
+        return Replay(
+            record.decision_id,
+            record.model,
+            record.slot,
+            record.release_number,
+            record.bundle_digest,
+            (*derived, *_lines(record, scored, reasons)),
         )
-    bundle = read_bundle(bundle_folder(store, record.bundle_digest), keys)
-    if bundle.manifest.model != record.model:
-        raise LifecycleError(
-            f"Expected a bundle of {record.model}, got one of {bundle.manifest.model} - at {record.bundle_digest}"
-        )
-    loaded = load_model(bundle)
-    features = _checked(loaded, record.features)
-    derived = _derived_lines(loaded.bundle.deciding, record)
-    scored = loaded.score(features)
-    reasons = None if record.reasons is None else loaded.explain(features)
-    return Replay(
-        record.decision_id,
-        record.model,
-        record.slot,
-        record.release_number,
-        record.bundle_digest,
-        (*derived, *_lines(record, scored, reasons)),
-    )
+
+    def _load(self, digest: str) -> LoadedModel:
+        return load_model(read_bundle(bundle_folder(self._store, digest), self._keys))
 
 
 def _checked(loaded: LoadedModel, features: Sequence[float | int | str | None]) -> Sequence[float | int | str | None]:

@@ -1,15 +1,22 @@
-"""Commands that prove what was decided and trained: replay a decision."""
+"""Commands that prove what was decided and trained: replay decisions."""
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from lifecycle.cli.options import AsJson
 from lifecycle.console import output
 
 if TYPE_CHECKING:
+    from lifecycle.artefacts.log_replay import LogReplay
     from lifecycle.artefacts.replay import Replay
+    from lifecycle.settings.platform import Settings
+    from serving.artefacts.signatures import PublicKeys
+
+MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
 
 def register(app: typer.Typer) -> None:
@@ -18,23 +25,102 @@ def register(app: typer.Typer) -> None:
 
 
 def replay(
-    decision_id: Annotated[str, typer.Argument(help="Id of a recorded decision.")], *, as_json: AsJson = False
+    decision_id: Annotated[
+        str | None, typer.Argument(help="Id of a recorded decision; none with --all.", show_default=False)
+    ] = None,
+    *,
+    is_all: Annotated[bool, typer.Option("--all", help="Replay every decision of the log.")] = False,
+    model: Annotated[str | None, typer.Option(help="With --all: only decisions of this model.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(formats=MOMENTS, help="With --all: decided from then on, UTC.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(formats=MOMENTS, help="With --all: decided before then, UTC.")
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Recompute a recorded decision from its bundle, bit for bit. Exits with 1 on any difference."""
-    from lifecycle.artefacts.replay import replay_decision
+    """Recompute recorded decisions from their bundles, bit for bit. Exits with 1 on any difference.
+
+    `--all` counts by bundle, and lists the first decisions that differ or cannot be replayed.
+    """
     from lifecycle.settings.platform import Settings
     from lifecycle.signing.keys import ensure_keys
 
+    if is_all == (decision_id is not None):
+        raise typer.BadParameter("Expected the id of a decision, or --all and no id", param_hint="DECISION_ID")
+    if not is_all and (model or since or until):
+        raise typer.BadParameter("Expected --all with --model, --since and --until", param_hint="--all")
     settings = Settings()
-    keys = ensure_keys(settings)
-    replays = replay_decision(decision_id, settings.decision_log_dir, settings.release_store, keys.public_keys)
+    keys = ensure_keys(settings).public_keys
+    if decision_id is not None:
+        is_same = _replay_one(decision_id, settings, keys, as_json)
+    else:
+        is_same = _replay_all(settings, keys, (model, since, until), as_json)
+    if not is_same:
+        raise typer.Exit(1)
+
+
+def _replay_one(decision_id: str, settings: "Settings", keys: "PublicKeys", as_json: bool) -> bool:
+    from lifecycle.artefacts.replay import replay_decision
+
+    replays = replay_decision(decision_id, settings.decision_log_dir, settings.release_store, keys)
     if as_json:
         typer.echo(json.dumps([result.as_dict() for result in replays], indent=2))
     else:
         for result in replays:
             _print_replay(result)
-    if not all(result.is_same for result in replays):
-        raise typer.Exit(1)
+    return all(result.is_same for result in replays)
+
+
+def _replay_all(
+    settings: "Settings",
+    keys: "PublicKeys",
+    scope: tuple[str | None, datetime | None, datetime | None],
+    as_json: bool,
+) -> bool:
+    from rich.console import Console
+    from rich.status import Status
+
+    from lifecycle.artefacts.log_replay import Scope, replay_log
+
+    model, since, until = scope
+    wanted = Scope(model, _utc(since), _utc(until))
+    with Status("replaying", console=Console(stderr=True)) as status:
+        found = replay_log(
+            settings.decision_log_dir,
+            settings.release_store,
+            keys,
+            wanted,
+            lambda decisions: status.update(f"replaying: {decisions:,} decisions"),
+        )
+    if as_json:
+        typer.echo(json.dumps(found.as_dict(), indent=2))
+    else:
+        _print_log_replay(found)
+    return found.is_same
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment else None
+
+
+def _print_log_replay(found: "LogReplay") -> None:
+    from rich.table import Table
+
+    console = output()
+    table = Table("model", "bundle", "decisions", "same", "differ", "not replayed", title="Replayed decisions")
+    for digest, bundle in found.bundles.items():
+        different = bundle.decisions - bundle.same - bundle.unreplayable
+        numbers = (bundle.decisions, bundle.same, different, bundle.unreplayable)
+        table.add_row(bundle.model, digest[:16], *(f"{number:,}" for number in numbers))
+    console.print(table)
+    for replay in found.different:
+        _print_replay(replay)
+    for left in found.unreplayable:
+        console.print(f"[bold red]Not replayed:[/] decision {escape(left.decision_id)}: {escape(left.reason)}")
+    attempts = f" {found.failed_attempts:,} failed attempts decided nothing." if found.failed_attempts else ""
+    verdict = "All the same, margins bit for bit." if found.is_same else "[bold red]Not all the same.[/]"
+    console.print(f"{found.decisions:,} decisions. {verdict}{attempts}")
 
 
 def _print_replay(result: "Replay") -> None:

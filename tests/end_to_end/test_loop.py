@@ -189,6 +189,15 @@ def test_a_recorded_decision_replays_to_the_bit_and_hides_the_entity(watched: tu
     assert json.loads(answer.stdout)
 
 
+def test_every_decision_of_the_week_replays_to_the_bit(watched: tuple[World, Replay]) -> None:
+    _, sent = watched
+    answer = CliRunner().invoke(app, ["replay", "--all", "--json"])
+    assert answer.exit_code == 0, answer.output
+    found = json.loads(answer.stdout)
+    assert found["decisions"] == sent.sent >= 10_000
+    assert found["failed_attempts"] == 0
+
+
 def test_a_retraining_is_ordered_once_for_a_date_and_not_while_one_is_in_flight(
     watched: tuple[World, Replay],
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 from lifecycle.cli.reproduce import register
 from lifecycle.errors import LifecycleError
 from serving.contract.documents import DecisionRecord, RejectionRecord
-from serving.log.segments import line_of, record_of, segment_name
+from serving.log.segments import line_of, log_folders, record_of, segment_name, segment_paths
 from serving.process.app import create_app
 from tests.harness.api import settings_of
 from tests.harness.in_process_client import InProcessClient
@@ -128,3 +129,78 @@ def test_an_unknown_decision_is_not_found(app: typer.Typer, decided: Path) -> No
     with pytest.raises(LifecycleError, match="Expected decision d2 in the decision log, found no record"):
         said(app, "replay", "d2")
     assert decided.is_file()
+
+
+@pytest.fixture
+def many(store: SmallStore) -> SmallStore:
+    """Two releases' decisions by a server, some explained: three of the first, four of the second."""
+    for seed, ids in ((1, range(3)), (2, range(3, 7))):
+        store.publish(seed, can_explain=True)
+        with InProcessClient(create_app(settings_of(store))) as client:
+            for number in ids:
+                headers = {"X-Explain": "always"} if number % 2 else {}
+                answer = client.post(f"/v1/models/{MODEL}/score", json=score_request(f"d{number}"), headers=headers)
+                assert answer.status_code == 200
+    return store
+
+
+def replayed_all(app: typer.Typer, *options: str, exit_code: int = 0) -> dict[str, Any]:
+    return dict(json.loads(said(app, "replay", "--all", "--json", *options, exit_code=exit_code)))
+
+
+def test_a_whole_log_is_replayed_and_counted_by_bundle(app: typer.Typer, many: SmallStore) -> None:
+    found = replayed_all(app)
+    assert (found["decisions"], found["is_same"], found["different"], found["unreplayable"]) == (7, True, [], [])
+    assert [(bundle["decisions"], bundle["same"]) for bundle in found["bundles"].values()] == [(3, 3), (4, 4)]
+    assert "7 decisions. All the same, margins bit for bit." in said(app, "replay", "--all")
+
+
+def segments(store: SmallStore) -> list[Path]:
+    log = store.settings.decision_log_dir
+    return [path for folder in log_folders(log) for path in segment_paths(folder)]
+
+
+def test_decisions_that_differ_or_cannot_be_replayed_are_listed(app: typer.Typer, many: SmallStore) -> None:
+    records = many.decisions()
+    [of_model] = {record.model for record in records}
+    changed = [
+        msgspec.structs.replace(records[0], score=0.5),
+        msgspec.structs.replace(records[1], bundle_digest="0" * 64),
+        msgspec.structs.replace(records[2], error="ScoringError", margin=None, score=None, decision=None),
+        *records[3:],
+    ]
+    first, *others = segments(many)
+    first.write_bytes(b"".join(map(line_of, changed)))
+    for path in others:
+        path.write_bytes(b"")
+    found = replayed_all(app, exit_code=1)
+    assert (found["decisions"], found["failed_attempts"], found["is_same"]) == (6, 1, False)
+    assert [replay["decision_id"] for replay in found["different"]] == [records[0].decision_id]
+    [left] = found["unreplayable"]
+    assert left["decision_id"] == records[1].decision_id
+    assert "missing" in left["reason"]
+    shown = said(app, "replay", "--all", "--model", of_model, exit_code=1)
+    assert "Not all the same." in shown
+    assert "1 failed attempts decided nothing." in shown
+    assert replayed_all(app, "--model", "another")["decisions"] == 0
+
+
+def test_a_span_of_time_is_replayed(app: typer.Typer, many: SmallStore) -> None:
+    middle = sorted(record.decided_at for record in many.decisions())[3].strftime("%Y-%m-%dT%H:%M:%S")
+    assert replayed_all(app, "--since", "2001-01-01")["decisions"] == 7
+    assert replayed_all(app, "--until", "2001-01-01")["decisions"] == 0
+    halves = [replayed_all(app, option, middle)["decisions"] for option in ("--since", "--until")]
+    assert sum(halves) == 7
+
+
+def test_a_damaged_log_is_named_with_its_place(app: typer.Typer, many: SmallStore) -> None:
+    path = segments(many)[0]
+    path.write_bytes(path.read_bytes().replace(b'"score":0', b'"score":1', 1))
+    with pytest.raises(LifecycleError, match=segment_name(1)):
+        said(app, "replay", "--all")
+
+
+@pytest.mark.parametrize("arguments", [[], ["d1", "--all"], ["d1", "--model", MODEL], ["d1", "--since", "2026-01-01"]])
+def test_one_decision_or_all_are_asked_for(app: typer.Typer, store: SmallStore, arguments: list[str]) -> None:
+    assert store.settings.home.exists()
+    assert runner.invoke(app, ["replay", *arguments]).exit_code == 2
