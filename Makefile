@@ -70,7 +70,7 @@ lock: setup ## Resolve the dependencies and write requirements/*.txt
 
 benchmarks: setup ## Run the benchmarks that take minutes; results go to .benchmarks
 	@mkdir -p .benchmarks
-	@for command in startup "simulator --rows 1500000" margin xgboost_margin treeshap metrics_scrape serving; do \
+	@for command in startup "simulator --rows 1500000" margin xgboost_margin treeshap group_fairness metrics_scrape serving; do \
 	  name=$${command%% *}; echo "$$name: .benchmarks/$$name.txt"; \
 	  $(BIN)/python -m benchmarks.$$command >.benchmarks/$$name.txt || exit 1; \
 	done
