@@ -16,6 +16,7 @@ from lifecycle.cli import (
     erase,
     features,
     first_release,
+    ledger,
     migrate,
     mirror,
     new_model,
@@ -80,6 +81,7 @@ migrate.register(app)
 days.register(app)
 erase.register(app)
 verify.register(app)
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(simulate.app, name="simulate")
 simulate.register(app)
 snowflake.register(app)

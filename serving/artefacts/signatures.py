@@ -32,6 +32,11 @@ class PublicKeys:
         """Ids of the keys, sorted."""
         return sorted(self._keys)
 
+    @property
+    def raw_keys(self) -> dict[str, bytes]:
+        """The 32 bytes of each key by its id."""
+        return {name: key.public_bytes(Encoding.Raw, PublicFormat.Raw) for name, key in self._keys.items()}
+
     def verify(self, content: bytes, signed: Signed, where: str) -> None:
         """Check that `signed` is a signature of `content` by one of these keys.
 
