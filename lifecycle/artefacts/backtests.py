@@ -32,7 +32,7 @@ class RecipeResult(Struct, frozen=True):
 
     @property
     def refusals(self) -> tuple[str, ...]:
-        """Names of the gates that refused."""
+        """Names of the gates that block: failed, or inconclusive."""
         return tuple(verdict.gate for verdict in self.verdicts if not verdict.is_passed)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lifecycle.errors import LifecycleError
+from lifecycle.gates.outcomes import overall, overall_text
 from lifecycle.signing.keys import SigningKey
 from serving.artefacts.bundle import Bundle, read_bundle, read_golden, sealed_files
 from serving.artefacts.signatures import PublicKeys
@@ -63,7 +64,7 @@ def write_bundle(
     ------
     LifecycleError
         If a file is missing or superfluous, the deciding file or a golden row cannot be read, there are no verdicts,
-        or one of them failed.
+        or one of them did not pass.
     """
     manifest_bytes = encode(_manifest(files, lineage, verdicts, descriptions or {}))
     bundle_digest = digest(manifest_bytes)
@@ -128,11 +129,8 @@ def _manifest(
     names = sealed_files(model_format)
     if sorted(files) != sorted(names):
         raise LifecycleError(f"Expected the files {list(names)}, got {sorted(files)} - at the bundle")
-    refused = [verdict.gate for verdict in verdicts if not verdict.is_passed]
-    if refused or not verdicts:
-        raise LifecycleError(
-            f"Expected passing verdicts, got {f'refusals by {refused}' if refused else 'no verdicts'} - at the bundle"
-        )
+    if overall(verdicts) != "PASS":
+        raise LifecycleError(f"Expected passing verdicts, got {overall_text(verdicts)} - at the bundle")
     try:
         deciding = decode(files[DECIDING_FILE], Deciding, DECIDING_FILE)
         read_golden(files[GOLDEN_FILE], "the bundle")

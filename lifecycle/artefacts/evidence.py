@@ -8,11 +8,12 @@ import msgspec
 
 from lifecycle.artefacts.earlier_names import decode_document
 from lifecycle.errors import LifecycleError
+from lifecycle.gates.outcomes import overall, overall_text
 from lifecycle.monitoring.accounts import DayOfDecisions, DayOfRequests
 from lifecycle.monitoring.decision_load import LoadVerdict
 from lifecycle.monitoring.live_performance import PerformanceVerdict
 from lifecycle.monitoring.verdict import MonitoringVerdict
-from serving.contract.documents import Struct, Verdict
+from serving.contract.documents import Outcome, Struct, Verdict
 from serving.storage.durable import write_file
 
 _Document = TypeVar("_Document")
@@ -38,8 +39,18 @@ class GateEvidence(Struct, frozen=True):
 
     @property
     def refusals(self) -> tuple[Verdict, ...]:
-        """The verdicts that failed."""
+        """The verdicts that block: failed, or inconclusive."""
         return tuple(verdict for verdict in self.verdicts if not verdict.is_passed)
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome of all gates together."""
+        return overall(self.verdicts)
+
+    @property
+    def outcome_text(self) -> str:
+        """The outcome, with the gates that block."""
+        return overall_text(self.verdicts)
 
 
 class EvidenceStore:

@@ -8,6 +8,7 @@ from lifecycle.artefacts.backtests import Backtest
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.labels import owners
 from lifecycle.assets.plots import shown
+from lifecycle.gates.outcomes import overall
 from lifecycle.reports.backtest_plot import backtest_plot
 from lifecycle.reports.backtest_report import PLOT, markdown, summary
 from lifecycle.spec.risk_model import RiskModelSpec
@@ -33,7 +34,8 @@ def report_backtest(instance: dg.DagsterInstance, backtest: Backtest, html: Path
         "summary": summary(backtest),
         "dates": dg.MetadataValue.md(markdown(backtest)),
         "computed_dates": len(results),
-        "refused_dates": sum(bool(result.ours.refusals) for result in results),
+        "refused_dates": sum(overall(result.ours.verdicts) == "FAIL" for result in results),
+        "inconclusive_dates": sum(overall(result.ours.verdicts) == "INCONCLUSIVE" for result in results),
         "folder": dg.MetadataValue.path(str(backtest.folder)),
     }
     if backtest.against:

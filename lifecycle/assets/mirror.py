@@ -19,9 +19,10 @@ from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
+from lifecycle.gates.outcomes import WORDS
 from lifecycle.monitoring.champions import registry_alert
 from lifecycle.releases.mlflow_registry import MirroredSlot, RegisteredVersion
-from lifecycle.releases.mlflow_runs import Outcome, RunPages
+from lifecycle.releases.mlflow_runs import RunOutcome, RunPages
 from lifecycle.reports.model_card import model_card
 from lifecycle.reports.plots import model_plots
 from lifecycle.spec.risk_model import RiskModelSpec
@@ -99,9 +100,9 @@ def register(
 
 
 def record(
-    spec: RiskModelSpec, stores: Stores, candidate: Candidate, evidence: GateEvidence, outcome: Outcome, run_id: str
+    spec: RiskModelSpec, stores: Stores, candidate: Candidate, evidence: GateEvidence, outcome: RunOutcome, run_id: str
 ) -> None:
-    """Show a refused candidate, which is not registered, in MLflow's experiment, marked with its outcome."""
+    """Show a candidate that a gate blocks, which is not registered, in MLflow's experiment, marked with its outcome."""
 
     def action() -> str:
         shown = pages(spec, stores, candidate, evidence, run_id)
@@ -115,7 +116,7 @@ def record_backtest(
     spec: RiskModelSpec, stores: Stores, candidate: Candidate, evidence: GateEvidence, run: dg.DagsterRun, log: Log
 ) -> None:
     """Show a backtest in MLflow's experiment; a fault of MLflow goes to the run's log: a backtest never alerts."""
-    outcome: Outcome = "backtest" if evidence.is_passed else "refused"
+    outcome: RunOutcome = "backtest" if evidence.is_passed else WORDS[evidence.outcome]
     shown = pages(spec, stores, candidate, evidence, run.run_id)
     try:
         in_time(lambda: stores.registry().record(spec, candidate, evidence, outcome, shown))

@@ -45,8 +45,7 @@ def model_version_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
             record_backtest(spec, stores, candidate, evidence, context.run, context.log.warning)
             return
         if not evidence.is_passed:
-            refused = ", ".join(verdict.gate for verdict in evidence.refusals)
-            raise dg.Failure(f"Candidate {candidate.digest} was refused by {refused}: it is not registered")
+            raise dg.Failure(f"Candidate {candidate.digest} is not registered: {evidence.outcome_text}")
         bundle_digest = seal(spec, stores, candidate, evidence)
         step = "Registering the candidate in MLflow"
         version = attempt(
@@ -67,7 +66,6 @@ def show_backtest(
     context: dg.AssetExecutionContext, spec: RiskModelSpec, candidate_digest: str, evidence: GateEvidence, reason: str
 ) -> None:
     """Show on the asset's page why a candidate stops at the gates, and the command that releases a first model."""
-    refused = ", ".join(verdict.gate for verdict in evidence.refusals)
     context.log.info(f"This is a backtest: {reason}. It stops at the gates")
     context.log_event(
         dg.AssetObservation(
@@ -77,7 +75,7 @@ def show_backtest(
             metadata={
                 "backtest": reason,
                 "candidate_digest": candidate_digest,
-                "gates": f"refused by {refused}" if refused else "passed",
+                "gates": evidence.outcome_text,
                 "first_release_with": f"lifecycle release --first {spec.name} {candidate_digest} --reason ...",
             },
         )

@@ -151,7 +151,7 @@ def broken_tries(instance: dg.DagsterInstance, spec: RiskModelSpec, as_of: str) 
 
 
 def refused_gates(instance: dg.DagsterInstance, run_id: str) -> list[str]:
-    """Names of the blocking checks that failed in a run."""
+    """Names of the blocking checks that did not pass in a run, marked where evidence was missing."""
     records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
     evaluations = [
         record.event_log_entry.dagster_event.asset_check_evaluation_data
@@ -159,7 +159,12 @@ def refused_gates(instance: dg.DagsterInstance, run_id: str) -> list[str]:
         if record.event_log_entry.dagster_event is not None
     ]
     return [
-        evaluation.check_name
+        evaluation.check_name + (" (inconclusive)" if _is_inconclusive(evaluation) else "")
         for evaluation in evaluations
         if not evaluation.passed and evaluation.blocking and evaluation.severity is dg.AssetCheckSeverity.ERROR
     ]
+
+
+def _is_inconclusive(evaluation: dg.AssetCheckEvaluation) -> bool:
+    outcome = evaluation.metadata.get("outcome")
+    return outcome is not None and outcome.value == "INCONCLUSIVE"

@@ -221,7 +221,7 @@ def expect_complete_input(verdicts: Sequence[Verdict], as_of: dt.date) -> None:
     if refused:
         raise dg.Failure(
             f"No training set was frozen as of {as_of}: " + "; ".join(verdict.summary for verdict in refused),
-            metadata={verdict.gate: verdict.summary for verdict in verdicts},
+            metadata={verdict.gate: f"{verdict.outcome}: {verdict.summary}" for verdict in verdicts},
             allow_retries=False,
         )
 

@@ -27,6 +27,7 @@ from lifecycle.gates.candidate_gates import (
 )
 from lifecycle.gates.champion import champion_for
 from lifecycle.gates.comparison import ChampionModel, JudgedModel, compare_with_champion
+from lifecycle.gates.outcomes import WORDS
 from lifecycle.modelling.single_features import feature_auc
 from lifecycle.modelling.thresholds import count_bands, floors
 from lifecycle.modelling.training import holdout, recent_traffic, released_window
@@ -67,10 +68,17 @@ def gate_checks(spec: RiskModelSpec) -> dg.AssetChecksDefinition:
                 passed=verdict.is_passed,
                 severity=severity,
                 description=verdict.summary,
-                metadata={"candidate_digest": evidence.candidate_digest} | numbers(verdict),
+                metadata={"candidate_digest": evidence.candidate_digest, "outcome": verdict.outcome} | numbers(verdict),
             )
         if not evidence.is_passed and not is_backtest:
-            record(spec, stores, stores.candidates(spec.name).current(as_of), evidence, "refused", context.run.run_id)
+            record(
+                spec,
+                stores,
+                stores.candidates(spec.name).current(as_of),
+                evidence,
+                WORDS[evidence.outcome],
+                context.run.run_id,
+            )
 
     return run_gates
 

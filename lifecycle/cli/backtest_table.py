@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lifecycle.artefacts.backtests import Backtest, Row
+from lifecycle.cli.candidate_tables import COLOURS
 from lifecycle.local.backtest.plan import Asked
 from lifecycle.modelling.evaluation import Interval
 from lifecycle.reports.backtest_report import cells, gates_text, header, interval_text, lines, reasons, summary
@@ -38,7 +39,7 @@ def print_backtest(backtest: Backtest, console: Console) -> None:
     low, high = _scale(shown)
     table.add_column(f"{low:.2f}{' ' * (PLOT_WIDTH - 8)}{high:.2f}", no_wrap=True)
     for row, line in zip(backtest.rows, lines(backtest), strict=True):
-        colour = "yellow" if line.is_passed is None else "green" if line.is_passed else "red"
+        colour = "yellow" if line.outcome is None else COLOURS[line.outcome]
         drawn = drawn_interval(row.result.ours.metrics[backtest.metric], low, high) if row.result else ""
         texts = [escape(cell) for cell in cells(backtest, line)]
         table.add_row(texts[0], f"[{colour}]{texts[1]}[/]", *texts[2:], drawn)

@@ -10,10 +10,12 @@ from rich.table import Table
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.artefacts.paired_holdouts import PairedHoldouts
+from lifecycle.gates.outcomes import WORDS
 from lifecycle.reports.backtest_report import difference_text, interval_text
 from lifecycle.spec.risk_model import RiskModelSpec
-from serving.contract.documents import Verdict
+from serving.contract.documents import Outcome, Verdict
 
+COLOURS: dict[Outcome, str] = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow"}
 _SHORT = 12
 
 
@@ -27,6 +29,7 @@ def candidate_document(model: str, candidate: Candidate, evidence: GateEvidence 
             "candidate_digest": candidate.digest,
             "training_set_digest": lineage.training_set_digest,
             "is_passed": evidence.is_passed if evidence else None,
+            "outcome": evidence.outcome if evidence else None,
             "metrics": evaluation.holdout.metrics,
             "baseline": evaluation.baseline.metrics,
             "baseline_difference": evaluation.baseline_difference,
@@ -34,7 +37,7 @@ def candidate_document(model: str, candidate: Candidate, evidence: GateEvidence 
             "parameters": lineage.parameters,
             "features": [feature.name for feature in candidate.deciding.features],
             "bands": candidate.deciding.bands,
-            "gates": evidence.verdicts if evidence else None,
+            "gates": [_verdict_document(verdict) for verdict in evidence.verdicts] if evidence else None,
             "folder": str(candidate.folder),
         }
     )
@@ -59,11 +62,12 @@ def print_candidate(console: Console, spec: RiskModelSpec, candidate: Candidate,
     parameters = [[name, f"{value}"] for name, value in candidate.lineage.parameters.items()]
     _print(console, "Parameters", ["parameter", "value"], parameters)
     gates = [
-        [verdict.gate, _passed(verdict), escape(verdict.summary), _numbers(verdict)] for verdict in evidence.verdicts
+        [verdict.gate, _coloured(verdict.outcome), escape(verdict.summary), _numbers(verdict)]
+        for verdict in evidence.verdicts
     ]
     _print(console, "Gates", ["gate", "verdict", "reason", "observed, and required"], gates)
     console.print(f"Candidate {candidate.digest}, training set {candidate.lineage.training_set_digest}", soft_wrap=True)
-    said = "passed every gate" if evidence.is_passed else "was refused"
+    said = "passed every gate" if evidence.is_passed else f"did not pass ({evidence.outcome_text})"
     console.print(f"It {said}. Nothing was registered or released.", soft_wrap=True)
 
 
@@ -96,7 +100,7 @@ def _values(side: dict[str, Any], key: str) -> dict[str, str]:
         return dict.fromkeys(side[key], "yes")
     if key == "gates":
         verdicts = side[key] or []
-        return {each["gate"]: "[green]passed[/]" if each["is_passed"] else "[red]refused[/]" for each in verdicts}
+        return {each["gate"]: _coloured(each["outcome"]) for each in verdicts}
     return {name: f"{value}" for name, value in side[key].items()}
 
 
@@ -109,8 +113,13 @@ def _print(console: Console, title: str, header: list[str], rows: list[list[str]
     console.print(table)
 
 
-def _passed(verdict: Verdict) -> str:
-    return "[green]passed[/]" if verdict.is_passed else "[red]refused[/]"
+def _verdict_document(verdict: Verdict) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.to_builtins(verdict)
+    return document | {"outcome": verdict.outcome}
+
+
+def _coloured(outcome: Outcome) -> str:
+    return f"[{COLOURS[outcome]}]{WORDS[outcome]}[/]"
 
 
 def _numbers(verdict: Verdict) -> str:

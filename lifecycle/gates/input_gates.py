@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
+from lifecycle.gates.outcomes import outcome_of
 from lifecycle.gates.usual_volume import JudgedDay, empty_days_before, judged_days, judged_periods
 from lifecycle.spec.cadence import EVERY_DAY, PERIOD_WORDS, whole_periods
 from lifecycle.spec.examples import Cadence
@@ -20,7 +21,7 @@ NAMED_DAYS = 5
 def freshness(
     newest_at: dt.datetime | None, as_of: dt.date, spec: InputSpec, acknowledged: Collection[dt.date] = ()
 ) -> Verdict:
-    """The newest transaction before `as_of` is no older than the specification allows.
+    """The newest transaction before `as_of` is no older than the specification allows; INCONCLUSIVE without one.
 
     Parameters
     ----------
@@ -34,14 +35,12 @@ def freshness(
     maximum_hours = spec.maximum_age_hours + 24 * empty_days
     required = {"maximum_age_hours": maximum_hours}
     if newest_at is None:
-        return Verdict(
-            gate=FRESHNESS, is_passed=False, summary=f"no transaction before {as_of}", observed={}, required=required
-        )
+        return Verdict.of(FRESHNESS, "INCONCLUSIVE", f"no transaction before {as_of}", {}, required)
     hours = (dt.datetime.combine(as_of, dt.time()) - newest_at).total_seconds() / 3600
     is_passed = hours <= maximum_hours
-    return Verdict(
-        gate=FRESHNESS,
-        is_passed=is_passed,
+    return Verdict.of(
+        FRESHNESS,
+        "PASS" if is_passed else "FAIL",
         summary=f"the newest transaction is {hours:.1f} h older than {as_of}"
         + ("" if is_passed else f", more than {maximum_hours} h"),
         observed={"newest_at": newest_at.isoformat(), "age_hours": hours},
@@ -79,9 +78,9 @@ def volume(
         dates = whole_periods(start, end, cadence)
         days = judged_periods(known, dates, spec, acknowledged, cadence)
     short, word = [day for day in days if day.is_short], PERIOD_WORDS[cadence]
-    return Verdict(
-        gate=VOLUME,
-        is_passed=bool(dates) and not short,
+    return Verdict.of(
+        VOLUME,
+        outcome_of(short, [] if dates else ["no day"]),
         summary=_short_days(short, len(dates), model, word)
         if short or not dates
         else f"{len(dates)} {word}, each with at least {spec.minimum_volume_share:.0%} of its usual transactions",
@@ -113,11 +112,16 @@ def _short_days(short: Sequence[JudgedDay], days: int, model: str, word: str) ->
 
 
 def mart_complete(daily_rows: Mapping[dt.date, tuple[int, int]], mart: str) -> Verdict:
-    """The mart has as many rows as the raw data on every day; `daily_rows` are raw and mart rows by day."""
+    """The mart has as many rows as the raw data on every day; `daily_rows` are raw and mart rows by day.
+
+    INCONCLUSIVE without a day.
+    """
     behind = [day for day, (raw_rows, mart_rows) in daily_rows.items() if raw_rows != mart_rows]
-    return Verdict(
-        gate=MART_COMPLETE,
-        is_passed=not behind,
+    if not daily_rows:
+        return Verdict.of(MART_COMPLETE, "INCONCLUSIVE", f"no day of {mart} to judge", {}, {"days_behind": 0})
+    return Verdict.of(
+        MART_COMPLETE,
+        outcome_of(behind, []),
         summary=f"{len(behind)} of {len(daily_rows)} days of {mart} differ from the raw data in rows, from "
         f"{min(behind)} to {max(behind)}; materialise the features of these days"
         if behind
@@ -133,5 +137,8 @@ def switched_off(verdict: Verdict, spec: InputSpec) -> Verdict:
     if reason is None or verdict.is_passed:
         return verdict
     return msgspec.structs.replace(
-        verdict, is_passed=True, summary=f"switched off ({reason}); it would say: {verdict.summary}"
+        verdict,
+        is_passed=True,
+        is_inconclusive=msgspec.UNSET,
+        summary=f"switched off ({reason}); it would say: {verdict.summary}",
     )

@@ -88,14 +88,20 @@ def decide_promotion(state: PromotionState, spec: PromotionSpec, gates: Sequence
 
 
 def missing_verdicts(version: JudgedVersion, gates: Sequence[str]) -> str | None:
-    """Why the verdicts do not allow this version: another candidate's, missing or failed; ``None`` if they do."""
+    """Why the verdicts do not allow this version; ``None`` if they do.
+
+    They are another candidate's, or one of them is missing, failed or inconclusive.
+    """
     if version.verdicts_for != version.candidate_digest:
         return f"the verdicts are on candidate {version.verdicts_for[:12]}, not on {version.candidate_digest[:12]}"
     absent = sorted(set(gates) - {verdict.gate for verdict in version.verdicts})
     if absent:
         return f"there is no verdict of {', '.join(absent)}"
-    failed = sorted(verdict.gate for verdict in version.verdicts if not verdict.is_passed)
-    return f"{', '.join(failed)} failed" if failed else None
+    failed = sorted(verdict.gate for verdict in version.verdicts if verdict.outcome == "FAIL")
+    thin = sorted(verdict.gate for verdict in version.verdicts if verdict.outcome == "INCONCLUSIVE")
+    parts = [f"{', '.join(failed)} failed"] if failed else []
+    parts += [f"{', '.join(thin)} had too little evidence"] if thin else []
+    return "; ".join(parts) or None
 
 
 def _refusal(state: PromotionState, spec: PromotionSpec, gates: Sequence[str]) -> str | None:

@@ -157,7 +157,7 @@ def failure_alert(
     """The alert of a failed run: a refused candidate if gates refused it, else a broken run."""
     is_retraining = job.endswith("_retrain")
     if refused:
-        message = f"The gates {', '.join(refused)} failed. The champion still serves; nothing is broken."
+        message = f"The gates {', '.join(refused)} did not pass. The champion still serves; nothing is broken."
         remedy = "Read the verdicts on the candidate's page in the Dagster UI."
     else:
         message = f"Job {job} failed: {error or 'no message'}"

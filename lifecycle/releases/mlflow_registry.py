@@ -9,7 +9,7 @@ import msgspec
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.releases.mlflow_locations import DATABASE_FILE, artifacts_folder, move_locations
-from lifecycle.releases.mlflow_runs import CANDIDATE_TAG, CandidateRuns, Outcome, RunPages
+from lifecycle.releases.mlflow_runs import CANDIDATE_TAG, CandidateRuns, RunOutcome, RunPages
 from lifecycle.settings.child_environment import forget_variables
 from lifecycle.spec.risk_model import RiskModelSpec
 
@@ -44,7 +44,7 @@ class Registry:
         self.tracking_uri = f"sqlite:///{root / DATABASE_FILE}"
 
     def record(
-        self, spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence, outcome: Outcome, pages: RunPages
+        self, spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence, outcome: RunOutcome, pages: RunPages
     ) -> str:
         """Id of the candidate's run in the model's experiment, marked with its outcome; idempotent."""
         return self._runs(self._client(), spec).ensure(candidate, evidence, outcome, pages)
@@ -59,12 +59,12 @@ class Registry:
         Raises
         ------
         ValueError
-            If the verdicts are another candidate's, or one of them failed.
+            If the verdicts are another candidate's, or one of them did not pass.
         """
         if evidence.candidate_digest != candidate.digest or not evidence.is_passed:
             raise ValueError(
                 f"Expected passing verdicts for candidate {candidate.digest}, got "
-                f"{[verdict.gate for verdict in evidence.refusals]} refused for {evidence.candidate_digest}"
+                f"{evidence.outcome_text!r} for {evidence.candidate_digest}"
             )
         return self.find(spec.name, candidate.digest) or self._register(spec, candidate, evidence, pages)
 

@@ -24,8 +24,8 @@ NOTE_TAG = "mlflow.note.content"
 CLASSIC_EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
 """Without it the UI guesses, and may show the tabs of a chatbot."""
 
-Outcome = Literal["passed", "refused", "backtest"]
-"""A backtest passed its gates, and stops there."""
+RunOutcome = Literal["passed", "refused", "inconclusive", "backtest"]
+"""A backtest passed its gates, and stops there. An inconclusive one has no refusal, and too little evidence."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class CandidateRuns:
         self._artifacts = artifacts
         self._spec = spec
 
-    def ensure(self, candidate: Candidate, evidence: GateEvidence, outcome: Outcome, pages: RunPages) -> str:
+    def ensure(self, candidate: Candidate, evidence: GateEvidence, outcome: RunOutcome, pages: RunPages) -> str:
         """Id of the finished run of a candidate with this outcome, logged if it is missing; idempotent.
 
         A run that a crash left unfinished is closed and logged again.
@@ -83,7 +83,7 @@ class CandidateRuns:
         return str(experiment.experiment_id)
 
     def _log(
-        self, experiment_id: str, candidate: Candidate, evidence: GateEvidence, outcome: Outcome, pages: RunPages
+        self, experiment_id: str, candidate: Candidate, evidence: GateEvidence, outcome: RunOutcome, pages: RunPages
     ) -> str:
         import mlflow
 
@@ -140,13 +140,16 @@ def _signature(features: tuple[Feature, ...]) -> "ModelSignature":
     return ModelSignature(Schema(inputs), Schema([ColSpec(DataType.double)]))
 
 
-def _name(model: str, as_of: str, outcome: Outcome) -> str:
+def _name(model: str, as_of: str, outcome: RunOutcome) -> str:
     return f"{model} as of {as_of}" if outcome == "passed" else f"{model} as of {as_of} ({outcome})"
 
 
-def _tags(candidate: Candidate, evidence: GateEvidence, outcome: Outcome, pages: RunPages) -> dict[str, str]:
+def _tags(candidate: Candidate, evidence: GateEvidence, outcome: RunOutcome, pages: RunPages) -> dict[str, str]:
     lineage = candidate.lineage
-    refused = ", ".join(verdict.gate for verdict in evidence.refusals)
+    blocking = {
+        tag: ", ".join(verdict.gate for verdict in evidence.refusals if verdict.outcome == outcome_of_gate)
+        for tag, outcome_of_gate in (("refused_by", "FAIL"), ("inconclusive_by", "INCONCLUSIVE"))
+    }
     tags = {
         CANDIDATE_TAG: candidate.digest,
         OUTCOME_TAG: outcome,
@@ -158,14 +161,13 @@ def _tags(candidate: Candidate, evidence: GateEvidence, outcome: Outcome, pages:
         "mlflow.source.name": pages.dagster_url,
         NOTE_TAG: "\n\n".join(
             [
-                f"Refused by {refused}." if refused else f"Outcome: {outcome}.",
-                *(f"- **{verdict.gate}**: {verdict.summary}" for verdict in evidence.verdicts),
+                f"Outcome: {outcome}." if evidence.is_passed else f"{evidence.outcome_text.capitalize()}.",
+                *(f"- **{verdict.gate}** {verdict.outcome}: {verdict.summary}" for verdict in evidence.verdicts),
                 f"[Run in Dagster]({pages.dagster_url})",
             ]
         ),
     }
-    if refused:
-        tags["refused_by"] = refused
+    tags |= {tag: gates for tag, gates in blocking.items() if gates}
     if lineage.code_commit is not None:
         tags["mlflow.source.git.commit"] = lineage.code_commit
     return tags

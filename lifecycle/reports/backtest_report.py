@@ -4,10 +4,12 @@ import base64
 from dataclasses import dataclass
 
 from lifecycle.artefacts.backtests import Backtest, RecipeResult, Row
+from lifecycle.gates.outcomes import WORDS, overall, overall_text
 from lifecycle.modelling.evaluation import Interval
 from lifecycle.modelling.reference import SCORE
 from lifecycle.reports.backtest_plot import backtest_plot
 from lifecycle.reports.pages import page
+from serving.contract.documents import Outcome
 
 TEMPLATE = "backtest_report.html.j2"
 PLOT = "metric_and_drift"
@@ -15,10 +17,10 @@ PLOT = "metric_and_drift"
 
 @dataclass(frozen=True)
 class BacktestLine:
-    """One date's cells: texts, and whether the gates passed, ``None`` without a result."""
+    """One date's cells: texts, and the outcome of all gates, ``None`` without a result."""
 
     as_of: str
-    is_passed: bool | None
+    outcome: Outcome | None
     gates: str
     metric: str
     baseline: str
@@ -76,6 +78,7 @@ def backtest_page(backtest: Backtest) -> str:
         TEMPLATE,
         backtest=backtest,
         header=header(backtest),
+        words=WORDS,
         lines=[(line, cells(backtest, line)) for line in lines(backtest)],
         summary=summary(backtest),
         plot=base64.b64encode(backtest_plot(backtest)).decode(),
@@ -110,7 +113,7 @@ def _line(backtest: Backtest, row: Row) -> BacktestLine:
         return BacktestLine(row.as_of.isoformat(), None, "not computed", *[""] * 6)
     return BacktestLine(
         as_of=result.as_of,
-        is_passed=not result.ours.refusals,
+        outcome=overall(result.ours.verdicts),
         gates=gates_text(result.ours),
         metric=interval_text(result.ours.metrics[metric]),
         baseline=difference_text(result.ours.baseline_difference[metric]),
@@ -123,7 +126,7 @@ def _line(backtest: Backtest, row: Row) -> BacktestLine:
 
 def gates_text(recipe: RecipeResult) -> str:
     """What the gates said."""
-    return f"refused by {', '.join(recipe.refusals)}" if recipe.refusals else "passed"
+    return overall_text(recipe.verdicts)
 
 
 def _against(recipe: RecipeResult | None, metric: str) -> str:

@@ -2,6 +2,7 @@
 
 from lifecycle.artefacts.candidates import Candidate, CandidateEvaluation
 from lifecycle.artefacts.evidence import GateEvidence
+from lifecycle.gates.outcomes import WORDS
 from lifecycle.modelling.thresholds import floors
 from lifecycle.modelling.training import released_window
 from lifecycle.reports.card_plots import holdout_plots, importance_bars
@@ -27,6 +28,7 @@ def model_card(spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence
         TEMPLATE,
         spec=spec,
         evidence=evidence,
+        words=WORDS,
         evaluation=evaluation,
         reasons=deciding.reason_texts,
         approval=APPROVALS[spec.promotion.mode],

@@ -33,6 +33,7 @@ FeatureDtype = Literal["float", "int", "category"]
 FeatureSource = Literal["request", "online", "derived"]
 DecisionName = Literal["approve", "review", "decline"]
 SlotName = Literal["champion", "canary", "shadow"]
+Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 ModelFormat = Literal["lightgbm", "xgboost"]
 
 MODEL_FILE = "model.txt"
@@ -137,13 +138,52 @@ class GoldenRow(Struct, frozen=True, kw_only=True):
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """One gate's verdict on one candidate."""
+    """One gate's verdict on one candidate.
+
+    `is_inconclusive` says that evidence is missing rather than against the candidate. It is written only where it is
+    true: documents of before, and manifests, which servers of before read, have the same bytes as ever.
+    """
 
     gate: str
     is_passed: bool
     summary: str
     observed: dict[str, Any] = {}
     required: dict[str, Any] = {}
+    is_inconclusive: bool | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        """Reject a verdict that says two things.
+
+        Raises
+        ------
+        ValueError
+            If it passed and is inconclusive.
+        """
+        if self.is_passed and self.is_inconclusive:
+            raise ValueError(
+                f"Expected `is_inconclusive` only of a verdict that did not pass, got both - at {self.gate}"
+            )
+
+    @classmethod
+    def of(
+        cls, gate: str, outcome: Outcome, summary: str, observed: dict[str, Any], required: dict[str, Any]
+    ) -> "Verdict":
+        """The verdict with this outcome."""
+        return cls(
+            gate=gate,
+            is_passed=outcome == "PASS",
+            summary=summary,
+            observed=observed,
+            required=required,
+            is_inconclusive=True if outcome == "INCONCLUSIVE" else msgspec.UNSET,
+        )
+
+    @property
+    def outcome(self) -> Outcome:
+        """PASS, FAIL, or INCONCLUSIVE: evidence is missing. Only PASS lets a candidate through."""
+        if self.is_passed:
+            return "PASS"
+        return "INCONCLUSIVE" if self.is_inconclusive is True else "FAIL"
 
 
 class Lineage(Struct, frozen=True, kw_only=True):

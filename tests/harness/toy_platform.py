@@ -19,7 +19,7 @@ from lifecycle.gates.candidate_gates import GATES
 from lifecycle.modelling.splits import snapshot_days
 from lifecycle.modelling.training import Trained
 from lifecycle.releases.mlflow_registry import MirroredSlot, RegisteredVersion
-from lifecycle.releases.mlflow_runs import Outcome, RunPages
+from lifecycle.releases.mlflow_runs import RunOutcome, RunPages
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Use, open_warehouse
 from lifecycle.warehouse.interface import Session
@@ -154,12 +154,12 @@ class FakeRegistry:
 
     def __init__(self) -> None:
         self.versions: dict[str, RegisteredVersion] = {}
-        self.outcomes: list[tuple[str, Outcome]] = []
+        self.outcomes: list[tuple[str, RunOutcome]] = []
         self.slots: dict[str, MirroredSlot] = {}
         self.fault: Exception | None = None
 
     def record(
-        self, spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence, outcome: Outcome, pages: RunPages
+        self, spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence, outcome: RunOutcome, pages: RunPages
     ) -> str:
         self._answer()
         assert b"model card" in pages.card

@@ -3,7 +3,7 @@
 from lifecycle.gates.candidate_gates.differences import difference_text, observed_difference
 from lifecycle.modelling.evaluation import Interval
 from lifecycle.spec.risk_model import GatesSpec
-from serving.contract.documents import Verdict
+from serving.contract.documents import Outcome, Verdict
 
 NAME = "beats_baseline"
 DESCRIPTION = "Better than a logistic regression on the same windows."
@@ -12,15 +12,23 @@ DESCRIPTION = "Better than a logistic regression on the same windows."
 def beats_baseline(difference: dict[str, Interval], gates: GatesSpec) -> Verdict:
     """The judged model is superior to logistic regression on the gate's metric: the whole interval is above 0.
 
+    FAIL if the whole interval is at or below 0. INCONCLUSIVE if it holds 0: the holdout is too small to decide.
+
     `difference` is candidate minus baseline on the holdout, by metric (`modelling.evaluation.paired_difference`).
     """
     interval = difference[gates.metric]
-    is_passed = bool(interval.low > 0)
-    word = "above" if is_passed else "not clearly above"
-    return Verdict(
-        gate=NAME,
-        is_passed=is_passed,
+    outcome, word = _against_baseline(interval)
+    return Verdict.of(
+        NAME,
+        outcome,
         summary=f"{gates.metric} {word} the baseline's: {difference_text(interval)}",
         observed=observed_difference(interval),
         required={"metric": gates.metric, "confidence": gates.confidence, "low_above": 0.0},
     )
+
+
+def _against_baseline(interval: Interval) -> tuple[Outcome, str]:
+    if interval.low > 0:
+        return "PASS", "above"
+    # Of an undefined difference neither comparison is true.
+    return ("FAIL", "not above") if interval.high <= 0 else ("INCONCLUSIVE", "not clearly above")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lifecycle.gates.outcomes import outcome_of
 from lifecycle.modelling.thresholds import BandCounts, Floors
 from lifecycle.spec.decision import DecisionSpec
 from serving.contract.documents import Bands, Verdict
@@ -30,7 +31,7 @@ def bounded_declines(
 
     The share of cards is bounded whatever the capacity is: a capacity set for another population, or scores that do not
     separate, would otherwise stop everybody. It counts cards, not payments: a card with
-    many payments is one customer.
+    many payments is one customer. INCONCLUSIVE if the last days with examples are too few to cut the bands.
 
     Parameters
     ----------
@@ -38,12 +39,13 @@ def bounded_declines(
         The candidate's bands, what they do on the last days before ``as_of``, and the floors.
     """
     faults = list(_faults(bands, counts, lowest, decision, bounds))
+    missing = list(_missing(counts, bounds))
     days, card_days = max(counts.days, 1), max(counts.card_days, 1)
     declined_share = counts.declined_card_days / card_days
-    return Verdict(
-        gate=NAME,
-        is_passed=not faults,
-        summary="; ".join(faults)
+    return Verdict.of(
+        NAME,
+        outcome_of(faults, missing),
+        summary="; ".join(missing + faults)
         or f"{counts.declined_card_days / days:.1f} cards a day declined ({declined_share:.2%} of the cards), "
         f"{counts.reviewed_card_days / days:.1f} reviewed or declined",
         observed={
@@ -67,6 +69,11 @@ def bounded_declines(
     )
 
 
+def _missing(counts: BandCounts, bounds: Bounds) -> Iterator[str]:
+    if counts.days < bounds.least_days:
+        yield f"examples on {counts.days} of the last days, where {bounds.least_days} are needed to cut the bands"
+
+
 def _faults(
     bands: Bands,
     counts: BandCounts,
@@ -74,8 +81,6 @@ def _faults(
     decision: DecisionSpec,
     bounds: Bounds,
 ) -> Iterator[str]:
-    if counts.days < bounds.least_days:
-        yield f"examples on {counts.days} of the last days, where {bounds.least_days} are needed to cut the bands"
     if bands.review_from is None or not bands.review_from >= lowest.review:
         yield f"review from {bands.review_from}, below the floor {lowest.review:.4f}"
     if bands.decline_from is not None and not bands.decline_from >= lowest.decline:

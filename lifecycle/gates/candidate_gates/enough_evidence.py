@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from lifecycle.gates.outcomes import outcome_of
 from lifecycle.spec.risk_model import GatesSpec
 from serving.contract.documents import Verdict
 
@@ -18,7 +19,10 @@ class Evidence:
 
 
 def enough_evidence(judged: Evidence, holdout: Evidence, gates: GatesSpec, positive: str = "positive") -> Verdict:
-    """Enough rows and positives in the window the judged model was fitted on, and enough positives in the holdout."""
+    """Enough rows and positives in the window the judged model was fitted on, and enough positives in the holdout.
+
+    Never FAIL: too few of them are missing evidence, INCONCLUSIVE.
+    """
     faults = []
     if judged.rows < gates.minimum_rows:
         faults.append(f"{judged.rows} rows to fit on, below {gates.minimum_rows}")
@@ -26,9 +30,9 @@ def enough_evidence(judged: Evidence, holdout: Evidence, gates: GatesSpec, posit
         faults.append(f"{judged.positives} {positive} examples to fit on, below {gates.minimum_positives}")
     if holdout.positives < gates.minimum_positives:
         faults.append(f"{holdout.positives} {positive} examples in the holdout, below {gates.minimum_positives}")
-    return Verdict(
-        gate=NAME,
-        is_passed=not faults,
+    return Verdict.of(
+        NAME,
+        outcome_of([], faults),
         summary="; ".join(faults)
         or f"{judged.positives} {positive} examples to fit on, {holdout.positives} in the holdout",
         observed={

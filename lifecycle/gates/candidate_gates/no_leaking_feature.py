@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from lifecycle.gates.outcomes import outcome_of
 from lifecycle.spec.risk_model import GatesSpec
 from serving.contract.documents import Verdict
 
@@ -13,7 +14,7 @@ def no_leaking_feature(feature_auc: Mapping[str, float], gates: GatesSpec) -> Ve
     """No feature alone has an ROC AUC above `gates.maximum_feature_auc`.
 
     Target leakage shows as a feature that is too good: Kaufman, Rosset and Perlich, Leakage in Data Mining (2011),
-    section 5.
+    section 5. Never INCONCLUSIVE: a holdout of one class has no candidate.
 
     Parameters
     ----------
@@ -23,9 +24,9 @@ def no_leaking_feature(feature_auc: Mapping[str, float], gates: GatesSpec) -> Ve
     leaking = {name: auc for name, auc in feature_auc.items() if auc > gates.maximum_feature_auc}
     best = max(feature_auc, key=feature_auc.__getitem__)
     listed = ", ".join(f"{name} {auc:.3f}" for name, auc in sorted(leaking.items(), key=lambda item: -item[1]))
-    return Verdict(
-        gate=NAME,
-        is_passed=not leaking,
+    return Verdict.of(
+        NAME,
+        outcome_of(list(leaking), []),
         summary=f"a single feature ranks the outcomes with an ROC AUC above {gates.maximum_feature_auc}: {listed}; see "
         "whether it is known when the request comes, or raise `gates.maximum_feature_auc` with a reason"
         if leaking

@@ -4,10 +4,11 @@ import datetime as dt
 
 from lifecycle.gates.candidate_gates.differences import difference_text, observed_difference
 from lifecycle.gates.comparison import ChampionComparison
+from lifecycle.modelling.evaluation import Interval
 from lifecycle.spec.cadence import LONGEST_PERIOD_DAYS
 from lifecycle.spec.examples import Cadence
 from lifecycle.spec.risk_model import GatesSpec, TrainingSpec
-from serving.contract.documents import Verdict
+from serving.contract.documents import Outcome, Verdict
 
 NAME = "not_worse_than_champion"
 DESCRIPTION = "Not worse than the champion beyond the interval, on days that neither was fitted on."
@@ -25,14 +26,14 @@ def not_worse_than_champion(
     """The judged model is not inferior to the champion on the gate's metric: the interval is not below 0.
 
     Passes without a champion, and if the candidate is the champion. Too few positives on the unseen days are no
-    evidence: the verdict fails and names the first ``as_of`` whose whole holdout is unseen by the champion.
+    evidence: the verdict is INCONCLUSIVE and names the first ``as_of`` whose whole holdout is unseen by the champion.
 
     Parameters
     ----------
     comparison
         With another champion; ``None`` if that champion was fitted on the whole holdout.
     """
-    is_passed, summary = _against_champion(candidate_digest, champion_digest, comparison, gates)
+    outcome, summary = _against_champion(candidate_digest, champion_digest, comparison, gates)
     observed: dict[str, object] = {"champion": champion_digest}
     if comparison is not None:
         observed |= {
@@ -43,15 +44,15 @@ def not_worse_than_champion(
         }
         if comparison.difference is not None:
             observed |= observed_difference(comparison.difference[gates.metric])
-        if not is_passed and _is_thin(comparison, gates):
+        if outcome == "INCONCLUSIVE" and _is_thin(comparison, gates):
             possible = comparison.champion_trained_until + dt.timedelta(
                 days=training.holdout * LONGEST_PERIOD_DAYS[cadence] + maturity_days
             )
             summary += f"; the whole holdout is unseen from as_of {possible} on"
-    return Verdict(
-        gate=NAME,
-        is_passed=is_passed,
-        summary=summary,
+    return Verdict.of(
+        NAME,
+        outcome,
+        summary,
         observed=observed,
         required={"metric": gates.metric, "confidence": gates.confidence, "minimum_positives": gates.minimum_positives},
     )
@@ -59,22 +60,28 @@ def not_worse_than_champion(
 
 def _against_champion(
     candidate_digest: str, champion_digest: str | None, comparison: ChampionComparison | None, gates: GatesSpec
-) -> tuple[bool, str]:
+) -> tuple[Outcome, str]:
     if champion_digest is None:
-        return True, "there is no champion to compare with"
+        return "PASS", "there is no champion to compare with"
     if candidate_digest == champion_digest:
-        return True, "the candidate is the champion, byte for byte"
+        return "PASS", "the candidate is the champion, byte for byte"
     if comparison is None:
-        return False, "not enough evidence: the champion was fitted on all days of the holdout"
+        return "INCONCLUSIVE", "not enough evidence: the champion was fitted on all days of the holdout"
     if _is_thin(comparison, gates) or comparison.difference is None:
-        return False, (
+        return "INCONCLUSIVE", (
             f"not enough evidence: {comparison.positives} positive examples on the days that neither model has seen, "
             f"below {gates.minimum_positives}"
         )
-    interval = comparison.difference[gates.metric]
-    is_passed = bool(interval.high >= 0)
-    word = "not below" if is_passed else "below"
-    return is_passed, f"{gates.metric} {word} the champion's: {difference_text(interval)}"
+    return _not_inferior(comparison.difference[gates.metric], gates)
+
+
+def _not_inferior(interval: Interval, gates: GatesSpec) -> tuple[Outcome, str]:
+    difference = f"the champion's: {difference_text(interval)}"
+    if interval.high >= 0:
+        return "PASS", f"{gates.metric} not below {difference}"
+    if interval.high < 0:
+        return "FAIL", f"{gates.metric} below {difference}"
+    return "INCONCLUSIVE", f"{gates.metric} not comparable with {difference}"
 
 
 def _is_thin(comparison: ChampionComparison, gates: GatesSpec) -> bool:

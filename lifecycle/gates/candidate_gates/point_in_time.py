@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lifecycle.gates.outcomes import outcome_of
 from lifecycle.modelling.splits import snapshot_days
 from lifecycle.modelling.training import WindowCount
 from lifecycle.modelling.training_set import Examples
@@ -28,6 +29,8 @@ def point_in_time(
 ) -> Verdict:
     """Every row of the frozen training set was known before `as_of`, and every label in use was mature.
 
+    INCONCLUSIVE only without rows; an immature label, or a window that an external model was trained on, is a fault.
+
     Parameters
     ----------
     windows
@@ -49,14 +52,15 @@ def point_in_time(
     seen = _seen_windows(windows, external_until)
     if external_until is not None:
         faults["windows the external model was trained on"] = len(seen)
-    listed = [f"{count} {name}" for name, count in faults.items() if count] + ["no rows"] * (not len(examples))
+    listed = [f"{count} {name}" for name, count in faults.items() if count]
     if external_until is not None and seen:
         first = as_of + (external_until - min(dt.date.fromisoformat(window.start) for window in seen))
         listed.append(f"it is declared as trained until {external_until}: possible from the as of {first} on")
-    return Verdict(
-        gate=NAME,
-        is_passed=not listed,
-        summary="; ".join(listed) or f"{len(examples)} examples, all known before {as_of}",
+    missing = ["no rows"] * (not len(examples))
+    return Verdict.of(
+        NAME,
+        outcome_of(listed, missing),
+        summary="; ".join(listed + missing) or f"{len(examples)} examples, all known before {as_of}",
         observed={"rows": len(examples)}
         | {name.removeprefix("rows ").replace(" ", "_"): count for name, count in faults.items()},
         required={

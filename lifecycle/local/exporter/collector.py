@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from lifecycle.artefacts.alert_log import ALERTS_FILE
 from lifecycle.artefacts.evidence import DRIFT, GATES, LIVE_PERFORMANCE, LOAD, MATCHING, REQUESTS, GateEvidence
 from lifecycle.errors import LifecycleError
+from lifecycle.gates.outcomes import WORDS
 from lifecycle.local.exporter import families
 from lifecycle.local.exporter.alert_counts import AlertCounts
 from lifecycle.local.exporter.evidence_files import EvidenceFiles
@@ -76,7 +77,7 @@ class _Model:
     def __init__(self, settings: Settings, model: str) -> None:
         folder = settings.evidence_dir / model
         self.name = model
-        self.gates = EvidenceFiles(folder / GATES, GateEvidence, lambda gates: gates.is_passed)
+        self.gates = EvidenceFiles(folder / GATES, GateEvidence, lambda gates: gates.outcome)
         self.drift = EvidenceFiles(folder / DRIFT, MonitoringVerdict, _nothing)
         self.performance = EvidenceFiles(folder / LIVE_PERFORMANCE, PerformanceVerdict, _nothing)
         self.load = EvidenceFiles(folder / LOAD, LoadVerdict, _nothing)
@@ -161,8 +162,8 @@ class _LifecycleCollector(Collector):
         yield from self._newest(MATCHING, name, model.matching, lambda found: matching_samples(name, found))
         self._guarded(GATES, name, model.gates.refresh)
         self._unreadable[GATES, name] += model.gates.unreadable
-        for outcome, is_passed in (("passed", True), ("refused", False)):
-            yield families.CANDIDATES, (name, outcome), model.gates.kept.count(is_passed)
+        for outcome, word in WORDS.items():
+            yield families.CANDIDATES, (name, word), model.gates.kept.count(outcome)
 
     def _newest(
         self, kind: str, name: str, files: EvidenceFiles[Any, None], samples: Callable[[Any], Iterator[Sample]]

@@ -46,7 +46,8 @@ def test_files_are_the_owners_alone(store: SmallStore) -> None:
     ("verdicts", "violation"),
     [
         ((), "got no verdicts"),
-        ((Verdict(gate="enough_frauds", is_passed=False, summary="3 of 100"),), r"refusals by \['enough_frauds'\]"),
+        ((Verdict(gate="enough_frauds", is_passed=False, summary="3 of 100"),), "got refused by enough_frauds"),
+        ((Verdict.of("enough_frauds", "INCONCLUSIVE", "3 of 100", {}, {}),), "got inconclusive: enough_frauds"),
     ],
 )
 def test_nothing_is_sealed_without_passing_verdicts(

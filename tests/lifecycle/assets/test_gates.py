@@ -72,9 +72,12 @@ def test_a_failed_gate_blocks_the_registration(
     assert not result.success
     failed = [check.check_name for check in result.get_asset_check_evaluations() if not check.passed]
     assert failed == [enough_evidence.NAME]
+    shown = {check.check_name: check.metadata["outcome"].value for check in result.get_asset_check_evaluations()}
+    assert shown.pop(enough_evidence.NAME) == "INCONCLUSIVE"
+    assert set(shown.values()) == {"PASS"}
     assert not result.asset_materializations_for_node("toy__model_version")
     assert registry.versions == {}
-    assert registry.outcomes == [(stores.candidates("toy").current(AS_OF.isoformat()).digest, "refused")]
+    assert registry.outcomes == [(stores.candidates("toy").current(AS_OF.isoformat()).digest, "inconclusive")]
     candidate = stores.candidates("toy").current(AS_OF.isoformat())
     assert [verdict.gate for verdict in stores.evidence("toy").gates(candidate.digest).refusals] == failed
 

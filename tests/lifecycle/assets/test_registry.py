@@ -9,6 +9,7 @@ from lifecycle.assets.mirror import mirror_in_mlflow
 from lifecycle.assets.registry import model_version_asset
 from lifecycle.assets.resources import Stores
 from lifecycle.assets.rollout import release_asset
+from lifecycle.gates.candidate_gates import GATES
 from lifecycle.modelling.training import Trained
 from lifecycle.monitoring.alerts import Alert
 from lifecycle.spec.risk_model import RiskModelSpec
@@ -53,7 +54,17 @@ def test_a_refused_candidate_is_not_registered(
     judge(stores, keep(stores, model), REFUSING)
     result = materialize(stores, [model_version_asset(spec)], AS_OF)
     assert not result.success
-    assert "was refused by enough_evidence: it is not registered" in failure(result)
+    assert "is not registered: refused by enough_evidence" in failure(result)
+    assert registry.versions == {}
+
+
+def test_an_inconclusive_candidate_is_not_registered(
+    stores: Stores, spec: RiskModelSpec, model: Trained, registry: FakeRegistry
+) -> None:
+    judge(stores, keep(stores, model), (Verdict.of(GATES[0], "INCONCLUSIVE", "", {}, {}), *PASSING[1:]))
+    result = materialize(stores, [model_version_asset(spec)], AS_OF)
+    assert not result.success
+    assert "is not registered: inconclusive: enough_evidence" in failure(result)
     assert registry.versions == {}
 
 

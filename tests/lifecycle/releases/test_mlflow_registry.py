@@ -108,7 +108,7 @@ def test_refused_candidates_and_backtests_are_in_the_experiment_marked_and_once(
     assert run.info.run_name == "toy as of 2024-02-01 (refused)"
     assert run.data.tags["refused_by"] == "enough_evidence"
     assert registry.find("toy", candidate.digest) == version
-    with pytest.raises(ValueError, match="refused for"):
+    with pytest.raises(ValueError, match="refused by enough_evidence"):
         registry.register(spec, candidate, refused, PAGES)
 
 

@@ -1,0 +1,184 @@
+"""PASS, FAIL or INCONCLUSIVE: a row a case for each gate; and documents written before."""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from lifecycle.gates.candidate_gates import GATES
+from lifecycle.gates.candidate_gates.above_floor import above_floor
+from lifecycle.gates.candidate_gates.beats_baseline import beats_baseline
+from lifecycle.gates.candidate_gates.bounded_declines import Bounds, bounded_declines
+from lifecycle.gates.candidate_gates.enough_evidence import Evidence, enough_evidence
+from lifecycle.gates.candidate_gates.no_leaking_feature import no_leaking_feature
+from lifecycle.gates.candidate_gates.not_worse_than_champion import not_worse_than_champion
+from lifecycle.gates.candidate_gates.point_in_time import point_in_time
+from lifecycle.gates.input_gates import freshness, mart_complete, switched_off, volume
+from lifecycle.gates.outcomes import overall, overall_text
+from lifecycle.gates.promotion import JudgedVersion, missing_verdicts
+from lifecycle.modelling.evaluation import Interval
+from lifecycle.modelling.thresholds import BandCounts, Floors
+from lifecycle.modelling.training import WindowCount
+from lifecycle.spec.decision import CapacitySpec, DecisionSpec
+from lifecycle.spec.risk_model import GatesSpec, InputSpec
+from serving.contract.documents import Bands, Manifest, Outcome, Verdict
+from tests.lifecycle.gates.test_candidate_gates import (
+    AS_OF,
+    GATES_SPEC,
+    TRAINING,
+    WINDOWS,
+    comparison,
+    difference,
+    examples,
+)
+
+NAN = float("nan")
+IMMATURE = WindowCount("holdout", "2018-08-15", "2018-08-23", "2018-08-29", 168, 16)
+DECISION = DecisionSpec(capacity=CapacitySpec(review=100, decline=20))
+FLOORED = GatesSpec(minimum_rows=1, minimum_positives=1, floor=0.2)
+DAY = dt.date(2018, 8, 1)
+
+
+def evidence(rows: int, positives: int, holdout: int) -> Verdict:
+    return enough_evidence(Evidence(rows, positives), Evidence(500, holdout), GATES_SPEC)
+
+
+def rows_in_time(changes: dict[str, dict[int, Any]], *, is_empty: bool = False, is_mature: bool = True) -> Verdict:
+    found = examples(**changes)
+    found = found.rows(np.zeros(len(found), dtype=np.bool_)) if is_empty else found
+    return point_in_time(found, WINDOWS if is_mature else (IMMATURE,), AS_OF, TRAINING, 7)
+
+
+def floor(value: float, gates: GatesSpec = FLOORED) -> Verdict:
+    return above_floor({"average_precision": Interval(value, value, value)}, gates)
+
+
+def champion(digest: str | None, *compared: Any) -> Verdict:
+    comparison_or_none = comparison(*compared) if compared else None
+    return not_worse_than_champion("candidate", digest, comparison_or_none, GATES_SPEC, TRAINING, 7)
+
+
+def declines(days: int, declined: int) -> Verdict:
+    counts = BandCounts(days, 14_000, 7_000, 0, declined, 0)
+    return bounded_declines(
+        Bands(review_from=0.2, decline_from=0.8), counts, Floors(0.02, 0.5), DECISION, Bounds(0.02, 7)
+    )
+
+
+def days(counts: list[int]) -> Verdict:
+    by_day = {DAY + dt.timedelta(days=day): count for day, count in enumerate(counts)}
+    return volume(by_day, DAY, DAY + dt.timedelta(days=len(counts)), InputSpec(), model="m")
+
+
+def age(hours: int | None) -> Verdict:
+    newest = None if hours is None else dt.datetime(2018, 8, 29) - dt.timedelta(hours=hours)  # noqa: DTZ001
+    return freshness(newest, AS_OF, InputSpec())
+
+
+CASES: list[tuple[str, Callable[[], Verdict], Outcome]] = [
+    ("rows and positives suffice", lambda: evidence(1000, 50, 50), "PASS"),
+    ("a row is missing", lambda: evidence(999, 50, 50), "INCONCLUSIVE"),
+    ("a positive to fit on is missing", lambda: evidence(1000, 49, 50), "INCONCLUSIVE"),
+    ("a positive of the holdout is missing", lambda: evidence(1000, 50, 49), "INCONCLUSIVE"),
+    ("all rows are in time", lambda: rows_in_time({}), "PASS"),
+    ("a row is from the future", lambda: rows_in_time({"known_at": {5: np.datetime64(AS_OF, "us")}}), "FAIL"),
+    ("labels are not mature", lambda: rows_in_time({}, is_mature=False), "FAIL"),
+    ("there are no rows", lambda: rows_in_time({}, is_empty=True), "INCONCLUSIVE"),
+    ("no rows, and labels not mature", lambda: rows_in_time({}, is_empty=True, is_mature=False), "FAIL"),
+    ("the floor is reached", lambda: floor(0.2), "PASS"),
+    ("the floor is not reached", lambda: floor(0.199), "FAIL"),
+    ("the metric is not defined", lambda: floor(NAN), "INCONCLUSIVE"),
+    ("there is no floor", lambda: floor(NAN, GATES_SPEC), "PASS"),
+    ("no feature leaks", lambda: no_leaking_feature({"age": 0.95}, GATES_SPEC), "PASS"),
+    ("a feature leaks", lambda: no_leaking_feature({"age": 0.951}, GATES_SPEC), "FAIL"),
+    ("above the baseline", lambda: beats_baseline(difference(0.02, 1e-9, 0.05), GATES_SPEC), "PASS"),
+    ("the interval touches 0", lambda: beats_baseline(difference(0.02, 0.0, 0.05), GATES_SPEC), "INCONCLUSIVE"),
+    ("the interval holds 0", lambda: beats_baseline(difference(-0.02, -0.05, 0.01), GATES_SPEC), "INCONCLUSIVE"),
+    ("below the baseline", lambda: beats_baseline(difference(-0.02, -0.05, 0.0), GATES_SPEC), "FAIL"),
+    ("not comparable", lambda: beats_baseline(difference(0.02, NAN, NAN), GATES_SPEC), "INCONCLUSIVE"),
+    ("there is no champion", lambda: champion(None), "PASS"),
+    ("it is the champion", lambda: champion("candidate"), "PASS"),
+    ("the champion saw every day", lambda: champion("champion"), "INCONCLUSIVE"),
+    ("few common positives", lambda: champion("champion", 49, difference(-0.2, -0.3, -0.1)), "INCONCLUSIVE"),
+    ("no metric on common days", lambda: champion("champion", 50, None), "INCONCLUSIVE"),
+    ("not below the champion", lambda: champion("champion", 50, difference(-0.01, -0.03, 0.0)), "PASS"),
+    ("below the champion", lambda: champion("champion", 50, difference(-0.02, -0.03, -0.001)), "FAIL"),
+    ("no interval", lambda: champion("champion", 50, difference(0.1, NAN, NAN)), "INCONCLUSIVE"),
+    ("few declines", lambda: declines(7, 140), "PASS"),
+    ("many declines", lambda: declines(7, 141), "FAIL"),
+    ("few days to cut the bands", lambda: declines(6, 100), "INCONCLUSIVE"),
+    ("few days, and many declines", lambda: declines(6, 141), "FAIL"),
+    ("fresh", lambda: age(30), "PASS"),
+    ("stale", lambda: age(31), "FAIL"),
+    ("nothing was ever loaded", lambda: age(None), "INCONCLUSIVE"),
+    ("every day is whole", lambda: days([10, 10, 10]), "PASS"),
+    ("a day is short", lambda: days([10, 4, 10]), "FAIL"),
+    ("no day to judge", lambda: days([]), "INCONCLUSIVE"),
+    ("the mart has every row", lambda: mart_complete({DAY: (9, 9)}, "mart"), "PASS"),
+    ("the mart lacks a row", lambda: mart_complete({DAY: (9, 8)}, "mart"), "FAIL"),
+    ("the mart has no day", lambda: mart_complete({}, "mart"), "INCONCLUSIVE"),
+]
+
+
+@pytest.mark.parametrize(("judge", "outcome"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_each_gate_says_whether_evidence_is_against_the_candidate_or_missing(
+    judge: Callable[[], Verdict], outcome: Outcome
+) -> None:
+    verdict = judge()
+    assert verdict.outcome == outcome
+    assert verdict.is_passed == (outcome == "PASS")
+    assert verdict.summary
+
+
+def test_the_table_has_every_gate_of_a_candidate_with_each_outcome_that_blocks_it() -> None:
+    blocked = {(judge().gate, outcome) for _, judge, outcome in CASES if outcome != "PASS"}
+    assert {gate for gate, _ in blocked} >= set(GATES)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "outcome", "text", "refusal"),
+    [
+        (("PASS", "PASS"), "PASS", "passed", None),
+        (("PASS", "FAIL"), "FAIL", "refused by b", "b failed"),
+        (("PASS", "INCONCLUSIVE"), "INCONCLUSIVE", "inconclusive: b", "b had too little evidence"),
+        (("FAIL", "INCONCLUSIVE"), "FAIL", "refused by a; inconclusive: b", "a failed; b had too little evidence"),
+        (("INCONCLUSIVE", "INCONCLUSIVE"), "INCONCLUSIVE", "inconclusive: a, b", "a, b had too little evidence"),
+        ((), "INCONCLUSIVE", "no verdicts", "there is no verdict of a, b"),
+    ],
+)
+def test_all_gates_together_pass_only_if_each_of_them_passed(
+    outcomes: tuple[Outcome, ...], outcome: Outcome, text: str, refusal: str | None
+) -> None:
+    verdicts = tuple(Verdict.of(gate, one, "", {}, {}) for gate, one in zip("ab", outcomes, strict=False))
+    assert (overall(verdicts), overall_text(verdicts)) == (outcome, text)
+    assert missing_verdicts(JudgedVersion("", "c", AS_OF, "c", verdicts), ("a", "b")) == refusal
+
+
+def test_a_check_that_is_switched_off_is_not_inconclusive() -> None:
+    spec = InputSpec(switched_off={"mart_complete": "the mart is a view"})
+    assert switched_off(mart_complete({}, "mart"), spec).outcome == "PASS"
+
+
+@pytest.mark.parametrize(("is_passed", "outcome"), [(True, "PASS"), (False, "FAIL")])
+def test_a_verdict_of_before_is_read_and_written_with_the_same_bytes(is_passed: bool, outcome: Outcome) -> None:
+    word = "true" if is_passed else "false"
+    written = f'{{"gate":"a","is_passed":{word},"summary":"s","observed":{{}},"required":{{}}}}'.encode()
+    verdict = msgspec.json.decode(written, type=Verdict)
+    assert verdict.outcome == outcome
+    assert msgspec.json.encode(verdict) == written == msgspec.json.encode(Verdict.of("a", outcome, "s", {}, {}))
+
+
+def test_a_manifest_is_written_as_servers_of_before_read_it() -> None:
+    fields = {field.name for field in msgspec.structs.fields(Manifest)}
+    assert "outcome" not in fields
+    assert b"inconclusive" not in msgspec.json.encode(Verdict.of("a", "PASS", "s", {}, {}))
+
+
+def test_an_inconclusive_verdict_keeps_its_outcome_and_cannot_have_passed() -> None:
+    verdict = Verdict.of("a", "INCONCLUSIVE", "s", {"n": 1}, {})
+    assert msgspec.json.decode(msgspec.json.encode(verdict), type=Verdict) == verdict
+    with pytest.raises(msgspec.ValidationError, match="Expected `is_inconclusive` only"):
+        msgspec.json.decode(b'{"gate":"a","is_passed":true,"summary":"","is_inconclusive":true}', type=Verdict)
