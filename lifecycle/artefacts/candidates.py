@@ -15,6 +15,7 @@ from lifecycle.modelling.external import EXTERNAL
 from lifecycle.modelling.reference import Reference
 from lifecycle.modelling.search import Trial
 from lifecycle.modelling.training import Trained, WindowCount
+from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import (
     DECIDING_FILE,
     GOLDEN_FILE,
@@ -37,6 +38,7 @@ JUDGED_MODEL_FILES: dict[ModelFormat, str] = {"lightgbm": "judged_model.txt", "x
 EVALUATION_FILE = "evaluation.json"
 REFERENCE_FILE = "reference.json"
 LINEAGE_FILE = "lineage.json"
+SPEC_FILE = "spec.json"
 _Document = TypeVar("_Document")
 
 
@@ -88,6 +90,12 @@ class Candidate:
         return self._json(REFERENCE_FILE, Reference)
 
     @property
+    def spec(self) -> RiskModelSpec | None:
+        """The model's file that it was trained by; ``None`` for a candidate of an earlier version."""
+        path = self.folder / SPEC_FILE
+        return RiskModelSpec.model_validate_json(path.read_bytes()) if path.exists() else None
+
+    @property
     def is_external(self) -> bool:
         """Whether the trees were trained elsewhere."""
         return self.lineage.parameters.get("estimator") == EXTERNAL
@@ -134,6 +142,16 @@ class Candidate:
             return decode_document(self.read(name), document)
         except msgspec.DecodeError as error:
             raise LifecycleError(f"{error}; train the candidate again - in {self.folder / name}") from error
+
+
+def spec_file(spec: RiskModelSpec) -> dict[str, bytes]:
+    """The model's file as a candidate keeps it, so that a later edit of it changes no rebuild."""
+    return {SPEC_FILE: spec.model_dump_json(by_alias=True, indent=2).encode()}
+
+
+def golden_file(golden: tuple[GoldenRow, ...]) -> bytes:
+    """Golden rows, one a line."""
+    return b"".join(msgspec.json.encode(row) + b"\n" for row in golden)
 
 
 def training_files(trained: Trained) -> dict[str, bytes]:
@@ -185,7 +203,7 @@ class CandidateStore:
         """
         files = {MODEL_FILES[format_of(model_text)]: model_text, DECIDING_FILE: encode(deciding)}
         digest = candidate_digest(files)
-        files[GOLDEN_FILE] = b"".join(msgspec.json.encode(row) + b"\n" for row in golden)
+        files[GOLDEN_FILE] = golden_file(golden)
         files[LINEAGE_FILE] = encode(lineage)
         files |= extra
         folder = self._root / f"{lineage.as_of}-{_content_digest(files)[:16]}"

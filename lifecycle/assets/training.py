@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from lifecycle.artefacts.candidates import Candidate, CandidateStore, training_files
+from lifecycle.artefacts.candidates import Candidate, CandidateStore, spec_file, training_files
 from lifecycle.artefacts.lineage import code_commit, library_versions
 from lifecycle.artefacts.training_sets import FrozenTrainingSet, Selection
 from lifecycle.assets.asked_runs import expect_one_date
@@ -162,7 +162,12 @@ def fit_candidate(
     )
     golden = trained.golden if is_releasable else ()
     candidate = store.write(
-        trained.model_text, trained.deciding, golden, lineage, training_files(trained), is_current=is_current
+        trained.model_text,
+        trained.deciding,
+        golden,
+        lineage,
+        training_files(trained) | spec_file(spec),
+        is_current=is_current,
     )
     return candidate, trained
 

@@ -1,4 +1,4 @@
-"""Commands that prove what was decided and trained: replay decisions."""
+"""Commands that prove what was decided and trained: replay decisions, rebuild a candidate."""
 
 import json
 from datetime import UTC, datetime
@@ -11,8 +11,11 @@ from lifecycle.cli.options import AsJson
 from lifecycle.console import output
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lifecycle.artefacts.log_replay import LogReplay
     from lifecycle.artefacts.replay import Replay
+    from lifecycle.assets.rebuild import Rebuild
     from lifecycle.settings.platform import Settings
     from serving.artefacts.signatures import PublicKeys
 
@@ -22,6 +25,7 @@ MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the root command."""
     app.command()(replay)
+    app.command()(rebuild)
 
 
 def replay(
@@ -137,3 +141,75 @@ def _print_replay(result: "Replay") -> None:
     console.print(table)
     verdict = "The same, the margin bit for bit." if result.is_same else "[bold red]Not the same.[/]"
     console.print(f"{verdict} Bundle {result.bundle_digest}")
+
+
+def rebuild(
+    digest: Annotated[str, typer.Argument(help="Digest of a candidate or of a bundle, or its unique beginning.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Train a candidate again from its frozen training set, and compare every file. Exits with 1 on any difference.
+
+    Takes as long as the training did, and keeps nothing.
+    """
+    from lifecycle.artefacts.known_candidates import known_candidates
+    from lifecycle.assets.rebuild import rebuild as rebuild_candidate
+    from lifecycle.assets.resources import Stores
+
+    stores = Stores()
+    known = known_candidates(stores.settings)
+    candidate = _candidate_of(digest, {name: found.as_of for name, found in known.items()}, stores.settings)
+
+    def tell(stage: str, done: int, total: int) -> None:
+        if not as_json and (done == total or done % max(1, total // 10) == 0):
+            typer.echo(f"{stage}: {done} of {total}", err=True)
+
+    found = rebuild_candidate(stores, known[candidate], candidate, tell)
+    if as_json:
+        typer.echo(json.dumps(found.as_dict(), indent=2))
+    else:
+        _print_rebuild(found)
+    if not found.is_same:
+        raise typer.Exit(1)
+
+
+def _candidate_of(prefix: str, dates: "Mapping[str, str]", settings: "Settings") -> str:
+    """The candidate's digest, given its beginning or that of a bundle with its model."""
+    from lifecycle.artefacts.bundles import bundle_folder
+    from lifecycle.errors import LifecycleError
+    from lifecycle.releases.lookup import bundle_by_prefix, candidate_by_prefix
+    from lifecycle.signing.keys import ensure_keys
+    from serving.artefacts.bundle import read_bundle
+
+    try:
+        return candidate_by_prefix("any model", prefix, dates)
+    except LifecycleError as no_candidate:
+        try:
+            bundle = bundle_by_prefix(settings.release_store, prefix)
+        except LifecycleError:
+            raise no_candidate from None
+    folder = bundle_folder(settings.release_store, bundle)
+    candidate = read_bundle(folder, ensure_keys(settings).public_keys).manifest.candidate_digest
+    if candidate not in dates:
+        raise LifecycleError(
+            f"Expected the candidate {candidate[:16]} of the bundle {bundle[:16]}, found none; restore the folder of "
+            f"candidates from a backup - in {settings.candidates_dir}"
+        )
+    return candidate
+
+
+def _print_rebuild(found: "Rebuild") -> None:
+    from rich.table import Table
+
+    table = Table("file", "recorded", "rebuilt", "", title=f"Candidate of {found.model} as of {found.as_of}")
+    for file in found.files:
+        same = "same" if file.is_same else "[bold red]differs[/]"
+        table.add_row(file.name, file.recorded[:16], file.rebuilt[:16], same)
+    console = output()
+    console.print(table)
+    for name, (recorded, now) in found.changed.items():
+        console.print(f"{escape(name)}: {recorded} then, {now} now")
+    if not found.has_own_spec:
+        console.print("The candidate keeps no model file; today's was read.")
+    verdict = "The same, byte for byte." if found.is_same else "[bold red]Not the same.[/]"
+    console.print(f"{verdict} Candidate {found.candidate_digest}, training set {found.training_set_digest}")
