@@ -6,9 +6,8 @@ are the infinitesimal jackknife's variance: Jaeckel, The Infinitesimal Jackknife
 Bootstrap and Other Resampling Plans (1982), chapter 6. For the ROC AUC this is DeLong, DeLong and Clarke-Pearson (1988)
 up to the factors n / (n - 1). One sort replaces thousands of bootstrap draws, and an interval has no noise of draws.
 
-At a capacity, and at the largest distance of two distributions, the selection is held as observed: the derivative of
-a maximum is that of its argument (the envelope theorem), and the score of the last reviewed entity moves little, since
-it is a quantile of all entities of the day.
+At the largest distance of two distributions the place is held as observed: the derivative of a maximum is that of its
+argument (the envelope theorem).
 """
 
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ import numpy as np
 
 from lifecycle.modelling.evaluation import RANKING_METRICS, Predictions, Reviewed
 from lifecycle.modelling.ranking import Outcomes, card_codes, card_days, require_both_classes
-from lifecycle.tables.arrays import BoolArray, FloatArray, IntArray, day_numbers
+from lifecycle.tables.arrays import FloatArray, IntArray, day_numbers
 
 
 def influences(outcomes: Outcomes, predictions: Predictions, reviewed: Reviewed) -> dict[str, FloatArray]:
@@ -54,9 +53,8 @@ def _at_review(
             "precision_at_cut_off": _ratio(positive * is_reviewed, is_reviewed.astype(np.float64)),
             "recall_at_cut_off": _ratio(positive * is_reviewed, positive),
         }
-    is_reviewed = _is_reviewed(outcomes, predictions.margins, reviewed.capacity)
     return {
-        "recall_at_capacity": _ratio(positive * is_reviewed, positive),
+        "recall_at_capacity": _recall_at_capacity(outcomes, predictions.margins, reviewed.capacity),
         "card_precision": _card_precision(outcomes, predictions.margins, reviewed.capacity),
     }
 
@@ -120,21 +118,34 @@ def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
     return influence
 
 
-def _is_reviewed(outcomes: Outcomes, margins: FloatArray, capacity: int) -> BoolArray:
-    """Whether the entity of each row is among the `capacity` of highest score of its day."""
+def _recall_at_capacity(outcomes: Outcomes, margins: FloatArray, capacity: int) -> FloatArray:
+    """Influence on the share of positives whose entity is among the `capacity` of highest score of its day.
+
+    The number of reviewed entities is fixed: one more among them moves the last one out, which has as many positives as
+    those of its rank have on average (the derivative of a trimmed mean). That term is on the row of the entity's
+    highest score.
+    """
     codes, entities = card_codes(outcomes.entity)
     days = np.unique(day_numbers(outcomes.occurred_at), return_inverse=True)[1].reshape(-1).astype(np.int64)
     card_day, of_row = np.unique(days * entities + codes, return_inverse=True)
-    highest = np.full(len(card_day), -np.inf)
-    np.maximum.at(highest, of_row, margins)
+    of_row = of_row.reshape(-1)
+    by_score = np.lexsort((margins, of_row))
+    highest_row = by_score[np.append(np.flatnonzero(np.diff(of_row[by_score])), len(by_score) - 1)]
     day = card_day // entities
     # Within a day by score, equal scores by the number of the card, as `ranking.card_days` orders them.
-    order = np.lexsort((card_day, -highest, day))
+    order = np.lexsort((card_day, -margins[highest_row], day))
     starts = np.searchsorted(day[order], np.arange(int(day.max()) + 1))
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order)) - starts[day[order]]
-    reviewed: BoolArray = (rank < capacity)[of_row]
-    return reviewed
+    is_reviewed = rank < capacity
+    positive = outcomes.is_positive.astype(np.float64)
+    positives = np.bincount(of_row, weights=positive)
+    is_last = (rank >= capacity - capacity // 4 - 1) & (rank < capacity + capacity // 4 + 1)
+    of_last = float(positives[is_last].mean()) if is_last.any() else 0.0
+    share = np.bincount(day, weights=is_reviewed) / np.bincount(day)
+    influence = _ratio(positive * is_reviewed[of_row], positive)
+    influence[highest_row] -= of_last * (is_reviewed - share[day]) / positive.sum()
+    return influence
 
 
 def _card_precision(outcomes: Outcomes, margins: FloatArray, capacity: int) -> FloatArray:
