@@ -127,11 +127,16 @@ class EvidenceStore:
         return self._root / kind / f"{name}.json"
 
     def _write(self, kind: str, name: str, document: object) -> None:
-        write_file(self._path(kind, name), msgspec.json.format(msgspec.json.encode(document), indent=2))
+        write_file(self._path(kind, name), evidence_content(document))
 
     def _by_date(self, kind: str, document: type[_Document]) -> dict[dt.date, _Document]:
         paths = sorted((self._root / kind).glob("*.json"))
         return {dt.date.fromisoformat(path.stem): read_evidence(path, document) for path in paths}
+
+
+def evidence_content(document: object) -> bytes:
+    """The bytes of a document's file."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=2)
 
 
 def read_evidence(path: Path, document: type[_Document]) -> _Document:

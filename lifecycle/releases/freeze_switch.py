@@ -4,6 +4,9 @@ import datetime as dt
 from pathlib import Path
 
 from lifecycle.errors import LifecycleError
+from lifecycle.releases.ledger.announcing import announced
+from lifecycle.releases.ledger.events import freeze_turned
+from lifecycle.releases.ledger.log import Ledger
 from lifecycle.releases.signed_files import create_signed
 from lifecycle.signing.keys import Keys
 from serving.artefacts.releases import file_name, open_envelope
@@ -14,9 +17,10 @@ from serving.contract.documents import SCHEMA_VERSION, ContractError, Freeze
 class FreezeSwitch:
     """The turns in ``freezes/000001.json`` and so on below `root`; the last one is the state."""
 
-    def __init__(self, root: Path, keys: Keys) -> None:
+    def __init__(self, root: Path, keys: Keys, ledger: Ledger) -> None:
         self._folder = root / "freezes"
         self._keys = keys
+        self._ledger = ledger
 
     def state(self) -> Freeze | None:
         """The last turn, ``None`` if it was never turned.
@@ -29,7 +33,10 @@ class FreezeSwitch:
         return last_turn(self._folder.parent, self._keys.public_keys)
 
     def turn(self, *, is_frozen: bool, by: str, reason: str) -> Freeze:
-        """Turn it; raises `LifecycleError` if it is in that state already, or on a concurrent turn."""
+        """Turn it; raises `LifecycleError` if it is in that state already, or on a concurrent turn.
+
+        The ledger records the turn first. A freeze does not need a usable ledger.
+        """
         state = self.state()
         if (state is not None and state.is_frozen) == is_frozen:
             raise LifecycleError(
@@ -43,10 +50,13 @@ class FreezeSwitch:
             changed_by=by,
             reason=reason,
         )
-        if not create_signed(self._folder / file_name(freeze.number), freeze, self._keys, "freeze"):
-            raise LifecycleError(
-                "Expected to turn the switch alone, but it was turned concurrently; run the command again"
-            )
+        path = self._folder / file_name(freeze.number)
+        event = freeze_turned(freeze.number, by, is_frozen=is_frozen)
+        with announced(self._ledger, event, path, is_required=not is_frozen):
+            if not create_signed(path, freeze, self._keys, "freeze"):
+                raise LifecycleError(
+                    "Expected to turn the switch alone, but it was turned concurrently; run the command again"
+                )
         return freeze
 
     def refuse_if_frozen(self, model: str) -> None:

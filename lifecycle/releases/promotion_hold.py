@@ -6,6 +6,9 @@ from pathlib import Path
 
 from lifecycle.errors import LifecycleError
 from lifecycle.monitoring.alerts import Alert
+from lifecycle.releases.ledger.announcing import announced
+from lifecycle.releases.ledger.events import promotion_resumed
+from lifecycle.releases.ledger.log import Ledger
 from lifecycle.releases.signed_files import create_signed
 from lifecycle.signing.keys import Keys
 from serving.artefacts.release_rules import last_rollback
@@ -21,9 +24,10 @@ class PromotionHold:
     ``resumes/<model>/000003.json`` below `root`, signed, ends the hold of release 3.
     """
 
-    def __init__(self, root: Path, keys: Keys) -> None:
+    def __init__(self, root: Path, keys: Keys, ledger: Ledger) -> None:
         self._folder = root / "resumes"
         self._keys = keys
+        self._ledger = ledger
 
     def in_force(self, history: Sequence[Release]) -> Release | None:
         """The last rollback, unless a person has resumed promotion since; `history` holds all releases of a model.
@@ -36,7 +40,7 @@ class PromotionHold:
         return hold_in_force(self._folder.parent, self._keys.public_keys, history)
 
     def resume(self, model: str, history: Sequence[Release], *, by: str, reason: str) -> Resume:
-        """End the hold in force; raises `LifecycleError` without one, or as `in_force`."""
+        """End the hold in force, recorded first; raises `LifecycleError` without a hold, or as `in_force`."""
         rollback = self.in_force(history)
         if rollback is None:
             raise LifecycleError(
@@ -52,8 +56,11 @@ class PromotionHold:
             reason=reason,
         )
         path = self._folder / model / file_name(rollback.number)
-        if not create_signed(path, resume, self._keys, "resume"):
-            raise LifecycleError(f"Expected to resume the promotion of {model} alone, but it was resumed concurrently")
+        with announced(self._ledger, promotion_resumed(model, rollback.number, by), path, is_required=True):
+            if not create_signed(path, resume, self._keys, "resume"):
+                raise LifecycleError(
+                    f"Expected to resume the promotion of {model} alone, but it was resumed concurrently"
+                )
         return resume
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lifecycle.releases.freeze_switch import FreezeSwitch
+from lifecycle.releases.ledger.log import Ledger
 from lifecycle.releases.promotion_hold import PromotionHold
 from lifecycle.signing.keys import Keys
 from serving.contract.documents import Freeze, Release, Resume
@@ -18,11 +19,13 @@ class PromotionSwitches:
         The release store.
     keys
         Signs the turns, and verifies those that are read.
+    ledger
+        Records each turn before it is written.
     """
 
-    def __init__(self, root: Path, keys: Keys) -> None:
-        self._freeze = FreezeSwitch(root, keys)
-        self._hold = PromotionHold(root, keys)
+    def __init__(self, root: Path, keys: Keys, ledger: Ledger) -> None:
+        self._freeze = FreezeSwitch(root, keys, ledger)
+        self._hold = PromotionHold(root, keys, ledger)
 
     def freeze(self, *, by: str, reason: str) -> Freeze:
         """Stop promotion of every model until `unfreeze`; raises `LifecycleError` if it is already frozen."""

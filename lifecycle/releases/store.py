@@ -7,9 +7,13 @@ highest number is in force. ``freezes/000001.json`` and so on record the turns o
 A number is written to a temporary file and then hard-linked: it is never torn, and of two concurrent promotions one
 wins and the other is refused. After a crash the store holds either the old or the new release, and repeating the call
 is safe, because promoting the champion in force is idempotent.
+
+The ledger (``ledger/``) records a release before it is written, and its file afterwards; the release names the ledger's
+head. Without a usable ledger nothing is promoted, but a rollback and the end of a challenger go on.
 """
 
 import datetime as dt
+import logging
 import re
 import secrets
 from pathlib import Path
@@ -30,6 +34,9 @@ from lifecycle.releases.history import (
     was_rolled_back,
     withdrawn_bundles,
 )
+from lifecycle.releases.ledger.announcing import announced_release, record_written
+from lifecycle.releases.ledger.log import Ledger
+from lifecycle.releases.ledger.records import LedgerError
 from lifecycle.releases.promotion_switches import PromotionSwitches
 from lifecycle.releases.signed_files import create_signed
 from lifecycle.signing.keys import Keys
@@ -38,6 +45,7 @@ from serving.artefacts.releases import file_name, read_chain, read_releases
 from serving.contract.documents import SCHEMA_VERSION, ContractError, Release, SlotName, SlotRelease
 from serving.storage.durable import remove_abandoned
 
+_log = logging.getLogger(__name__)
 _MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _NO_RELEASE = 0
 _SALT_BYTES = 16
@@ -59,7 +67,8 @@ class ReleaseStore:
     def __init__(self, root: Path, keys: Keys) -> None:
         self.root = root
         self._keys = keys
-        self.switches = PromotionSwitches(root, keys)
+        self.ledger = Ledger(root, keys)
+        self.switches = PromotionSwitches(root, keys, self.ledger)
 
     def history(self, model: str) -> tuple[Release, ...]:
         """Every release of a model, oldest first.
@@ -114,7 +123,7 @@ class ReleaseStore:
         chain = self._chain(model)
         history = tuple(release for release, _ in chain)
         if history and history[-1].champion.bundle_digest == bundle_digest:
-            self._tidy(model, history[-1].number)
+            self._settle(model, chain)
             return history[-1]
         self._refuse_if_overtaken(model, history, after)
         if not is_withdrawn_allowed:
@@ -162,7 +171,7 @@ class ReleaseStore:
         standing = slots_with_champion(model, _slots_in_force(history), bundle_digest, "canary")
         wanted = _wanted_canary(model, standing, bundle_digest, percent, salt)
         if _is_same(wanted, standing.canary):
-            self._tidy(model, history[-1].number)
+            self._settle(model, chain)
             return history[-1]
         self._refuse_if_overtaken(model, history, after)
         is_more = is_more_exposed(standing, wanted)
@@ -175,7 +184,9 @@ class ReleaseStore:
         canary = msgspec.structs.replace(wanted, as_of=verified.as_of)
         if is_more:
             self.switches.refuse_if_frozen(model)
-        return self._append(model, chain, standing._replace(canary=canary), by=by, reason=reason)
+        return self._append(
+            model, chain, standing._replace(canary=canary), by=by, reason=reason, is_reducing=not is_more
+        )
 
     def put_shadow(self, model: str, bundle_digest: str, *, by: str, reason: str, after: int | None = None) -> Release:
         """Let a bundle score copies of the traffic, as the next release; idempotent for the same shadow.
@@ -192,7 +203,7 @@ class ReleaseStore:
         history = tuple(release for release, _ in chain)
         standing = slots_with_champion(model, _slots_in_force(history), bundle_digest, "shadow")
         if standing.shadow is not None and standing.shadow.bundle_digest == bundle_digest:
-            self._tidy(model, history[-1].number)
+            self._settle(model, chain)
             return history[-1]
         self._refuse_if_overtaken(model, history, after)
         self.switches.refuse_if_frozen(model)
@@ -240,7 +251,7 @@ class ReleaseStore:
         chain = self._chain(model)
         history = tuple(release for release, _ in chain)
         if after is not None and was_rolled_back(history, after):
-            self._tidy(model, history[-1].number)
+            self._settle(model, chain)
             return history[-1]
         self._refuse_if_overtaken(model, history, after)
         champions = active_champions(history)
@@ -253,7 +264,9 @@ class ReleaseStore:
             )
         previous = champions[-2]
         champion = self._verified(model, previous.champion.bundle_digest)
-        return self._append(model, chain, FilledSlots(champion), by=by, reason=reason, restores=previous.number)
+        return self._append(
+            model, chain, FilledSlots(champion), by=by, reason=reason, restores=previous.number, is_reducing=True
+        )
 
     def withdrawn(self, model: str) -> frozenset[str]:
         """Digests of the bundles that are withdrawn; raises as `history`."""
@@ -277,11 +290,11 @@ class ReleaseStore:
         if standing is None:
             raise LifecycleError(f"Expected a release of {model} to end its {slot}, found no release")
         if getattr(standing, slot) is None:
-            self._tidy(model, history[-1].number)
+            self._settle(model, chain)
             return history[-1]
         self._refuse_if_overtaken(model, history, after)
         remaining = standing._replace(canary=None) if slot == "canary" else standing._replace(shadow=None)
-        return self._append(model, chain, remaining, by=by, reason=reason)
+        return self._append(model, chain, remaining, by=by, reason=reason, is_reducing=True)
 
     def _verified(self, model: str, bundle_digest: str) -> SlotRelease:
         bundle = verified_bundle(self.root, bundle_digest, self._keys.public_keys)
@@ -309,7 +322,9 @@ class ReleaseStore:
         by: str,
         reason: str,
         restores: int | None = None,
+        is_reducing: bool = False,
     ) -> Release:
+        """Write the next release; one that reduces risk does not need a usable ledger."""
         number = chain[-1][0].number + 1 if chain else 1
         release = Release(
             schema_version=SCHEMA_VERSION,
@@ -327,14 +342,24 @@ class ReleaseStore:
         fault = slots_fault(release)
         if fault is not None:
             raise LifecycleError(fault)
-        folder = self.root / "releases" / model
-        if not create_signed(folder / file_name(number), release, self._keys, "release"):
-            raise LifecycleError(
-                f"Expected to write release {number} of {model}, but another promotion wrote it first; look at it with "
-                f"`lifecycle releases {model}` before you promote again"
-            )
+        path = self.root / "releases" / model / file_name(number)
+        with announced_release(self.ledger, release, chain, path, is_required=not is_reducing) as announced:
+            if not create_signed(path, announced, self._keys, "release"):
+                raise LifecycleError(
+                    f"Expected to write release {number} of {model}, but another promotion wrote it first; look at it "
+                    f"with `lifecycle releases {model}` before you promote again"
+                )
         self._tidy(model, number)
-        return release
+        return announced
+
+    def _settle(self, model: str, chain: _Chain) -> None:
+        """Complete what a killed command left: its temporary files, and the records of the releases' files."""
+        self._tidy(model, chain[-1][0].number)
+        try:
+            with self.ledger.locked() as writer:
+                record_written(writer, model, chain)
+        except LedgerError as error:
+            _log.warning("The release is in force; it is not recorded in the ledger. %s", error)
 
     def _tidy(self, model: str, number: int) -> None:
         """Remove temporary files that crashed writers of numbers up to `number` left; those numbers are taken."""

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -26,16 +27,15 @@ class PublicKeys:
 
     def __init__(self, keys: tuple[Ed25519PublicKey, ...]) -> None:
         self._keys = {key_id(key): key for key in keys}
+        self.raw_keys: Final[Mapping[str, bytes]] = {
+            name: key.public_bytes(Encoding.Raw, PublicFormat.Raw) for name, key in self._keys.items()
+        }
+        """The 32 bytes of each key by its id."""
 
     @property
     def ids(self) -> list[str]:
         """Ids of the keys, sorted."""
         return sorted(self._keys)
-
-    @property
-    def raw_keys(self) -> dict[str, bytes]:
-        """The 32 bytes of each key by its id."""
-        return {name: key.public_bytes(Encoding.Raw, PublicFormat.Raw) for name, key in self._keys.items()}
 
     def verify(self, content: bytes, signed: Signed, where: str) -> None:
         """Check that `signed` is a signature of `content` by one of these keys.

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lifecycle.releases.ledger.events import release_facts, release_subjects
 from lifecycle.releases.ledger.notes import Head
 from lifecycle.releases.ledger.records import Record
 from lifecycle.releases.ledger.releases_seen import recorded_digests
 from lifecycle.releases.ledger.verify import Problem, Verification, head_problem
-from serving.artefacts.release_rules import slots_of
 from serving.artefacts.releases import open_release, read_releases, release_numbers
 from serving.artefacts.signatures import PublicKeys
 from serving.contract.documents import ContractError, Release, digest
@@ -22,29 +22,12 @@ def with_releases(verification: Verification, store: Path, keys: PublicKeys) -> 
     models = {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
     models |= {model for record in verification.records for model in recorded_digests(record)}
     problems = [problem for model in sorted(models) for problem in _of_model(verification, store, model, keys)]
-    notices = () if problems else tuple(_not_carried_out(verification.records, store))
+    notices = () if problems else (*_not_carried_out(verification.records, store), *_unannounced(verification.records))
     return replace(
         verification,
         problems=(*verification.problems, *problems),
         notices=(*verification.notices, *notices),
     )
-
-
-def release_facts(release: Release) -> dict[str, object]:
-    """What a record says of a release, next to its digests."""
-    canary = release.canary
-    facts: dict[str, object] = {"number": release.number, "champion_as_of": release.champion.as_of}
-    if release.restores is not None:
-        facts["restores"] = release.restores
-    if canary is not None:
-        facts |= {"canary_percent": canary.percent, "canary_salt": canary.salt}
-    return facts
-
-
-def release_subjects(release: Release) -> dict[str, str]:
-    """Digests of the bundles in a release's slots, and of the release before it."""
-    subjects: dict[str, str] = {slot: filled.bundle_digest for slot, filled in slots_of(release)}
-    return subjects if release.predecessor is None else subjects | {"predecessor": release.predecessor}
 
 
 def _of_model(verification: Verification, store: Path, model: str, keys: PublicKeys) -> Iterator[Problem]:
@@ -117,3 +100,12 @@ def _not_carried_out(records: Sequence[Record], store: Path) -> Iterator[str]:
                 f"record {record.sequence} announces release {number} of {record.model}, which was not written: "
                 "the command was killed or failed; running it again writes the release"
             )
+
+
+def _unannounced(records: Sequence[Record]) -> Iterator[str]:
+    """Releases that were written while the ledger could not be used, or by another version of the platform."""
+    announced = {(record.model, record.facts["number"]) for record in records if record.kind in RELEASE_KINDS}
+    for record in records:
+        number = record.facts.get("number")
+        if record.kind == "released" and (record.model, number) not in announced:
+            yield f"release {number} of {record.model} was written without a record that announced it"

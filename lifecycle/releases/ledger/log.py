@@ -32,14 +32,16 @@ from lifecycle.releases.ledger.records import (
     Actor,
     Event,
     LedgerError,
+    Link,
     Record,
     content_of,
     line_of,
+    read_link,
     read_record,
     record_of,
     split_line,
 )
-from lifecycle.releases.ledger.releases_seen import ReleasesSeen, released_files
+from lifecycle.releases.ledger.releases_seen import KINDS_WITH_RELEASES, ReleasesSeen, released_files
 from lifecycle.signing.keys import Keys
 from serving.storage.locks import lock_folder
 
@@ -152,6 +154,7 @@ class Writer:
         try:
             append_line(self._folder / RECORDS_FILE, line, "ledger.record")
             state.add(record, line)
+            state.learn(record)
             note = sign_note(Checkpoint(state.origin, state.head).text(), state.origin, self._keys)
             signed = note_line(note)
             append_line(self._folder / CHECKPOINTS_FILE, signed, "ledger.checkpoint")
@@ -186,17 +189,20 @@ class _State:
     def head(self) -> Head:
         return Head(self.tree.size, self.tree.root())
 
-    def add(self, record: Record, line: bytes) -> None:
+    def learn(self, record: Record) -> None:
+        """Add what the facts of a record say: the origin of the ledger, and the releases that were written."""
+        self.releases.add(record)
+        if record.kind == "genesis":
+            self.origin = str(record.facts["origin"])
+
+    def add(self, record: Link | Record, line: bytes) -> None:
         """Add a record, whose line ends with a line break."""
         hash_in_hex = line[:64].decode()
         self.tree.append(bytes.fromhex(hash_in_hex))
         self.previous = hash_in_hex
         self.event_ids.add(record.event_id)
         self.latest[record.kind, record.model] = (record.sequence, record.subjects)
-        self.releases.add(record)
         self.records_size += len(line)
-        if record.kind == "genesis":
-            self.origin = str(record.facts["origin"])
 
     def confirm(self, line: bytes) -> None:
         """Add the checkpoint that covers all records so far."""
@@ -237,15 +243,17 @@ def _read_signed(state: _State, line: bytes, note: bytes) -> None:
     sequence = state.tree.size + 1
     try:
         _, content = split_line(line)
-        record = read_record(content)
+        link = read_link(content)
+        if link.kind in KINDS_WITH_RELEASES:
+            state.learn(read_record(content))
     except LedgerError as error:
         raise LedgerError(f"Expected record {sequence} as it was written, but {error}") from error
-    if (record.sequence, record.previous) != (sequence, state.previous):
+    if (link.sequence, link.previous) != (sequence, state.previous):
         raise LedgerError(f"Expected record {sequence} after record {sequence - 1}, got another one in its place")
     checkpoint = read_checkpoint(note_of(note))
     if checkpoint.head.size != sequence:
         raise LedgerError(f"Expected checkpoint {sequence}, got checkpoint {checkpoint.head.size}")
-    state.add(record, line + b"\n")
+    state.add(link, line + b"\n")
     state.heads[sequence] = checkpoint.head.root
     state.checkpoints_size += len(note) + 1
 

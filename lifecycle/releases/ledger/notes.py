@@ -13,6 +13,7 @@ The first line is the origin, which names the ledger; then the number of records
 """
 
 import base64
+import functools
 import hashlib
 from dataclasses import dataclass
 
@@ -152,5 +153,6 @@ def _expect_signed(text: str, signed: Signed, keys: PublicKeys) -> None:
         raise NoteError(str(error)) from None
 
 
+@functools.lru_cache(maxsize=64)
 def _key_hash(name: str, raw_key: bytes) -> bytes:
     return hashlib.sha256(name.encode() + b"\n" + _ED25519 + raw_key).digest()[:_KEY_HASH_BYTES]

@@ -6,7 +6,7 @@ the erasure of a person never touches the ledger: reasons are in the signed docu
 
 import datetime as dt
 import hashlib
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -89,6 +89,18 @@ class Record(Struct, frozen=True, kw_only=True):
     previous: str
 
 
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a record that continuing the ledger needs; its facts are not read, which takes most of the time."""
+
+    version: int
+    sequence: int
+    kind: Kind
+    model: str | None
+    subjects: dict[str, str]
+    event_id: str
+    previous: str
+
+
 def record_of(event: Event, sequence: int, recorded_at: dt.datetime, previous: str) -> Record:
     """The record of an event at its place in the ledger."""
     return Record(
@@ -132,8 +144,20 @@ def split_line(line: bytes) -> tuple[bytes, bytes]:
 
 def read_record(content: bytes) -> Record:
     """The record that bytes hold; raises `LedgerError` for other bytes, and for a version of a newer platform."""
+    return _decoded(content, Record)
+
+
+def read_link(content: bytes) -> Link:
+    """The link that bytes hold; raises as `read_record`."""
+    return _decoded(content, Link)
+
+
+_Decoded = TypeVar("_Decoded", Record, Link)
+
+
+def _decoded(content: bytes, decoded_type: type[_Decoded]) -> _Decoded:
     try:
-        record = msgspec.json.decode(content, type=Record)
+        record = msgspec.json.decode(content, type=decoded_type)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LedgerError(f"it is no record: {error}") from error
     if record.version not in readable_versions(RECORD_VERSION):

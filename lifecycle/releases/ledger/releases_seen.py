@@ -9,6 +9,8 @@ import msgspec
 from lifecycle.releases.ledger.records import Record
 from serving.contract.documents import digest
 
+KINDS_WITH_RELEASES = frozenset({"genesis", "released"})
+"""Kinds of records that name releases' files."""
 _SWITCHES = ("freezes", "resumes")
 
 

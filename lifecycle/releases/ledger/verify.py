@@ -41,7 +41,6 @@ from lifecycle.releases.ledger.notes import (
     Head,
     NoteError,
     open_checkpoint,
-    read_checkpoint,
 )
 from lifecycle.releases.ledger.records import FIRST_PREVIOUS, LedgerError, Record, read_record, split_line
 from serving.artefacts.signatures import PublicKeys
@@ -124,14 +123,14 @@ def _signed_checkpoints(lines: Sequence[bytes], keys: PublicKeys) -> tuple[list[
     """The checkpoints up to the first bad one."""
     checkpoints: list[Checkpoint] = []
     for number, line in enumerate(lines, start=1):
-        fault = _checkpoint_fault(line, number, checkpoints, keys)
-        if fault is not None:
-            return checkpoints, fault
-        checkpoints.append(read_checkpoint(note_of(line)))
+        checkpoint = _checkpoint(line, number, checkpoints, keys)
+        if isinstance(checkpoint, Problem):
+            return checkpoints, checkpoint
+        checkpoints.append(checkpoint)
     return checkpoints, None
 
 
-def _checkpoint_fault(line: bytes, number: int, before: Sequence[Checkpoint], keys: PublicKeys) -> Problem | None:
+def _checkpoint(line: bytes, number: int, before: Sequence[Checkpoint], keys: PublicKeys) -> Checkpoint | Problem:
     try:
         note = note_of(line)
         checkpoint = open_checkpoint(note, keys)
@@ -142,13 +141,13 @@ def _checkpoint_fault(line: bytes, number: int, before: Sequence[Checkpoint], ke
     except NoteError as error:
         return Problem("bad_checkpoint", number, f"checkpoint {number}: {error}")
     size = checkpoint.head.size
-    if size < number and size > 0 and before[size - 1].head != checkpoint.head:
+    if 0 < size < number and before[size - 1].head != checkpoint.head:
         return Problem("forked", size, f"two signed checkpoints of {size} records have different roots")
     if before and checkpoint.origin != before[0].origin:
         return Problem("bad_checkpoint", number, f"checkpoint {number} is one of another ledger, {checkpoint.origin}")
     if size != number:
         return Problem("bad_checkpoint", number, f"expected checkpoint {number}, found that of {size} records")
-    return None
+    return checkpoint
 
 
 _LINES_OF_A_NOTE = 5

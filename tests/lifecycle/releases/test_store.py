@@ -1,13 +1,14 @@
 import threading
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import pytest
 
 from lifecycle.errors import LifecycleError
+from lifecycle.releases.ledger.announcing import announced_release
+from lifecycle.releases.ledger.reading import read_records
 from lifecycle.releases.store import ReleaseStore
 from serving.contract.documents import Release, digest
-from serving.storage.durable import create_once
 from tests.harness.small_models import MODEL, SmallStore
 
 
@@ -57,13 +58,13 @@ def test_of_two_promotions_at_the_same_time_one_wins_and_the_other_is_told(
 ) -> None:
     store.publish(1)
     bundles = [store.seal(2), store.seal(3)]
-    both_are_about_to_link = threading.Barrier(2)
+    both_are_about_to_write = threading.Barrier(2)
 
-    def write_at_the_same_time(path: Path, content: bytes, point: str) -> bool:
-        both_are_about_to_link.wait(timeout=60)
-        return create_once(path, content, point)
+    def write_at_the_same_time(*arguments: Any, **options: Any) -> Any:
+        both_are_about_to_write.wait(timeout=60)
+        return announced_release(*arguments, **options)
 
-    monkeypatch.setattr("lifecycle.releases.signed_files.create_once", write_at_the_same_time)
+    monkeypatch.setattr("lifecycle.releases.store.announced_release", write_at_the_same_time)
     won: list[Release] = []
     told: list[str] = []
 
@@ -82,6 +83,8 @@ def test_of_two_promotions_at_the_same_time_one_wins_and_the_other_is_told(
     assert store.releases.latest(MODEL) == won[0]
     [message] = told
     assert "Expected to write release 2 of card_fraud, but another promotion wrote it first" in message
+    announced = [record for record in read_records(store.releases.root) if record.kind == "release"]
+    assert [record.facts["number"] for record in announced] == [1, 2]
     assert list(path_of(store, 1).parent.glob(".*")) == []
 
 

@@ -1,0 +1,137 @@
+"""The events of the platform, each built in one place from the documents that it is about."""
+
+import msgspec
+
+from lifecycle.artefacts.evidence import GateEvidence, evidence_content
+from lifecycle.releases.ledger.records import Actor, Event
+from serving.artefacts.release_rules import slots_of
+from serving.contract.documents import Lineage, Release, digest
+
+POLICY_NAME = "promotion policy"
+"""Name under which the promotion policy releases."""
+_NO_FACTS_OF_VERDICTS = ("summary",)
+"""Texts for people; the evidence that the record names holds them."""
+
+
+def person(name: str) -> Actor:
+    """A person, by the user's name; or the promotion policy, which signs releases with its own."""
+    return Actor(kind="policy" if name == POLICY_NAME else "person", name=name)
+
+
+def run_actor(run_id: str) -> Actor:
+    """A Dagster run."""
+    return Actor(kind="run", name=run_id)
+
+
+def release_announced(release: Release) -> Event:
+    """A release that is about to be written; the numbers and bundles are the release's own."""
+    return Event(
+        kind="release" if release.restores is None else "rollback",
+        model=release.model,
+        actor=person(release.released_by),
+        subjects=release_subjects(release),
+        facts=release_facts(release),
+        occasion=f"{release.number} {release.released_by} {release_facts(release)}",
+    )
+
+
+def release_written(model: str, number: int, file_digest: str) -> Event:
+    """The file of a release is in the store."""
+    return Event(
+        kind="released",
+        model=model,
+        actor=Actor(kind="platform", name="release store"),
+        subjects={"release": file_digest},
+        facts={"number": number},
+        occasion=str(number),
+    )
+
+
+def release_facts(release: Release) -> dict[str, object]:
+    """What a record says of a release, next to its digests."""
+    facts: dict[str, object] = {"number": release.number, "champion_as_of": release.champion.as_of}
+    if release.restores is not None:
+        facts["restores"] = release.restores
+    if release.canary is not None:
+        # Not the salt, which is drawn again when a killed command is repeated; the release's file has it.
+        facts["canary_percent"] = release.canary.percent
+    return facts
+
+
+def release_subjects(release: Release) -> dict[str, str]:
+    """Digests of the bundles in a release's slots, and of the file of the release before it."""
+    subjects: dict[str, str] = {slot: filled.bundle_digest for slot, filled in slots_of(release)}
+    return subjects if release.predecessor is None else subjects | {"predecessor": release.predecessor}
+
+
+def freeze_turned(number: int, by: str, *, is_frozen: bool) -> Event:
+    """A turn of the freeze switch that is about to be written."""
+    return Event(
+        kind="freeze" if is_frozen else "unfreeze",
+        model=None,
+        actor=person(by),
+        facts={"number": number},
+        occasion=f"{number} {by}",
+    )
+
+
+def promotion_resumed(model: str, release_number: int, by: str) -> Event:
+    """A person's order to promote automatically again, which is about to be written."""
+    return Event(
+        kind="resume",
+        model=model,
+        actor=person(by),
+        facts={"release_number": release_number},
+        occasion=f"{release_number} {by}",
+    )
+
+
+def candidate_trained(model: str, candidate_digest: str, lineage: Lineage, actor: Actor) -> Event:
+    """A candidate was made from a training set."""
+    return Event(
+        kind="training",
+        model=model,
+        actor=actor,
+        subjects={"candidate": candidate_digest, "training_set": lineage.training_set_digest},
+        facts={"as_of": lineage.as_of, "code_commit": lineage.code_commit, "seed": lineage.seed},
+        occasion=actor.name,
+    )
+
+
+def gates_judged(evidence: GateEvidence, actor: Actor, *, is_backtest: bool) -> Event:
+    """Every gate's verdict on a candidate, with the digest of the evidence that is about to be written."""
+    verdicts = []
+    for verdict in evidence.verdicts:
+        document = msgspec.to_builtins(verdict)
+        verdicts.append({name: value for name, value in document.items() if name not in _NO_FACTS_OF_VERDICTS})
+    return Event(
+        kind="gates",
+        model=evidence.model,
+        actor=actor,
+        subjects={
+            "candidate": evidence.candidate_digest,
+            "training_set": evidence.training_set_digest,
+            "evidence": digest(evidence_content(evidence)),
+        },
+        facts={"as_of": evidence.as_of, "is_backtest": is_backtest, "verdicts": verdicts},
+        occasion=f"{actor.name} {is_backtest}",
+    )
+
+
+def version_registered(
+    model: str, bundle_digest: str, candidate_digest: str, version: str | None, actor: Actor
+) -> Event:
+    """A bundle was sealed for a candidate, and its version registered in MLflow; ``None`` if MLflow failed."""
+    return Event(
+        kind="registration",
+        model=model,
+        actor=actor,
+        subjects={"bundle": bundle_digest, "candidate": candidate_digest},
+        facts={"mlflow_version": version},
+        occasion=f"{actor.name} {version}",
+    )
+
+
+def configuration_changed(model: str, subjects: dict[str, str], after: int, actor: Actor) -> Event:
+    """A model's specification differs from that of record `after`, or is the first one (0)."""
+    return Event(kind="configuration", model=model, actor=actor, subjects=subjects, occasion=f"after {after}")
