@@ -2,12 +2,14 @@
 
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.assets.partitions import date_of
+from lifecycle.assets.recording import record_training, record_verdicts
 from lifecycle.assets.registry import seal
 from lifecycle.assets.resources import Stores
 from lifecycle.assets.validation import judge_candidate
 from lifecycle.errors import LifecycleError
 from lifecycle.gates.candidate_gates import GATES
 from lifecycle.gates.promotion import JudgedVersion, missing_verdicts
+from lifecycle.releases.ledger.events import person
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import Release
 
@@ -36,6 +38,8 @@ def release_first(spec: RiskModelSpec, stores: Stores, candidate: Candidate, *, 
         raise LifecycleError(
             f"Expected a candidate that passes its gates, {candidate.digest[:12]} does not: {refusal} ({summaries})"
         )
+    record_training(spec, stores, candidate, person(by))
+    record_verdicts(spec, stores, evidence, person(by))
     stores.evidence(spec.name).write_gates(evidence)
     bundle = seal(spec, stores, candidate, evidence)
     return releases.publish(spec.name, bundle, by=by, reason=reason, after=0)

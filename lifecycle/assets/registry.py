@@ -13,7 +13,9 @@ from lifecycle.assets.keys import Materialized, ModelKeys
 from lifecycle.assets.labels import labels
 from lifecycle.assets.mirror import attempt, record_backtest, register
 from lifecycle.assets.partitions import as_of_dates
+from lifecycle.assets.recording import record_version
 from lifecycle.assets.resources import Stores
+from lifecycle.releases.ledger.events import run_actor
 from lifecycle.releases.mlflow_registry import RegisteredVersion
 from lifecycle.reports.model_card import model_card
 from lifecycle.spec.dbt_projects import dbt_projects
@@ -51,6 +53,8 @@ def model_version_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         version = attempt(
             stores, spec.name, as_of, run_id, step, lambda: register(spec, stores, candidate, evidence, run_id)
         )
+        number = None if version is None else version.version
+        record_version(stores, spec.name, bundle_digest, candidate.digest, number, run_actor(run_id))
         card = bundle_folder(stores.settings.release_store, bundle_digest) / CARD_FILE
         sealed = {
             "bundle_digest": bundle_digest,

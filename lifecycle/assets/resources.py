@@ -10,6 +10,7 @@ from lifecycle.artefacts.bundles import verified_bundle
 from lifecycle.artefacts.candidates import Candidate, CandidateStore
 from lifecycle.artefacts.evidence import EvidenceStore
 from lifecycle.artefacts.training_sets import TrainingSetStore
+from lifecycle.releases.ledger.log import Ledger
 from lifecycle.releases.mlflow_registry import Registry
 from lifecycle.releases.store import ReleaseStore
 from lifecycle.settings.platform import Settings
@@ -62,6 +63,11 @@ class Stores(dg.ConfigurableResource[None]):
     def releases(self) -> ReleaseStore:
         """The releases of every model."""
         return ReleaseStore(self.settings.release_store, self.key_ring())
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger of trainings, verdicts and releases."""
+        return Ledger(self.settings.release_store, self.key_ring())
 
     def champion_candidate(self, model: str, champion: SlotRelease) -> Candidate:
         """The candidate that a champion's bundle was sealed from.

@@ -16,12 +16,13 @@ from lifecycle.errors import LifecycleError
 from lifecycle.gates.candidate_gates import GATES
 from lifecycle.gates.champion import backtest_reason, newest_as_of
 from lifecycle.gates.promotion import Champion, JudgedVersion, PromotionState, Refusal, decide_promotion
+from lifecycle.releases.ledger.events import POLICY_NAME
 from lifecycle.releases.promotion_hold import hold_text
 from lifecycle.releases.store import ReleaseStore
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import Release
 
-RELEASED_BY = "promotion policy"
+RELEASED_BY = POLICY_NAME
 
 
 def release_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:

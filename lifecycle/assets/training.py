@@ -17,6 +17,7 @@ from lifecycle.assets.keys import WAREHOUSE_POOL, Materialized, ModelKeys
 from lifecycle.assets.labels import labels
 from lifecycle.assets.partitions import as_of_dates, date_of, training_days
 from lifecycle.assets.plots import shown
+from lifecycle.assets.recording import record_training
 from lifecycle.assets.resources import Stores
 from lifecycle.gates import input_gates
 from lifecycle.gates.usual_volume import REFERENCE_WEEKS
@@ -25,6 +26,7 @@ from lifecycle.modelling.search import Progress
 from lifecycle.modelling.splits import snapshot_days
 from lifecycle.modelling.training import Trained, train
 from lifecycle.modelling.training_set import Examples, examples_from_table
+from lifecycle.releases.ledger.events import run_actor
 from lifecycle.reports.plots import model_plots
 from lifecycle.settings.snowflake import Step
 from lifecycle.spec.examples import LabelNames
@@ -95,6 +97,7 @@ def candidate_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         examples = examples_from_table(snapshots.read_whole(as_of), spec)
         digest, store = snapshots.describe(as_of).digest, stores.candidates(spec.name)
         stored, trained = fit_candidate(spec, examples, date_of(as_of), digest, store, _LoggedProgress(context))
+        record_training(spec, stores, stored, run_actor(context.run.run_id))
         return dg.MaterializeResult(metadata=candidate_metadata(spec, stored, trained))
 
     return candidate

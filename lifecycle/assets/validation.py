@@ -12,6 +12,7 @@ from lifecycle.assets.asked_runs import why_backtest
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.mirror import record
 from lifecycle.assets.partitions import as_of_dates, date_of
+from lifecycle.assets.recording import record_verdicts
 from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
 from lifecycle.gates.candidate_gates import (
@@ -32,6 +33,7 @@ from lifecycle.modelling.single_features import feature_auc
 from lifecycle.modelling.thresholds import count_bands, floors
 from lifecycle.modelling.training import holdout, recent_traffic, released_window
 from lifecycle.modelling.training_set import Examples, examples_from_table
+from lifecycle.releases.ledger.events import run_actor
 from lifecycle.spec.cadence import EVERY_DAY, RECENT_DAYS
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import Verdict
@@ -58,6 +60,7 @@ def gate_checks(spec: RiskModelSpec) -> dg.AssetChecksDefinition:
         as_of = context.op_execution_context.partition_key
         evidence = judge(spec, stores, as_of)
         is_backtest = why_backtest(spec, stores, context.instance, context.run, as_of) is not None
+        record_verdicts(spec, stores, evidence, run_actor(context.run.run_id), is_backtest=is_backtest)
         stores.evidence(spec.name).write_gates(evidence, is_backtest=is_backtest)
         # A warning fails no run: a refused backtest is a result.
         severity = dg.AssetCheckSeverity.WARN if is_backtest else dg.AssetCheckSeverity.ERROR
