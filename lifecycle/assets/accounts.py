@@ -7,7 +7,6 @@ from typing import Any
 
 import dagster as dg
 
-from lifecycle.artefacts.alert_log import raise_alert, raised_keys
 from lifecycle.assets.partitions import as_of_after
 from lifecycle.assets.resources import Stores
 from lifecycle.gates.champion import champion_for
@@ -20,6 +19,7 @@ from lifecycle.monitoring.accounts import (
     refusal_findings,
     unaccounted_alert,
 )
+from lifecycle.releases.alert_log import raise_alert, raised_keys
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Warehouse
 from lifecycle.warehouse.reading.decisions import LoadedDecisions, daily_decisions

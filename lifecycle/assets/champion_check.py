@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lifecycle.artefacts.alert_log import raise_alert
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.mirror import attempt, first_line, in_time, mirror_in_dagster, mirror_in_mlflow, newest_metadata
 from lifecycle.assets.resources import Stores
 from lifecycle.assets.schedules import daily, default_status
 from lifecycle.monitoring.champions import NamedChampion, champion_alert, differences
+from lifecycle.releases.alert_log import raise_alert
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import Release
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import dagster as dg
 
-from lifecycle.artefacts.alert_log import raise_alert, raised_keys
 from lifecycle.assets.partitions import date_of
 from lifecycle.assets.schedules import daily, days_in_flight, default_status, request
 from lifecycle.monitoring.missed_days import DueDays, due_days, gap_alert
+from lifecycle.releases.alert_log import raise_alert, raised_keys
 from lifecycle.settings.platform import Settings
 
 MODELS_TAG = "lifecycle/models"

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
-from lifecycle.artefacts.alert_log import raise_alert
 from lifecycle.artefacts.bundles import bundle_manifest
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
@@ -21,6 +20,7 @@ from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
 from lifecycle.gates.outcomes import WORDS
 from lifecycle.monitoring.champions import registry_alert
+from lifecycle.releases.alert_log import raise_alert
 from lifecycle.releases.mlflow_registry import MirroredSlot, RegisteredVersion
 from lifecycle.releases.mlflow_runs import RunOutcome, RunPages
 from lifecycle.reports.model_card import model_card

@@ -10,7 +10,6 @@ from typing import Any
 
 import dagster as dg
 
-from lifecycle.artefacts.alert_log import raise_alert, raised_keys
 from lifecycle.assets.accounts import account_for_decisions, account_for_requests
 from lifecycle.assets.champion import champion_in_force
 from lifecycle.assets.keys import WAREHOUSE_POOL, Materialized, ModelKeys
@@ -29,6 +28,7 @@ from lifecycle.monitoring.live_performance import PerformanceVerdict, mature_win
 from lifecycle.monitoring.standing import StandingAlarm, advance
 from lifecycle.monitoring.traffic import ChampionInForce, count_traffic, traffic_window
 from lifecycle.monitoring.verdict import MonitoringVerdict, monitoring_verdict, new_positive_days
+from lifecycle.releases.alert_log import raise_alert, raised_keys
 from lifecycle.reports.drift_report import Illustration, drift_page
 from lifecycle.reports.illustration import SAMPLE_ROWS, write_illustration
 from lifecycle.reports.plots import psi_plot

@@ -6,9 +6,9 @@ from typing import Any
 
 import dagster as dg
 
-from lifecycle.artefacts.alert_log import raise_alert, raised_keys
 from lifecycle.assets.partitions import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG, date_of
 from lifecycle.monitoring.missed_days import DueDays, due_days, gap_alert
+from lifecycle.releases.alert_log import raise_alert, raised_keys
 from lifecycle.settings.platform import Settings
 
 IN_FLIGHT = [

@@ -89,8 +89,8 @@ def mirror_after_release(model: str) -> None:
 def _warn(model: str, fault: str) -> None:
     import datetime as dt
 
-    from lifecycle.artefacts.alert_log import raise_alert
     from lifecycle.monitoring.champions import registry_alert
+    from lifecycle.releases.alert_log import raise_alert
     from lifecycle.settings.platform import Settings
 
     alert = registry_alert(model, None, None, "Mirroring the release", fault, dt.datetime.now(dt.UTC))

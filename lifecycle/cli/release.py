@@ -178,7 +178,7 @@ def _alert_of_hold(rollback: "Release") -> None:
     """Raise the alert once; where it cannot be written, warn, because the rollback is in force."""
     import datetime as dt
 
-    from lifecycle.artefacts.alert_log import raise_once
+    from lifecycle.releases.alert_log import raise_once
     from lifecycle.releases.promotion_hold import hold_alert
     from lifecycle.settings.platform import Settings
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from lifecycle.artefacts.alert_log import raise_once
 from lifecycle.assets.backtest import backtest_spec
 from lifecycle.assets.champion_check import champion_check, champion_job, champion_schedule
 from lifecycle.assets.monitoring import monitoring_assets
@@ -17,6 +16,7 @@ from lifecycle.assets.rollout import release_asset
 from lifecycle.assets.training import candidate_asset, training_set_asset
 from lifecycle.assets.validation import gate_checks
 from lifecycle.monitoring.alerts import faulty_model_alert
+from lifecycle.releases.alert_log import raise_once
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.model_files import FaultyModel
 from lifecycle.spec.risk_model import RiskModelSpec

@@ -4,11 +4,11 @@ import datetime as dt
 
 import dagster as dg
 
-from lifecycle.artefacts.alert_log import raise_alert
 from lifecycle.assets.asked_runs import is_backfill, trains
 from lifecycle.assets.partitions import PARTITION_TAG
 from lifecycle.assets.retraining import refused_gates
 from lifecycle.monitoring.alerts import failure_alert
+from lifecycle.releases.alert_log import raise_alert
 from lifecycle.settings.platform import Settings
 
 

@@ -12,13 +12,13 @@ import httpx
 import pytest
 import yaml
 
-from lifecycle.artefacts.alert_log import ALERTS_FILE
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.cli.run import DEMO_SEED
 from lifecycle.local.demo.story import FEATURES_JOB, demo_world
 from lifecycle.local.demo.timeline import Timeline, timeline
 from lifecycle.local.simulator import SIMULATED, simulate
 from lifecycle.local.simulator.credit import CreditConfig, simulate_credit
+from lifecycle.releases.alert_log import ALERTS_FILE
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.model_files import read_model
 from tests.harness.running_installation import RunningInstallation, running_installation

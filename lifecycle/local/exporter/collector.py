@@ -17,7 +17,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from lifecycle.artefacts.alert_log import ALERTS_FILE
 from lifecycle.artefacts.evidence import DRIFT, GATES, LIVE_PERFORMANCE, LOAD, MATCHING, REQUESTS, GateEvidence
 from lifecycle.errors import LifecycleError
 from lifecycle.gates.outcomes import WORDS
@@ -39,6 +38,7 @@ from lifecycle.monitoring.alerts import AlertKind
 from lifecycle.monitoring.decision_load import LoadVerdict
 from lifecycle.monitoring.live_performance import PerformanceVerdict
 from lifecycle.monitoring.verdict import MonitoringVerdict
+from lifecycle.releases.alert_log import ALERTS_FILE
 from lifecycle.releases.freeze_switch import last_turn
 from lifecycle.releases.promotion_hold import hold_in_force
 from lifecycle.settings.platform import Settings

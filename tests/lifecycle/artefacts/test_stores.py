@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lifecycle.artefacts.alert_log import raise_alert, raised_keys
 from lifecycle.artefacts.candidates import Candidate, CandidateStore, training_files
 from lifecycle.artefacts.evidence import EvidenceStore, GateEvidence
 from lifecycle.errors import LifecycleError
@@ -16,6 +15,7 @@ from lifecycle.monitoring.alerts import Alert
 from lifecycle.monitoring.drift import DriftVerdict
 from lifecycle.monitoring.live_performance import PerformanceVerdict
 from lifecycle.monitoring.verdict import MonitoringVerdict
+from lifecycle.releases.alert_log import raise_alert, raised_keys
 from lifecycle.settings.platform import Settings
 from serving.contract.documents import Bands, Calibration, Deciding, GoldenRow, Lineage, Verdict
 from serving.storage.durable import write_file, write_folder

@@ -8,10 +8,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from lifecycle.artefacts.alert_log import ALERTS_FILE
 from lifecycle.cli.release import register
 from lifecycle.cli.release_tables import switches_document, switches_lines
 from lifecycle.errors import LifecycleError
+from lifecycle.releases.alert_log import ALERTS_FILE
 from lifecycle.settings.child_environment import user_name
 from lifecycle.signing.keys import ensure_keys
 from tests.harness.small_models import MODEL, SmallStore

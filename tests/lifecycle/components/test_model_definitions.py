@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 import yaml
 
-from lifecycle.artefacts.alert_log import ALERTS_FILE
 from lifecycle.errors import LifecycleError
+from lifecycle.releases.alert_log import ALERTS_FILE
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.model_files import model_files, read_model, read_models, read_specs
 

@@ -10,12 +10,12 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from lifecycle.artefacts.alert_log import ALERTS_FILE, raise_alert
 from lifecycle.artefacts.evidence import EvidenceStore
 from lifecycle.local.exporter.collector import Exporter
 from lifecycle.local.exporter.families import FAMILIES
 from lifecycle.monitoring.alerts import Alert, AlertKind
 from lifecycle.monitoring.live_performance import upper_limit
+from lifecycle.releases.alert_log import ALERTS_FILE, raise_alert
 from lifecycle.settings.platform import Settings
 from lifecycle.signing.keys import ensure_keys
 from tests.harness.release_files import release_path
