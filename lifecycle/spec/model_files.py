@@ -138,9 +138,10 @@ def read_models(settings: Settings) -> Models:
             valid[path.parent.name] = read_checked(path, settings.profile, dbt_projects(settings))
         except LifecycleError as error:
             faulty.append(FaultyModel(path.parent.name, path, str(error)))
+    found = Models(valid, tuple(faulty))
     if valid:
-        _expect_profile(settings.profile, valid)
-    return Models(valid, tuple(faulty))
+        _expect_profile_of(settings.profile, found)
+    return found
 
 
 def read_specs(profile: str | None = None) -> dict[str, RiskModelSpec]:
@@ -169,7 +170,7 @@ def read_model(name: str, profile: str | None = None) -> RiskModelSpec:
         raise LifecycleError(f"Expected the name of a model, got {name!r}{suggestion(name, files)}")
     spec = _read_named(files[name], profile)
     if profile is not None and profile not in spec.profiles:
-        _expect_profile(profile, read_models(Settings()).valid)
+        _expect_profile_of(profile, read_models(Settings()))
     return spec
 
 
@@ -212,6 +213,21 @@ def _read_named(path: Path, profile: str | None) -> RiskModelSpec:
         message = f"Expected the name of the model's folder, {path.parent.name!r}, got {spec.name!r} - at `name`"
         raise LifecycleError(f"{with_file_lines(message, path)} - in {path}")
     return spec
+
+
+def _expect_profile_of(profile: str | None, models: Models) -> None:
+    """As `_expect_profile`, unless a faulty file may have the profile: its fault must not take the others down."""
+    if profile is None or not any(_may_have(model.path, profile) for model in models.faulty):
+        _expect_profile(profile, models.valid)
+
+
+def _may_have(path: Path, profile: str) -> bool:
+    """Whether a faulty file has a profile, or cannot tell."""
+    try:
+        attributes = YamlFile(path.read_text()).document[ATTRIBUTES]
+        return profile in attributes.get("profiles", {})
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError):
+        return True
 
 
 def _expect_profile(profile: str | None, specs: Mapping[str, RiskModelSpec]) -> None:

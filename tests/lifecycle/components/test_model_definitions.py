@@ -1,6 +1,7 @@
 """A model whose file is faulty is left out and shown; the other models run."""
 
 import json
+import shutil
 from pathlib import Path
 
 import dagster as dg
@@ -65,6 +66,25 @@ def test_breaking_either_file_leaves_the_other(folder: Path, name: str, text: st
         read_model(name)
     with pytest.raises(LifecycleError, match="broken-one"):
         read_specs()
+
+
+@pytest.mark.parametrize("fault", ["attributes: [", "features"])
+def test_breaking_the_only_file_with_the_profile_leaves_the_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    document = yaml.safe_load((folder / "second" / "defs.yaml").read_text())
+    document["attributes"].pop("profiles")
+    write(folder, "second", yaml.safe_dump(document))
+    shutil.rmtree(folder / "broken-one")
+    text = (folder / "card_fraud" / "defs.yaml").read_text()
+    write(folder, "card_fraud", text.replace("features:", "feature:") if fault == "features" else fault)
+    monkeypatch.setenv("LIFECYCLE_PROFILE", "demo")
+    settings = Settings()
+    assert list(read_models(settings).valid) == ["second"]
+    assert read_model("second", settings.profile).name == "second"
+    if fault == "features":
+        with pytest.raises(LifecycleError, match="Expected one of the models' profiles"):
+            read_model("second", "dmeo")
 
 
 @pytest.mark.long  # loads all definitions
