@@ -7,8 +7,12 @@ from pathlib import Path
 
 import msgspec
 
+from lifecycle.errors import LifecycleError
 from lifecycle.monitoring.alerts import Alert
+from lifecycle.releases.ledger.events import alert_raised
+from lifecycle.releases.ledger.log import Ledger
 from lifecycle.settings.platform import Settings
+from lifecycle.signing.keys import ensure_keys
 from serving.storage.durable import flush_content
 
 ALERTS_FILE = "alerts.jsonl"
@@ -16,10 +20,10 @@ _log = logging.getLogger(__name__)
 
 
 def raise_alert(settings: Settings, alert: Alert) -> None:
-    """Append an alert durably to ``alerts.jsonl`` in the installation's folder, and log it.
+    """Append an alert durably to ``alerts.jsonl`` in the installation's folder, log it, and record it in the ledger.
 
     The line also links the run in the Dagster UI and the runbook. A line that a killed process left unfinished is ended
-    first, so that it costs no other alert.
+    first, so that it costs no other alert. A ledger that cannot be used holds up no alert; the log has an error.
     """
     linked = with_links(settings, alert)
     line = msgspec.json.encode(linked) + b"\n"
@@ -33,6 +37,14 @@ def raise_alert(settings: Settings, alert: Alert) -> None:
         os.close(descriptor)
     run = f" Run: {linked.run_url}" if linked.run_url else ""
     _log.warning("%s. %s %s%s Runbook: %s", alert.title, alert.message, alert.remedy, run, linked.runbook_url)
+    _record(settings, alert, line)
+
+
+def _record(settings: Settings, alert: Alert, line: bytes) -> None:
+    try:
+        Ledger(settings.release_store, ensure_keys(settings)).append(alert_raised(alert, line))
+    except LifecycleError as error:
+        _log.error("Not recorded in the ledger: an alert of the kind %s. %s", alert.kind, error)
 
 
 def with_links(settings: Settings, alert: Alert) -> Alert:

@@ -3,6 +3,7 @@
 import msgspec
 
 from lifecycle.artefacts.evidence import GateEvidence, evidence_content
+from lifecycle.monitoring.alerts import Alert
 from lifecycle.releases.ledger.records import Actor, Event
 from serving.artefacts.release_rules import slots_of
 from serving.contract.documents import Lineage, Release, digest
@@ -135,3 +136,15 @@ def version_registered(
 def configuration_changed(model: str, subjects: dict[str, str], after: int, actor: Actor) -> Event:
     """A model's specification differs from that of record `after`, or is the first one (0)."""
     return Event(kind="configuration", model=model, actor=actor, subjects=subjects, occasion=f"after {after}")
+
+
+def alert_raised(alert: Alert, line: bytes) -> Event:
+    """An alert was written; `line` is its line in the file of alerts, which has the text."""
+    return Event(
+        kind="alarm",
+        model=alert.model,
+        actor=Actor(kind="platform", name="monitoring") if alert.run_id is None else run_actor(alert.run_id),
+        subjects={"alert": digest(line)},
+        facts={"alert": alert.kind, "as_of": alert.as_of},
+        occasion=alert.raised_at.isoformat(),
+    )
