@@ -67,7 +67,8 @@ def holdout_scores(spec: RiskModelSpec, candidate: Candidate, examples: Examples
     rows = np.flatnonzero(is_inside if examples.outcome is None else is_inside & is_mature)
     columns = np.array(_columns(spec, candidate.deciding.features), dtype=np.int64)
     features = np.ascontiguousarray(examples.features[np.ix_(rows, columns)])
-    outcomes = Outcomes(examples.occurred_at, examples.entity, examples.amount, is_positive).rows(rows)
+    every = Outcomes(examples.occurred_at, examples.entity, examples.amount, is_positive, examples.clusters)
+    outcomes = every.rows(rows)
     predictions = predict(candidate.judged_model_text, evaluation.judged_calibration, features)
     return HoldoutScores(window, examples.id[rows], outcomes, predictions)
 

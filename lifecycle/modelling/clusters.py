@@ -76,7 +76,7 @@ def clustered_variance(influence: FloatArray, clusters: Sequence[Clustering]) ->
     """
     total, ways = 0.0, []
     for each in clusters:
-        sums = np.bincount(each.codes, weights=influence)
+        sums: FloatArray = np.bincount(each.codes, weights=influence).astype(np.float64)
         variance = _variance(sums)
         total += each.sign * variance
         if each.is_one_way:

@@ -10,12 +10,21 @@ from lifecycle.tables.arrays import AnyArray, BoolArray, FloatArray, IntArray, T
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What happened in an evaluation window; every array of shape ``(n,)``."""
+    """What happened in an evaluation window; every array of shape ``(n,)``.
+
+    `clusters` are further columns by which rows belong together, such as the terminal.
+    """
 
     occurred_at: TimeArray
     entity: AnyArray
     amount: FloatArray | None
     is_positive: BoolArray
+    clusters: tuple[AnyArray, ...] = ()
+
+    @property
+    def ways(self) -> tuple[AnyArray, ...]:
+        """Every way in which rows belong together: by entity first."""
+        return (self.entity, *self.clusters)
 
     def __len__(self) -> int:
         return len(self.is_positive)
@@ -23,7 +32,8 @@ class Outcomes:
     def rows(self, index: IntArray | BoolArray) -> "Outcomes":
         """The outcomes at `index` (positions or a mask), in that order."""
         amount = None if self.amount is None else self.amount[index]
-        return Outcomes(self.occurred_at[index], self.entity[index], amount, self.is_positive[index])
+        clusters = tuple(column[index] for column in self.clusters)
+        return Outcomes(self.occurred_at[index], self.entity[index], amount, self.is_positive[index], clusters)
 
 
 @dataclass(frozen=True)

@@ -293,7 +293,8 @@ class _Training:
         rows = window.rows
         examples = self._examples
         amount = None if examples.amount is None else examples.amount[rows]
-        return Outcomes(examples.occurred_at[rows], examples.entity[rows], amount, self.labels(window))
+        clusters = tuple(column[rows] for column in examples.clusters)
+        return Outcomes(examples.occurred_at[rows], examples.entity[rows], amount, self.labels(window), clusters)
 
     def recent_traffic(self, model_text: bytes, calibration: Calibration) -> Traffic:
         """The last days before ``as_of`` with a model's scores."""
@@ -375,6 +376,12 @@ def holdout(spec: RiskModelSpec, examples: Examples, as_of: dt.date) -> tuple[Ou
     return _Training(spec, examples, split).outcomes(split.holdout), np.ascontiguousarray(
         examples.features[split.holdout.rows]
     )
+
+
+def judged_rows(spec: RiskModelSpec, examples: Examples, as_of: dt.date) -> FitRows:
+    """What the judged model of a training at `as_of` was fitted on."""
+    split = split_examples(spec, examples, as_of)
+    return _Training(spec, examples, split).fit_rows(split.judged)
 
 
 def recent_traffic(

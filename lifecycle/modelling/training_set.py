@@ -21,7 +21,8 @@ class Examples:
     Every array has ``n`` rows. `entity` is int64 or an object array of text; `known_at` is ``NaT`` where no positive
     was reported; `features` is float64 in C order, shape ``(n, n_features)`` in the schema's order, ``NaN`` for
     null and the index for a category; so is `facts`, shape ``(n, n_facts)``, ``None`` if the
-    training set was frozen before the model had them.
+    training set was frozen before the model had them. `clusters` are the columns of ``examples.clusters``, none of them
+    if it was frozen before the model had them.
     """
 
     id: AnyArray
@@ -33,6 +34,7 @@ class Examples:
     feature_names: tuple[str, ...]
     outcome: BoolArray | None = None
     facts: FloatArray | None = None
+    clusters: tuple[AnyArray, ...] = ()
 
     def __len__(self) -> int:
         return len(self.id)
@@ -49,6 +51,7 @@ class Examples:
             feature_names=self.feature_names,
             outcome=None if self.outcome is None else self.outcome[index],
             facts=None if self.facts is None else np.ascontiguousarray(self.facts[index]),
+            clusters=tuple(column[index] for column in self.clusters),
         )
 
 
@@ -59,7 +62,7 @@ def examples_from_table(table: pa.Table, spec: RiskModelSpec) -> Examples:
     ----------
     table
         The columns of ``spec.columns``, ``spec.label.reported_at`` (null where nothing was reported) and every feature;
-        the facts, unless it was frozen before the model had them.
+        the facts and the clusters, unless it was frozen before the model had them.
     spec
         The model.
 
@@ -77,6 +80,7 @@ def examples_from_table(table: pa.Table, spec: RiskModelSpec) -> Examples:
             f"Expected {len(spec.features)} features and the columns {wanted}, missing {missing} "
             f"- at the training set of {spec.name}"
         )
+    clusters = spec.examples.clusters if set(spec.examples.clusters) <= set(table.column_names) else ()
     has_facts = {fact.name for fact in spec.facts} <= set(table.column_names)
     ids, occurred_at = key_column(table, columns.id), time_column(table, columns.occurred_at)
     # Texts by their codes, since NumPy sorts no objects by several keys.
@@ -92,6 +96,7 @@ def examples_from_table(table: pa.Table, spec: RiskModelSpec) -> Examples:
         feature_names=spec.feature_names,
         outcome=None if outcome is None else outcome[order],
         facts=_columns(table, spec.facts, order) if has_facts else None,
+        clusters=tuple(key_column(table, name)[order] for name in clusters),
     )
 
 

@@ -35,6 +35,20 @@ class ExamplesSpec(SpecModel):
     cadence: Cadence = "event"
     """How examples come: at any time, or once a day, week or month. Windows are counted in such periods."""
     columns: ColumnsSpec = ColumnsSpec()
+    clusters: tuple[Identifier, ...] = ()
+    """Columns of the mart by which examples belong together, in addition to the entity: whole numbers or texts, such as
+    the terminal. Intervals of a comparison then cover what cards alone leave out."""
+
+    @model_validator(mode="after")
+    def _clusters_are_other_columns(self) -> Self:
+        columns = self.columns
+        taken = {columns.id, columns.entity, columns.occurred_at}
+        wrong = [name for place, name in enumerate(self.clusters) if name in taken or name in self.clusters[:place]]
+        if wrong:
+            raise ValueError(
+                f"Expected columns other than the example's id, entity and time, each once, got {wrong} - at `clusters`"
+            )
+        return self
 
 
 class LabelNames(SpecModel):

@@ -79,6 +79,7 @@ def check_columns(spec: RiskModelSpec, projects: Sequence[Path], where: str) -> 
     mart = _columns_for("examples.mart", projects, spec.mart, where)
     columns = {f"examples.columns.{key}": name for key, name in spec.columns.model_dump(exclude_none=True).items()}
     wanted = columns | {f"features.{index}.name": feature.name for index, feature in enumerate(spec.features)}
+    wanted |= {f"examples.clusters.{index}": name for index, name in enumerate(spec.examples.clusters)}
     wanted |= {f"facts.{index}.name": fact.name for index, fact in enumerate(spec.facts)}
     label = spec.label
     if label.column is not None:

@@ -67,8 +67,9 @@ def training_batches(
     days are of the same state; on other machines only Dagster's pool keeps them out. Read it in the thread that
     created it.
 
-    Columns: the id, the entity, `occurred_at`, the amount if examples have one, the features, the facts, and the time
-    at which the outcome became known (null if it was not known before `as_of`); with labels by column the outcome, too.
+    Columns: the id, the entity, `occurred_at`, the clusters, the amount if examples have one, the features, the facts,
+    and the time at which the outcome became known (null if it was not known before `as_of`); with labels by column the
+    outcome, too.
 
     Raises
     ------
@@ -135,7 +136,7 @@ def _examples_sql(spec: RiskModelSpec) -> str:
     columns = spec.columns
     key, occurred_at = columns.id, columns.occurred_at
     fields = [*filter(None, [columns.amount]), *spec.feature_names, *(fact.name for fact in spec.facts)]
-    names = dict.fromkeys([key, columns.entity, occurred_at, *fields])
+    names = dict.fromkeys([key, columns.entity, occurred_at, *spec.examples.clusters, *fields])
     selected = ", ".join(f"examples.{name}" for name in names)
     outcome = outcomes_of(spec)
     return f"""

@@ -17,7 +17,7 @@ COPIES = 400
 def window(rows: int = 300, seed: int = 1, cards: int = 90, digits: int = 1) -> tuple[Outcomes, Predictions]:
     generator = np.random.default_rng(seed)
     is_positive = generator.random(rows) < 0.15
-    margins = np.round(generator.normal(size=rows) + 1.5 * is_positive, digits)
+    margins = np.round(generator.normal(size=rows) + 1.5 * is_positive, digits).astype(np.float64)
     seconds = np.sort(generator.integers(0, 7 * 86_400, rows)).astype("timedelta64[s]")
     occurred_at = np.datetime64("2018-08-01", "us") + seconds
     outcomes = Outcomes(occurred_at, generator.integers(0, cards, rows), None, is_positive)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.platform import Settings
@@ -13,6 +14,7 @@ from lifecycle.spec.mart_contract import check_columns, feature_descriptions
 from lifecycle.spec.model_files import read_model, read_spec
 from lifecycle.spec.risk_model import RiskModelSpec
 from tests.harness.paths import ROOT
+from tests.harness.toy_model import spec_with
 
 SHIPPED = ROOT / "lifecycle" / "defs" / "card_fraud" / "defs.yaml"
 
@@ -231,3 +233,17 @@ def test_a_column_without_a_description_gives_no_meaning(tmp_path: Path) -> None
     (tmp_path / "models" / "mart.yml").write_text(yaml.safe_dump({"models": [mart]}))
     assert feature_descriptions(read_model("card_fraud"), [tmp_path]) == {"amount": "An amount."}
     assert feature_descriptions(changed(examples={"mart": "another"}), [tmp_path]) == {}
+
+
+@pytest.mark.parametrize(
+    ("clusters", "wrong"),
+    [
+        (["customer_id"], "customer_id"),
+        (["terminal_id", "terminal_id"], "terminal_id"),
+        (["occurred_at"], "occurred_at"),
+    ],
+)
+def test_a_cluster_is_another_column_than_those_of_the_example(clusters: list[str], wrong: str) -> None:
+    with pytest.raises(ValidationError, match=rf"each once, got \['{wrong}'\] - at `clusters`"):
+        spec_with(examples={"arrives_in": "card_transactions", "clusters": clusters})
+    assert spec_with(examples={"arrives_in": "card_transactions", "clusters": ["terminal_id"]}).examples.clusters

@@ -58,6 +58,7 @@ def features(spec: RiskModelSpec, rows: int = 600) -> pa.Table:
     columns = {
         "transaction_id": pa.array(generator.permutation(rows), pa.int64()),
         "customer_id": pa.array(generator.integers(0, 50, rows), pa.int64()),
+        "terminal_id": pa.array(generator.integers(0, 30, rows), pa.int64()),
         "occurred_at": pa.array(moments, pa.timestamp("us")),
         "amount": pa.array(cents, pa.decimal128(12, 2)),
     }
@@ -249,3 +250,8 @@ def test_what_was_frozen_can_be_trained_on(expected: FrozenTrainingSet, spec: Ri
     examples = examples_from_table(table, spec.model_copy(update={"features": tuple(loose)}))
     assert len(examples) == expected.description.rows
     assert examples.features.shape == (len(examples), len(spec.features))
+    [terminals] = examples.clusters
+    rows = table.sort_by([("occurred_at", "ascending"), ("transaction_id", "ascending")])
+    assert terminals.tolist() == rows["terminal_id"].to_pylist()
+    older = table.drop_columns(["terminal_id"])
+    assert examples_from_table(older, spec.model_copy(update={"features": tuple(loose)})).clusters == ()
