@@ -15,6 +15,7 @@ from lifecycle.spec.derived import derivation_of
 from lifecycle.spec.derived_rules import ExampleColumns, request_violations
 from lifecycle.spec.estimator import EstimatedSpec
 from lifecycle.spec.examples import ColumnsSpec, ExamplesSpec, LabelSpec
+from lifecycle.spec.fairness import FairnessSpec, ProtectedSpec
 from lifecycle.spec.fields import FieldSpec
 from lifecycle.spec.older_keys import with_current_keys
 from serving.contract.derivation import DERIVED, is_derived, request_fields
@@ -225,21 +226,6 @@ class CardSpec(SpecModel):
     """Uses and situations that the model was not made for, and what its figures do not show."""
 
 
-class ProtectedSpec(SpecModel):
-    """Attributes that may never be an input; or why the model has no data on them."""
-
-    relation: str | None = None
-    """Table of the attributes by entity, in the schema `protected`."""
-    columns: tuple[str, ...] = ()
-    none: Sentence | None = None
-
-    @model_validator(mode="after")
-    def _is_of_one_kind(self) -> Self:
-        if (self.relation is None) == (self.none is None) or (self.relation is None) != (not self.columns):
-            raise ValueError("Expected `relation` with `columns`, or `none` with a reason")
-        return self
-
-
 class RiskModelSpec(SpecModel):
     """A model: one file and one mart."""
 
@@ -259,6 +245,7 @@ class RiskModelSpec(SpecModel):
     """Without texts the server gives no reasons; with texts every feature has a group and each group a text."""
     label: LabelSpec
     protected: ProtectedSpec | None = None
+    fairness: FairnessSpec = FairnessSpec()
     training: TrainingSpec
     decision: DecisionSpec
     gates: GatesSpec
@@ -321,6 +308,16 @@ class RiskModelSpec(SpecModel):
         ]
         if found:
             raise ValueError("; ".join(found))
+        return self
+
+    @model_validator(mode="after")
+    def _intersections_are_protected(self) -> Self:
+        columns = self.protected.columns if self.protected else ()
+        unknown = sorted({name for names in self.fairness.intersections for name in names} - set(columns))
+        if unknown:
+            raise ValueError(
+                f"Expected protected columns of {list(columns)}, got {unknown} - at `fairness.intersections`"
+            )
         return self
 
     @model_validator(mode="after")
