@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from lifecycle.artefacts.candidates import DECIDING_FILE, GOLDEN_FILE, Candidate, golden_file, training_files
+from lifecycle.artefacts.candidates import Candidate, golden_file, training_files
 from lifecycle.artefacts.known_candidates import KnownCandidate
 from lifecycle.artefacts.lineage import code_commit, library_versions
 from lifecycle.assets.partitions import date_of
@@ -16,7 +16,7 @@ from lifecycle.modelling.training import Trained, train
 from lifecycle.modelling.training_set import examples_from_table
 from lifecycle.spec.model_files import read_model
 from lifecycle.spec.risk_model import RiskModelSpec
-from serving.contract.documents import digest, encode
+from serving.contract.documents import DECIDING_FILE, GOLDEN_FILE, digest, encode
 
 
 class RebuiltFile(msgspec.Struct, frozen=True):

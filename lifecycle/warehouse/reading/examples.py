@@ -41,6 +41,7 @@ def expect_built_columns(warehouse: Warehouse, spec: RiskModelSpec) -> None:
     """
     columns, label = spec.columns, spec.label
     fields = (*spec.feature_names, *(fact.name for fact in spec.facts), *filter(None, [columns.amount]))
+    fields += spec.examples.clusters
     read = {spec.mart: [columns.id, columns.entity, columns.occurred_at, *fields]}
     if label.relation is None:
         read[spec.mart] += label.columns
