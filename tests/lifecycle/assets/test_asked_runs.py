@@ -179,7 +179,7 @@ def test_the_first_release_is_judged_again_and_made_once(
 ) -> None:
     assert trained(trainable, spec, instance, {BACKFILL_TAG: "abcd"}).success
     candidate = trainable.candidates("toy").current(AS_OF.isoformat())
-    with pytest.raises(LifecycleError, match="does not: enough_evidence failed"):
+    with pytest.raises(LifecycleError, match="does not: enough_evidence had too little evidence"):
         release_first(strict(spec), trainable, candidate, by="tester", reason="first")
     assert trainable.releases().history("toy") == ()
     release = release_first(spec, trainable, candidate, by="tester", reason="first")
