@@ -18,7 +18,6 @@ from lifecycle.releases.ledger.notes import (
     verifier_keys,
 )
 from lifecycle.releases.ledger.reading import last_note
-from lifecycle.releases.ledger.records import leaf_hash as record_hash
 from serving.artefacts.signatures import PublicKeys
 from tests.harness.ledger_process import event
 from tests.harness.small_models import SmallStore
@@ -118,7 +117,7 @@ def test_an_outsider_reads_a_checkpoint_with_the_formats_rules_alone(store: Smal
         line.split(b" ", 1)[1]
         for line in (store.settings.release_store / "ledger/records.jsonl").read_bytes().splitlines()
     ]
-    assert recursive_root([record_hash(leaf) for leaf in leaves]) == head.root
+    assert recursive_root([leaf_hash(leaf) for leaf in leaves]) == head.root
 
 
 def test_a_cosignature_of_a_witness_changes_nothing(store: SmallStore) -> None:

@@ -5,6 +5,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypedDict
 
 import msgspec
 import pytest
@@ -20,7 +21,13 @@ from serving.contract.documents import digest
 from tests.harness.ledger_files import LedgerFiles
 from tests.harness.small_models import MODEL, SmallStore
 
-BY = {"by": "ana", "reason": "test"}
+
+class Because(TypedDict):
+    by: str
+    reason: str
+
+
+BY: Because = {"by": "ana", "reason": "test"}
 
 
 @pytest.fixture(scope="module")
