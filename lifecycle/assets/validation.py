@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -27,8 +28,9 @@ from lifecycle.gates.candidate_gates import (
     point_in_time,
 )
 from lifecycle.gates.champion import champion_for
-from lifecycle.gates.comparison import ChampionModel, JudgedModel, compare_with_champion
+from lifecycle.gates.comparison import ChampionModel, JudgedModel, compare_with_baseline, compare_with_champion
 from lifecycle.gates.outcomes import WORDS
+from lifecycle.modelling.fitting import fit
 from lifecycle.modelling.single_features import feature_auc
 from lifecycle.modelling.thresholds import count_bands, floors
 from lifecycle.modelling.training import holdout, recent_traffic, released_window
@@ -148,7 +150,7 @@ def judge_candidate(
             ),
             above_floor.above_floor(evaluation.holdout.metrics, spec.gates),
             _leakage_verdict(spec, examples, date),
-            beats_baseline.beats_baseline(evaluation.baseline_difference, spec.gates),
+            _baseline_verdict(spec, candidate, examples, date),
             _champion_verdict(spec, stores, candidate, examples, date),
             _declines_verdict(spec, candidate, examples, date),
         ),
@@ -173,6 +175,30 @@ def _declines_verdict(spec: RiskModelSpec, candidate: Candidate, examples: Examp
     return bounded_declines.bounded_declines(deciding.bands, counts, lowest, spec.decision, bounds)
 
 
+def _baseline_verdict(spec: RiskModelSpec, candidate: Candidate, examples: Examples, as_of: dt.date) -> Verdict:
+    looked = None
+    if spec.gates.margin is not None:
+        looked = compare_with_baseline(spec, examples, as_of, _judged_model(spec, candidate))
+    return beats_baseline.beats_baseline(candidate.evaluation.baseline_difference, spec.gates, looked)
+
+
+def _judged_model(spec: RiskModelSpec, candidate: Candidate) -> JudgedModel:
+    parameters = dict(candidate.lineage.parameters)
+    rounds = parameters.pop("rounds", None)
+    refit = None
+    if rounds is not None and not candidate.is_external:
+        threads = spec.training.searched.num_threads
+        refit = partial(
+            fit,
+            schema=spec.features,
+            parameters=parameters,
+            rounds=int(rounds),
+            seed=candidate.lineage.seed,
+            num_threads=threads,
+        )
+    return JudgedModel(candidate.judged_model_text, candidate.evaluation.judged_calibration, refit)
+
+
 def _champion_verdict(
     spec: RiskModelSpec, stores: Stores, candidate: Candidate, examples: Examples, as_of: dt.date
 ) -> Verdict:
@@ -184,7 +210,7 @@ def _champion_verdict(
             spec,
             examples,
             as_of,
-            JudgedModel(candidate.judged_model_text, candidate.evaluation.judged_calibration),
+            _judged_model(spec, candidate),
             ChampionModel(
                 bundle_digest=release.bundle_digest,
                 trained_until=date_of(champion.evaluation.trained_until),

@@ -1,14 +1,20 @@
 """Compares a candidate with the champion on days that neither model was fitted on."""
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from lifecycle.errors import LifecycleError
-from lifecycle.modelling.evaluation import Interval, paired_difference, reviewed_by
+from lifecycle.gates.growing_evidence import Looked, PairedFold, look_until_decided
+from lifecycle.modelling.baseline import fit_baseline
+from lifecycle.modelling.earlier_folds import EarlierFold, earlier_folds
+from lifecycle.modelling.evaluation import Interval, Predictions, paired_difference, reviewed_by
+from lifecycle.modelling.fitting import FitRows
 from lifecycle.modelling.splits import holdout_days
-from lifecycle.modelling.training import holdout, predict
+from lifecycle.modelling.training import holdout, judged_rows, predict
 from lifecycle.modelling.training_set import Examples
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import FloatArray, instant
@@ -20,6 +26,7 @@ class ChampionComparison:
     """The candidate's judged model against the champion, on the holdout days that are unseen by both.
 
     `difference` is candidate minus champion by metric, ``None`` if there are too few `positives` to compute it.
+    `looked` is the comparison with a margin, over further folds, ``None`` without a margin.
     `champion_trained_until` is the end (exclusive) of the days the champion was fitted on.
     """
 
@@ -30,14 +37,19 @@ class ChampionComparison:
     rows: int
     positives: int
     difference: dict[str, Interval] | None
+    looked: Looked | None = None
 
 
 @dataclass(frozen=True)
 class JudgedModel:
-    """The model that the holdout judges; it reads the specification's features."""
+    """The model that the holdout judges; it reads the specification's features.
+
+    `refit` fits its recipe on other rows, ``None`` if it cannot be fitted again.
+    """
 
     text: bytes
     calibration: Calibration
+    refit: Callable[[FitRows], bytes] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,12 +89,16 @@ def compare_with_champion(
     rows = np.flatnonzero(outcomes.occurred_at >= instant(unseen[0]))
     outcomes, features = outcomes.rows(rows), features[rows]
     positives = int(outcomes.is_positive.sum())
-    difference = None
+    difference, looked = None, None
     if 0 < positives < len(outcomes):
         ours = predict(judged.text, judged.calibration, features)
         theirs = predict(champion.text, champion.calibration, _columns(spec, champion, features))
-        reviewed, confidence = reviewed_by(spec.decision), spec.gates.confidence
-        difference = paired_difference(outcomes, ours, theirs, reviewed, confidence=confidence)
+        reviewed, gates = reviewed_by(spec.decision), spec.gates
+        difference = paired_difference(outcomes, ours, theirs, reviewed, confidence=gates.confidence)
+        if gates.margin is not None:
+            newest = PairedFold(unseen[0], unseen[1], outcomes, lambda: (ours, theirs))
+            folds = [newest, *_earlier_against_champion(spec, examples, as_of, judged, champion)]
+            looked = look_until_decided(folds, reviewed, gates, gates.margin)
     return ChampionComparison(
         champion_digest=champion.bundle_digest,
         champion_trained_until=champion.trained_until,
@@ -91,7 +107,60 @@ def compare_with_champion(
         rows=len(outcomes),
         positives=positives,
         difference=difference,
+        looked=looked,
     )
+
+
+def compare_with_baseline(spec: RiskModelSpec, examples: Examples, as_of: dt.date, judged: JudgedModel) -> Looked:
+    """The judged model against logistic regression, on the holdout and on the folds before it."""
+    outcomes, features = holdout(spec, examples, as_of)
+    start, end = holdout_days(as_of, spec.training, spec.label.maturity_days, spec.examples.cadence)
+
+    def newest() -> tuple[Predictions, Predictions]:
+        learned = judged_rows(spec, examples, as_of)
+        theirs = fit_baseline(learned, spec.features).predict(features)
+        return predict(judged.text, judged.calibration, features), theirs
+
+    folds = [PairedFold(start, end, outcomes, newest)]
+    folds += [
+        PairedFold(fold.start, fold.end, fold.outcomes, partial(_against_baseline, spec, judged, fold))
+        for fold in _earlier(spec, examples, as_of, judged, dt.date.min)
+    ]
+    return look_until_decided(folds, reviewed_by(spec.decision), spec.gates, 0.0)
+
+
+def _earlier(
+    spec: RiskModelSpec, examples: Examples, as_of: dt.date, judged: JudgedModel, not_before: dt.date
+) -> list[EarlierFold]:
+    if judged.refit is None:
+        return []
+    return earlier_folds(spec, examples, as_of, spec.gates.folds - 1, not_before)
+
+
+def _earlier_against_champion(
+    spec: RiskModelSpec, examples: Examples, as_of: dt.date, judged: JudgedModel, champion: ChampionModel
+) -> list[PairedFold]:
+    return [
+        PairedFold(fold.start, fold.end, fold.outcomes, partial(_against_champion, spec, judged, champion, fold))
+        for fold in _earlier(spec, examples, as_of, judged, champion.trained_until)
+    ]
+
+
+def _refitted(judged: JudgedModel, fold: EarlierFold) -> Predictions:
+    if judged.refit is None:
+        raise LifecycleError("Expected a recipe to fit again, got none; it has no earlier fold - at the comparison")
+    return predict(judged.refit(fold.learned), judged.calibration, fold.features)
+
+
+def _against_champion(
+    spec: RiskModelSpec, judged: JudgedModel, champion: ChampionModel, fold: EarlierFold
+) -> tuple[Predictions, Predictions]:
+    theirs = predict(champion.text, champion.calibration, _columns(spec, champion, fold.features))
+    return _refitted(judged, fold), theirs
+
+
+def _against_baseline(spec: RiskModelSpec, judged: JudgedModel, fold: EarlierFold) -> tuple[Predictions, Predictions]:
+    return _refitted(judged, fold), fit_baseline(fold.learned, spec.features).predict(fold.features)
 
 
 def _columns(spec: RiskModelSpec, champion: ChampionModel, features: FloatArray) -> FloatArray:

@@ -137,6 +137,12 @@ class GatesSpec(SpecModel):
     """Largest ROC AUC on the holdout that a single feature may have. One that ranks the outcomes almost alone has
     usually been computed from them, or from what happened later."""
     confidence: Share = 0.95
+    margin: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """How much worse than the champion in `metric` a candidate may be: the lower end of the difference must be above
+    ``-margin``. 0.02 of average precision is what the difference between two trainings of the same recipe moves by
+    (docs/gates.md). ``None``: the whole interval must not be below 0, which lets worse candidates pass."""
+    folds: Annotated[int, Field(ge=1, le=12)] = 4
+    """With a margin: folds that the comparisons with champion and baseline look at, the holdout first."""
     maximum_decline_share: Share | None = None
     """Largest share of a day's active entities that the decision bands may decline. ``None``: 0.02 with a capacity, 0.5
     with cut-offs, which a person has chosen (`RiskModelSpec.maximum_decline_share`). One card in fifty is far above the

@@ -4,6 +4,7 @@ import datetime as dt
 
 from lifecycle.gates.candidate_gates.differences import difference_text, observed_difference
 from lifecycle.gates.comparison import ChampionComparison
+from lifecycle.gates.growing_evidence import Looked
 from lifecycle.modelling.evaluation import Interval
 from lifecycle.spec.cadence import LONGEST_PERIOD_DAYS
 from lifecycle.spec.examples import Cadence
@@ -25,6 +26,9 @@ def not_worse_than_champion(
 ) -> Verdict:
     """The judged model is not inferior to the champion on the gate's metric: the interval is not below 0.
 
+    With `gates.margin`: the lower end of the difference over the looked-at folds is above ``-margin``
+    (`lifecycle.gates.looks`); INCONCLUSIVE if all folds do not decide.
+
     Passes without a champion, and if the candidate is the champion. Too few positives on the unseen days are no
     evidence: the verdict is INCONCLUSIVE and names the first ``as_of`` whose whole holdout is unseen by the champion.
 
@@ -34,6 +38,13 @@ def not_worse_than_champion(
         With another champion; ``None`` if that champion was fitted on the whole holdout.
     """
     outcome, summary = _against_champion(candidate_digest, champion_digest, comparison, gates)
+    required: dict[str, object] = {
+        "metric": gates.metric,
+        "confidence": gates.confidence,
+        "minimum_positives": gates.minimum_positives,
+    }
+    if gates.margin is not None:
+        required["low_above"] = -gates.margin
     observed: dict[str, object] = {"champion": champion_digest}
     if comparison is not None:
         observed |= {
@@ -44,6 +55,8 @@ def not_worse_than_champion(
         }
         if comparison.difference is not None:
             observed |= observed_difference(comparison.difference[gates.metric])
+        if comparison.looked is not None:
+            observed |= comparison.looked.observed()
         if outcome == "INCONCLUSIVE" and _is_thin(comparison, gates):
             possible = comparison.champion_trained_until + dt.timedelta(
                 days=training.holdout * LONGEST_PERIOD_DAYS[cadence] + maturity_days
@@ -54,7 +67,7 @@ def not_worse_than_champion(
         outcome,
         summary,
         observed=observed,
-        required={"metric": gates.metric, "confidence": gates.confidence, "minimum_positives": gates.minimum_positives},
+        required=required,
     )
 
 
@@ -72,6 +85,8 @@ def _against_champion(
             f"not enough evidence: {comparison.positives} positive examples on the days that neither model has seen, "
             f"below {gates.minimum_positives}"
         )
+    if comparison.looked is not None:
+        return _within_margin(comparison.looked, gates)
     return _not_inferior(comparison.difference[gates.metric], gates)
 
 
@@ -85,4 +100,17 @@ def _not_inferior(interval: Interval, gates: GatesSpec) -> tuple[Outcome, str]:
 
 
 def _is_thin(comparison: ChampionComparison, gates: GatesSpec) -> bool:
-    return comparison.positives < gates.minimum_positives
+    looked = comparison.looked
+    return (comparison.positives if looked is None else looked.positives) < gates.minimum_positives
+
+
+def _within_margin(looked: Looked, gates: GatesSpec) -> tuple[Outcome, str]:
+    interval = difference_text(looked.looks[-1].interval)
+    folds = f"{len(looked.looks)} of {looked.possible} folds, {looked.positives} positive examples"
+    words: dict[Outcome, str] = {
+        "PASS": f"less than {gates.margin} below",
+        "FAIL": "below",
+        "INCONCLUSIVE": f"not shown to be less than {gates.margin} below",
+    }
+    outcome = looked.decision.outcome or "INCONCLUSIVE"
+    return outcome, f"{gates.metric} {words[outcome]} the champion's: {interval} after {folds}"
