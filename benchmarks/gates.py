@@ -169,7 +169,7 @@ def fold_of(found: Population, fold: int) -> FoldDifference:
 def outcome_of_run(seed: int, events: int, folds: int, gap: float, confidence: float) -> tuple[str, int, float]:
     """The gate's outcome, the folds it looked at, and the difference that it saw."""
     evidence: list[FoldDifference] = []
-    levels = look_levels([(number + 1) / folds for number in range(folds)], 1 - confidence)
+    levels = look_levels([(number + 1) / folds for number in range(folds)], (1 - confidence) / 2)
     looks: list[Look] = []
     for fold in range(folds):
         drawn = population(
@@ -183,10 +183,9 @@ def outcome_of_run(seed: int, events: int, folds: int, gap: float, confidence: f
     return str(decision.outcome), len(looks), looks[-1].interval.value
 
 
-def errors(runs: int) -> None:
+def errors(runs: int, worse_by: Sequence[float]) -> None:
     """Rates of PASS, FAIL and INCONCLUSIVE of an equal candidate and of worse ones."""
-    gaps: list[tuple[str, float]] = [("equal", 0.0)]
-    gaps += [(f"worse by {margin:.2f}", gap_of(margin)) for margin in (MARGIN, 0.03)]
+    gaps = [(f"worse by {less:g}" if less else "equal", gap_of(less) if less else 0.0) for less in worse_by]
     print(
         "| candidate | events | folds | runs | PASS | FAIL | INCONCLUSIVE | looks |\n|---|---|---|---|---|---|---|---|"
     )
@@ -216,10 +215,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("experiment", choices=["coverage", "errors", "cost"])
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--events", type=int, nargs="*", default=[100, 300, 1000])
+    parser.add_argument("--worse-by", type=float, nargs="*", default=[0, MARGIN])
     chosen = parser.parse_args(arguments)
     experiments: dict[str, Callable[[], None]] = {
         "coverage": lambda: coverage(chosen.runs, chosen.events),
-        "errors": lambda: errors(chosen.runs),
+        "errors": lambda: errors(chosen.runs, chosen.worse_by),
         "cost": cost,
     }
     experiments[chosen.experiment]()

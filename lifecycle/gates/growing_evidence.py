@@ -57,12 +57,13 @@ class Looked:
 def look_until_decided(folds: Sequence[PairedFold], reviewed: Reviewed, gates: GatesSpec, margin: float) -> Looked:
     """Look at the folds in their order, which is fixed before any of them is seen.
 
-    All looks together err with a probability of 1 less `gates.confidence` to each side. The share of the evidence of a
-    look is that of the folds' positives, which no score moves.
+    All looks together err with a probability of ``(1 - gates.confidence) / 2`` to each side, so that the interval of a
+    single look is the usual one. The share of the evidence of a look is that of the folds' positives, which no score
+    moves.
     """
     total = sum(fold.positives for fold in folds)
     shares = [sum(fold.positives for fold in folds[: number + 1]) / total for number in range(len(folds))]
-    levels = look_levels(shares, 1 - gates.confidence)
+    levels = look_levels(shares, (1 - gates.confidence) / 2)
     seen: list[FoldDifference] = []
     looks: list[Look] = []
     decision = LookDecision(None, "")
