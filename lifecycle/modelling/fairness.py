@@ -97,7 +97,7 @@ def group_metrics(y_true: Any, y_pred: Any, groups: Any) -> dict[Group, GroupMet
     return {name: metrics_of_counts(*map(int, of_group)) for name, of_group in zip(names, counts, strict=True)}
 
 
-def disparities(metrics: Mapping[Any, Mapping[str, float]]) -> Disparities:
+def disparities(metrics: Mapping[Any, Mapping[str, Any]]) -> Disparities:
     """Smallest-to-largest ratio and largest-minus-smallest difference of each rate over the groups.
 
     A ratio of 1 and a difference of 0 are equal treatment. Both are ``NaN`` if the rate is undefined for all groups.
@@ -205,7 +205,7 @@ def _binary(values: Any, name: str) -> BoolArray:
         raise ValueError(f"Expected a value in every row, got none in {array.null_count} rows - at `{name}`")
     numbers = array.to_numpy(zero_copy_only=False)
     if numbers.dtype == np.bool_:
-        return numbers
+        return np.asarray(numbers)
     is_one = numbers == 1
     others = np.flatnonzero(~(is_one | (numbers == 0)))
     if len(others):

@@ -254,7 +254,8 @@ def _false_positive_rate(counts: IntArray, lowest: int) -> FloatArray:
 
 def _ratio(part: AnyArray, whole: AnyArray) -> FloatArray:
     """``part / whole``, ``NaN`` where there is nothing to divide by."""
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole != 0)
+    shares: FloatArray = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole != 0)
+    return shares
 
 
 def _comparisons(
@@ -310,7 +311,7 @@ def _worst_ratio(counts: IntArray, lowest: int) -> FloatArray:
 def _worst_difference(counts: IntArray, lowest: int) -> FloatArray:
     """Negative, so that more is fairer."""
     rates = _false_positive_rate(counts, lowest)
-    return rates.min(axis=-1) - rates.max(axis=-1)
+    return np.asarray(rates.min(axis=-1) - rates.max(axis=-1))
 
 
 def _interval(drawn: FloatArray, neutral: float, confidence: float) -> tuple[Interval, float]:

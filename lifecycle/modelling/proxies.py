@@ -24,8 +24,8 @@ def proxy_auc(
     """ROC AUC of each group against all others, predicted from the features by small trees.
 
     0.5: the features say nothing about the group; 1: they name it. Cross-fitted: no entity is predicted by trees that
-    have seen it. A report and no limit: a feature may be related to an attribute and to the risk for good reasons, which
-    people must weigh (12 CFR 1002, supplement I, comment 6(a)-2 on the effects test).
+    have seen it. A report and no limit: a feature may be related to an attribute and to the risk for good reasons,
+    which people must weigh (12 CFR 1002, supplement I, comment 6(a)-2 on the effects test).
 
     Parameters
     ----------

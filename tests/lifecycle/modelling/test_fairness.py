@@ -246,7 +246,7 @@ def test_no_row_is_lost_and_shares_complement_each_other(rows: list[tuple[bool, 
     found = group_metrics(y_true, y_pred, groups)
     assert sum(of_group["rows"] for of_group in found.values()) == len(rows)
     assert sum(of_group["events"] for of_group in found.values()) == sum(y_true)
-    for of_group in found.values():
+    for of_group in map(dict[str, Any], found.values()):
         for one, other in (("tpr", "fnr"), ("fpr", "tnr")):
             assert math.isnan(of_group[one]) == math.isnan(of_group[other])
             assert math.isnan(of_group[one]) or of_group[one] + of_group[other] == pytest.approx(1, abs=1e-12)
