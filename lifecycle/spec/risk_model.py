@@ -15,7 +15,7 @@ from lifecycle.spec.derived import derivation_of
 from lifecycle.spec.derived_rules import ExampleColumns, request_violations
 from lifecycle.spec.estimator import EstimatedSpec
 from lifecycle.spec.examples import ColumnsSpec, ExamplesSpec, LabelSpec
-from lifecycle.spec.fairness import FairnessSpec, ProtectedSpec
+from lifecycle.spec.fairness import ProtectedSpec
 from lifecycle.spec.fields import FieldSpec
 from lifecycle.spec.older_keys import with_current_keys
 from serving.contract.derivation import DERIVED, is_derived, request_fields
@@ -251,7 +251,6 @@ class RiskModelSpec(SpecModel):
     """Without texts the server gives no reasons; with texts every feature has a group and each group a text."""
     label: LabelSpec
     protected: ProtectedSpec | None = None
-    fairness: FairnessSpec = FairnessSpec()
     training: TrainingSpec
     decision: DecisionSpec
     gates: GatesSpec
@@ -314,16 +313,6 @@ class RiskModelSpec(SpecModel):
         ]
         if found:
             raise ValueError("; ".join(found))
-        return self
-
-    @model_validator(mode="after")
-    def _intersections_are_protected(self) -> Self:
-        columns = self.protected.columns if self.protected else ()
-        unknown = sorted({name for names in self.fairness.intersections for name in names} - set(columns))
-        if unknown:
-            raise ValueError(
-                f"Expected protected columns of {list(columns)}, got {unknown} - at `fairness.intersections`"
-            )
         return self
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from lifecycle.modelling.evaluation import Interval
 from lifecycle.modelling.group_evidence import (
@@ -15,7 +15,7 @@ from lifecycle.modelling.group_evidence import (
     holm,
 )
 from lifecycle.spec.fairness import FairnessLimits, FairnessSpec, ProtectedSpec
-from serving.contract.documents import Verdict
+from serving.contract.documents import Outcome, Verdict
 
 NAME = "fair_by_group"
 DESCRIPTION = "No group of a protected attribute is declined, stopped or misjudged more than the jurisdiction's limits."
@@ -25,7 +25,6 @@ UNDECLARED = (
     "the model's file does not say which attributes are protected; add `protected: {relation: ..., columns: [...]}`, "
     "or `protected: {none: why}`"
 )
-Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
 
 @dataclass(frozen=True)
@@ -164,10 +163,10 @@ def _verdict(
 ) -> Verdict:
     """The one place that turns an outcome into a verdict."""
     limits = fairness.limits
-    return Verdict(
-        gate=NAME,
-        is_passed=outcome == "PASS",
-        summary=f"Inconclusive: {summary}" if outcome == "INCONCLUSIVE" else summary,
+    return Verdict.of(
+        NAME,
+        outcome,
+        summary,
         observed=_observed(evidence.partitions, evidence.proxy_auc) if evidence else {},
         required=limits.model_dump()
         | fairness.model_dump(include={

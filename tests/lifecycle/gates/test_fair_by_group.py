@@ -120,17 +120,11 @@ CASES: dict[str, tuple[PartitionEvidence, dict[str, Any], str, str]] = {
 }  # fmt: skip
 
 
-def outcome(verdict: Any) -> str:
-    if verdict.is_passed:
-        return "PASS"
-    return "INCONCLUSIVE" if verdict.summary.startswith("Inconclusive: ") else "FAIL"
-
-
 @pytest.mark.parametrize(("evidence", "settings", "expected", "summary"), CASES.values(), ids=CASES)
 def test_the_truth_table(evidence: PartitionEvidence, settings: dict[str, Any], expected: str, summary: str) -> None:
     verdict = fair_by_group(PROTECTED, FairnessEvidence((evidence,), {}), FairnessSpec(**settings))
     assert verdict.gate == NAME
-    assert outcome(verdict) == expected
+    assert verdict.outcome == expected
     assert summary in verdict.summary
     # What is kept on disk is read back as it was.
     assert msgspec.json.decode(msgspec.json.encode(verdict), type=type(verdict)) == verdict
@@ -150,7 +144,7 @@ def test_without_protected_attributes_a_reason_is_needed(
     protected: ProtectedSpec | None, evidence: FairnessEvidence | None, expected: str, summary: str
 ) -> None:
     verdict = fair_by_group(protected, evidence, FairnessSpec())
-    assert outcome(verdict) == expected
+    assert verdict.outcome == expected
     assert summary in verdict.summary
 
 
