@@ -37,9 +37,8 @@ def arrival_in(spec: RiskModelSpec, projects: Sequence[Path], declared: Declarat
     named, graph = spec.examples.arrives_in, ref_graph(projects)
     if named and named in declared.tables:
         return _with_events(declared.tables[named])
-    own = [fault.message for fault in declared.faulty if fault.table == named]
-    if named and own:
-        raise LifecycleError(f"Expected a raw table whose declaration is right, got {own[0]} - at `{KEY}`")
+    if named and (own := declared.fault_of(named)):
+        raise LifecycleError(f"Expected a raw table whose declaration is right, got {own} - at `{KEY}`")
     if named and named not in graph.models:
         near = suggestion(named, [*declared.tables, *graph.models], "raw table or dbt model")
         raise LifecycleError(f"Expected a raw table or a dbt model, got {named!r}{near} - at `{KEY}`")

@@ -50,15 +50,19 @@ class Declarations:
         """
         if name in self.tables:
             return self.tables[name]
-        own = [fault.message for fault in self.faulty if fault.table == name]
+        own = self.fault_of(name)
         unread = [fault.message for fault in self.faulty if fault.table is None]
         if own:
-            raise LifecycleError(own[0])
+            raise LifecycleError(own)
         also = f". Left out: {'; '.join(unread)}" if unread else ""
         raise LifecycleError(
             f"Expected a declared raw table, got {name!r}{suggestion(name, self.tables, 'table')}. A table is declared "
             f"by `{META}` of its dbt source{also}"
         )
+
+    def fault_of(self, name: str) -> str | None:
+        """What is wrong with the declaration of a table; ``None`` if it is right, or there is none."""
+        return next((fault.message for fault in self.faulty if fault.table == name), None)
 
     def root_of(self, relation: RawRelation) -> RawRelation:
         """The table of the events that a table's rows are about: at the end of its references, or itself."""

@@ -68,6 +68,27 @@ def _described_columns(projects: Sequence[Path], model: str) -> list[dict[str, A
     )
 
 
+def columns_of_mart(spec: RiskModelSpec) -> dict[str, str]:
+    """The columns of the mart that a model reads, by the key of the model's file that names each."""
+    label = spec.label
+    columns = {f"examples.columns.{key}": name for key, name in spec.columns.model_dump(exclude_none=True).items()}
+    columns |= {f"features.{index}.name": feature.name for index, feature in enumerate(spec.features)}
+    columns |= {f"examples.clusters.{index}": name for index, name in enumerate(spec.examples.clusters)}
+    columns |= {f"facts.{index}.name": fact.name for index, fact in enumerate(spec.facts)}
+    if label.column is not None:
+        columns |= {"label.column": label.column, "label.known_at": label.known_column}
+    return columns
+
+
+def columns_of_outcomes(spec: RiskModelSpec) -> dict[str, str]:
+    """The same of the outcomes of labels by report."""
+    columns = {"label.reported_at": spec.label.reported_at, "examples.columns.id": spec.columns.id}
+    columns["examples.columns.occurred_at"] = spec.columns.occurred_at
+    if spec.label.withdrawn_at:
+        columns["label.withdrawn_at"] = spec.label.withdrawn_at
+    return columns
+
+
 def check_columns(spec: RiskModelSpec, projects: Sequence[Path], where: str) -> None:
     """Check that the mart and the outcomes have every column that a model names.
 
@@ -77,22 +98,11 @@ def check_columns(spec: RiskModelSpec, projects: Sequence[Path], where: str) -> 
         With the file, the key and the existing columns.
     """
     mart = _columns_for("examples.mart", projects, spec.mart, where)
-    columns = {f"examples.columns.{key}": name for key, name in spec.columns.model_dump(exclude_none=True).items()}
-    wanted = columns | {f"features.{index}.name": feature.name for index, feature in enumerate(spec.features)}
-    wanted |= {f"examples.clusters.{index}": name for index, name in enumerate(spec.examples.clusters)}
-    wanted |= {f"facts.{index}.name": fact.name for index, fact in enumerate(spec.facts)}
-    label = spec.label
-    if label.column is not None:
-        wanted |= {"label.column": label.column, "label.known_at": label.known_column}
-    _expect(wanted, mart, spec.mart, where)
+    _expect(columns_of_mart(spec), mart, spec.mart, where)
     _expect_types(spec, mart, where)
-    if label.relation is not None:
-        outcomes = _columns_for("label.relation", projects, label.relation, where)
-        wanted = {"label.reported_at": label.reported_at, "examples.columns.id": spec.columns.id}
-        wanted["examples.columns.occurred_at"] = spec.columns.occurred_at
-        if label.withdrawn_at:
-            wanted["label.withdrawn_at"] = label.withdrawn_at
-        _expect(wanted, outcomes, label.relation, where)
+    if spec.label.relation is not None:
+        outcomes = _columns_for("label.relation", projects, spec.label.relation, where)
+        _expect(columns_of_outcomes(spec), outcomes, spec.label.relation, where)
 
 
 def _columns_for(key: str, projects: Sequence[Path], model: str, where: str) -> dict[str, str]:

@@ -31,9 +31,8 @@ def _table_faults(spec: RiskModelSpec, declared: Declarations) -> Iterator[str]:
     if spec.protected is None or spec.protected.relation is None:
         return
     name, protected = spec.protected.relation, _protected(declared)
-    faults = [fault.message for fault in declared.faulty if fault.table == name]
-    if faults:
-        yield f"Expected a table whose declaration is right, got {faults[0]} - at `protected.relation`"
+    if own := declared.fault_of(name):
+        yield f"Expected a table whose declaration is right, got {own} - at `protected.relation`"
     elif name not in protected:
         near = suggestion(name, protected, "table")
         yield f"Expected a table of the schema {PROTECTED}, got {name!r}{near} - at `protected.relation`"

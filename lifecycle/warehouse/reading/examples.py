@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lifecycle.errors import LifecycleError
 from lifecycle.spec.arrivals import arrival_of
+from lifecycle.spec.mart_contract import columns_of_mart, columns_of_outcomes
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse.interface import Warehouse
 
@@ -39,20 +40,16 @@ def expect_built_columns(warehouse: Warehouse, spec: RiskModelSpec) -> None:
     LifecycleError
         If a table is missing, or lacks a column that the model reads.
     """
-    columns, label = spec.columns, spec.label
-    fields = (*spec.feature_names, *(fact.name for fact in spec.facts), *filter(None, [columns.amount]))
-    fields += spec.examples.clusters
-    read = {spec.mart: [columns.id, columns.entity, columns.occurred_at, *fields]}
-    if label.relation is None:
-        read[spec.mart] += label.columns
-    else:
-        read[label.relation] = [columns.id, label.reported_at, *filter(None, [label.withdrawn_at])]
-    for name, needed in read.items():
+    read = {spec.mart: columns_of_mart(spec)}
+    if spec.label.relation is not None:
+        read[spec.label.relation] = columns_of_outcomes(spec)
+    for name, columns in read.items():
+        needed = dict.fromkeys(columns.values())
         built = {column.lower() for column in warehouse.columns(f"{MARTS}.{name}")}
-        missing = [column for column in dict.fromkeys(needed) if column.lower() not in built]
+        missing = [column for column in needed if column.lower() not in built]
         if missing:
             raise LifecycleError(
-                f"Expected {len(set(needed))} columns that {spec.name} reads in {MARTS}.{name}, it was built without "
+                f"Expected {len(needed)} columns that {spec.name} reads in {MARTS}.{name}, it was built without "
                 f"{', '.join(missing)}; build it again: lifecycle features build --full"
             )
 
