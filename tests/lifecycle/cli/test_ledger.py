@@ -5,20 +5,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from lifecycle.cli.ledger import app
 from lifecycle.errors import LifecycleError
+from tests.harness.commands import said
 from tests.harness.ledger_files import RECORDS, LedgerFiles, filled_ledger
 from tests.harness.small_models import SmallStore
-
-
-def said(*arguments: str, exit_code: int = 0) -> str:
-    result = CliRunner().invoke(app, list(arguments))
-    if isinstance(result.exception, LifecycleError):
-        raise result.exception
-    assert result.exit_code == exit_code, result.output
-    return result.output
 
 
 @pytest.fixture
@@ -31,8 +23,8 @@ def copy(store: SmallStore, tmp_path: Path) -> tuple[str, ...]:
 
 
 def test_a_copy_is_verified_with_the_public_key_alone(copy: tuple[str, ...]) -> None:
-    assert said("verify", *copy).startswith(f"Verified: {RECORDS} records up to 20")
-    document = json.loads(said("verify", *copy, "--json"))
+    assert said(app, "verify", *copy).startswith(f"Verified: {RECORDS} records up to 20")
+    document = json.loads(said(app, "verify", *copy, "--json"))
     assert (document["is_verified"], document["records"], document["problems"]) == (True, RECORDS, [])
     assert document["checkpoint"].startswith(f"{document['origin']}\n{RECORDS}\n")
     assert document["verifier_keys"][0].startswith(f"{document['origin']}+")
@@ -42,34 +34,34 @@ def test_damage_is_named_and_exits_with_1(copy: tuple[str, ...]) -> None:
     files = LedgerFiles(Path(copy[1]))
     del files.records[3]
     files.write()
-    output = said("verify", *copy, exit_code=1)
+    output = said(app, "verify", *copy, exit_code=1)
     assert "deleted: record 4 is missing in front of record 5" in output
     assert "Not verified: 1 found, from record 4 on." in output
-    [problem] = json.loads(said("verify", *copy, "--json", exit_code=1))["problems"]
+    [problem] = json.loads(said(app, "verify", *copy, "--json", exit_code=1))["problems"]
     assert (problem["damage"], problem["sequence"]) == ("deleted", 4)
 
 
 def test_a_kept_checkpoint_is_compared(copy: tuple[str, ...], tmp_path: Path) -> None:
     kept = tmp_path / "checkpoint"
-    kept.write_text(said("checkpoint", *copy[:2]))
-    assert json.loads(said("checkpoint", *copy[:2], "--json")) == {"checkpoint": kept.read_text()}
-    assert said("verify", *copy, "--checkpoint", str(kept)).startswith("Verified")
+    kept.write_text(said(app, "checkpoint", *copy[:2]))
+    assert json.loads(said(app, "checkpoint", *copy[:2], "--json")) == {"checkpoint": kept.read_text()}
+    assert said(app, "verify", *copy, "--checkpoint", str(kept)).startswith("Verified")
     files = LedgerFiles(Path(copy[1]))
     del files.records[-1], files.checkpoints[-1]
     files.write()
-    assert said("verify", *copy).startswith("Verified")
-    output = said("verify", *copy, "--checkpoint", str(kept), exit_code=1)
+    assert said(app, "verify", *copy).startswith("Verified")
+    output = said(app, "verify", *copy, "--checkpoint", str(kept), exit_code=1)
     assert f"truncated: record {RECORDS} is missing, which the saved checkpoint of {RECORDS} records covers" in output
 
 
 def test_the_records_of_a_model_are_shown(copy: tuple[str, ...]) -> None:
-    table = said("show", "card_fraud", *copy[:2])
+    table = said(app, "show", "card_fraud", *copy[:2])
     assert table.count("training") == RECORDS - 1
     assert "genesis" in table
-    records = json.loads(said("show", "card_fraud", *copy[:2], "--json"))["records"]
+    records = json.loads(said(app, "show", "card_fraud", *copy[:2], "--json"))["records"]
     assert [record["sequence"] for record in records] == list(range(1, RECORDS + 1))
     with pytest.raises(LifecycleError, match=r"Expected a model that the ledger names, got 'card_fruad'.*card_fraud"):
-        said("show", "card_fruad", *copy[:2])
+        said(app, "show", "card_fruad", *copy[:2])
 
 
 def test_a_store_without_a_ledger_a_missing_folder_and_a_missing_key_are_named(
@@ -78,13 +70,13 @@ def test_a_store_without_a_ledger_a_missing_folder_and_a_missing_key_are_named(
     store.settings.release_store.mkdir()
     folder = ("--store", str(store.settings.release_store))
     key = ("--key", str(store.keys.public_key_path))
-    assert said("verify", *folder, *key).startswith("No ledger yet")
-    assert json.loads(said("verify", *folder, *key, "--json"))["records"] is None
+    assert said(app, "verify", *folder, *key).startswith("No ledger yet")
+    assert json.loads(said(app, "verify", *folder, *key, "--json"))["records"] is None
     with pytest.raises(LifecycleError, match="Expected a ledger, found none"):
-        said("checkpoint", *folder)
+        said(app, "checkpoint", *folder)
     with pytest.raises(LifecycleError, match="Expected a release store, found no folder"):
-        said("verify", "--store", str(tmp_path / "none"), *key)
+        said(app, "verify", "--store", str(tmp_path / "none"), *key)
     with pytest.raises(LifecycleError, match="Expected a readable public key file"):
-        said("verify", *folder, "--key", str(tmp_path / "none.pem"))
+        said(app, "verify", *folder, "--key", str(tmp_path / "none.pem"))
     with pytest.raises(LifecycleError, match="Expected a readable file, got no such file or directory"):
-        said("verify", *folder, *key, "--checkpoint", str(tmp_path / "none"))
+        said(app, "verify", *folder, *key, "--checkpoint", str(tmp_path / "none"))

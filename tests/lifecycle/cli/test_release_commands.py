@@ -14,6 +14,7 @@ from lifecycle.errors import LifecycleError
 from lifecycle.releases.alert_log import ALERTS_FILE
 from lifecycle.settings.child_environment import user_name
 from lifecycle.signing.keys import ensure_keys
+from tests.harness.commands import said
 from tests.harness.small_models import MODEL, SmallStore
 
 runner = CliRunner()
@@ -26,14 +27,6 @@ def app(store: SmallStore, monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
     app = typer.Typer()
     register(app)
     return app
-
-
-def said(app: typer.Typer, *arguments: str, exit_code: int = 0) -> str:
-    result = runner.invoke(app, list(arguments))
-    if isinstance(result.exception, LifecycleError):
-        raise result.exception
-    assert result.exit_code == exit_code, result.output
-    return result.output
 
 
 def test_promote_roll_back_and_look(app: typer.Typer, store: SmallStore) -> None:

@@ -16,6 +16,7 @@ from serving.contract.documents import DecisionRecord, RejectionRecord
 from serving.log.segments import line_of, log_folders, record_of, segment_name, segment_paths
 from serving.process.app import create_app
 from tests.harness.api import settings_of
+from tests.harness.commands import said
 from tests.harness.in_process_client import InProcessClient
 from tests.harness.logs import MOMENT
 from tests.harness.small_models import MODEL, SmallStore, score_request
@@ -31,14 +32,6 @@ def app(store: SmallStore, monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
     register(app)
     app.callback()(lambda: None)  # several commands, as at the root
     return app
-
-
-def said(app: typer.Typer, *arguments: str, exit_code: int = 0) -> str:
-    result = runner.invoke(app, list(arguments))
-    if isinstance(result.exception, LifecycleError):
-        raise result.exception
-    assert result.exit_code == exit_code, result.output
-    return result.output
 
 
 @pytest.fixture
