@@ -121,8 +121,8 @@ def test_breaking_either_file_leaves_the_other_training_releasing_and_serving(
         installation.dagster.reload()
         installation.wait(lambda: broken in world.alerted()[alerts:], f"an alert on the file of {broken}")
         assert other not in world.alerted()[alerts:]
-        world.train(other, world.days.change_day)
-        assert world.released_as_of(other) == [str(world.days.live_start), str(world.days.change_day)]
+        world.train(other, world.days.end_day)
+        assert world.released_as_of(other) == [str(world.days.live_start), str(world.days.end_day)]
         expected = installation.released(other)
         installation.wait(lambda: installation.served(other) == expected, f"the server to decide with {expected}")
         assert set(installation.champions(other).values()) == {expected}
