@@ -1,6 +1,7 @@
 """MLflow as the registry for people; servers read the release, never an alias."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -47,7 +48,8 @@ class Registry:
         self, spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence, outcome: RunOutcome, pages: RunPages
     ) -> str:
         """Id of the candidate's run in the model's experiment, marked with its outcome; idempotent."""
-        return self._runs(self._client(), spec).ensure(candidate, evidence, outcome, pages)
+        with self.opened() as client:
+            return self._runs(client, spec).ensure(candidate, evidence, outcome, pages)
 
     def register(
         self, spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence, pages: RunPages
@@ -71,51 +73,38 @@ class Registry:
     def find(self, model: str, candidate_digest: str) -> RegisteredVersion | None:
         """The newest version of a candidate; ``None`` if it is not registered."""
         chosen = f"name = '{model}' and tags.{CANDIDATE_TAG} = '{candidate_digest}'"
-        versions = self._client().search_model_versions(chosen, order_by=["version_number DESC"], max_results=1)
+        with self.opened() as client:
+            versions = client.search_model_versions(chosen, order_by=["version_number DESC"], max_results=1)
         return _registered(versions[0]) if versions else None
 
     def mirror(self, model: str, slots: Mapping[str, MirroredSlot]) -> None:
         """Point the aliases at the versions of the slots, and remove the alias of an empty slot."""
-        client = self._client()
-        for slot in slots.values():
-            client.set_model_version_tag(model, slot.version, BUNDLE_TAG, slot.bundle_digest)
-        models = client.search_registered_models(f"name = '{model}'")
-        aliases = models[0].aliases if models else {}
-        for name in ALIASES:
-            if name in slots:
-                client.set_registered_model_alias(model, name, slots[name].version)
-            elif name in aliases:
-                client.delete_registered_model_alias(model, name)
+        with self.opened() as client:
+            for slot in slots.values():
+                client.set_model_version_tag(model, slot.version, BUNDLE_TAG, slot.bundle_digest)
+            models = client.search_registered_models(f"name = '{model}'")
+            aliases = models[0].aliases if models else {}
+            for name in ALIASES:
+                if name in slots:
+                    client.set_registered_model_alias(model, name, slots[name].version)
+                elif name in aliases:
+                    client.delete_registered_model_alias(model, name)
 
     def champion(self, model: str) -> str | None:
         """Digest of the bundle that the alias `champion` names; ``None`` without an alias."""
-        client = self._client()
-        models = client.search_registered_models(f"name = '{model}'")
-        version = models[0].aliases.get(ALIASES[0]) if models else None
-        if version is None:
-            return None
-        return str(client.get_model_version(model, str(version)).tags.get(BUNDLE_TAG))
+        with self.opened() as client:
+            models = client.search_registered_models(f"name = '{model}'")
+            version = models[0].aliases.get(ALIASES[0]) if models else None
+            if version is None:
+                return None
+            return str(client.get_model_version(model, str(version)).tags.get(BUNDLE_TAG))
 
-    def _register(
-        self, spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence, pages: RunPages
-    ) -> RegisteredVersion:
-        client = self._client()
-        runs = self._runs(client, spec)
-        run_id = runs.ensure(candidate, evidence, "passed", pages)
-        _ensure_registered_model(client, spec)
-        version = client.create_model_version(
-            spec.name,
-            runs.model_uri(run_id),
-            run_id,
-            tags={CANDIDATE_TAG: candidate.digest, "as_of": candidate.lineage.as_of},
-            description=f"Trained as of {candidate.lineage.as_of}. [Run in Dagster]({pages.dagster_url})",
-        )
-        return _registered(version)
+    @contextmanager
+    def opened(self) -> Iterator["MlflowClient"]:
+        """A client of this registry, which is MLflow's own meanwhile: it opens clients that name none.
 
-    def _runs(self, client: "MlflowClient", spec: RiskModelSpec) -> CandidateRuns:
-        return CandidateRuns(client, artifacts_folder(self._root), spec)
-
-    def _client(self) -> "MlflowClient":
+        Afterwards the process has none again, or another registry's client would read this one.
+        """
         # MLflow reads them at each call: another registry, a run to continue, an experiment, a login.
         forget_variables("MLFLOW_", "DATABRICKS_")
         import mlflow
@@ -124,7 +113,31 @@ class Registry:
         move_locations(self._root)
         mlflow.set_tracking_uri(self.tracking_uri)
         mlflow.set_registry_uri(self.tracking_uri)
-        return mlflow.MlflowClient()
+        try:
+            yield mlflow.MlflowClient()
+        finally:
+            mlflow.set_tracking_uri(None)
+            mlflow.set_registry_uri(None)
+            forget_variables("MLFLOW_")
+
+    def _register(
+        self, spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence, pages: RunPages
+    ) -> RegisteredVersion:
+        with self.opened() as client:
+            runs = self._runs(client, spec)
+            run_id = runs.ensure(candidate, evidence, "passed", pages)
+            _ensure_registered_model(client, spec)
+            version = client.create_model_version(
+                spec.name,
+                runs.model_uri(run_id),
+                run_id,
+                tags={CANDIDATE_TAG: candidate.digest, "as_of": candidate.lineage.as_of},
+                description=f"Trained as of {candidate.lineage.as_of}. [Run in Dagster]({pages.dagster_url})",
+            )
+        return _registered(version)
+
+    def _runs(self, client: "MlflowClient", spec: RiskModelSpec) -> CandidateRuns:
+        return CandidateRuns(client, artifacts_folder(self._root), spec)
 
 
 def _ensure_registered_model(client: "MlflowClient", spec: RiskModelSpec) -> None:

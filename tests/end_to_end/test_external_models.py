@@ -139,10 +139,11 @@ def expect_registered(stores: Stores, rows: Any, margins: list[float], library: 
     candidate = stores.candidates("toy").current(AS_OF.isoformat())
     version = registry.find("toy", candidate.digest)
     assert version is not None
-    mlflow.set_tracking_uri(registry.tracking_uri)
-    client = mlflow.MlflowClient()
-    assert client.get_run(version.run_id).data.params["training_data_digest"] == DIGEST
-    loaded = mlflow.pyfunc.load_model(f"models:/toy/{version.version}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", registry.tracking_uri)
+        client = mlflow.MlflowClient()
+        assert client.get_run(version.run_id).data.params["training_data_digest"] == DIGEST
+        loaded = mlflow.pyfunc.load_model(f"models:/toy/{version.version}")
     names = [feature.name for feature in candidate.deciding.features]
     predicted = loaded.predict(pandas.DataFrame(rows, columns=names))
     assert np.allclose(predicted, 1 / (1 + np.exp(-np.array(margins))), rtol=1e-9), library

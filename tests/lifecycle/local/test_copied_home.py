@@ -113,10 +113,10 @@ def test_mlflow_and_dagster_go_on_in_a_copy_with_an_odd_path(tmp_path: Path) -> 
     home, copy = tmp_path / "original", tmp_path / "a copy, Größe (1)"
     (home / "dagster").mkdir(parents=True)
     (home / "dagster" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
-    client = Registry(home / "mlflow")._client()
-    experiment = client.create_experiment("toy", artifact_location=(home / "mlflow" / "artifacts" / "toy").as_uri())
-    run_id = client.create_run(experiment).info.run_id
-    client.log_text(run_id, "first", "first.txt")
+    with Registry(home / "mlflow").opened() as client:
+        experiment = client.create_experiment("toy", artifact_location=(home / "mlflow" / "artifacts" / "toy").as_uri())
+        run_id = client.create_run(experiment).info.run_id
+        client.log_text(run_id, "first", "first.txt")
     with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
         instance.report_runless_asset_event(dg.AssetMaterialization("release"))
     shutil.copytree(home, copy)
@@ -125,11 +125,11 @@ def test_mlflow_and_dagster_go_on_in_a_copy_with_an_odd_path(tmp_path: Path) -> 
     code = (
         "import json, sys, warnings; from pathlib import Path; warnings.simplefilter('ignore')\n"
         "from lifecycle.releases.mlflow_registry import Registry\n"
-        "client = Registry(Path(sys.argv[1]) / 'mlflow')._client()\n"
-        "client.log_text(sys.argv[2], 'second', 'second.txt')\n"
-        "later = client.create_run(sys.argv[3]).info.run_id\n"
-        "client.log_text(later, 'third', 'third.txt')\n"
-        "print(json.dumps(sorted(file.path for file in client.list_artifacts(sys.argv[2]))))"
+        "with Registry(Path(sys.argv[1]) / 'mlflow').opened() as client:\n"
+        "    client.log_text(sys.argv[2], 'second', 'second.txt')\n"
+        "    later = client.create_run(sys.argv[3]).info.run_id\n"
+        "    client.log_text(later, 'third', 'third.txt')\n"
+        "    print(json.dumps(sorted(file.path for file in client.list_artifacts(sys.argv[2]))))"
     )
     went_on = run_python(code, str(copy), run_id, experiment)
     assert json.loads(went_on.stdout) == ["first.txt", "second.txt"], went_on.stderr

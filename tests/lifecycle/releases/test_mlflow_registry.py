@@ -1,5 +1,6 @@
 """The registry on a real MLflow store."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,7 @@ def version(registry: Registry, spec: RiskModelSpec, candidate: Candidate) -> Re
 def client(registry: Registry, version: RegisteredVersion) -> Any:
     import mlflow
 
-    mlflow.set_tracking_uri(registry.tracking_uri)
-    return mlflow.MlflowClient()
+    return mlflow.MlflowClient(registry.tracking_uri, registry.tracking_uri)
 
 
 def outcomes(client: Any) -> list[str]:
@@ -62,6 +62,17 @@ def outcomes(client: Any) -> list[str]:
 
 def aliases(client: Any) -> dict[str, str]:
     return {name: str(version) for name, version in client.get_registered_model("toy").aliases.items()}
+
+
+def test_other_registries_of_the_process_are_read_afterwards(
+    tmp_path: Path, registry: Registry, version: RegisteredVersion
+) -> None:
+    import mlflow
+
+    assert registry.find("toy", "unknown") is None
+    other = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'other.db'}")
+    assert list(other.search_model_versions(f"name = '{version.name}'")) == []
+    assert not [name for name in os.environ if name.startswith("MLFLOW_") and name.endswith("_URI")]
 
 
 def test_a_version_leads_to_its_metrics_card_plots_commit_and_dagster_run(
@@ -83,12 +94,13 @@ def test_a_version_leads_to_its_metrics_card_plots_commit_and_dagster_run(
 
 
 def test_the_model_has_a_signature_and_predicts_as_its_trees_do(
-    client: Any, version: RegisteredVersion, candidate: Candidate
+    registry: Registry, version: RegisteredVersion, candidate: Candidate
 ) -> None:
     import mlflow
     import pandas as pd
 
-    model = mlflow.pyfunc.load_model(client.get_model_version("toy", version.version).source)
+    with registry.opened() as client:
+        model = mlflow.pyfunc.load_model(client.get_model_version("toy", version.version).source)
     names = [feature.name for feature in candidate.deciding.features]
     assert model.metadata.get_input_schema().input_names() == names
     row = [120.0, 1.0, 1.0, float("nan")]
