@@ -89,7 +89,7 @@ def lines(spec: RiskModelSpec, examples: Examples, weeks: int) -> Iterator[str]:
         figures = []
         for bands in (holdout_bands(spec, known, as_of, trained), trained.deciding.bands):
             counts = count_bands(live, bands)
-            figures += [counts.declined_card_days / counts.days, counts.reviewed_card_days / counts.days]
+            figures += [counts.declined_entity_days / counts.days, counts.reviewed_entity_days / counts.days]
         yield f"| {as_of} | " + " | ".join(f"{figure:.1f}" for figure in figures) + " |"
 
 

@@ -176,9 +176,9 @@ def _load_metadata(load: DayLoad | None, verdict: LoadVerdict) -> dict[str, Any]
         "as_of": verdict.as_of,
         "is_alarm": verdict.is_alarm,
         "reason": verdict.reason,
-        "cards": load.cards if load else 0,
-        "reviewed_cards": load.reviewed_cards if load else 0,
-        "declined_cards": load.declined_cards if load else 0,
+        "entities": load.cards if load else 0,
+        "reviewed_entities": load.reviewed_cards if load else 0,
+        "declined_entities": load.declined_cards if load else 0,
         "review_capacity": verdict.review_capacity or "none",
         "decline_capacity": verdict.decline_capacity or 0,
     }

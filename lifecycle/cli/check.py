@@ -141,12 +141,14 @@ def _expect_data(spec: "RiskModelSpec", file: Path) -> None:
 
     warehouse = open_warehouse(Settings())
     try:
-        profile = mart_profile(warehouse, spec)
-        faults = data_faults(spec, profile) if profile else []
-        if faults:
-            raise LifecycleError("; ".join(faults))
-        if profile and spec.has_derived_features:
-            table = last_examples(warehouse, spec, profile.last_day, EXAMPLES_COMPARED)
-            check_derived(spec, examples_from_table(table, spec), "the mart")
+        # One session, or each query would open the file again.
+        with warehouse.session("checking a model's data"):
+            profile = mart_profile(warehouse, spec)
+            faults = data_faults(spec, profile) if profile else []
+            if faults:
+                raise LifecycleError("; ".join(faults))
+            if profile and spec.has_derived_features:
+                table = last_examples(warehouse, spec, profile.last_day, EXAMPLES_COMPARED)
+                check_derived(spec, examples_from_table(table, spec), "the mart")
     except LifecycleError as error:
         raise LifecycleError(f"{with_file_lines(str(error), file)} - in {file}") from error

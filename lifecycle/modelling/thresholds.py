@@ -45,14 +45,14 @@ class Floors:
 
 @dataclass(frozen=True)
 class BandCounts:
-    """What bands do to some traffic. A card counts once a day; the reviewed ones include the declined ones."""
+    """What bands do to some traffic. An entity counts once a day; the reviewed ones include the declined ones."""
 
     days: int
-    payments: int
-    card_days: int
-    reviewed_card_days: int
-    declined_card_days: int
-    declined_payments: int
+    examples: int
+    entity_days: int
+    reviewed_entity_days: int
+    declined_entity_days: int
+    declined_examples: int
 
 
 def floors(decision: DecisionSpec, base_rate: float) -> Floors:
@@ -111,7 +111,7 @@ def decision_bands(traffic: Traffic, decision: DecisionSpec, base_rate: float) -
     if not len(traffic):
         raise LifecycleError("Expected examples to cut the decision bands on, got none - at the last days before as_of")
     lowest = floors(decision, base_rate)
-    days, numbers = _card_days(traffic)
+    days, numbers = _entity_days(traffic)
     highest = np.full(numbers.max() + 1, -np.inf)
     np.maximum.at(highest, numbers, traffic.scores)
     descending: FloatArray = -np.sort(-highest)
@@ -123,17 +123,17 @@ def decision_bands(traffic: Traffic, decision: DecisionSpec, base_rate: float) -
 
 
 def count_bands(traffic: Traffic, bands: Bands) -> BandCounts:
-    """Payments and cards of some traffic in each band."""
-    days, numbers = _card_days(traffic)
+    """Examples and entities of some traffic in each band."""
+    days, numbers = _entity_days(traffic)
     is_declined = _reaches(traffic.scores, bands.decline_from)
     is_reviewed = _reaches(traffic.scores, bands.review_from) | is_declined
     return BandCounts(
         days=days,
-        payments=len(traffic),
-        card_days=len(np.unique(numbers)),
-        reviewed_card_days=len(np.unique(numbers[is_reviewed])),
-        declined_card_days=len(np.unique(numbers[is_declined])),
-        declined_payments=int(is_declined.sum()),
+        examples=len(traffic),
+        entity_days=len(np.unique(numbers)),
+        reviewed_entity_days=len(np.unique(numbers[is_reviewed])),
+        declined_entity_days=len(np.unique(numbers[is_declined])),
+        declined_examples=int(is_declined.sum()),
     )
 
 
@@ -141,19 +141,19 @@ def _reaches(scores: FloatArray, threshold: float | None) -> "np.ndarray[tuple[i
     return np.zeros(len(scores), dtype=np.bool_) if threshold is None else scores >= threshold
 
 
-def _card_days(traffic: Traffic) -> tuple[int, IntArray]:
-    """The number of days with payments, and each payment's card and day as one number from 0, shape ``(n,)``."""
-    codes, cards = card_codes(traffic.entity)
+def _entity_days(traffic: Traffic) -> tuple[int, IntArray]:
+    """The number of days with examples, and each example's entity and day as one number from 0, shape ``(n,)``."""
+    codes, entities = card_codes(traffic.entity)
     numbers = day_numbers(traffic.occurred_at)
-    _, positions = np.unique(numbers * cards + codes, return_inverse=True)
+    _, positions = np.unique(numbers * entities + codes, return_inverse=True)
     return len(np.unique(numbers)), positions.astype(np.int64).reshape(-1)
 
 
-def _threshold(descending: FloatArray, card_days: int) -> float:
-    """The score that at most `card_days` cards reach; 0 where the capacity suffices for all of them."""
-    if card_days >= len(descending):
+def _threshold(descending: FloatArray, entity_days: int) -> float:
+    """The score that at most `entity_days` of the entities reach; 0 where the capacity suffices for all of them."""
+    if entity_days >= len(descending):
         return 0.0
-    inside, next_below = float(descending[card_days - 1]), float(descending[card_days])
+    inside, next_below = float(descending[entity_days - 1]), float(descending[entity_days])
     if inside > next_below:
         return inside
     above = descending[descending > inside]

@@ -9,7 +9,7 @@ from lifecycle.spec.decision import DecisionSpec
 from serving.contract.documents import Bands, Verdict
 
 NAME = "bounded_declines"
-DESCRIPTION = "On the last days, the released model's bands stop no more cards than allowed, and none for a low score."
+DESCRIPTION = "On the last days, the model's bands stop no more entities than allowed, and none for a low score."
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ def bounded_declines(
 ) -> Verdict:
     """The bands of the candidate's deciding file, counted again on the last days of its training set.
 
-    The share of cards is bounded whatever the capacity is: a capacity set for another population, or scores that do not
-    separate, would otherwise stop everybody. It counts cards, not payments: a card with
+    The share of entities is bounded whatever the capacity is: a capacity set for another population, or scores that do
+    not separate, would otherwise stop everybody. It counts entities, not examples: a card with
     many payments is one customer. INCONCLUSIVE if the last days with examples are too few to cut the bands.
 
     Parameters
@@ -40,28 +40,28 @@ def bounded_declines(
     """
     faults = list(_faults(bands, counts, lowest, decision, bounds))
     missing = list(_missing(counts, bounds))
-    days, card_days = max(counts.days, 1), max(counts.card_days, 1)
-    declined_share = counts.declined_card_days / card_days
+    days, entity_days = max(counts.days, 1), max(counts.entity_days, 1)
+    declined_share = counts.declined_entity_days / entity_days
     return Verdict.of(
         NAME,
         outcome_of(faults, missing),
         summary="; ".join(missing + faults)
-        or f"{counts.declined_card_days / days:.1f} cards a day declined ({declined_share:.2%} of the cards), "
-        f"{counts.reviewed_card_days / days:.1f} reviewed or declined",
+        or f"{counts.declined_entity_days / days:.1f} entities a day declined ({declined_share:.2%} of the entities), "
+        f"{counts.reviewed_entity_days / days:.1f} reviewed or declined",
         observed={
-            "declined_card_share": declined_share,
-            "declined_cards_per_day": counts.declined_card_days / days,
-            "reviewed_cards_per_day": counts.reviewed_card_days / days,
-            "declined_payment_share": counts.declined_payments / max(counts.payments, 1),
-            "cards_per_day": counts.card_days / days,
+            "declined_entity_share": declined_share,
+            "declined_entities_per_day": counts.declined_entity_days / days,
+            "reviewed_entities_per_day": counts.reviewed_entity_days / days,
+            "declined_example_share": counts.declined_examples / max(counts.examples, 1),
+            "entities_per_day": counts.entity_days / days,
             "days": counts.days,
             "decline_from": bands.decline_from,
             "review_from": bands.review_from,
         },
         required={
             "maximum_decline_share": bounds.maximum_decline_share,
-            "decline_cards_per_day": decision.decline_capacity,
-            "review_cards_per_day": decision.review_capacity,
+            "decline_entities_per_day": decision.decline_capacity,
+            "review_entities_per_day": decision.review_capacity,
             "days": bounds.least_days,
             "decline_floor": lowest.decline,
             "review_floor": lowest.review,
@@ -85,14 +85,14 @@ def _faults(
         yield f"review from {bands.review_from}, below the floor {lowest.review:.4f}"
     if bands.decline_from is not None and not bands.decline_from >= lowest.decline:
         yield f"decline from {bands.decline_from}, below the floor {lowest.decline:.4f}"
-    share = counts.declined_card_days / max(counts.card_days, 1)
+    share = counts.declined_entity_days / max(counts.entity_days, 1)
     if share > bounds.maximum_decline_share:
-        yield f"{share:.2%} of the cards declined, above {bounds.maximum_decline_share:.2%}"
+        yield f"{share:.2%} of the entities declined, above {bounds.maximum_decline_share:.2%}"
     if decision.capacity is None:
         return
-    for word, card_days, capacity in (
-        ("declined", counts.declined_card_days, decision.capacity.decline or 0),
-        ("reviewed or declined", counts.reviewed_card_days, decision.capacity.review),
+    for word, entity_days, capacity in (
+        ("declined", counts.declined_entity_days, decision.capacity.decline or 0),
+        ("reviewed or declined", counts.reviewed_entity_days, decision.capacity.review),
     ):
-        if card_days > capacity * counts.days:
-            yield f"{card_days / counts.days:.1f} cards a day {word}, above {capacity}"
+        if entity_days > capacity * counts.days:
+            yield f"{entity_days / counts.days:.1f} entities a day {word}, above {capacity}"

@@ -213,7 +213,7 @@ def test_each_day_of_a_range_shows_its_own_values(stores: Stores, spec: RiskMode
     for day in days:
         key, as_of = day.isoformat(), day + dt.timedelta(days=1)
         assert shown["decisions"][key]["dagster/row_count"] == counts[day]
-        assert shown["decision_load"][key]["reviewed_cards"] == 0
+        assert shown["decision_load"][key]["reviewed_entities"] == 0
         assert shown["decision_load"][key]["reason"] == evidence.decision_load()[as_of].reason
         performance, verdict = evidence.live_performance()[as_of], evidence.drift()[as_of]
         assert (shown["live_performance"][key]["as_of"], shown["live_performance"][key]["reason"]) == (
@@ -266,7 +266,7 @@ def test_cards_above_the_capacity_are_alerted_once_and_shown_for_the_day(
     assert verdict.days == 7
     shown = metadata(result, "decision_load")
     assert (shown["is_alarm"], shown["reason"], shown["decline_capacity"]) == (True, verdict.reason, 2)
-    assert shown["declined_cards"] == shown["reviewed_cards"] == shown["cards"] > 0
+    assert shown["declined_entities"] == shown["reviewed_entities"] == shown["entities"] > 0
     [alert] = [
         msgspec.json.decode(line, type=Alert)
         for line in (stores.settings.root / "alerts.jsonl").read_bytes().splitlines()

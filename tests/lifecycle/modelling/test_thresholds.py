@@ -75,7 +75,7 @@ def test_a_capacity_above_all_cards_stops_nobody_whose_score_is_low() -> None:
     bands = decision_bands(payments, decision, BASE_RATE)
     assert bands.review_from == pytest.approx(0.02 / 1.01)
     assert bands.decline_from == 0.5
-    assert count_bands(payments, bands).declined_card_days == 0
+    assert count_bands(payments, bands).declined_entity_days == 0
 
 
 def test_without_a_decline_capacity_there_is_no_decline_band() -> None:
@@ -90,7 +90,7 @@ def test_one_score_for_all_reaches_no_threshold_as_people_could_not_look_at_all(
     decision = DecisionSpec(capacity=CapacitySpec(review=3, decline=1))
     bands = decision_bands(payments, decision, BASE_RATE)
     counts = count_bands(payments, bands)
-    assert (counts.reviewed_card_days, counts.declined_card_days) == (0, 0)
+    assert (counts.reviewed_entity_days, counts.declined_entity_days) == (0, 0)
 
 
 def test_a_tie_at_the_cut_is_left_to_the_next_higher_score() -> None:
@@ -109,7 +109,7 @@ def test_no_traffic_gives_no_bands() -> None:
 def test_one_day_has_the_capacity_of_one_day() -> None:
     payments = traffic(1, 60, 40, 1)
     bands = decision_bands(payments, DecisionSpec(capacity=CapacitySpec(review=4)), BASE_RATE)
-    assert count_bands(payments, bands).reviewed_card_days == 4
+    assert count_bands(payments, bands).reviewed_entity_days == 4
 
 
 @pytest.mark.parametrize(
@@ -135,6 +135,6 @@ def test_a_card_counts_once_a_day_and_a_declined_one_is_a_reviewed_one() -> None
     days = np.array(["2024-01-01", "2024-01-01", "2024-01-01", "2024-01-02"], "datetime64[us]")
     payments = Traffic(days, np.array([1, 1, 2, 1]), np.array([0.9, 0.4, 0.4, 0.9]))
     counts = count_bands(payments, Bands(review_from=0.3, decline_from=0.8))
-    assert (counts.days, counts.payments, counts.card_days) == (2, 4, 3)
-    assert (counts.reviewed_card_days, counts.declined_card_days, counts.declined_payments) == (3, 2, 2)
-    assert count_bands(payments, Bands(review_from=None)).reviewed_card_days == 0
+    assert (counts.days, counts.examples, counts.entity_days) == (2, 4, 3)
+    assert (counts.reviewed_entity_days, counts.declined_entity_days, counts.declined_examples) == (3, 2, 2)
+    assert count_bands(payments, Bands(review_from=None)).reviewed_entity_days == 0

@@ -147,8 +147,8 @@ def test_bands_let_the_capacity_through_on_the_released_models_scores_of_the_las
     bands = trained.deciding.bands
     counts = count_bands(Traffic(examples.occurred_at[rows], examples.entity[rows], scores), bands)
     assert counts.days == 7
-    assert 0.8 * 6 * 7 <= counts.reviewed_card_days <= 6 * 7
-    assert 0.5 * 2 * 7 <= counts.declined_card_days <= 2 * 7
+    assert 0.8 * 6 * 7 <= counts.reviewed_entity_days <= 6 * 7
+    assert 0.5 * 2 * 7 <= counts.declined_entity_days <= 2 * 7
     assert bands.decline_from is not None
     assert bands.decline_from >= spec.decision.minimum_decline_score
 
