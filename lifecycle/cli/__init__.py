@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lifecycle.cli import (
+    audit,
     backtest,
     check,
     compare,
@@ -72,6 +73,7 @@ app.add_typer(warehouse.app, name="warehouse")
 app.add_typer(features.app, name="features")
 release.register(app)
 reproduce.register(app)
+audit.register(app)
 first_release.register(app)
 train.register(app)
 compare.register(app)
