@@ -18,6 +18,7 @@ from lifecycle.cli import (
     features,
     first_release,
     ledger,
+    lineage,
     migrate,
     mirror,
     new_model,
@@ -74,6 +75,7 @@ app.add_typer(features.app, name="features")
 release.register(app)
 reproduce.register(app)
 audit.register(app)
+lineage.register(app)
 first_release.register(app)
 train.register(app)
 compare.register(app)

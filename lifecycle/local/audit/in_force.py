@@ -15,7 +15,7 @@ IN_FORCE = "in force"
 
 
 class History:
-    """The releases of one model that verify, and what is wrong with the others, by number."""
+    """The releases of one model whose signatures verify, and the faults of the files, by number."""
 
     def __init__(self, store: Path, model: str, keys: PublicKeys) -> None:
         self.files: dict[int, ReleaseFile] = {}
@@ -38,7 +38,6 @@ class History:
             before = digest(contents[number - 1]) if number - 1 in contents else None
             if release.predecessor != before:
                 self.faults[number] = f"it does not follow the file of release {number - 1} - at {where}"
-                continue
             self.files[number] = ReleaseFile(digest=digest(content), signed_by=signed_by, release=release)
 
     def around(self, record: DecisionRecord, freeze: Freeze | None) -> InForce:
@@ -59,6 +58,8 @@ class History:
         if number not in self.files:
             missing = f"release {number} of {record.model} is not in the release store"
             return [failed(RELEASE, self.faults.get(number, missing))]
+        if number in self.faults:
+            return [failed(RELEASE, self.faults[number])]
         served = self.files[number]
         slots = {slot: filled.bundle_digest for slot, filled in slots_of(served.release)}
         if slots.get(record.slot) != record.bundle_digest:

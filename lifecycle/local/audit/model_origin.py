@@ -68,7 +68,10 @@ def gates_check(model: Model, records: Sequence[Record]) -> Check:
         if record.kind == "gates" and record.subjects.get("candidate") == model.candidate_digest
     ]
     if not judged:
-        return unknown(GATES, f"{len(model.verdicts)} passed by the manifest; the ledger has no record of them")
+        return unknown(
+            GATES,
+            f"{len(model.verdicts)} passed by the manifest; the verified part of the ledger has no record of them",
+        )
     wanted = [_facts(verdict) for verdict in model.verdicts]
     for record in judged:
         if [_same_facts(verdict) for verdict in record.facts["verdicts"]] == wanted:
@@ -106,7 +109,7 @@ def training_data_check(model: Model, records: Sequence[Record]) -> Check:
         if record.kind == "training" and record.subjects.get("candidate") == model.candidate_digest
     ]
     if not trained:
-        return unknown(TRAINING_DATA, "the ledger has no record of this training")
+        return unknown(TRAINING_DATA, "the verified part of the ledger has no record of this training")
     for record in trained:
         facts = (record.facts.get("as_of"), record.facts.get("code_commit"), record.facts.get("seed"))
         if record.subjects.get("training_set") == model.training_set_digest and facts == (
