@@ -118,7 +118,11 @@ def _release_rows(record: RecordAudit) -> Iterable[Row]:
 
 def _release(before: ReleaseFile | None, file: ReleaseFile) -> str:
     release = file.release
-    kind = "" if before is None and release.number > 1 else f", {kind_of(before and before.release, release)}"
+    kind = (
+        ""
+        if before is None and release.number > 1
+        else f", {kind_of(None if before is None else before.release, release)}"
+    )
     challengers = [
         f", {slot} {filled.bundle_digest[:SHORT_DIGITS]}"
         for slot, filled in (("canary", release.canary), ("shadow", release.shadow))

@@ -1,5 +1,6 @@
 """`lifecycle lineage`: what an artefact was made from, and what was made from it."""
 
+import datetime as dt
 import json
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -86,16 +87,20 @@ def _add_notes(branch: "Tree", notes: "Sequence[str]") -> None:
     from rich.markup import escape
 
     for note in notes:
-        branch.add(f"[yellow]unknown:[/] {escape(note)}")
+        branch.add(f"[yellow]note:[/] {escape(note)}")
 
 
 def _title(kind: str, digest: str, label: str, facts: "Mapping[str, Any]") -> str:
     from rich.markup import escape
 
-    told = ", ".join(f"{name} {value}" for name, value in facts.items())
+    told = ", ".join(f"{name} {_text(value)}" for name, value in facts.items())
     name = digest if kind == "mart" else digest[:_DIGITS]
     slot = f"{label} of " if label else ""
     return f"{slot}[bold]{kind}[/] {escape(name)}{escape(f' ({told})') if told else ''}"
+
+
+def _text(value: Any) -> str:
+    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, dt.datetime) else str(value)
 
 
 def _served_text(served: "Served") -> str:

@@ -160,7 +160,11 @@ def _add_candidate(graph: Graph, model: str, candidate: Candidate) -> None:
         return
     specified = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
     graph.edge(graph.node("specification", specified, "a candidate's model file", model=spec.name), node)
-    graph.edge(graph.node("mart", f"marts.{spec.mart}", "a candidate's model file"), training_set)
+    for relation in filter(None, (spec.mart, spec.label.relation)):
+        mart = graph.node(
+            "mart", f"marts.{relation}", "a candidate's model file", examples_arrive_in=spec.examples.arrives_in
+        )
+        graph.edge(mart, training_set)
 
 
 def _add_verdicts(graph: Graph, settings: Settings) -> None:
