@@ -36,6 +36,12 @@ def audit(
     has_values: Annotated[
         bool, typer.Option("--values", help="Show what the caller sent: a customer's data, hidden by default.")
     ] = False,
+    has_otherwise: Annotated[
+        bool,
+        typer.Option(
+            "--otherwise", help="Also score the inputs with the other bundles of the release and its neighbours."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Answer an auditor's questions about one decision, and check every answer. Exits with 1 if a check fails.
@@ -44,11 +50,11 @@ def audit(
     released it, what the ledger and the signatures prove, and whether a replay gives the same bits.
     """
     from lifecycle.cli.audit_page import print_audit
-    from lifecycle.local.audit.decision import audit_decision
+    from lifecycle.local.audit.decision import Asked, audit_decision
     from lifecycle.settings.platform import Settings
 
     scope = _scope(model, date, since, until)
-    found = audit_decision(Settings(), decision_id, scope, log=log, has_values=has_values)
+    found = audit_decision(Settings(), decision_id, scope, log=log, asked=Asked(has_values, has_otherwise))
     if as_json:
         typer.echo(json.dumps(found.as_dict(), indent=2))
     else:

@@ -53,6 +53,9 @@ def _decision_rows(record: RecordAudit) -> Iterable[Row]:
         yield "decision", f"{decision.decision}{recorded}, score {decision.score}, margin {decision.margin}"
     yield "bands", _bands(decision, record.unknown)
     yield "reasons", _reasons(decision)
+    for one in record.alternatives:
+        result = f"{one.decision}, score {one.score}" if one.unknown is None else f"unknown: {one.unknown}"
+        yield "otherwise", f"{', '.join(one.places)}, bundle {one.bundle_digest[:SHORT_DIGITS]}: {result}"
     yield "asked by", f"caller {decision.caller or 'without a name'}, trace {decision.trace_id or 'none'}"
     yield "recorded", f"{decision.segment}, byte {decision.offset}"
     if decision.values is None:

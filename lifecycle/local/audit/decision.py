@@ -1,6 +1,6 @@
 """The audit of one decision: every part is established or says why it cannot be."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +11,16 @@ from lifecycle.artefacts.log_replay import Scope
 from lifecycle.artefacts.replay import Replay, Replayer
 from lifecycle.errors import LifecycleError
 from lifecycle.local.audit.checks import Check, failed, passed, unknown
-from lifecycle.local.audit.documents import Audit, Decision, InForce, Model, RecordAudit, TrainingData, Values
+from lifecycle.local.audit.documents import (
+    Alternative,
+    Audit,
+    Decision,
+    InForce,
+    Model,
+    RecordAudit,
+    TrainingData,
+    Values,
+)
 from lifecycle.local.audit.in_force import History, freeze_at
 from lifecycle.local.audit.ledger_state import head_check, ledger_check, ledger_state, verification_of
 from lifecycle.local.audit.log_search import DECISION_LOG, FoundRecord, Search, not_found, search_log, segment_check
@@ -30,6 +39,7 @@ from lifecycle.settings.platform import Settings
 from lifecycle.signing.keys import PUBLIC_KEY_FILE
 from lifecycle.warehouse.erasure import record_numbers
 from serving.artefacts.bundle import Bundle
+from serving.artefacts.release_rules import slots_of
 from serving.artefacts.signatures import PublicKeys, read_public_keys
 from serving.contract.derivation import facts_of, is_derived
 from serving.contract.documents import ContractError, DecisionRecord
@@ -40,8 +50,27 @@ _HIDDEN = "not shown"
 _Part = TypeVar("_Part")
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What an audit tells beyond the usual.
+
+    Attributes
+    ----------
+    has_values
+        Whether to show what the caller sent. It is never shown for an erased person.
+    has_otherwise
+        Whether to score the features with the other bundles of the release and its neighbours, which loads them.
+    """
+
+    has_values: bool = False
+    has_otherwise: bool = False
+
+
+_USUAL = Asked()
+
+
 def audit_decision(
-    settings: Settings, decision_id: str, scope: Scope, *, log: Path | None = None, has_values: bool = False
+    settings: Settings, decision_id: str, scope: Scope, *, log: Path | None = None, asked: Asked = _USUAL
 ) -> Audit:
     """Audit a decision; reads, and changes nothing.
 
@@ -53,8 +82,6 @@ def audit_decision(
         Model and span of time to search.
     log
         Folder of another decision log, for example an archive; by default that of the installation.
-    has_values
-        Whether to show what the caller sent. It is never shown for an erased person.
 
     Raises
     ------
@@ -69,7 +96,7 @@ def audit_decision(
         keys = read_public_keys(settings.keys_dir / PUBLIC_KEY_FILE)
     except ContractError as error:
         raise LifecycleError(str(error)) from error
-    auditor = _Auditor(settings, folder, keys, has_values=has_values)
+    auditor = _Auditor(settings, folder, keys, asked)
     records = tuple(auditor.audit(found) for found in search.records)
     checks = [one_decision_check(search), ledger_check(auditor.verification)]
     if search.damaged:
@@ -116,11 +143,11 @@ class _Found:
 class _Auditor:
     """Audits records of one installation; what they share is read once."""
 
-    def __init__(self, settings: Settings, log: Path, keys: PublicKeys, *, has_values: bool) -> None:
+    def __init__(self, settings: Settings, log: Path, keys: PublicKeys, asked: Asked) -> None:
         self._settings = settings
         self._log = log
         self._keys = keys
-        self._has_values = has_values
+        self._asked = asked
         self._replayer = Replayer(settings.release_store, keys)
         self._erasures = record_numbers(settings)
         self._histories: dict[str, History] = {}
@@ -147,6 +174,7 @@ class _Auditor:
             releases=releases,
             ledger=ledger_state(self.verification, record.model, model, releases.served),
             replay=self._replay(record, bundle, found),
+            alternatives=tuple(self._alternatives(record, releases)) if self._asked.has_otherwise else (),
             checks=tuple(found.checks),
             unknown=found.unknown,
         )
@@ -198,6 +226,16 @@ class _Auditor:
         )
         return replay if self._may_show(record) else _without_values(replay, bundle)
 
+    def _alternatives(self, record: DecisionRecord, releases: InForce) -> Iterator[Alternative]:
+        """The other bundles of the release and its neighbours, and what each makes of the same features."""
+        for bundle, places in _other_bundles(record, releases).items():
+            try:
+                scored = self._replayer.otherwise(record, bundle)
+            except LifecycleError as error:
+                yield Alternative(bundle_digest=bundle, places=tuple(places), unknown=str(error))
+                continue
+            yield Alternative(bundle_digest=bundle, places=tuple(places), score=scored.score, decision=scored.decision)
+
     def _decision(self, logged: FoundRecord, bundle: Bundle | None, found: _Found) -> Decision:
         record = logged.record
         erasures = tuple(self._erasures.get(record.entity_key, ()))
@@ -206,7 +244,7 @@ class _Auditor:
                 f"the person was erased, erasure record {', '.join(map(str, erasures))}: the inputs are not shown. The "
                 "decision log holds them until its segment is removed"
             )
-        elif not self._has_values:
+        elif not self._asked.has_values:
             found.unknown["values"] = "not shown: they are a customer's; --values shows them"
         return Decision(
             decided_at=record.decided_at,
@@ -229,7 +267,17 @@ class _Auditor:
         )
 
     def _may_show(self, record: DecisionRecord) -> bool:
-        return self._has_values and record.entity_key not in self._erasures
+        return self._asked.has_values and record.entity_key not in self._erasures
+
+
+def _other_bundles(record: DecisionRecord, releases: InForce) -> dict[str, list[str]]:
+    """Bundles that did not decide, each with its slots in the release and its neighbours."""
+    found: dict[str, list[str]] = {}
+    for file in (releases.before, releases.served, releases.after):
+        for slot, filled in () if file is None else slots_of(file.release):
+            if file is not None and filled.bundle_digest != record.bundle_digest:
+                found.setdefault(filled.bundle_digest, []).append(f"{slot} of release {file.release.number}")
+    return found
 
 
 def _without_values(replay: Replay, bundle: Bundle | None) -> Replay:

@@ -97,6 +97,19 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True):
     freeze: Freeze | None
 
 
+class Alternative(msgspec.Struct, frozen=True, kw_only=True):
+    """What another bundle makes of the same features; `places` are its slots in the release and its neighbours.
+
+    `unknown` says why it could not be scored.
+    """
+
+    bundle_digest: str
+    places: tuple[str, ...]
+    score: float | None = None
+    decision: str | None = None
+    unknown: str | None = None
+
+
 class LedgerState(msgspec.Struct, frozen=True, kw_only=True):
     """The ledger's head now, the head that the release names, and the problems that its verification found."""
 
@@ -109,7 +122,10 @@ class LedgerState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordAudit(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything about one record of the decision; `unknown` says why a part is missing, by its name."""
+    """Everything about one record of the decision; `unknown` says why a part is missing, by its name.
+
+    `alternatives` is empty unless they were asked for.
+    """
 
     decision: Decision
     model: Model | None
@@ -118,6 +134,7 @@ class RecordAudit(msgspec.Struct, frozen=True, kw_only=True):
     releases: InForce
     ledger: LedgerState
     replay: Replay | None
+    alternatives: tuple[Alternative, ...]
     checks: tuple[Check, ...]
     unknown: dict[str, str]
 

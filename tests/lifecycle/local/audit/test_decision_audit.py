@@ -123,6 +123,24 @@ def test_a_shadow_is_told_beside_the_answer_and_a_canary_as_who_decided(app: typ
     assert canary["releases"]["served"]["release"]["canary"]["percent"] == 100
 
 
+def test_what_the_other_bundles_make_of_the_same_inputs(app: typer.Typer, copy: Copy) -> None:
+    [part] = audited(app, "second", "--otherwise")["records"]
+    answer = copy.made.answers["first"]
+    assert part["alternatives"] == [
+        {
+            "bundle_digest": copy.made.bundles[0],
+            "places": ["champion of release 1", "champion of release 3"],
+            "score": answer["score"],
+            "decision": answer["decision"],
+            "unknown": None,
+        }
+    ]
+    assert f"champion of release 3, bundle {copy.made.bundles[0][:12]}: " in said(app, "audit", "second", "--otherwise")
+    shutil.rmtree(copy.settings.release_store / "bundles" / copy.made.bundles[0])
+    [part] = audited(app, "second", "--otherwise")["records"]
+    assert "missing" in part["alternatives"][0]["unknown"]
+
+
 def test_what_the_caller_sent_is_shown_on_request_only(app: typer.Typer, copy: Copy) -> None:
     entity = record_named(copy, "first").entity_key
     for output in (said(app, "audit", "first"), said(app, "audit", "first", "--json")):
@@ -270,7 +288,7 @@ def test_a_span_of_time_reads_only_its_segments(app: typer.Typer, copy: Copy) ->
     day = f"{record_named(copy, 'first').decided_at:%Y-%m-%d}"
     found = audited(app, "first", "--date", day, "--model", MODEL)
     assert (found["search"]["searched"], found["search"]["skipped"]) == (1, 0)
-    with pytest.raises(LifecycleError, match="found no record in 0 segments, since .*, 1 others are outside the span"):
+    with pytest.raises(LifecycleError, match=r"found no record in 0 segments, since .*, 1 others are outside the span"):
         said(app, "audit", "first", "--date", "2001-01-01")
     said(app, "audit", "first", "--date", day, "--since", day, exit_code=2)
 
