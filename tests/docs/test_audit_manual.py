@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from lifecycle.cli import app
 from lifecycle.local.audit.decision import ONE_DECISION, REPLAY
 from lifecycle.local.audit.in_force import IN_FORCE, RELEASE
 from lifecycle.local.audit.ledger_state import LEDGER, LEDGER_UP_TO
@@ -23,6 +25,7 @@ MANUAL = (ROOT / "docs" / "audit.md").read_text()
 
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AuditedHome:
+    monkeypatch.delenv("COLUMNS", raising=False)
     return audited_home(tmp_path / "home", monkeypatch, is_own_process=True)
 
 
@@ -45,11 +48,13 @@ def test_the_commands_of_the_manual_run(made: AuditedHome) -> None:
     for line in commands():
         program, *arguments = [words.get(word, word) for word in shlex.split(line)]
         if program == "lifecycle":
-            printed[line] = made.home.run(*arguments)
+            result = CliRunner().invoke(app, arguments)
+            assert result.exit_code == 0, (line, result.output)
+            printed[line] = result.stdout
         else:
             done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True, cwd=ROOT)
             printed[line] = done.stdout
-    assert len(printed) == 10
+    assert len(printed) == 11
     page = printed["lifecycle audit DECISION_ID"]
     assert "2, promotion by ben" in page
     assert "3, rollback to 1 by eve" in page

@@ -1,5 +1,4 @@
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +11,10 @@ from tests.harness.audited_home import AuditedHome, audited_home
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditedHome]:
-    """The home with its history; tests read it, and change copies."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> AuditedHome:
+    """The home with its history; tests change copies. The environment is that of the tests again afterwards."""
     with pytest.MonkeyPatch.context() as patch:
-        yield audited_home(tmp_path_factory.mktemp("audited") / "home", patch, is_own_process=False)
+        return audited_home(tmp_path_factory.mktemp("audited") / "home", patch, is_own_process=False)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from lifecycle.errors import LifecycleError
 from lifecycle.warehouse.erasure import erase
 from serving.contract.documents import DecisionRecord
 from serving.log.segments import line_of, record_of, segment_name
-from tests.harness.audited_home import COMMIT, CUSTOMER, MODEL, AuditedHome
+from tests.harness.audited_home import COMMIT, CUSTOMER, MODEL
 from tests.harness.commands import said
 from tests.harness.ledger_files import LedgerFiles
 from tests.harness.logs import rejection
@@ -340,8 +340,3 @@ def test_a_training_set_that_is_gone_is_told(app: typer.Typer, copy: Copy) -> No
     assert document["records"][0]["training_data"] is None
     assert copy.made.training_set in document["records"][0]["unknown"]["training_data"]
     assert "unknown rows" in said(app, "audit", "first")
-
-
-def test_the_home_of_the_tests_is_as_it_was(made: AuditedHome) -> None:
-    assert len(made.releases) == 5
-    assert made.training_set != made.bundles[0]
