@@ -7,6 +7,8 @@ import msgspec
 import pytest
 import typer
 
+from lifecycle.artefacts.replay import Replayer
+from lifecycle.errors import LifecycleError
 from serving.contract.documents import DecisionRecord
 from serving.log.segments import line_of, segment_name
 from serving.process.app import create_app
@@ -60,3 +62,14 @@ def test_derived_features_and_facts_are_shown_on_request_only(app: typer.Typer, 
     assert "DIFFERS: recorded not shown, replayed not shown" in output
     assert "not the same: mean_amount_7d" in output
     assert "33.5" not in output
+
+
+def test_a_bundle_of_another_model_scores_nothing(store: SmallStore) -> None:
+    store.publish(1)
+    record, other = decided(store), store.seal(2, model="another")
+    replayer = Replayer(store.settings.release_store, store.keys.public_keys)
+    with pytest.raises(LifecycleError, match=f"Expected a bundle of {MODEL} with the features of .* - at {other}"):
+        replayer.otherwise(record, other)
+    attempt = msgspec.structs.replace(record, features=None)
+    with pytest.raises(LifecycleError, match="missing one - at decision d1"):
+        replayer.otherwise(attempt, other)
