@@ -121,6 +121,28 @@ class Replayer:
             (*derived, *_lines(record, scored, reasons)),
         )
 
+    def otherwise(self, record: DecisionRecord, bundle_digest: str) -> Scored:
+        """What another bundle makes of a record's features; it must be one of the same model with the same features.
+
+        Raises
+        ------
+        LifecycleError
+            If the bundle is missing, does not verify or has other features, or the record has none.
+        """
+        if record.features is None or record.bundle_digest is None:
+            raise LifecycleError(f"Expected features and a bundle, missing one - at decision {record.decision_id}")
+        try:
+            own, other = self._loaded(record.bundle_digest), self._loaded(bundle_digest)
+            names = [[feature.name for feature in loaded.bundle.deciding.features] for loaded in (own, other)]
+            if names[0] != names[1] or other.bundle.manifest.model != record.model:
+                raise LifecycleError(
+                    f"Expected a bundle of {record.model} with the features of {record.bundle_digest}, got others "
+                    f"- at {bundle_digest}"
+                )
+            return other.score(_checked(other, record.features))
+        except (ContractError, ScoringError) as error:
+            raise LifecycleError(str(error)) from error
+
     def _load(self, digest: str) -> LoadedModel:
         return load_model(read_bundle(bundle_folder(self._store, digest), self._keys))
 

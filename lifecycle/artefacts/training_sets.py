@@ -128,6 +128,21 @@ class TrainingSetStore:
         """
         return _described(self._folder(as_of) / DESCRIPTION_FILE)
 
+    def find(self, as_of: str, digest: str) -> FrozenTrainingSet | None:
+        """The snapshot with this digest, current or not; ``None`` if its folder is gone."""
+        file = self._root / _name(as_of, digest) / DESCRIPTION_FILE
+        description = _described(file) if file.exists() else None
+        if description is None or description.digest != digest:
+            return None
+        return FrozenTrainingSet(file.parent, description)
+
+    def all(self) -> list[FrozenTrainingSet]:
+        """Every snapshot, current or not, by the name of its folder."""
+        return [
+            FrozenTrainingSet(file.parent, _described(file))
+            for file in sorted(self._root.glob(f"*/{DESCRIPTION_FILE}"))
+        ]
+
     def read(self, as_of: str) -> "pa.Table":
         """The rows of the snapshot of an `as_of`.
 

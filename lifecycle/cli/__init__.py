@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lifecycle.cli import (
+    audit,
     backtest,
     check,
     compare,
@@ -17,6 +18,7 @@ from lifecycle.cli import (
     features,
     first_release,
     ledger,
+    lineage,
     migrate,
     mirror,
     new_model,
@@ -72,6 +74,8 @@ app.add_typer(warehouse.app, name="warehouse")
 app.add_typer(features.app, name="features")
 release.register(app)
 reproduce.register(app)
+audit.register(app)
+lineage.register(app)
 first_release.register(app)
 train.register(app)
 compare.register(app)

@@ -230,11 +230,21 @@ def find_records(directory: Path, decision_id: str) -> list[LoggedRecord[Decisio
     for folder in log_folders(directory):
         for path in segment_paths(folder):
             name = path.relative_to(directory).as_posix()
-            for offset, line in _lines_with(path, mention):
+            for offset, line in lines_with(path, mention):
                 record = _read(line, path, offset)
                 if isinstance(record, DecisionRecord) and record.decision_id == decision_id:
                     matches.append(LoggedRecord(name, offset, offset + len(line), record))
     return sorted(matches, key=lambda logged: logged.record.decided_at)
+
+
+def lines_with(path: Path, mention: bytes) -> Iterator[tuple[int, bytes]]:
+    """The complete lines of a segment that contain some bytes, each with its offset; nothing is decoded."""
+    offset = 0
+    with path.open("rb") as segment:
+        for line in segment:
+            if mention in line and line.endswith(b"\n"):
+                yield offset, line
+            offset += len(line)
 
 
 def recent_records(directory: Path, limit: int) -> list[DecisionRecord]:
@@ -288,15 +298,6 @@ def _answers_of(path: Path) -> list[DecisionRecord]:
     except ContractError as error:
         logger.error("repeats of the decisions after this line are not recognised: %s", error)
     return answers
-
-
-def _lines_with(path: Path, mention: bytes) -> Iterator[tuple[int, bytes]]:
-    offset = 0
-    with path.open("rb") as segment:
-        for line in segment:
-            if mention in line and line.endswith(b"\n"):
-                yield offset, line
-            offset += len(line)
 
 
 def _end_of_last_record(content: bytes) -> int:
