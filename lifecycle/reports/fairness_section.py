@@ -41,8 +41,8 @@ def fairness_section(spec: RiskModelSpec, evidence: GateEvidence) -> FairnessSec
     return FairnessSection(
         statement=(
             f"Decisions of the judged model on the holdout by {', '.join(spec.protected.columns)}, which are no "
-            f"inputs. A group with fewer than {required['minimum_rows']} rows or {required['minimum_events']} events is "
-            f"not judged; the events of fewer than {WITHHELD_BELOW} rows are withheld. An event is a "
+            f"inputs. A group with fewer than {required['minimum_rows']} rows or {required['minimum_events']} events "
+            f"is not judged; the events of fewer than {WITHHELD_BELOW} rows are withheld. An event is a "
             f"{spec.label.names.positive}; stopped is reviewed or declined."
         ),
         groups=(*(_group(row) for row in observed["groups"]), *_unknown(observed)),
