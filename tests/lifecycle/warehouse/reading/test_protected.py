@@ -102,6 +102,6 @@ def test_the_role_of_the_step_fairness_reads_them_and_no_other_reader_does(
     assert {sql: found for sql in sent if (found := problems(sql))} == {}
     for step in ("train", "read", "transform", "log"):
         with pytest.raises(LifecycleError) as refused:
-            read(open_warehouse(settings, Use(step)), [1, 2])  # type: ignore[arg-type]
+            read(open_warehouse(settings, Use(step)), [1, 2])
         assert "protected.customers" in str(refused.value).lower()
         assert "65+" not in str(refused.value)
