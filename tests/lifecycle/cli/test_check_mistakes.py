@@ -71,7 +71,7 @@ MISTAKES = {
     ),
     "intersection of a column that is not protected": Mistake(
         "Expected protected columns ['sex', 'age_band'], got 'education'", "fairness.intersections.0",
-        "  training:", "  fairness: {intersections: [[sex, education]]}\n  training:", line_of="fairness:",
+        "{champion_margin: 0.1}", "{intersections: [[sex, education]]}", line_of="fairness:",
     ),
     "protected table of another kind of entity": Mistake(
         "Expected a table about the examples' kind of entity, 'client', got customers about 'customer'",
