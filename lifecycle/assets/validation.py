@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -10,9 +11,11 @@ import dagster as dg
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.assets.asked_runs import why_backtest
+from lifecycle.assets.fairness import fairness_verdict, group_plots
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.mirror import record
 from lifecycle.assets.partitions import as_of_dates, date_of
+from lifecycle.assets.plots import shown
 from lifecycle.assets.recording import record_verdicts
 from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
@@ -73,7 +76,9 @@ def gate_checks(spec: RiskModelSpec) -> dg.AssetChecksDefinition:
                 passed=verdict.is_passed,
                 severity=severity,
                 description=verdict.summary,
-                metadata={"candidate_digest": evidence.candidate_digest, "outcome": verdict.outcome} | numbers(verdict),
+                metadata={"candidate_digest": evidence.candidate_digest, "outcome": verdict.outcome}
+                | numbers(verdict)
+                | shown(group_plots(verdict)),
             )
         if not evidence.is_passed and not is_backtest:
             record(
@@ -129,6 +134,7 @@ def judge_candidate(
     as_of, training_set = lineage.as_of, lineage.training_set_digest
     if examples is None:
         examples = examples_from_table(stores.training_sets(spec.name).read_whole(as_of, training_set), spec)
+    champion = _champion(spec, stores, as_of)
     evaluation = candidate.evaluation
     windows = {window.name: enough_evidence.Evidence(window.rows, window.positives) for window in evaluation.windows}
     date, maturity_days, positive = date_of(as_of), spec.label.maturity_days, spec.label.names.positive
@@ -151,8 +157,17 @@ def judge_candidate(
             above_floor.above_floor(evaluation.holdout.metrics, spec.gates),
             _leakage_verdict(spec, examples, date),
             _baseline_verdict(spec, candidate, examples, date),
-            _champion_verdict(spec, stores, candidate, examples, date),
+            _champion_verdict(spec, candidate, examples, date, champion),
             _declines_verdict(spec, candidate, examples, date),
+            fairness_verdict(
+                spec,
+                stores,
+                examples,
+                date,
+                _judged_model(spec, candidate),
+                candidate.deciding.bands,
+                champion.rival(candidate),
+            ),
         ),
     )
 
@@ -199,29 +214,44 @@ def _judged_model(spec: RiskModelSpec, candidate: Candidate) -> JudgedModel:
     return JudgedModel(candidate.judged_model_text, candidate.evaluation.judged_calibration, refit)
 
 
+@dataclass(frozen=True)
+class _Champion:
+    """The champion that a candidate competes with; both are ``None`` before the first release."""
+
+    digest: str | None
+    model: ChampionModel | None
+
+    def rival(self, candidate: Candidate) -> ChampionModel | None:
+        """The model to compare with; ``None`` if the candidate itself is the champion."""
+        return None if self.digest == candidate.digest else self.model
+
+
+def _champion(spec: RiskModelSpec, stores: Stores, as_of: str) -> _Champion:
+    release = champion_for(stores.releases().history(spec.name), as_of)
+    if release is None:
+        return _Champion(None, None)
+    champion = stores.champion_candidate(spec.name, release)
+    deciding = champion.deciding
+    model = ChampionModel(
+        bundle_digest=release.bundle_digest,
+        trained_until=date_of(champion.evaluation.trained_until),
+        text=champion.model_text,
+        calibration=deciding.calibration,
+        feature_names=tuple(feature.name for feature in deciding.features),
+        bands=deciding.bands,
+    )
+    return _Champion(champion.digest, model)
+
+
 def _champion_verdict(
-    spec: RiskModelSpec, stores: Stores, candidate: Candidate, examples: Examples, as_of: dt.date
+    spec: RiskModelSpec, candidate: Candidate, examples: Examples, as_of: dt.date, champion: _Champion
 ) -> Verdict:
-    release = champion_for(stores.releases().history(spec.name), as_of.isoformat())
-    champion = stores.champion_candidate(spec.name, release) if release else None
-    comparison = None
-    if release is not None and champion is not None and champion.digest != candidate.digest:
-        comparison = compare_with_champion(
-            spec,
-            examples,
-            as_of,
-            _judged_model(spec, candidate),
-            ChampionModel(
-                bundle_digest=release.bundle_digest,
-                trained_until=date_of(champion.evaluation.trained_until),
-                text=champion.model_text,
-                calibration=champion.deciding.calibration,
-                feature_names=tuple(feature.name for feature in champion.deciding.features),
-            ),
-        )
+    rival, comparison = champion.rival(candidate), None
+    if rival is not None:
+        comparison = compare_with_champion(spec, examples, as_of, _judged_model(spec, candidate), rival)
     return not_worse_than_champion.not_worse_than_champion(
         candidate.digest,
-        champion.digest if champion else None,
+        champion.digest,
         comparison,
         spec.gates,
         spec.training,

@@ -123,9 +123,16 @@ def _coloured(outcome: Outcome) -> str:
 
 
 def _numbers(verdict: Verdict) -> str:
-    observed = ", ".join(f"{name} {_short(value)}" for name, value in verdict.observed.items())
-    required = ", ".join(f"{name} {_short(value)}" for name, value in verdict.required.items())
+    """Observed and required numbers; tables, such as those by group, are in the JSON and on the model card."""
+    observed, required = (
+        ", ".join(f"{name} {_short(value)}" for name, value in values.items() if not _is_table(value))
+        for values in (verdict.observed, verdict.required)
+    )
     return escape(f"{observed}; {required}")
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(row, dict) for row in value))
 
 
 def _short(value: object) -> str:

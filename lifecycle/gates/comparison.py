@@ -18,7 +18,7 @@ from lifecycle.modelling.training import holdout, judged_rows, predict
 from lifecycle.modelling.training_set import Examples
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import FloatArray, instant
-from serving.contract.documents import Calibration
+from serving.contract.documents import Bands, Calibration
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class ChampionModel:
     text: bytes
     calibration: Calibration
     feature_names: tuple[str, ...]
+    bands: Bands
 
 
 def unseen_days(
@@ -92,7 +93,7 @@ def compare_with_champion(
     difference, looked = None, None
     if 0 < positives < len(outcomes):
         ours = predict(judged.text, judged.calibration, features)
-        theirs = predict(champion.text, champion.calibration, _columns(spec, champion, features))
+        theirs = predict(champion.text, champion.calibration, champion_columns(spec, champion, features))
         reviewed, gates = reviewed_by(spec.decision), spec.gates
         difference = paired_difference(outcomes, ours, theirs, reviewed, confidence=gates.confidence)
         if gates.margin is not None:
@@ -155,7 +156,7 @@ def _refitted(judged: JudgedModel, fold: EarlierFold) -> Predictions:
 def _against_champion(
     spec: RiskModelSpec, judged: JudgedModel, champion: ChampionModel, fold: EarlierFold
 ) -> tuple[Predictions, Predictions]:
-    theirs = predict(champion.text, champion.calibration, _columns(spec, champion, fold.features))
+    theirs = predict(champion.text, champion.calibration, champion_columns(spec, champion, fold.features))
     return _refitted(judged, fold), theirs
 
 
@@ -163,8 +164,14 @@ def _against_baseline(spec: RiskModelSpec, judged: JudgedModel, fold: EarlierFol
     return _refitted(judged, fold), fit_baseline(fold.learned, spec.features).predict(fold.features)
 
 
-def _columns(spec: RiskModelSpec, champion: ChampionModel, features: FloatArray) -> FloatArray:
-    """The features in the champion's order; it may read fewer of them."""
+def champion_columns(spec: RiskModelSpec, champion: ChampionModel, features: FloatArray) -> FloatArray:
+    """The features in the champion's order; it may read fewer of them.
+
+    Raises
+    ------
+    LifecycleError
+        If it needs a feature that the specification no longer has.
+    """
     names = champion.feature_names
     missing = [name for name in names if name not in spec.feature_names]
     if missing:

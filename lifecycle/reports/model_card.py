@@ -6,6 +6,7 @@ from lifecycle.gates.outcomes import WORDS
 from lifecycle.modelling.thresholds import floors
 from lifecycle.modelling.training import released_window
 from lifecycle.reports.card_plots import holdout_plots, importance_bars
+from lifecycle.reports.fairness_section import fairness_section
 from lifecycle.reports.pages import page
 from lifecycle.spec.cadence import RECENT_DAYS
 from lifecycle.spec.risk_model import RiskModelSpec
@@ -42,6 +43,7 @@ def model_card(spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence
         plots=holdout_plots(evaluation.curves, spec.label.names),
         importance=importance_bars(evaluation.importance),
         metrics=_metrics(evaluation),
+        fairness=fairness_section(spec, evidence),
         inputs=[
             (f.name, f.dtype, "yes" if f.is_nullable else "no", _range(f.minimum, f.maximum), f.reason_group or "-")
             for f in spec.features

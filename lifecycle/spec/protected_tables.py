@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lifecycle.errors import LifecycleError
+from lifecycle.spec.arrivals import arrival_in
 from lifecycle.spec.declarations import Declarations, declared_in
 from lifecycle.spec.raw_table import PROTECTED
 from lifecycle.spec.ref_graph import ref_graph
@@ -22,7 +23,11 @@ def check_protected(spec: RiskModelSpec, projects: Sequence[Path]) -> None:
         With the key, and the dbt model that reads a protected table.
     """
     declared = declared_in(projects)
-    faults = [*_table_faults(spec, declared), *_source_faults(spec, projects, declared)]
+    faults = [
+        *_table_faults(spec, declared),
+        *_entity_faults(spec, projects, declared),
+        *_source_faults(spec, projects, declared),
+    ]
     if faults:
         raise LifecycleError("; ".join(faults))
 
@@ -43,6 +48,24 @@ def _table_faults(spec: RiskModelSpec, declared: Declarations) -> Iterator[str]:
         if column not in columns:
             near = suggestion(column, columns, "column")
             yield f"Expected a column of {name}, got {column!r}{near} - at `protected.columns.{index}`"
+
+
+def _entity_faults(spec: RiskModelSpec, projects: Sequence[Path], declared: Declarations) -> Iterator[str]:
+    """What keeps the attributes of an example's entity from being found by its id."""
+    name = spec.protected.relation if spec.protected else None
+    if name is None or name not in _protected(declared):
+        return
+    table, arrival = declared.tables[name], arrival_in(spec, projects, declared)
+    if table.entity != table.key:
+        yield (
+            f"Expected a table with one row an entity, whose key is its entity, got {name} with the key {table.key!r} "
+            f"and the entity {table.entity!r} - at `protected.relation`"
+        )
+    elif arrival.entity_kind is not None and table.entity_kind != arrival.entity_kind:
+        yield (
+            f"Expected a table about the examples' kind of entity, {arrival.entity_kind!r}, got {name} about "
+            f"{table.entity_kind!r} - at `protected.relation`"
+        )
 
 
 def _source_faults(spec: RiskModelSpec, projects: Sequence[Path], declared: Declarations) -> Iterator[str]:

@@ -15,7 +15,7 @@ from lifecycle.spec.derived import derivation_of
 from lifecycle.spec.derived_rules import ExampleColumns, request_violations
 from lifecycle.spec.estimator import EstimatedSpec
 from lifecycle.spec.examples import ColumnsSpec, ExamplesSpec, LabelSpec
-from lifecycle.spec.fairness import ProtectedSpec
+from lifecycle.spec.fairness import FairnessSpec, ProtectedSpec
 from lifecycle.spec.fields import FieldSpec
 from lifecycle.spec.older_keys import with_current_keys
 from serving.contract.derivation import DERIVED, is_derived, request_fields
@@ -251,6 +251,8 @@ class RiskModelSpec(SpecModel):
     """Without texts the server gives no reasons; with texts every feature has a group and each group a text."""
     label: LabelSpec
     protected: ProtectedSpec | None = None
+    """Without it the gate `fair_by_group` is inconclusive and blocks."""
+    fairness: FairnessSpec = FairnessSpec()
     training: TrainingSpec
     decision: DecisionSpec
     gates: GatesSpec
@@ -310,6 +312,19 @@ class RiskModelSpec(SpecModel):
             f"Expected no protected attribute among the features, got {feature.name!r} - at `features.{index}.name`"
             for index, feature in enumerate(self.features)
             if feature.name in columns
+        ]
+        if found:
+            raise ValueError("; ".join(found))
+        return self
+
+    @model_validator(mode="after")
+    def _intersections_are_protected(self) -> Self:
+        columns = self.protected.columns if self.protected else ()
+        found = [
+            f"Expected protected columns {list(columns)}, got {name!r} - at `fairness.intersections.{index}`"
+            for index, names in enumerate(self.fairness.intersections)
+            for name in names
+            if name not in columns
         ]
         if found:
             raise ValueError("; ".join(found))

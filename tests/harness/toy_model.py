@@ -29,6 +29,7 @@ SPEC: dict[str, Any] = {
     ],
     "reason_texts": {"version": "1", "texts": {"amount": "Amount", "time": "Time", "customer": "Customer"}},
     "label": {"relation": "toy_outcomes", "maturity_days": 2},
+    "protected": {"none": "made-up cards have no holders"},
     "training": {
         "train": 8,
         "validation": 4,

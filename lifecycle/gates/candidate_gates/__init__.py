@@ -11,6 +11,7 @@ from lifecycle.gates.candidate_gates import (
     beats_baseline,
     bounded_declines,
     enough_evidence,
+    fair_by_group,
     no_leaking_feature,
     not_worse_than_champion,
     point_in_time,
@@ -26,6 +27,7 @@ DESCRIPTIONS = {
         beats_baseline,
         not_worse_than_champion,
         bounded_declines,
+        fair_by_group,
     )
 }
 """What each gate demands, by its name and in the order of the verdicts."""

@@ -74,6 +74,7 @@ def test_every_gate_blocks(repository: dg.RepositoryDefinition) -> None:
         "beats_baseline",
         "bounded_declines",
         "enough_evidence",
+        "fair_by_group",
         "no_leaking_feature",
         "not_worse_than_champion",
         "point_in_time",

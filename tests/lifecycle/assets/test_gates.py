@@ -109,7 +109,8 @@ def test_a_champion_with_a_feature_that_the_model_has_lost_is_not_compared(
 ) -> None:
     judged = JudgedModel(model.judged_model_text, model.judged_calibration)
     names = (*spec.feature_names, "gone")
-    champion = ChampionModel("b", dt.date(2024, 1, 1), model.model_text, model.deciding.calibration, names)
+    deciding = model.deciding
+    champion = ChampionModel("b", dt.date(2024, 1, 1), model.model_text, deciding.calibration, names, deciding.bands)
     with pytest.raises(LifecycleError, match=r"the champion's 5 features to compare with it, missing \['gone'\]"):
         compare_with_champion(spec, examples, AS_OF, judged, champion)
     seen = dataclasses.replace(champion, trained_until=dt.date(2024, 1, 30))

@@ -4,12 +4,14 @@ from pathlib import Path
 import pytest
 
 from lifecycle.assets.partitions import BACKFILL_TAG
+from lifecycle.assets.registry import seal
 from lifecycle.assets.resources import Stores
 from lifecycle.assets.rollout import RELEASED_BY, release_asset
+from lifecycle.gates.candidate_gates import fair_by_group
 from lifecycle.modelling.training import Trained
 from lifecycle.spec.risk_model import PromotionSpec, RiskModelSpec
 from tests.harness.toy_model import AS_OF
-from tests.harness.toy_platform import FakeRegistry, failure, judge, keep, materialize, metadata, promote
+from tests.harness.toy_platform import PASSING, FakeRegistry, failure, judge, keep, materialize, metadata, promote
 
 DAY = dt.timedelta(days=1)
 
@@ -25,10 +27,27 @@ def test_a_registered_version_is_released_and_mirrored_once(
     shown = metadata(result, "release")
     assert (shown["release_number"], shown["bundle_digest"]) == (1, release.champion.bundle_digest)
     assert (shown["as_of"], shown["released_by"]) == (AS_OF.isoformat(), RELEASED_BY)
-    assert shown["reason"] == "promoted automatically: 7 gates passed"
+    assert shown["reason"] == "promoted automatically: 8 gates passed"
     assert registry.slots == {"champion": ("1", release.champion.bundle_digest)}
     assert materialize(stores, [release_asset(spec)], AS_OF).success
     assert stores.releases().history("toy") == (release,)
+
+
+def test_a_candidate_judged_before_a_gate_existed_is_promoted_by_a_person_only(
+    stores: Stores, spec: RiskModelSpec, model: Trained, registry: FakeRegistry
+) -> None:
+    candidate = keep(stores, model)
+    earlier = tuple(verdict for verdict in PASSING if verdict.gate != fair_by_group.NAME)
+    evidence = judge(stores, candidate, earlier)
+    result = materialize(stores, [release_asset(spec)], AS_OF)
+    assert result.success, failure(result)
+    assert stores.releases().history("toy") == ()
+    [shown] = [event for event in result.all_events if event.event_type_value == "ASSET_OBSERVATION"]
+    assert "there is no verdict of fair_by_group" in str(shown.event_specific_data)
+    bundle = seal(spec, stores, candidate, evidence)
+    released = stores.releases().publish("toy", bundle, by="tester", reason="judged before the gate existed")
+    assert stores.releases().history("toy") == (released,)
+    assert registry.slots == {}
 
 
 @pytest.mark.parametrize("obstacle", ["freeze", "manual"])

@@ -69,6 +69,14 @@ MISTAKES = {
         "Expected a column of credit_protected, got 'age'", "protected.columns.1", "columns: [sex, age_band]",
         "columns: [sex, age]", line_of="protected:",
     ),
+    "intersection of a column that is not protected": Mistake(
+        "Expected protected columns ['sex', 'age_band'], got 'education'", "fairness.intersections.0",
+        "{champion_margin: 0.1}", "{intersections: [[sex, education]]}", line_of="fairness:",
+    ),
+    "protected table of another kind of entity": Mistake(
+        "Expected a table about the examples' kind of entity, 'client', got customers about 'customer'",
+        "protected.relation", "{relation: credit_protected,", "{relation: customers,", line_of="protected:",
+    ),
     "expression that cannot be computed": Mistake(
         "got `rank`", "features.17.from", "from: bill_1 / credit_limit", "from: rank(bill_1)", line_of="utilisation",
     ),

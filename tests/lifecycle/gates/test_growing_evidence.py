@@ -53,7 +53,8 @@ def untaught(spec: RiskModelSpec, model: Trained, examples: Examples) -> JudgedM
 
 
 def champion(spec: RiskModelSpec, model: Trained, trained_until: dt.date) -> ChampionModel:
-    return ChampionModel("b", trained_until, model.judged_model_text, model.judged_calibration, spec.feature_names)
+    text, calibration, bands = model.judged_model_text, model.judged_calibration, model.deciding.bands
+    return ChampionModel("b", trained_until, text, calibration, spec.feature_names, bands)
 
 
 def verdict(spec: RiskModelSpec, examples: Examples, judged: JudgedModel, against: ChampionModel) -> Verdict:

@@ -13,6 +13,7 @@ from lifecycle.gates.candidate_gates.above_floor import above_floor
 from lifecycle.gates.candidate_gates.beats_baseline import beats_baseline
 from lifecycle.gates.candidate_gates.bounded_declines import Bounds, bounded_declines
 from lifecycle.gates.candidate_gates.enough_evidence import Evidence, enough_evidence
+from lifecycle.gates.candidate_gates.fair_by_group import FairnessEvidence, fair_by_group
 from lifecycle.gates.candidate_gates.no_leaking_feature import no_leaking_feature
 from lifecycle.gates.candidate_gates.not_worse_than_champion import not_worse_than_champion
 from lifecycle.gates.candidate_gates.point_in_time import point_in_time
@@ -20,9 +21,11 @@ from lifecycle.gates.input_gates import freshness, mart_complete, switched_off, 
 from lifecycle.gates.outcomes import overall, overall_text
 from lifecycle.gates.promotion import JudgedVersion, missing_verdicts
 from lifecycle.modelling.evaluation import Interval
+from lifecycle.modelling.group_evidence import GroupComparison, PartitionEvidence
 from lifecycle.modelling.thresholds import BandCounts, Floors
 from lifecycle.modelling.training import WindowCount
 from lifecycle.spec.decision import CapacitySpec, DecisionSpec
+from lifecycle.spec.fairness import FairnessSpec, ProtectedSpec
 from lifecycle.spec.risk_model import GatesSpec, InputSpec
 from serving.contract.documents import Bands, Manifest, Outcome, Verdict
 from tests.lifecycle.gates.test_candidate_gates import (
@@ -68,6 +71,17 @@ def declines(days: int, declined: int) -> Verdict:
     )
 
 
+def fair(impact_ratio: float | None, **settings: Any) -> Verdict:
+    """Decisions by sex with this ratio, certain beyond doubt; ``None`` if the attributes could not be read."""
+    found: FairnessEvidence | str = "the table is missing"
+    if impact_ratio is not None:
+        interval = Interval(impact_ratio, impact_ratio, impact_ratio)
+        compared = GroupComparison("sex", "f", "m", "declined", "impact_ratio", interval, 0.0)
+        found = FairnessEvidence((PartitionEvidence("sex", 2000, 0, (), (compared,)),), {})
+    people = ProtectedSpec(relation="people", columns=("sex",))
+    return fair_by_group(people, found, FairnessSpec(minimum_rows=1, minimum_events=1, **settings))
+
+
 def days(counts: list[int]) -> Verdict:
     by_day = {DAY + dt.timedelta(days=day): count for day, count in enumerate(counts)}
     return volume(by_day, DAY, DAY + dt.timedelta(days=len(counts)), InputSpec(), model="m")
@@ -111,6 +125,11 @@ CASES: list[tuple[str, Callable[[], Verdict], Outcome]] = [
     ("many declines", lambda: declines(7, 141), "FAIL"),
     ("few days to cut the bands", lambda: declines(6, 100), "INCONCLUSIVE"),
     ("few days, and many declines", lambda: declines(6, 141), "FAIL"),
+    ("no limits on decisions by group", lambda: fair(0.5, profile="none"), "PASS"),
+    ("a group is declined too often", lambda: fair(0.5), "FAIL"),
+    ("attributes cannot be read", lambda: fair(None), "INCONCLUSIVE"),
+    ("no limits, and attributes cannot be read", lambda: fair(None, profile="none"), "INCONCLUSIVE"),
+    ("no word on protected attributes", lambda: fair_by_group(None, None, FairnessSpec()), "INCONCLUSIVE"),
     ("fresh", lambda: age(30), "PASS"),
     ("stale", lambda: age(31), "FAIL"),
     ("nothing was ever loaded", lambda: age(None), "INCONCLUSIVE"),

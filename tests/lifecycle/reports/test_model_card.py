@@ -11,10 +11,15 @@ import pytest
 
 from lifecycle.artefacts.candidates import Candidate, CandidateStore, training_files
 from lifecycle.artefacts.evidence import GateEvidence
+from lifecycle.gates.candidate_gates.fair_by_group import FairnessEvidence, fair_by_group
+from lifecycle.modelling.evaluation import Interval
+from lifecycle.modelling.fairness import metrics_of_counts
+from lifecycle.modelling.group_evidence import ChampionDifference, GroupComparison, GroupFigures, PartitionEvidence
 from lifecycle.modelling.training import Trained
 from lifecycle.reports.card_plots import holdout_plots, importance_bars
 from lifecycle.reports.model_card import model_card
 from lifecycle.spec.examples import LabelNames
+from lifecycle.spec.fairness import FairnessSpec, ProtectedSpec
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import Lineage, ReasonTexts, Verdict
 from tests.harness.toy_model import SPEC, spec_with
@@ -83,7 +88,18 @@ def test_the_card_states_metrics_verdicts_inputs_reasons_and_lineage(
 ) -> None:
     text = Structure(model_card(spec, candidate(tmp_path, trained, "wording"), evidence("312 positives"))).text
     assert (text[0], text[2]) == ("toy: model card", "toy")
-    for heading in ("Use", "Approval", "Training", "Decision", "Holdout", "Gates", "Inputs", "Reasons", "Lineage"):
+    for heading in (
+        "Use",
+        "Approval",
+        "Training",
+        "Decision",
+        "Holdout",
+        "Fairness",
+        "Gates",
+        "Inputs",
+        "Reasons",
+        "Lineage",
+    ):
         assert heading in text
     interval = trained.evaluation.metrics["average_precision"]
     row = text.index("average precision")
@@ -125,6 +141,57 @@ def test_the_card_invents_no_approval(tmp_path: Path, trained: Trained, mode: st
         Structure(model_card(spec_with(promotion={"mode": mode}), candidate(tmp_path, trained), evidence())).text
     )
     assert statement in text
+
+
+def fairness(protected: ProtectedSpec, found: FairnessEvidence | str | None) -> GateEvidence:
+    verdict = fair_by_group(protected, found, FairnessSpec(profile="eu"))
+    return GateEvidence(model="toy", candidate_digest="c", training_set_digest="d", as_of="d", verdicts=(verdict,))
+
+
+def test_the_card_repeats_why_decisions_were_not_compared_by_group(tmp_path: Path, trained: Trained) -> None:
+    stored = candidate(tmp_path, trained)
+    people = {"relation": "people", "columns": ["sex"]}
+    for protected, found, reason in (
+        ({"none": "companies have no sex"}, None, "companies have no sex"),
+        (None, None, "the model's file does not say which attributes are protected; add `protected: {relation"),
+        (people, "the table is gone", "the table is gone"),
+    ):
+        declared = ProtectedSpec.model_validate(protected or people)
+        card = model_card(spec_with(protected=protected), stored, fairness(declared, found))
+        assert f"Decisions were not compared by group: {reason}" in " ".join(Structure(card).text)
+    # Judged before the gate existed.
+    judged_before = " ".join(Structure(model_card(spec_with(protected=people), stored, evidence())).text)
+    assert "the candidate has no verdict of fair_by_group" in judged_before
+
+
+def test_the_card_shows_groups_disparities_and_limits_and_withholds_small_counts(
+    tmp_path: Path, trained: Trained
+) -> None:
+    rates = metrics_of_counts(700, 100, 100, 100)
+    groups = (
+        GroupFigures("f", 1000, 200, {"declined": rates, "stopped": rates}, 1.25),
+        GroupFigures(INJECTION, 9, 7, None, None),
+    )
+    compared = GroupComparison("sex", "f", "m", "stopped", "impact_ratio", Interval(0.91, 0.85, 0.97), 0.03)
+    rival = ChampionDifference("sex", "stopped", "impact_ratio", Interval(-0.01, -0.02, float("nan")))
+    found = FairnessEvidence((PartitionEvidence("sex", 1012, 3, groups, (compared,), (rival,)),), {"sex": {"f": 0.61}})
+    spec = spec_with(protected={"relation": "people", "columns": ["sex"]})
+    assert spec.protected is not None
+    page = Structure(model_card(spec, candidate(tmp_path, trained), fairness(spec.protected, found)))
+    text = "|".join(page.text)
+    for row in (
+        "sex|f|1,000|200|0.200|0.200|0.500|0.125|0.500|1.250",
+        f"sex|{INJECTION}|9|fewer than 10|-|-",
+        "sex|unknown|3|-",
+        "sex|f against m|impact ratio, stopped|0.910|0.850 to 0.970|0.03",
+        "sex|stopped|impact ratio|-0.010|-0.020 to -",
+        "profile|eu",
+        "minimum impact ratio|none",
+        "maximum opportunity difference|0.1",
+        "sex|f|0.610",
+    ):
+        assert row in text
+    assert set(page.tags) <= ALLOWED_TAGS
 
 
 def test_the_plots_are_the_holdouts_curves(trained: Trained) -> None:
