@@ -32,11 +32,11 @@ from lifecycle.gates.candidate_gates import (
 )
 from lifecycle.gates.champion import champion_for
 from lifecycle.gates.comparison import ChampionModel, JudgedModel, compare_with_baseline, compare_with_champion
+from lifecycle.gates.model_evidence import behaviour_verdicts, calibration_verdict, recipe_of
 from lifecycle.gates.outcomes import WORDS
-from lifecycle.modelling.fitting import fit
 from lifecycle.modelling.single_features import feature_auc
 from lifecycle.modelling.thresholds import count_bands, floors
-from lifecycle.modelling.training import holdout, recent_traffic, released_window
+from lifecycle.modelling.training import holdout, judged_rows, recent_traffic, released_window
 from lifecycle.modelling.training_set import Examples, examples_from_table
 from lifecycle.releases.ledger.events import run_actor
 from lifecycle.spec.cadence import EVERY_DAY, RECENT_DAYS
@@ -168,6 +168,7 @@ def judge_candidate(
                 candidate.deciding.bands,
                 champion.rival(candidate),
             ),
+            *_behaviour_verdicts(spec, candidate, examples, date),
         ),
     )
 
@@ -198,20 +199,21 @@ def _baseline_verdict(spec: RiskModelSpec, candidate: Candidate, examples: Examp
 
 
 def _judged_model(spec: RiskModelSpec, candidate: Candidate) -> JudgedModel:
-    parameters = dict(candidate.lineage.parameters)
-    rounds = parameters.pop("rounds", None)
-    refit = None
-    if rounds is not None and not candidate.is_external:
-        threads = spec.training.searched.num_threads
-        refit = partial(
-            fit,
-            schema=spec.features,
-            parameters=parameters,
-            rounds=int(rounds),
-            seed=candidate.lineage.seed,
-            num_threads=threads,
-        )
-    return JudgedModel(candidate.judged_model_text, candidate.evaluation.judged_calibration, refit)
+    recipe = recipe_of(spec, candidate)
+    return JudgedModel(
+        candidate.judged_model_text, candidate.evaluation.judged_calibration, recipe.fit if recipe else None
+    )
+
+
+def _behaviour_verdicts(
+    spec: RiskModelSpec, candidate: Candidate, examples: Examples, as_of: dt.date
+) -> tuple[Verdict, ...]:
+    outcomes, features = holdout(spec, examples, as_of)
+    learned = partial(judged_rows, spec, examples, as_of)
+    return (
+        calibration_verdict(candidate, outcomes, features, spec.gates),
+        *behaviour_verdicts(candidate, features, learned, recipe_of(spec, candidate), spec.gates),
+    )
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 from lifecycle.errors import LifecycleError
 from lifecycle.spec.risk_model import FeatureSpec
 from lifecycle.tables.arrays import BoolArray, FloatArray
+from serving.scoring.forest import forest_if_supported
 from serving.scoring.model_text import format_of
 from serving.scoring.shap.layout import lay_out
 from serving.scoring.shap.tree_shap import TreeShap
@@ -142,6 +143,14 @@ def contributions(model_text: bytes, features: FloatArray) -> FloatArray:
         return np.array([explained.contributions(row) for row in features], np.float64)
     values: FloatArray = _booster(model_text).predict(features, pred_contrib=True, num_threads=1)
     return values.astype(np.float64)
+
+
+def served_contributions(model_text: bytes, features: FloatArray) -> FloatArray:
+    """As `contributions`, by the server's own kernel; LightGBM's own where the kernel cannot explain its trees."""
+    if format_of(model_text) == "lightgbm" and (forest := forest_if_supported(model_text)) is not None:
+        explained = TreeShap(lay_out(forest))
+        return np.array([explained.contributions(row) for row in features], np.float64)
+    return contributions(model_text, features)
 
 
 def importance(model_text: bytes) -> dict[str, float]:

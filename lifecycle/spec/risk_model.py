@@ -17,6 +17,7 @@ from lifecycle.spec.estimator import EstimatedSpec
 from lifecycle.spec.examples import ColumnsSpec, ExamplesSpec, LabelSpec
 from lifecycle.spec.fairness import FairnessSpec, ProtectedSpec
 from lifecycle.spec.fields import FieldSpec
+from lifecycle.spec.gate_limits import CalibrationLimits, ExplanationLimits, RobustnessLimits
 from lifecycle.spec.older_keys import with_current_keys
 from serving.contract.derivation import DERIVED, is_derived, request_fields
 from serving.contract.documents import Feature
@@ -143,6 +144,9 @@ class GatesSpec(SpecModel):
     ``None``: the whole interval must not be below 0, which lets worse candidates pass on a small holdout."""
     folds: Annotated[int, Field(ge=1, le=12)] = 4
     """With a margin: folds that the comparisons with champion and baseline look at, the holdout first."""
+    calibration: CalibrationLimits = CalibrationLimits()
+    robustness: RobustnessLimits = RobustnessLimits()
+    explanations: ExplanationLimits = ExplanationLimits()
     maximum_decline_share: Share | None = None
     """Largest share of a day's active entities that the decision bands may decline. ``None``: 0.02 with a capacity, 0.5
     with cut-offs, which a person has chosen (`RiskModelSpec.maximum_decline_share`). One card in fifty is far above the

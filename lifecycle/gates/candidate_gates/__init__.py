@@ -10,11 +10,14 @@ from lifecycle.gates.candidate_gates import (
     above_floor,
     beats_baseline,
     bounded_declines,
+    calibrated,
     enough_evidence,
+    explained,
     fair_by_group,
     no_leaking_feature,
     not_worse_than_champion,
     point_in_time,
+    robust,
 )
 
 DESCRIPTIONS = {
@@ -28,6 +31,9 @@ DESCRIPTIONS = {
         not_worse_than_champion,
         bounded_declines,
         fair_by_group,
+        calibrated,
+        robust,
+        explained,
     )
 }
 """What each gate demands, by its name and in the order of the verdicts."""

@@ -1,5 +1,6 @@
 """PASS, FAIL or INCONCLUSIVE: a row a case for each gate; and documents written before."""
 
+import dataclasses
 import datetime as dt
 from collections.abc import Callable
 from typing import Any
@@ -12,20 +13,27 @@ from lifecycle.gates.candidate_gates import GATES
 from lifecycle.gates.candidate_gates.above_floor import above_floor
 from lifecycle.gates.candidate_gates.beats_baseline import beats_baseline
 from lifecycle.gates.candidate_gates.bounded_declines import Bounds, bounded_declines
+from lifecycle.gates.candidate_gates.calibrated import calibrated
 from lifecycle.gates.candidate_gates.enough_evidence import Evidence, enough_evidence
+from lifecycle.gates.candidate_gates.explained import explained
 from lifecycle.gates.candidate_gates.fair_by_group import FairnessEvidence, fair_by_group
 from lifecycle.gates.candidate_gates.no_leaking_feature import no_leaking_feature
 from lifecycle.gates.candidate_gates.not_worse_than_champion import not_worse_than_champion
 from lifecycle.gates.candidate_gates.point_in_time import point_in_time
+from lifecycle.gates.candidate_gates.robust import robust
 from lifecycle.gates.input_gates import freshness, mart_complete, switched_off, volume
 from lifecycle.gates.outcomes import overall, overall_text
 from lifecycle.gates.promotion import JudgedVersion, missing_verdicts
+from lifecycle.modelling.calibration_fit import CalibrationFit
 from lifecycle.modelling.evaluation import Interval
+from lifecycle.modelling.explanations import Explanations
 from lifecycle.modelling.group_evidence import GroupComparison, PartitionEvidence
+from lifecycle.modelling.robustness import Robustness
 from lifecycle.modelling.thresholds import BandCounts, Floors
 from lifecycle.modelling.training import WindowCount
 from lifecycle.spec.decision import CapacitySpec, DecisionSpec
 from lifecycle.spec.fairness import FairnessSpec, ProtectedSpec
+from lifecycle.spec.gate_limits import CalibrationLimits, ExplanationLimits, RobustnessLimits
 from lifecycle.spec.risk_model import GatesSpec, InputSpec
 from serving.contract.documents import Bands, Manifest, Outcome, Verdict
 from tests.lifecycle.gates.test_candidate_gates import (
@@ -92,6 +100,21 @@ def age(hours: int | None) -> Verdict:
     return freshness(newest, AS_OF, InputSpec())
 
 
+def calibration(slope: tuple[float, ...], ratio: tuple[float, ...], **limits: Any) -> Verdict:
+    fit = CalibrationFit(1000, 50, Interval(*slope), Interval(0.0, -0.1, 0.1), Interval(*ratio), 0.2)
+    return calibrated(fit, CalibrationLimits(**limits))
+
+
+def robustness(**changes: Any) -> Verdict:
+    found = Robustness(rows=10, unbounded={"missing": 0}, falling={"amount": 0}, flips=0.02, seed_change=0.5)
+    return robust(dataclasses.replace(found, **changes), RobustnessLimits())
+
+
+def explanations(**changes: Any) -> Verdict:
+    found = Explanations(rows=10, largest_gap=1e-6, stopped=20, agreement=0.5)
+    return explained(dataclasses.replace(found, **changes), ExplanationLimits())
+
+
 CASES: list[tuple[str, Callable[[], Verdict], Outcome]] = [
     ("rows and positives suffice", lambda: evidence(1000, 50, 50), "PASS"),
     ("a row is missing", lambda: evidence(999, 50, 50), "INCONCLUSIVE"),
@@ -130,6 +153,28 @@ CASES: list[tuple[str, Callable[[], Verdict], Outcome]] = [
     ("attributes cannot be read", lambda: fair(None), "INCONCLUSIVE"),
     ("no limits, and attributes cannot be read", lambda: fair(None, profile="none"), "INCONCLUSIVE"),
     ("no word on protected attributes", lambda: fair_by_group(None, None, FairnessSpec()), "INCONCLUSIVE"),
+    ("calibrated", lambda: calibration((1.0, 0.8, 1.2), (1.0, 0.9, 1.1)), "PASS"),
+    ("slope wholly below", lambda: calibration((0.3, 0.2, 0.49), (1.0, 0.9, 1.1)), "FAIL"),
+    ("slope below, not wholly", lambda: calibration((0.45, 0.3, 0.6), (1.0, 0.9, 1.1)), "INCONCLUSIVE"),
+    ("slope within, its interval is not", lambda: calibration((0.6, 0.3, 0.9), (1.0, 0.9, 1.1)), "PASS"),
+    ("twice the expected events", lambda: calibration((1.0, 0.8, 1.2), (2.5, 2.01, 3.0)), "FAIL"),
+    ("no slope", lambda: calibration((NAN, NAN, NAN), (1.0, 0.9, 1.1)), "INCONCLUSIVE"),
+    ("a limit of the error", lambda: calibration((1.0, 0.8, 1.2), (1.0, 0.9, 1.1), maximum_error=0.1), "FAIL"),
+    ("robust", robustness, "PASS"),
+    ("not finite", lambda: robustness(unbounded={"missing": 1}), "FAIL"),
+    ("against a constraint", lambda: robustness(falling={"amount": 1}), "FAIL"),
+    ("decisions flip", lambda: robustness(flips=0.021), "FAIL"),
+    ("seeds differ", lambda: robustness(seed_change=0.51), "FAIL"),
+    ("not fitted again", lambda: robustness(seed_change=None), "PASS"),
+    ("no rows to spoil", lambda: robustness(rows=0), "INCONCLUSIVE"),
+    ("explained", explanations, "PASS"),
+    ("contributions miss", lambda: explanations(largest_gap=2e-6), "FAIL"),
+    ("a gap that is not defined", lambda: explanations(largest_gap=NAN), "FAIL"),
+    ("a rounded sum", lambda: explanations(largest_gap=9e-6, is_single_precision=True), "PASS"),
+    ("a rounded sum misses", lambda: explanations(largest_gap=2e-5, is_single_precision=True), "FAIL"),
+    ("other reasons", lambda: explanations(agreement=0.49), "FAIL"),
+    ("other reasons of few", lambda: explanations(agreement=0.0, stopped=19), "PASS"),
+    ("no rows to explain", lambda: explanations(rows=0), "INCONCLUSIVE"),
     ("fresh", lambda: age(30), "PASS"),
     ("stale", lambda: age(31), "FAIL"),
     ("nothing was ever loaded", lambda: age(None), "INCONCLUSIVE"),
