@@ -22,8 +22,8 @@ def release_first(spec: RiskModelSpec, stores: Stores, candidate: Candidate, *, 
     Raises
     ------
     LifecycleError
-        If the model has releases, a gate refuses the candidate, promotion is frozen, or rows of the training set were
-        erased.
+        If the model has releases, a gate without a waiver refuses the candidate, approvals are missing, promotion is
+        frozen, or rows of the training set were erased.
     """
     releases = stores.releases()
     if history := releases.history(spec.name):
@@ -32,14 +32,29 @@ def release_first(spec: RiskModelSpec, stores: Stores, candidate: Candidate, *, 
             f"`lifecycle promote {spec.name} BUNDLE`, or run {spec.name}_retrain for a newer date"
         )
     evidence = judge_candidate(spec, stores, candidate)
-    version = JudgedVersion("", candidate.digest, date_of(evidence.as_of), candidate.digest, evidence.verdicts)
+    permission = stores.permissions(spec, (by,)).of(candidate.digest, evidence.verdicts)
+    version = JudgedVersion(
+        "", candidate.digest, date_of(evidence.as_of), candidate.digest, evidence.verdicts, permission.waivers.gates
+    )
     if refusal := missing_verdicts(version, GATES):
         summaries = "; ".join(f"{verdict.gate}: {verdict.summary}" for verdict in evidence.refusals)
         raise LifecycleError(
             f"Expected a candidate that passes its gates, {candidate.digest[:12]} does not: {refusal} ({summaries})"
         )
+    if permission.approvals.refusal is not None:
+        raise LifecycleError(
+            f"Expected enough approvals of candidate {candidate.digest[:12]}: {permission.approvals.refusal}; {by} "
+            "counts as its trainer, because a first release records the candidate's training"
+        )
     record_training(spec, stores, candidate, person(by))
     record_verdicts(spec, stores, evidence, person(by))
     stores.evidence(spec.name).write_gates(evidence)
-    bundle = seal(spec, stores, candidate, evidence)
-    return releases.publish(spec.name, bundle, by=by, reason=reason, after=0)
+    bundle = seal(spec, stores, candidate, evidence, permission)
+    return releases.publish(
+        spec.name,
+        bundle,
+        by=by,
+        reason=reason,
+        after=0,
+        expect=lambda manifest: stores.permissions(spec).expect_promotable(manifest),
+    )

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lifecycle.cli import (
+    approvals,
     backtest,
     check,
     compare,
@@ -73,6 +74,7 @@ app.add_typer(features.app, name="features")
 release.register(app)
 reproduce.register(app)
 first_release.register(app)
+approvals.register(app)
 train.register(app)
 compare.register(app)
 backtest.register(app)
