@@ -1,14 +1,13 @@
 """The first release of a model, which a person asks for: judged again, sealed, signed."""
 
 from lifecycle.artefacts.candidates import Candidate
-from lifecycle.assets.partitions import date_of
 from lifecycle.assets.recording import record_training, record_verdicts
-from lifecycle.assets.registry import seal
+from lifecycle.assets.registry import judged_version, seal
 from lifecycle.assets.resources import Stores
 from lifecycle.assets.validation import judge_candidate
 from lifecycle.errors import LifecycleError
 from lifecycle.gates.candidate_gates import GATES
-from lifecycle.gates.promotion import JudgedVersion, missing_verdicts
+from lifecycle.gates.promotion import missing_verdicts
 from lifecycle.releases.ledger.events import person
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import Release
@@ -33,10 +32,7 @@ def release_first(spec: RiskModelSpec, stores: Stores, candidate: Candidate, *, 
         )
     evidence = judge_candidate(spec, stores, candidate)
     permission = stores.permissions(spec, (by,)).of(candidate.digest, evidence.verdicts)
-    version = JudgedVersion(
-        "", candidate.digest, date_of(evidence.as_of), candidate.digest, evidence.verdicts, permission.waivers.gates
-    )
-    if refusal := missing_verdicts(version, GATES):
+    if refusal := missing_verdicts(judged_version(candidate, evidence, permission), GATES):
         summaries = "; ".join(f"{verdict.gate}: {verdict.summary}" for verdict in evidence.refusals)
         raise LifecycleError(
             f"Expected a candidate that passes its gates, {candidate.digest[:12]} does not: {refusal} ({summaries})"

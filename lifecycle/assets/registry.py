@@ -106,15 +106,26 @@ def permission_to_register(
     """
     permissions = stores.permissions(spec)
     permission = permissions.of(candidate.digest, evidence.verdicts)
-    version = JudgedVersion(
-        "", candidate.digest, date_of(candidate.lineage.as_of), evidence.candidate_digest, evidence.verdicts,
-        permission.waivers.gates,
-    )  # fmt: skip
+    version = judged_version(candidate, evidence, permission)
     refusal = permission.waivers.refusal or missing_verdicts(version, GATES)
     if refusal is not None:
         raise dg.Failure(f"Candidate {candidate.digest} is not registered: {refusal}", allow_retries=False)
     permissions.expect_judged(evidence)
     return permission
+
+
+def judged_version(
+    candidate: Candidate, evidence: GateEvidence, permission: Permission, bundle_digest: str = ""
+) -> JudgedVersion:
+    """A candidate with the verdicts and waivers on it; `bundle_digest` is empty before it is sealed."""
+    return JudgedVersion(
+        bundle_digest=bundle_digest,
+        candidate_digest=candidate.digest,
+        as_of=date_of(candidate.lineage.as_of),
+        verdicts_for=evidence.candidate_digest,
+        verdicts=evidence.verdicts,
+        waived=permission.waivers.gates,
+    )
 
 
 def consent_metadata(permission: Permission) -> dict[str, str]:

@@ -11,7 +11,7 @@ from lifecycle.assets.keys import Materialized, ModelKeys
 from lifecycle.assets.labels import labels
 from lifecycle.assets.mirror import attempt, mirror_in_mlflow, release_metadata
 from lifecycle.assets.partitions import as_of_dates, date_of
-from lifecycle.assets.registry import consent_metadata, seal
+from lifecycle.assets.registry import consent_metadata, judged_version, seal
 from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
 from lifecycle.gates.candidate_gates import GATES
@@ -58,14 +58,7 @@ def release_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
             return
         permissions.expect_judged(evidence)
         bundle = champion or seal(spec, stores, candidate, evidence, permission)
-        version = JudgedVersion(
-            bundle_digest=bundle,
-            candidate_digest=candidate.digest,
-            as_of=date_of(candidate.lineage.as_of),
-            verdicts_for=evidence.candidate_digest,
-            verdicts=evidence.verdicts,
-            waived=permission.waivers.gates,
-        )
+        version = judged_version(candidate, evidence, permission, bundle)
         state = _promotion_state(stores, releases, history, version, permission.approvals.refusal)
         decision = decide_promotion(state, spec.promotion, GATES)
         if isinstance(decision, Refusal) and not decision.is_settled:
