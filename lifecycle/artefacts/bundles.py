@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lifecycle.errors import LifecycleError
-from lifecycle.gates.outcomes import overall, overall_text
+from lifecycle.gates.outcomes import overall_text
 from lifecycle.signing.keys import SigningKey
 from serving.artefacts.bundle import Bundle, read_bundle, read_golden, sealed_files
 from serving.artefacts.signatures import PublicKeys
@@ -13,20 +13,20 @@ from serving.contract.documents import (
     DECIDING_FILE,
     GOLDEN_FILE,
     MANIFEST_FILE,
-    MANIFEST_VERSION,
     MODEL_JSON_FILE,
-    SCHEMA_VERSION,
     SIGNATURE_FILE,
     ContractError,
     Deciding,
     Lineage,
     Manifest,
     ModelFormat,
+    SealedWaiver,
     Verdict,
     candidate_digest,
     decode,
     digest,
     encode,
+    manifest_version,
 )
 from serving.storage.crash_points import crash_point
 from serving.storage.durable import write_folder
@@ -45,6 +45,7 @@ def write_bundle(
     verdicts: Sequence[Verdict],
     signing_key: SigningKey,
     descriptions: Mapping[str, str] | None = None,
+    waivers: Sequence[SealedWaiver] = (),
 ) -> str:
     """Seal `files` as the bundle ``bundles/<digest>`` of the release store and return its digest.
 
@@ -59,14 +60,16 @@ def write_bundle(
         Origin of the model and verdicts of its gates, for the manifest.
     descriptions
         Meanings of features by name, for the manifest.
+    waivers
+        Waivers in force, for the manifest.
 
     Raises
     ------
     LifecycleError
         If a file is missing or superfluous, the deciding file or a golden row cannot be read, there are no verdicts,
-        or one of them did not pass.
+        or one of them neither passed nor is waived.
     """
-    manifest_bytes = encode(_manifest(files, lineage, verdicts, descriptions or {}))
+    manifest_bytes = encode(_manifest(files, lineage, verdicts, descriptions or {}, waivers))
     bundle_digest = digest(manifest_bytes)
     signed = signing_key.sign(manifest_bytes)
     crash_point("bundle.signed")
@@ -123,21 +126,27 @@ def bundle_fields(store: Path, bundle_digest: str, keys: PublicKeys) -> tuple[st
 
 
 def _manifest(
-    files: Mapping[str, bytes], lineage: Lineage, verdicts: Sequence[Verdict], descriptions: Mapping[str, str]
+    files: Mapping[str, bytes],
+    lineage: Lineage,
+    verdicts: Sequence[Verdict],
+    descriptions: Mapping[str, str],
+    waivers: Sequence[SealedWaiver],
 ) -> Manifest:
     model_format: ModelFormat = "xgboost" if MODEL_JSON_FILE in files else "lightgbm"
     names = sealed_files(model_format)
     if sorted(files) != sorted(names):
         raise LifecycleError(f"Expected the files {list(names)}, got {sorted(files)} - at the bundle")
-    if overall(verdicts) != "PASS":
-        raise LifecycleError(f"Expected passing verdicts, got {overall_text(verdicts)} - at the bundle")
+    waived = {waiver.gate for waiver in waivers}
+    blocking = [verdict for verdict in verdicts if not verdict.is_passed and verdict.gate not in waived]
+    if blocking or not verdicts:
+        raise LifecycleError(f"Expected passing verdicts, got {overall_text(blocking)} - at the bundle")
     try:
         deciding = decode(files[DECIDING_FILE], Deciding, DECIDING_FILE)
         read_golden(files[GOLDEN_FILE], "the bundle")
     except ContractError as error:
         raise LifecycleError(str(error)) from error
     return Manifest(
-        schema_version=SCHEMA_VERSION if model_format == "lightgbm" else MANIFEST_VERSION,
+        schema_version=manifest_version(model_format, waivers),
         model=deciding.model,
         candidate_digest=candidate_digest(dict(files)),
         lineage=lineage,
@@ -145,4 +154,5 @@ def _manifest(
         files={name: digest(files[name]) for name in sorted(names)},
         descriptions=dict(descriptions),
         model_format=model_format,
+        waivers=tuple(waivers),
     )

@@ -11,6 +11,9 @@ from lifecycle.warehouse.reading.examples import MARTS
 
 FIRST_RELEASE_TAG = "lifecycle/first_release"
 """Tag of a run that may release a model's first champion although its date is not the newest, as a demonstration's."""
+USER_TAG = "user"
+"""Tag with the identity that launched a run, which a run coordinator takes from the header of a single sign-on; it is
+named as in Dagster's documentation, "Run attribution"."""
 _BACKFILL_TAGS = {BACKFILL_TAG, "dagster/parent_backfill_id", "dagster/root_backfill_id"}
 _TRAINING = {"training_set", "candidate", "model_version", "release"}
 
@@ -49,6 +52,11 @@ def is_backfill(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
             return False
         current = instance.get_run_by_id(current.parent_run_id)
     return True
+
+
+def launched_by(run: dg.DagsterRun) -> str | None:
+    """The person that launched a run, by its tag; ``None`` for a sensor's or a schedule's, and without attribution."""
+    return run.tags.get(USER_TAG, "").strip() or None
 
 
 def trains(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

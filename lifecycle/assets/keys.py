@@ -76,6 +76,16 @@ class ModelKeys:
         return f"{self.model}_retrain"
 
     @property
+    def approve_job(self) -> str:
+        """Approves a candidate."""
+        return f"{self.model}_approve"
+
+    @property
+    def release_job(self) -> str:
+        """Registers and releases a judged candidate."""
+        return f"{self.model}_release"
+
+    @property
     def champion_job(self) -> str:
         """Compares the champion that everything names."""
         return f"{self.model}_champion"

@@ -7,6 +7,7 @@ import datetime as dt
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from lifecycle.monitoring.champions import registry_alert
 from lifecycle.releases.alert_log import raise_alert
 from lifecycle.releases.mlflow_registry import MirroredSlot, RegisteredVersion
 from lifecycle.releases.mlflow_runs import RunOutcome, RunPages
+from lifecycle.releases.permission import Permission
 from lifecycle.reports.model_card import model_card
 from lifecycle.reports.plots import model_plots
 from lifecycle.spec.risk_model import RiskModelSpec
@@ -79,24 +81,37 @@ def first_line(error: Exception) -> str:
 
 
 def pages(
-    spec: RiskModelSpec, stores: Stores, candidate: Candidate, evidence: GateEvidence, run_id: str | None
+    spec: RiskModelSpec,
+    stores: Stores,
+    candidate: Candidate,
+    evidence: GateEvidence,
+    run_id: str | None,
+    permission: Permission | None = None,
 ) -> RunPages:
     """What MLflow's run of a candidate shows; without `run_id` the link leads to the asset."""
+    permission = permission or stores.permissions(spec).of(candidate.digest, evidence.verdicts)
     evaluation = candidate.evaluation
     settings = stores.settings
     asset_url = f"{settings.dagster_url}/assets/{spec.name}/candidate"
     return RunPages(
-        card=model_card(spec, candidate, evidence).encode(),
+        card=model_card(spec, candidate, evidence, permission.approvals.counted, permission.waivers.used).encode(),
         plots=partial(model_plots, evaluation.curves, evaluation.importance, spec.label.names),
         dagster_url=settings.run_url(run_id) if run_id else asset_url,
+        waived=tuple(sorted(permission.waivers.gates)),
     )
 
 
 def register(
-    spec: RiskModelSpec, stores: Stores, candidate: Candidate, evidence: GateEvidence, run_id: str | None
+    spec: RiskModelSpec,
+    stores: Stores,
+    candidate: Candidate,
+    evidence: GateEvidence,
+    run_id: str | None,
+    permission: Permission | None = None,
 ) -> RegisteredVersion:
     """The candidate's version in MLflow; raises what MLflow raises."""
-    return stores.registry().register(spec, candidate, evidence, pages(spec, stores, candidate, evidence, run_id))
+    shown = pages(spec, stores, candidate, evidence, run_id, permission)
+    return stores.registry().register(spec, candidate, evidence, shown)
 
 
 def record(
@@ -195,9 +210,14 @@ def _filled_slots(release: Release | None) -> dict[str, SlotRelease]:
 
 def _version(spec: RiskModelSpec, stores: Stores, slot: SlotRelease) -> RegisteredVersion:
     keys = stores.key_ring().public_keys
-    digest = bundle_manifest(stores.settings.release_store, slot.bundle_digest, keys).candidate_digest
+    manifest = bundle_manifest(stores.settings.release_store, slot.bundle_digest, keys)
+    digest = manifest.candidate_digest
     existing = stores.registry().find(spec.name, digest)
     if existing is not None:
         return existing
     candidate = stores.candidates(spec.name).by_digest(digest)
-    return register(spec, stores, candidate, stores.evidence(spec.name).gates(digest), None)
+    evidence = stores.evidence(spec.name).gates(digest)
+    shown = pages(spec, stores, candidate, evidence, None)
+    # It is released: a waiver that has expired since does not keep it out of MLflow.
+    shown = replace(shown, waived=tuple(waiver.gate for waiver in manifest.waivers))
+    return stores.registry().register(spec, candidate, evidence, shown)

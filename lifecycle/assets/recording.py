@@ -17,10 +17,12 @@ from lifecycle.spec.model_files import MODEL_FILE
 from lifecycle.spec.risk_model import RiskModelSpec
 
 
-def record_training(spec: RiskModelSpec, stores: Stores, candidate: Candidate, actor: Actor) -> None:
+def record_training(
+    spec: RiskModelSpec, stores: Stores, candidate: Candidate, actor: Actor, launched_by: str | None = None
+) -> None:
     """Record a candidate, and first the model's specification if it changed; raises `LedgerError`."""
     record_configuration(spec, stores, actor)
-    stores.ledger.append(candidate_trained(spec.name, candidate.digest, candidate.lineage, actor))
+    stores.ledger.append(candidate_trained(spec.name, candidate.digest, candidate.lineage, actor, launched_by))
 
 
 def record_verdicts(

@@ -12,11 +12,14 @@ from lifecycle.assets.asked_runs import why_backtest
 from lifecycle.assets.keys import Materialized, ModelKeys
 from lifecycle.assets.labels import labels
 from lifecycle.assets.mirror import attempt, record_backtest, register
-from lifecycle.assets.partitions import as_of_dates
+from lifecycle.assets.partitions import as_of_dates, date_of
 from lifecycle.assets.recording import record_version
 from lifecycle.assets.resources import Stores
+from lifecycle.gates.candidate_gates import GATES
+from lifecycle.gates.promotion import JudgedVersion, missing_verdicts
 from lifecycle.releases.ledger.events import run_actor
 from lifecycle.releases.mlflow_registry import RegisteredVersion
+from lifecycle.releases.permission import Permission
 from lifecycle.reports.model_card import model_card
 from lifecycle.spec.dbt_projects import dbt_projects
 from lifecycle.spec.mart_contract import feature_descriptions
@@ -46,12 +49,16 @@ def model_version_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
             show_backtest(context, spec, candidate.digest, evidence, reason)
             record_backtest(spec, stores, candidate, evidence, context.run, context.log.warning)
             return
-        if not evidence.is_passed:
-            raise dg.Failure(f"Candidate {candidate.digest} is not registered: {evidence.outcome_text}")
-        bundle_digest = seal(spec, stores, candidate, evidence)
+        permission = permission_to_register(spec, stores, candidate, evidence)
+        bundle_digest = seal(spec, stores, candidate, evidence, permission)
         step = "Registering the candidate in MLflow"
         version = attempt(
-            stores, spec.name, as_of, run_id, step, lambda: register(spec, stores, candidate, evidence, run_id)
+            stores,
+            spec.name,
+            as_of,
+            run_id,
+            step,
+            lambda: register(spec, stores, candidate, evidence, run_id, permission),
         )
         number = None if version is None else version.version
         record_version(stores, spec.name, bundle_digest, candidate.digest, number, run_actor(run_id))
@@ -61,7 +68,7 @@ def model_version_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
             "candidate_digest": candidate.digest,
             "model_card_file": dg.MetadataValue.path(str(card)),
         }
-        yield dg.MaterializeResult(metadata=_version_metadata(stores, version) | sealed)
+        yield dg.MaterializeResult(metadata=_version_metadata(stores, version) | sealed | consent_metadata(permission))
 
     return model_version
 
@@ -86,10 +93,69 @@ def show_backtest(
     )
 
 
-def seal(spec: RiskModelSpec, stores: Stores, candidate: Candidate, evidence: GateEvidence) -> str:
-    """Write the candidate's bundle to the release store; the same candidate and verdicts give the same digest."""
+def permission_to_register(
+    spec: RiskModelSpec, stores: Stores, candidate: Candidate, evidence: GateEvidence
+) -> Permission:
+    """The waivers and approvals of a candidate that may be registered; all verdicts are read again.
+
+    Raises
+    ------
+    dagster.Failure
+        If the verdicts are another candidate's, one of them is missing, a gate neither passed nor is waived, or the
+        ledger recorded other verdicts.
+    """
+    permissions = stores.permissions(spec)
+    permission = permissions.of(candidate.digest, evidence.verdicts)
+    version = judged_version(candidate, evidence, permission)
+    refusal = permission.waivers.refusal or missing_verdicts(version, GATES)
+    if refusal is not None:
+        raise dg.Failure(f"Candidate {candidate.digest} is not registered: {refusal}", allow_retries=False)
+    permissions.expect_judged(evidence)
+    return permission
+
+
+def judged_version(
+    candidate: Candidate, evidence: GateEvidence, permission: Permission, bundle_digest: str = ""
+) -> JudgedVersion:
+    """A candidate with the verdicts and waivers on it; `bundle_digest` is empty before it is sealed."""
+    return JudgedVersion(
+        bundle_digest=bundle_digest,
+        candidate_digest=candidate.digest,
+        as_of=date_of(candidate.lineage.as_of),
+        verdicts_for=evidence.candidate_digest,
+        verdicts=evidence.verdicts,
+        waived=permission.waivers.gates,
+    )
+
+
+def consent_metadata(permission: Permission) -> dict[str, str]:
+    """Waivers in force, and the approvals that a candidate waits for with the command, for the asset's page."""
+    waived = "; ".join(
+        f"{one.gate} by {one.name} until {one.expires_at:%Y-%m-%d %H:%M} UTC: {one.reason}"
+        for one in permission.sealed_waivers
+    )
+    shown = {"waived": waived} if waived else {}
+    if permission.approvals.refusal is not None:
+        shown |= {"waits_for_approval": permission.approvals.refusal, "approve_with": permission.approvals.command}
+    return shown
+
+
+def seal(
+    spec: RiskModelSpec,
+    stores: Stores,
+    candidate: Candidate,
+    evidence: GateEvidence,
+    permission: Permission | None = None,
+) -> str:
+    """Write the candidate's bundle to the release store.
+
+    The same candidate, verdicts, waivers and approvals give the same digest. Without `permission` they are read.
+    """
+    permission = permission or stores.permissions(spec).of(candidate.digest, evidence.verdicts)
     files = {name: candidate.read(name) for name in (candidate.model_file, DECIDING_FILE, GOLDEN_FILE)}
-    files[CARD_FILE] = model_card(spec, candidate, evidence).encode()
+    files[CARD_FILE] = model_card(
+        spec, candidate, evidence, permission.approvals.counted, permission.waivers.used
+    ).encode()
     return write_bundle(
         stores.settings.release_store,
         files,
@@ -97,6 +163,7 @@ def seal(spec: RiskModelSpec, stores: Stores, candidate: Candidate, evidence: Ga
         verdicts=evidence.verdicts,
         signing_key=stores.key_ring().signing_key,
         descriptions=feature_descriptions(spec, dbt_projects(stores.settings)),
+        waivers=permission.sealed_waivers,
     )
 
 

@@ -1,6 +1,7 @@
 """The stores of this installation, for assets and sensors."""
 
 import datetime as dt
+from collections.abc import Collection
 from functools import cached_property
 
 import dagster as dg
@@ -12,10 +13,12 @@ from lifecycle.artefacts.evidence import EvidenceStore
 from lifecycle.artefacts.training_sets import TrainingSetStore
 from lifecycle.releases.ledger.log import Ledger
 from lifecycle.releases.mlflow_registry import Registry
+from lifecycle.releases.permission import Permissions
 from lifecycle.releases.store import ReleaseStore
 from lifecycle.settings.platform import Settings
 from lifecycle.settings.snowflake import Step
 from lifecycle.signing.keys import Keys, ensure_keys
+from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Use, Warehouse, open_warehouse
 from serving.contract.documents import SlotRelease
 
@@ -63,6 +66,11 @@ class Stores(dg.ConfigurableResource[None]):
     def releases(self) -> ReleaseStore:
         """The releases of every model."""
         return ReleaseStore(self.settings.release_store, self.key_ring())
+
+    def permissions(self, spec: RiskModelSpec, also_trained_by: Collection[str] = ()) -> Permissions:
+        """What people said about the candidates of a model, up to now."""
+        now = dt.datetime.now(dt.UTC)
+        return Permissions(self.releases(), spec.name, spec.promotion, now, also_trained_by)
 
     @cached_property
     def ledger(self) -> Ledger:

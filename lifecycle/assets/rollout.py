@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from lifecycle.artefacts.bundles import bundle_fields
+from lifecycle.artefacts.bundles import bundle_fields, bundle_manifest
+from lifecycle.artefacts.candidates import Candidate
 from lifecycle.assets.asked_runs import asked_run
 from lifecycle.assets.keys import Materialized, ModelKeys
 from lifecycle.assets.labels import labels
 from lifecycle.assets.mirror import attempt, mirror_in_mlflow, release_metadata
 from lifecycle.assets.partitions import as_of_dates, date_of
-from lifecycle.assets.registry import seal
+from lifecycle.assets.registry import consent_metadata, judged_version, seal
 from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
 from lifecycle.gates.candidate_gates import GATES
@@ -47,12 +48,22 @@ def release_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         if reason is not None and (run.is_backfill or not history):
             _show_refusal(context, reason, {})
             return
-        version = judged_version(spec, stores, as_of)
-        state = _promotion_state(stores, releases, history, version)
+        candidate = stores.candidates(spec.name).current(as_of)
+        evidence = stores.evidence(spec.name).gates(candidate.digest)
+        permissions = stores.permissions(spec)
+        permission = permissions.of(candidate.digest, evidence.verdicts)
+        champion = _bundle_of_champion(stores, history, candidate)
+        if champion is None and permission.waivers.refusal is not None:
+            _show_refusal(context, permission.waivers.refusal, {"candidate_digest": candidate.digest})
+            return
+        permissions.expect_judged(evidence)
+        bundle = champion or seal(spec, stores, candidate, evidence, permission)
+        version = judged_version(candidate, evidence, permission, bundle)
+        state = _promotion_state(stores, releases, history, version, permission.approvals.refusal)
         decision = decide_promotion(state, spec.promotion, GATES)
         if isinstance(decision, Refusal) and not decision.is_settled:
-            command = f"lifecycle promote {spec.name} {version.bundle_digest} --reason ..."
-            _show_refusal(context, decision.reason, {"bundle_digest": version.bundle_digest, "promote_with": command})
+            shown = {"bundle_digest": bundle, "promote_with": f"lifecycle promote {spec.name} {bundle} --reason ..."}
+            _show_refusal(context, decision.reason, shown | consent_metadata(permission))
             return
         published = releases.publish(
             spec.name,
@@ -60,6 +71,7 @@ def release_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
             by=RELEASED_BY,
             reason=decision.reason,
             after=history[-1].number if history else 0,
+            expect=lambda manifest: stores.permissions(spec).expect_promotable(manifest),
         )
         step = "Mirroring the release in MLflow"
         attempt(
@@ -76,7 +88,11 @@ def release_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
 
 
 def _promotion_state(
-    stores: Stores, releases: ReleaseStore, history: tuple[Release, ...], version: JudgedVersion
+    stores: Stores,
+    releases: ReleaseStore,
+    history: tuple[Release, ...],
+    version: JudgedVersion,
+    approval_refusal: str | None,
 ) -> PromotionState:
     champion = history[-1].champion if history else None
     canary = history[-1].canary if history else None
@@ -91,6 +107,7 @@ def _promotion_state(
         newest_as_of=date_of(newest) if newest else None,
         hold=hold_text(rollback) if rollback else None,
         new_fields=_new_fields(stores, champion.bundle_digest, version.bundle_digest) if champion else (),
+        approval_refusal=approval_refusal,
     )
 
 
@@ -120,14 +137,15 @@ def _show_refusal(context: dg.AssetExecutionContext, reason: str, metadata: dict
     )
 
 
-def judged_version(spec: RiskModelSpec, stores: Stores, as_of: str) -> JudgedVersion:
-    """The bundle of the current candidate of `as_of`, with the verdicts on this very candidate."""
-    candidate = stores.candidates(spec.name).current(as_of)
-    evidence = stores.evidence(spec.name).gates(candidate.digest)
-    return JudgedVersion(
-        bundle_digest=seal(spec, stores, candidate, evidence),
-        candidate_digest=candidate.digest,
-        as_of=date_of(candidate.lineage.as_of),
-        verdicts_for=evidence.candidate_digest,
-        verdicts=evidence.verdicts,
-    )
+def _bundle_of_champion(stores: Stores, history: tuple[Release, ...], candidate: Candidate) -> str | None:
+    """The champion's bundle if it was sealed from this candidate: approvals since then would seal another one."""
+    if not history:
+        return None
+    champion = history[-1].champion.bundle_digest
+    try:
+        manifest = bundle_manifest(stores.settings.release_store, champion, stores.key_ring().public_keys)
+    except LifecycleError:
+        return None  # its damage must not hold up what replaces it
+    # Two dates may have the same candidate.
+    is_same = (manifest.candidate_digest, manifest.lineage.as_of) == (candidate.digest, candidate.lineage.as_of)
+    return champion if is_same else None

@@ -11,7 +11,7 @@ import dagster as dg
 from lifecycle.artefacts.candidates import Candidate, CandidateStore, spec_file, training_files
 from lifecycle.artefacts.lineage import code_commit, library_versions
 from lifecycle.artefacts.training_sets import FrozenTrainingSet, Selection
-from lifecycle.assets.asked_runs import expect_one_date
+from lifecycle.assets.asked_runs import expect_one_date, launched_by
 from lifecycle.assets.backfill_limit import stop_large_backfill
 from lifecycle.assets.keys import WAREHOUSE_POOL, Materialized, ModelKeys
 from lifecycle.assets.labels import labels
@@ -97,7 +97,7 @@ def candidate_asset(spec: RiskModelSpec) -> dg.AssetsDefinition:
         examples = examples_from_table(snapshots.read_whole(as_of), spec)
         digest, store = snapshots.describe(as_of).digest, stores.candidates(spec.name)
         stored, trained = fit_candidate(spec, examples, date_of(as_of), digest, store, _LoggedProgress(context))
-        record_training(spec, stores, stored, run_actor(context.run.run_id))
+        record_training(spec, stores, stored, run_actor(context.run.run_id), launched_by(context.run))
         return dg.MaterializeResult(metadata=candidate_metadata(spec, stored, trained))
 
     return candidate

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lifecycle.cli import (
+    approvals,
     audit,
     backtest,
     check,
@@ -77,6 +78,7 @@ reproduce.register(app)
 audit.register(app)
 lineage.register(app)
 first_release.register(app)
+approvals.register(app)
 train.register(app)
 compare.register(app)
 backtest.register(app)

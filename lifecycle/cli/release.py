@@ -7,12 +7,15 @@ import typer
 
 from lifecycle.cli.mirror import mirror_after_release
 from lifecycle.cli.options import AsJson, Model
+from lifecycle.errors import LifecycleError
 from lifecycle.releases.lookup import bundle_by_prefix, known_model
 from lifecycle.settings.child_environment import user_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lifecycle.releases.store import ReleaseStore
-    from serving.contract.documents import Freeze, Release, Resume
+    from serving.contract.documents import Freeze, Manifest, Release, Resume
 
 Reason = Annotated[str, typer.Option(help="Reason, kept in the release history.")]
 BundleDigest = Annotated[
@@ -39,27 +42,32 @@ def register(app: typer.Typer) -> None:
 
 
 def releases(model: Model, *, as_json: AsJson = False) -> None:
-    """List a model's releases; the last one is in force. Shows a freeze, and the hold of a rollback."""
+    """List a model's releases; the last one is in force. Shows a freeze, a rollback's hold, and missing approvals."""
     from lifecycle.cli.release_tables import history_document, print_history
 
     store = open_store()
     model = known_model(store.root, model)
     history = store.history(model)
-    freeze, rollback = store.switches.freeze_in_force(), store.switches.hold(history)
+    freeze, rollback, waiting = store.switches.freeze_in_force(), store.switches.hold(history), _waiting(store, model)
     if as_json:
-        typer.echo(json.dumps(history_document(model, history, freeze, rollback)))
+        typer.echo(json.dumps(history_document(model, history, freeze, rollback) | {"waiting": waiting}))
         return
     print_history(model, history, freeze, rollback)
+    for line in waiting:
+        typer.echo(line)
 
 
 def promote(
     model: Model, bundle_digest: BundleDigest, reason: Reason, after: After = None, *, as_json: AsJson = False
 ) -> None:
-    """Make a verified bundle the champion. Ends the canary of this model."""
+    """Make a verified bundle the champion. Ends the canary of this model.
+
+    Its gates passed or are waived, and as many people approved it as the model's file demands (`lifecycle approvals`).
+    """
     store = open_store()
     release = store.publish(
         known_model(store.root, model), bundle_by_prefix(store.root, bundle_digest), by=user_name(), reason=reason,
-        after=after, is_withdrawn_allowed=True,
+        after=after, is_withdrawn_allowed=True, expect=expectation(store, model),
     )  # fmt: skip
     say(release, as_json)
     mirror_after_release(model)
@@ -77,11 +85,14 @@ def canary(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Let a canary answer a share of the entities, or change the share of the current canary."""
+    """Let a canary answer a share of the entities, or change the share of the current canary.
+
+    A larger share needs what `lifecycle promote` needs; a smaller one needs no approval.
+    """
     store = open_store()
     release = store.put_canary(
         known_model(store.root, model), bundle_by_prefix(store.root, bundle_digest), percent=percent, salt=salt,
-        by=user_name(), reason=reason, after=after, is_withdrawn_allowed=True,
+        by=user_name(), reason=reason, after=after, is_withdrawn_allowed=True, expect=expectation(store, model),
     )  # fmt: skip
     say(release, as_json)
     mirror_after_release(model)
@@ -159,6 +170,36 @@ def open_store() -> "ReleaseStore":
 
     settings = Settings()
     return ReleaseStore(settings.release_store, ensure_keys(settings))
+
+
+def expectation(store: "ReleaseStore", model: str) -> "Callable[[Manifest], None]":
+    """Refuses a bundle without the verdicts, waivers and approvals that its model demands at that moment.
+
+    A model without a file in this installation demands no approval.
+    """
+    import datetime as dt
+
+    from lifecycle.releases.permission import Permissions
+    from lifecycle.settings.platform import Settings
+    from lifecycle.spec.model_files import model_names, read_model
+
+    spec = read_model(model, Settings().profile).promotion if model in model_names() else None
+    return lambda manifest: Permissions(store, model, spec, dt.datetime.now(dt.UTC)).expect_promotable(manifest)
+
+
+def _waiting(store: "ReleaseStore", model: str) -> list[str]:
+    """What candidates wait for, a sentence each; a model without a usable file has no policy to wait for."""
+    from lifecycle.cli.approval_tables import waiting_lines
+    from lifecycle.settings.platform import Settings
+    from lifecycle.spec.model_files import model_names, read_model
+
+    settings = Settings()
+    if model not in model_names():
+        return []
+    try:
+        return waiting_lines(settings, store, read_model(model, settings.profile))
+    except LifecycleError as error:
+        return [f"Approvals cannot be shown: {error}"]
 
 
 def say(release: "Release", as_json: bool) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from lifecycle.assets.approving import approval_sensor, approve_job, release_job
 from lifecycle.assets.backtest import backtest_spec
 from lifecycle.assets.champion_check import champion_check, champion_job, champion_schedule
 from lifecycle.assets.monitoring import monitoring_assets
@@ -25,9 +26,10 @@ IS_VALID = "is_valid"
 
 
 def model_definitions(spec: RiskModelSpec) -> dg.Definitions:
-    """Assets, checks, jobs, schedules and the sensor of a model."""
+    """Assets, checks, jobs, schedules and the sensors of a model."""
     gates = gate_checks(spec)
     retrain, monitor = jobs(spec, gates)
+    release = release_job(spec)
     check = champion_check(spec)
     champion = champion_job(spec, check)
     return dg.Definitions(
@@ -40,9 +42,9 @@ def model_definitions(spec: RiskModelSpec) -> dg.Definitions:
             *monitoring_assets(spec),
         ],
         asset_checks=[gates, check],
-        jobs=[retrain, monitor, champion],
+        jobs=[retrain, monitor, champion, approve_job(spec), release],
         schedules=[monitor_schedule(spec, monitor), champion_schedule(spec, champion)],
-        sensors=[retrain_sensor(spec, retrain)],
+        sensors=[retrain_sensor(spec, retrain), approval_sensor(spec, release)],
     )
 
 

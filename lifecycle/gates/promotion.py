@@ -18,6 +18,8 @@ class JudgedVersion:
     verdicts_for: str
     """Digest of the candidate that the verdicts name."""
     verdicts: tuple[Verdict, ...]
+    waived: frozenset[str] = frozenset()
+    """Gates with a waiver in force (`waiver_policy`)."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class PromotionState:
     """The hold of a rollback, in a sentence; ``None`` if no rollback holds the model."""
     new_fields: tuple[str, ...] = ()
     """Fields that requests to the version carry, and requests to the champion need not: callers may not send them."""
+    approval_refusal: str | None = None
+    """Why the candidate waits for approval, in a sentence; ``None`` if enough people approved it."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,10 @@ def decide_promotion(state: PromotionState, spec: PromotionSpec, gates: Sequence
     """Release a version that passed every gate, is newer than the champion and may be promoted now.
 
     In manual mode and after a rollback only a person promotes; a backfill never asks (`gates.champion`). A freeze, a
-    failed gate and an ``as_of`` older than the champion's stop a person too (going back is a rollback, another
-    command). Automatic promotion compares with the newest champion there ever was, so that it never brings back what
-    a rollback left behind, and never demands of callers a field that the champion's requests need not have. During a
-    canary only a person promotes, and only the canary's bundle.
+    failed gate without a waiver, a missing approval and an ``as_of`` older than the champion's stop a person too (going
+    back is a rollback, another command). Automatic promotion compares with the newest champion there ever was, so that
+    it never brings back what a rollback left behind, and never demands of callers a field that the champion's requests
+    need not have. During a canary only a person promotes, and only the canary's bundle.
 
     Parameters
     ----------
@@ -84,21 +88,25 @@ def decide_promotion(state: PromotionState, spec: PromotionSpec, gates: Sequence
     if refusal is not None:
         return Refusal(refusal)
     how = "promoted by a person" if state.is_requested_by_person else "promoted automatically"
-    return PromotionOrder(version.bundle_digest, version.as_of, f"{how}: {len(version.verdicts)} gates passed")
+    waived = sorted(verdict.gate for verdict in version.verdicts if not verdict.is_passed)
+    passed = f"{len(version.verdicts) - len(waived)} gates passed"
+    reason = f"{how}: {passed}, waived {', '.join(waived)}" if waived else f"{how}: {passed}"
+    return PromotionOrder(version.bundle_digest, version.as_of, reason)
 
 
 def missing_verdicts(version: JudgedVersion, gates: Sequence[str]) -> str | None:
     """Why the verdicts do not allow this version; ``None`` if they do.
 
-    They are another candidate's, or one of them is missing, failed or inconclusive.
+    They are another candidate's, or one of them is missing, or failed or is inconclusive without a waiver.
     """
     if version.verdicts_for != version.candidate_digest:
         return f"the verdicts are on candidate {version.verdicts_for[:12]}, not on {version.candidate_digest[:12]}"
     absent = sorted(set(gates) - {verdict.gate for verdict in version.verdicts})
     if absent:
         return f"there is no verdict of {', '.join(absent)}"
-    failed = sorted(verdict.gate for verdict in version.verdicts if verdict.outcome == "FAIL")
-    thin = sorted(verdict.gate for verdict in version.verdicts if verdict.outcome == "INCONCLUSIVE")
+    blocking = [verdict for verdict in version.verdicts if verdict.gate not in version.waived]
+    failed = sorted(verdict.gate for verdict in blocking if verdict.outcome == "FAIL")
+    thin = sorted(verdict.gate for verdict in blocking if verdict.outcome == "INCONCLUSIVE")
     parts = [f"{', '.join(failed)} failed"] if failed else []
     parts += [f"{', '.join(thin)} had too little evidence"] if thin else []
     return "; ".join(parts) or None
@@ -117,6 +125,8 @@ def _refusal(state: PromotionState, spec: PromotionSpec, gates: Sequence[str]) -
         return "a canary is in progress: a person must promote it with `lifecycle promote`, or end it first"
     if champion is not None and version.as_of <= champion.as_of:
         return f"its as_of {version.as_of} is not newer than the champion's {champion.as_of}"
+    if state.approval_refusal is not None:
+        return state.approval_refusal
     return None if state.is_requested_by_person else _refusal_without_person(state, spec)
 
 

@@ -54,16 +54,17 @@ class Registry:
     def register(
         self, spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence, pages: RunPages
     ) -> RegisteredVersion:
-        """Register a candidate that passed its gates; idempotent.
+        """Register a candidate whose gates passed or are waived; idempotent.
 
         A version, a run, an experiment or a model that a person deleted is made again.
 
         Raises
         ------
         ValueError
-            If the verdicts are another candidate's, or one of them did not pass.
+            If the verdicts are another candidate's, or one of them neither passed nor is waived.
         """
-        if evidence.candidate_digest != candidate.digest or not evidence.is_passed:
+        is_open = any(verdict.gate not in pages.waived for verdict in evidence.refusals)
+        if evidence.candidate_digest != candidate.digest or is_open or not evidence.verdicts:
             raise ValueError(
                 f"Expected passing verdicts for candidate {candidate.digest}, got "
                 f"{evidence.outcome_text!r} for {evidence.candidate_digest}"

@@ -38,6 +38,8 @@ class RunPages:
     card: bytes
     plots: Callable[[], Mapping[str, bytes]]
     dagster_url: str
+    waived: tuple[str, ...] = ()
+    """Gates that did not pass and have a waiver."""
 
 
 class CandidateRuns:
@@ -168,6 +170,8 @@ def _tags(candidate: Candidate, evidence: GateEvidence, outcome: RunOutcome, pag
         ),
     }
     tags |= {tag: gates for tag, gates in blocking.items() if gates}
+    if pages.waived:
+        tags["waived"] = ", ".join(pages.waived)
     if lineage.code_commit is not None:
         tags["mlflow.source.git.commit"] = lineage.code_commit
     return tags

@@ -5,11 +5,11 @@ from pathlib import Path
 from lifecycle.errors import LifecycleError
 from lifecycle.signing.envelope import signed_envelope
 from lifecycle.signing.keys import Keys
-from serving.contract.documents import Freeze, Release, Resume
+from serving.contract.documents import Consent, Freeze, Release, Resume
 from serving.storage.durable import create_once
 
 
-def create_signed(path: Path, document: Release | Freeze | Resume, keys: Keys, point: str) -> bool:
+def create_signed(path: Path, document: Release | Freeze | Resume | Consent, keys: Keys, point: str) -> bool:
     """Create a file of a signed document; ``False`` if it exists, which changes nothing.
 
     Parameters

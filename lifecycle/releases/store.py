@@ -3,6 +3,7 @@
 ``releases/<model>/000001.json`` and so on; each names the digest of its predecessor's file. The release with the
 highest number is in force. ``freezes/000001.json`` and so on record the turns of the switch that stops promotion;
 ``resumes/<model>/000003.json`` ends the hold that release 3, a rollback, put on automatic promotion.
+``approvals/<model>/000001.json`` and so on are the approvals of candidates and the waivers of their gates.
 
 A number is written to a temporary file and then hard-linked: it is never torn, and of two concurrent promotions one
 wins and the other is refused. After a crash the store holds either the old or the new release, and repeating the call
@@ -16,13 +17,15 @@ import datetime as dt
 import logging
 import re
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from lifecycle.artefacts.bundles import verified_bundle
+from lifecycle.artefacts.bundles import bundle_manifest, verified_bundle
 from lifecycle.errors import LifecycleError
+from lifecycle.releases.consents import Consents
 from lifecycle.releases.history import (
     FilledSlots,
     active_champions,
@@ -42,7 +45,7 @@ from lifecycle.releases.signed_files import create_signed
 from lifecycle.signing.keys import Keys
 from serving.artefacts.release_rules import share_violation, slots_fault
 from serving.artefacts.releases import file_name, read_chain, read_releases
-from serving.contract.documents import SCHEMA_VERSION, ContractError, Release, SlotName, SlotRelease
+from serving.contract.documents import SCHEMA_VERSION, ContractError, Manifest, Release, SlotName, SlotRelease
 from serving.storage.durable import remove_abandoned
 
 _log = logging.getLogger(__name__)
@@ -69,6 +72,7 @@ class ReleaseStore:
         self._keys = keys
         self.ledger = Ledger(root, keys)
         self.switches = PromotionSwitches(root, keys, self.ledger)
+        self.consents = Consents(root, keys, self.ledger)
 
     def history(self, model: str) -> tuple[Release, ...]:
         """Every release of a model, oldest first.
@@ -95,6 +99,7 @@ class ReleaseStore:
         reason: str,
         after: int | None = None,
         is_withdrawn_allowed: bool = False,
+        expect: Callable[[Manifest], None] | None = None,
     ) -> Release:
         """Make a bundle the champion, as the next release; idempotent for the champion in force.
 
@@ -112,6 +117,9 @@ class ReleaseStore:
         is_withdrawn_allowed
             Whether a withdrawn bundle may return. Leave it off for automatic promotions: otherwise the next run of the
             same partition undoes a person's rollback.
+        expect
+            Called with the bundle's manifest last, before the release is written; raises `LifecycleError` to refuse it
+            (`permission`).
 
         Raises
         ------
@@ -132,6 +140,7 @@ class ReleaseStore:
         champion = self._verified(model, bundle_digest)
         self._verify_challenger(model, shadow, "shadow")
         self.switches.refuse_if_frozen(model)
+        self._expect(bundle_digest, expect)
         return self._append(model, chain, FilledSlots(champion, None, shadow), by=by, reason=reason)
 
     def put_canary(
@@ -145,6 +154,7 @@ class ReleaseStore:
         salt: str | None = None,
         after: int | None = None,
         is_withdrawn_allowed: bool = False,
+        expect: Callable[[Manifest], None] | None = None,
     ) -> Release:
         """Let a bundle answer a share of the entities, as the next release; idempotent for the same canary.
 
@@ -157,8 +167,8 @@ class ReleaseStore:
             Share of the entities, in [0, 100].
         salt
             Selects the entities, 1 to 64 bytes; by default the current canary's, or random for another bundle.
-        by, reason, after, is_withdrawn_allowed
-            As for `publish`.
+        by, reason, after, is_withdrawn_allowed, expect
+            As for `publish`; a smaller percent is not asked about.
 
         Raises
         ------
@@ -184,6 +194,7 @@ class ReleaseStore:
         canary = msgspec.structs.replace(wanted, as_of=verified.as_of)
         if is_more:
             self.switches.refuse_if_frozen(model)
+            self._expect(bundle_digest, expect)
         return self._append(
             model, chain, standing._replace(canary=canary), by=by, reason=reason, is_reducing=not is_more
         )
@@ -303,6 +314,10 @@ class ReleaseStore:
                 f"Expected a bundle of {model}, got one of {bundle.manifest.model} - at {bundle_digest}"
             )
         return SlotRelease(bundle_digest=bundle_digest, as_of=bundle.manifest.lineage.as_of)
+
+    def _expect(self, bundle_digest: str, expect: Callable[[Manifest], None] | None) -> None:
+        if expect is not None:
+            expect(bundle_manifest(self.root, bundle_digest, self._keys.public_keys))
 
     def _verify_challenger(self, model: str, challenger: SlotRelease | None, slot: SlotName) -> None:
         """Verify a challenger that continues: servers refuse the whole release if one of its bundles fails."""

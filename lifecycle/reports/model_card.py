@@ -1,5 +1,7 @@
 """The model card: one HTML page on the purpose, the evidence and the lineage of a model."""
 
+from collections.abc import Sequence
+
 from lifecycle.artefacts.candidates import Candidate, CandidateEvaluation
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.gates.outcomes import WORDS
@@ -10,7 +12,7 @@ from lifecycle.reports.fairness_section import fairness_section
 from lifecycle.reports.pages import page
 from lifecycle.spec.cadence import RECENT_DAYS
 from lifecycle.spec.risk_model import RiskModelSpec
-from serving.contract.documents import Lineage
+from serving.contract.documents import Consent, Lineage
 
 TEMPLATE = "model_card.html.j2"
 APPROVALS = {
@@ -22,9 +24,35 @@ APPROVALS = {
 """By the mode of promotion. The card is sealed before any release, so that it cannot name an approval."""
 
 
-def model_card(spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence) -> str:
-    """The card as a self-contained page; deterministic, because the bundle seals its bytes."""
+POLICIES = {
+    "auto": "",
+    "one": "One person who did not train the model must approve it before it answers requests.",
+    "two": "Two people who did not train the model must approve it before it answers requests.",
+}
+"""By `promotion.approvals`. Approvals that were given after the card was sealed are not on it."""
+ONCE_APPROVED = (
+    "The platform promotes this model by its policy once it is approved and every gate below has passed or is waived; "
+    "the signed release records that, or the person who promoted or rolled back instead (lifecycle releases)."
+)
+"""In the place of `APPROVALS` for the mode ``auto`` with approvals."""
+
+
+def model_card(
+    spec: RiskModelSpec,
+    candidate: Candidate,
+    evidence: GateEvidence,
+    approvals: Sequence[Consent] = (),
+    waivers: Sequence[Consent] = (),
+) -> str:
+    """The card as a self-contained page; deterministic, because the bundle seals its bytes.
+
+    Parameters
+    ----------
+    approvals, waivers
+        Those in force when the card is written.
+    """
     evaluation, deciding, lineage = candidate.evaluation, candidate.deciding, candidate.lineage
+    policy = POLICIES[spec.promotion.approvals]
     return page(
         TEMPLATE,
         spec=spec,
@@ -32,7 +60,11 @@ def model_card(spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence
         words=WORDS,
         evaluation=evaluation,
         reasons=deciding.reason_texts,
-        approval=APPROVALS[spec.promotion.mode],
+        approval=ONCE_APPROVED if policy and spec.promotion.mode == "auto" else APPROVALS[spec.promotion.mode],
+        policy=policy,
+        approvals=[_act(one) for one in approvals],
+        waivers=[(one.gate, *_act(one)) for one in waivers],
+        waived={one.gate for one in waivers},
         refit=_external(evaluation, lineage) if candidate.is_external else _refit(evaluation),
         windows=[
             (w.name, w.start, w.end, w.known_at, f"{w.rows:,}", f"{w.positives:,}", f"{w.unknown:,}")
@@ -58,6 +90,12 @@ def model_card(spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence
             *((f"library {name}", version) for name, version in lineage.library_versions.items()),
         ],
     )
+
+
+def _act(consent: Consent) -> tuple[str, str, str, str]:
+    """Person, reason, time and expiry of an approval or a waiver."""
+    until = f"{consent.expires_at:%Y-%m-%d %H:%M} UTC" if consent.expires_at else "-"
+    return consent.name, consent.reason, f"{consent.acted_at:%Y-%m-%d %H:%M} UTC", until
 
 
 def _bands_origin(spec: RiskModelSpec, as_of: str) -> str:

@@ -190,9 +190,15 @@ class InputSpec(SpecModel):
 
 
 class PromotionSpec(SpecModel):
-    """Whether the platform promotes a registered model, or a person with `lifecycle promote`."""
+    """Whether the platform promotes a registered model, or a person with `lifecycle promote`; who approves first."""
 
     mode: Literal["auto", "manual"] = "manual"
+    approvals: Literal["auto", "one", "two"] = "auto"
+    """People who must approve a candidate before it answers requests; ``auto``: none (`gates.approval_policy`)."""
+    approval_days: Annotated[int, Field(ge=1, le=366)] = 30
+    """Days until an approval expires: a month, after which other data and another champion stand behind it."""
+    approvers: Literal["name", "account"] = "name"
+    """Which of an approval's identities tells people apart: the claimed name, or the account that it was written by."""
 
 
 class DriftSpec(SpecModel):

@@ -10,11 +10,21 @@ from typing import Protocol, TypeVar
 from serving.artefacts.bundle import read_files
 from serving.artefacts.release_rules import newer_fault, slots_fault
 from serving.artefacts.signatures import PublicKeys
-from serving.contract.documents import ContractError, Freeze, Release, Resume, Signed, SignedRelease, decode, digest
+from serving.contract.documents import (
+    Consent,
+    ContractError,
+    Freeze,
+    Release,
+    Resume,
+    Signed,
+    SignedRelease,
+    decode,
+    digest,
+)
 
 logger = logging.getLogger(__name__)
 
-Payload = TypeVar("Payload", Release, Freeze, Resume)
+Payload = TypeVar("Payload", Release, Freeze, Resume, Consent)
 
 
 class StoreError(ContractError):

@@ -7,6 +7,7 @@ lower-case hex, taken over bytes as they were written, never over a document tha
 
 import datetime as dt
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -17,9 +18,9 @@ PSEUDONYM_KEY_BYTES = 32
 """Length of the key that pseudonymises entity keys."""
 SCHEMA_VERSION = 1
 """Current version of every document but those below."""
-MANIFEST_VERSION = 2
-"""Since 2 a manifest names the format of the model file; one of LightGBM's text is of version 1, so that servers of
-before read it."""
+MANIFEST_VERSION = 3
+"""Since 2 a manifest names the format of the model file, since 3 the waivers of its gates. One without either is of
+version 1, so that servers of before read it."""
 DECIDING_VERSION = 2
 """Since 2 a deciding file may hold derived features, facts and categories with `other`; one without them is of version
 1, so that servers of before read it."""
@@ -35,6 +36,7 @@ DecisionName = Literal["approve", "review", "decline"]
 SlotName = Literal["champion", "canary", "shadow"]
 Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 ModelFormat = Literal["lightgbm", "xgboost"]
+IdentitySource = Literal["os_user", "single_sign_on"]
 
 MODEL_FILE = "model.txt"
 MODEL_JSON_FILE = "model.json"
@@ -198,10 +200,21 @@ class Lineage(Struct, frozen=True, kw_only=True):
     mlflow_run_id: str | None = None
 
 
+class SealedWaiver(Struct, frozen=True, kw_only=True):
+    """A waiver of one gate that did not pass, as it was in force when the bundle was sealed; `name` gave it."""
+
+    gate: str
+    number: int
+    name: str
+    reason: str
+    expires_at: dt.datetime
+
+
 class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`manifest.json`: its SHA-256 is the bundle's name.
 
     `descriptions` holds the meanings of features by name, for people. `model_format` says which file holds the trees.
+    Each verdict passed, or is that of a gate that one of `waivers` names.
     """
 
     schema_version: int
@@ -212,6 +225,7 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     files: dict[str, str]
     descriptions: dict[str, str] = {}
     model_format: ModelFormat = "lightgbm"
+    waivers: tuple[SealedWaiver, ...] = ()
 
 
 class Signed(Struct, frozen=True, kw_only=True):
@@ -273,6 +287,27 @@ class Resume(Struct, frozen=True, kw_only=True):
     resumed_at: dt.datetime
     resumed_by: str
     reason: str
+
+
+class Consent(Struct, frozen=True, kw_only=True):
+    """A person's act on one candidate: an approval, with `gate` a waiver of that gate, or the withdrawal of either.
+
+    `name` is the person, as claimed. `account` is the user of the operating system that the act was written by, or the
+    identity of the single sign-on (`account_from`). `expires_at` is ``None`` for a withdrawal.
+    """
+
+    schema_version: int
+    model: str
+    number: int
+    candidate_digest: str
+    gate: str | None = None
+    is_withdrawal: bool = False
+    name: str
+    account: str
+    account_from: IdentitySource = "os_user"
+    reason: str
+    acted_at: dt.datetime
+    expires_at: dt.datetime | None = None
 
 
 class SignedRelease(Struct, frozen=True, kw_only=True):
@@ -345,6 +380,13 @@ class RejectionRecord(Struct, frozen=True, kw_only=True, tag_field="record", tag
 def record_version(facts: tuple[Any, ...]) -> int:
     """Oldest version of a decision record that holds these facts, so that older readers read all that they can."""
     return DECISION_RECORD_VERSION if facts else 2
+
+
+def manifest_version(model_format: ModelFormat, waivers: Sequence[SealedWaiver] = ()) -> int:
+    """Oldest version of a manifest that holds this, so that servers of before read all that they can."""
+    if waivers:
+        return MANIFEST_VERSION
+    return SCHEMA_VERSION if model_format == "lightgbm" else 2
 
 
 def digest(content: bytes) -> str:

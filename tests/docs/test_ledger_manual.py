@@ -16,7 +16,7 @@ from tests.harness.paths import ROOT
 from tests.harness.small_models import MODEL, SmallStore
 
 MANUAL = (ROOT / "docs" / "ledger.md").read_text()
-LATER = {"approval", "waiver", "erasure"}
+LATER = {"erasure"}
 """Kinds that readers know already and that nothing writes yet."""
 
 

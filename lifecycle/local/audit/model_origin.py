@@ -123,7 +123,7 @@ def training_data_check(model: Model, records: Sequence[Record]) -> Check:
 
 
 def approvals_of(records: Sequence[Record], digests: frozenset[str]) -> tuple[LedgerEntry, ...]:
-    """Approvals and waivers that name one of these digests; none while nothing writes such records."""
+    """Approvals and waivers that name one of these digests."""
     return tuple(
         entry_of(record)
         for record in records

@@ -1,9 +1,13 @@
-"""Compares a ledger with the releases of its store: each names the ledger's head, and a record announced it."""
+"""Compares a ledger with the releases of its store: each names the ledger's head, and a record announced it.
+
+The approvals and waivers of the store are compared, too (`against_consents`).
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lifecycle.releases.ledger.against_consents import consent_problems, models_with_consents
 from lifecycle.releases.ledger.events import release_facts, release_subjects
 from lifecycle.releases.ledger.notes import Head
 from lifecycle.releases.ledger.records import Record
@@ -22,6 +26,9 @@ def with_releases(verification: Verification, store: Path, keys: PublicKeys) -> 
     models = {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
     models |= {model for record in verification.records for model in recorded_digests(record)}
     problems = [problem for model in sorted(models) for problem in _of_model(verification, store, model, keys)]
+    if not verification.problems:  # the ledger's own problem is in front of them
+        for model in models_with_consents(verification.records, store):
+            problems += consent_problems(verification.records, store, model, keys)
     notices = () if problems else (*_not_carried_out(verification.records, store), *_unannounced(verification.records))
     return replace(
         verification,

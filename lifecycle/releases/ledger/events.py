@@ -6,7 +6,7 @@ from lifecycle.artefacts.evidence import GateEvidence, evidence_content
 from lifecycle.monitoring.alerts import Alert
 from lifecycle.releases.ledger.records import Actor, Event
 from serving.artefacts.release_rules import slots_of
-from serving.contract.documents import Lineage, Release, digest
+from serving.contract.documents import Consent, Lineage, Release, Verdict, digest
 
 POLICY_NAME = "promotion policy"
 """Name under which the promotion policy releases."""
@@ -87,24 +87,45 @@ def promotion_resumed(model: str, release_number: int, by: str) -> Event:
     )
 
 
-def candidate_trained(model: str, candidate_digest: str, lineage: Lineage, actor: Actor) -> Event:
-    """A candidate was made from a training set."""
+def consent_event(consent: Consent, file_digest: str, *, is_written: bool) -> Event:
+    """A person's act on a candidate: announced before its file is written, and recorded again once it is there."""
+    facts: dict[str, object] = {"number": consent.number, "is_written": is_written}
+    if consent.gate is not None:
+        facts["gate"] = consent.gate
+    return Event(
+        kind="approval" if consent.gate is None else "waiver",
+        model=consent.model,
+        # Not `person`, which would take a claimed name for that of the policy.
+        actor=Actor(kind="person", name=consent.name),
+        subjects={"candidate": consent.candidate_digest, "document": file_digest},
+        facts=facts
+        | {
+            "account": consent.account,
+            "is_withdrawal": consent.is_withdrawal,
+            "expires_at": consent.expires_at.isoformat() if consent.expires_at else None,
+        },
+        occasion=f"{consent.number} {'written' if is_written else 'announced'}",
+    )
+
+
+def candidate_trained(
+    model: str, candidate_digest: str, lineage: Lineage, actor: Actor, launched_by: str | None = None
+) -> Event:
+    """A candidate was made from a training set; `launched_by` is the person that launched the run, if it says so."""
     return Event(
         kind="training",
         model=model,
         actor=actor,
         subjects={"candidate": candidate_digest, "training_set": lineage.training_set_digest},
-        facts={"as_of": lineage.as_of, "code_commit": lineage.code_commit, "seed": lineage.seed},
+        facts={"as_of": lineage.as_of, "code_commit": lineage.code_commit, "seed": lineage.seed}
+        | ({} if launched_by is None else {"launched_by": launched_by}),
         occasion=actor.name,
     )
 
 
 def gates_judged(evidence: GateEvidence, actor: Actor, *, is_backtest: bool) -> Event:
     """Every gate's verdict on a candidate, with the digest of the evidence that is about to be written."""
-    verdicts = []
-    for verdict in evidence.verdicts:
-        document = msgspec.to_builtins(verdict)
-        verdicts.append({name: value for name, value in document.items() if name not in _NO_FACTS_OF_VERDICTS})
+    verdicts = [verdict_facts(verdict) for verdict in evidence.verdicts]
     return Event(
         kind="gates",
         model=evidence.model,
@@ -117,6 +138,12 @@ def gates_judged(evidence: GateEvidence, actor: Actor, *, is_backtest: bool) -> 
         facts={"as_of": evidence.as_of, "is_backtest": is_backtest, "verdicts": verdicts},
         occasion=f"{actor.name} {is_backtest}",
     )
+
+
+def verdict_facts(verdict: Verdict) -> dict[str, object]:
+    """What a record says of a verdict."""
+    document: dict[str, object] = msgspec.to_builtins(verdict)
+    return {name: value for name, value in document.items() if name not in _NO_FACTS_OF_VERDICTS}
 
 
 def version_registered(

@@ -13,6 +13,8 @@
 `missing_release`     a release that was written is not in the store
 `unrecorded_release`  a release names no head of this ledger, and no record names the release
 `other_release`       a release differs from the record that announced it, or from the file that was recorded
+`missing_approval`    an approval or a waiver that was written is not in the store
+`other_approval`      an approval or a waiver was changed, or is not the one that the ledger recorded
 ====================  ==================================================================================================
 
 Whoever holds the signing key can write another ledger with other releases. Records after the last head that a release
@@ -58,6 +60,8 @@ Damage = Literal[
     "missing_release",
     "unrecorded_release",
     "other_release",
+    "missing_approval",
+    "other_approval",
 ]
 
 

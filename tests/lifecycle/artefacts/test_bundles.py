@@ -1,3 +1,4 @@
+import datetime as dt
 from pathlib import Path
 
 import msgspec
@@ -5,7 +6,7 @@ import pytest
 
 from lifecycle.artefacts.bundles import bundle_folder, verified_bundle, write_bundle
 from lifecycle.errors import LifecycleError
-from serving.contract.documents import Manifest, Verdict, digest
+from serving.contract.documents import Manifest, SealedWaiver, Verdict, digest
 from tests.harness.small_models import MODEL, VERDICTS, SmallStore, candidate_files, lineage
 
 
@@ -35,6 +36,25 @@ def test_the_order_in_which_parameters_were_given_does_not_matter(store: SmallSt
         store.settings.release_store, candidate_files(1), lineage=turned, verdicts=VERDICTS, signing_key=key
     )
     assert other == store.seal(1)
+
+
+def test_a_waiver_seals_a_verdict_that_did_not_pass_and_only_that_of_its_gate(store: SmallStore) -> None:
+    root, key = store.settings.release_store, store.keys.signing_key
+    refused = (Verdict(gate="enough_frauds", is_passed=False, summary="3 of 100"),)
+    waiver = SealedWaiver(
+        gate="enough_frauds", number=1, name="anna", reason="pilot", expires_at=dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
+    )
+    sealed = write_bundle(
+        root, candidate_files(1), lineage=lineage(1), verdicts=refused, signing_key=key, waivers=(waiver,)
+    )
+    manifest = verified_bundle(root, sealed, store.keys.public_keys).manifest
+    assert (manifest.schema_version, manifest.waivers, manifest.verdicts) == (3, (waiver,), refused)
+    other = (msgspec.structs.replace(waiver, gate="above_floor"),)
+    with pytest.raises(LifecycleError, match="got refused by enough_frauds"):
+        write_bundle(root, candidate_files(1), lineage=lineage(1), verdicts=refused, signing_key=key, waivers=other)
+    without = bundle_folder(root, store.seal(1)) / "manifest.json"
+    assert b"waivers" not in without.read_bytes()
+    assert b'"schema_version": 1' in without.read_bytes()
 
 
 def test_files_are_the_owners_alone(store: SmallStore) -> None:

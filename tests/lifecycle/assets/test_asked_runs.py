@@ -21,7 +21,8 @@ from lifecycle.defs.alerts import run_failure_alerts
 from lifecycle.errors import LifecycleError
 from lifecycle.modelling.training import Trained
 from lifecycle.monitoring.alerts import Alert
-from lifecycle.spec.risk_model import RiskModelSpec
+from lifecycle.releases.consents import Person
+from lifecycle.spec.risk_model import PromotionSpec, RiskModelSpec
 from lifecycle.warehouse.reading.examples import MARTS
 from tests.harness.toy_model import AS_OF
 from tests.harness.toy_platform import FakeRegistry, failure, freeze, keep, materialize, promote
@@ -187,3 +188,21 @@ def test_the_first_release_is_judged_again_and_made_once(
     assert trainable.evidence("toy").gates(candidate.digest).is_passed
     with pytest.raises(LifecycleError, match="Expected no release of toy before the first, found 1"):
         release_first(spec, trainable, candidate, by="tester", reason="again")
+
+
+def test_a_first_release_needs_another_person_than_who_makes_it_and_a_waiver_of_what_did_not_pass(
+    trainable: Stores, spec: RiskModelSpec, registry: FakeRegistry, instance: dg.DagsterInstance
+) -> None:
+    assert trained(trainable, spec, instance, {BACKFILL_TAG: "abcd"}).success
+    candidate = trainable.candidates("toy").current(AS_OF.isoformat())
+    consents, now = trainable.releases().consents, dt.datetime.now(dt.UTC)
+    asked = strict(spec).model_copy(update={"promotion": PromotionSpec(mode="auto", approvals="one")})
+    consents.waive(
+        "toy", candidate.digest, "enough_evidence", Person("anna", "ops"), reason="pilot", until=now + DAY, now=now
+    )
+    consents.approve("toy", candidate.digest, Person("Tester", "ops"), reason="mine", days=3, now=now)
+    with pytest.raises(LifecycleError, match=r"0 of 1 given, not counted: Tester \(by the trainer\)"):
+        release_first(asked, trainable, candidate, by="tester", reason="first")
+    consents.approve("toy", candidate.digest, Person("anna", "ops"), reason="read", days=3, now=now)
+    assert release_first(asked, trainable, candidate, by="tester", reason="first").number == 1
+    assert not trainable.evidence("toy").gates(candidate.digest).is_passed

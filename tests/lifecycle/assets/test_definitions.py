@@ -55,7 +55,7 @@ def test_the_graph_holds_every_stage_of_the_model(repository: dg.RepositoryDefin
 
 def test_jobs_schedules_and_sensors_are_there(repository: dg.RepositoryDefinition) -> None:
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
-    of_each = {f"{model}_{job}" for model in MODELS for job in ("retrain", "monitor", "champion")}
+    of_each = {f"{model}_{job}" for model in MODELS for job in ("retrain", "monitor", "champion", "approve", "release")}
     assert jobs == {"features", "source_freshness"} | of_each
     schedules = {schedule.name for schedule in repository.schedule_defs}
     assert schedules == {
@@ -63,7 +63,8 @@ def test_jobs_schedules_and_sensors_are_there(repository: dg.RepositoryDefinitio
         "source_freshness_schedule",
     } | {f"{model}_{schedule}" for model in MODELS for schedule in ("daily", "champion_daily")}
     sensors = {sensor.name for sensor in repository.sensor_defs}
-    assert sensors == {"run_failure_alerts"} | {f"{model}_retrain_sensor" for model in MODELS}
+    of_models = {f"{model}_{sensor}" for model in MODELS for sensor in ("retrain_sensor", "release_sensor")}
+    assert sensors == {"run_failure_alerts"} | of_models
 
 
 def test_every_gate_blocks(repository: dg.RepositoryDefinition) -> None:

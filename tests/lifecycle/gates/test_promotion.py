@@ -54,6 +54,29 @@ def test_promotion(
         assert decision == Refusal(reason, is_settled="already" in reason)
 
 
+@pytest.mark.parametrize("is_requested", [False, True])
+@pytest.mark.parametrize(
+    ("waived", "approval_refusal", "reason"),
+    [
+        ((), None, "second failed"),
+        (("first",), None, "second failed"),
+        (("second",), None, None),
+        (("second",), "it waits for approval", "it waits for approval"),
+    ],
+)
+def test_a_waived_gate_counts_as_passed_and_a_missing_approval_stops_a_person_too(
+    is_requested: bool, waived: tuple[str, ...], approval_refusal: str | None, reason: str | None
+) -> None:
+    version = dataclasses.replace(VERSION, verdicts=FAILED, waived=frozenset(waived))
+    state = PromotionState(version, OLDER, False, is_requested, approval_refusal=approval_refusal)
+    decision = decide_promotion(state, PromotionSpec(mode="auto", approvals="one"), GATES)
+    if reason is None:
+        assert isinstance(decision, PromotionOrder)
+        assert decision.reason.endswith(": 1 gates passed, waived second")
+    else:
+        assert decision == Refusal(reason)
+
+
 @pytest.mark.parametrize(
     ("canary", "is_requested", "is_promoted"),
     [(None, False, True), ("new", False, False), ("new", True, True), ("other", False, False), ("other", True, False)],
