@@ -171,9 +171,14 @@ def _print_records(model: str, records: "Sequence[Record]") -> None:
 
 def _facts(record: "Record") -> str:
     if record.kind == "gates":
-        verdicts = record.facts["verdicts"]
-        refused = [verdict["gate"] for verdict in verdicts if not verdict["is_passed"]]
-        text = f"refused by {', '.join(refused)}" if refused else f"passed {len(verdicts)} gates"
+        import msgspec
+
+        from lifecycle.gates.outcomes import overall_text
+        from serving.contract.documents import Verdict
+
+        verdicts = [msgspec.convert({"summary": "", **facts}, Verdict) for facts in record.facts["verdicts"]]
+        blocks = not all(verdict.is_passed for verdict in verdicts)
+        text = overall_text(verdicts) if blocks else f"passed {len(verdicts)} gates"
         return f"{text} as of {record.facts['as_of']}"
     if record.kind == "genesis":
         taken = sum(len(digests) for digests in record.facts["releases"].values())

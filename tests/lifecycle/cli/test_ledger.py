@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.cli.ledger import app
 from lifecycle.errors import LifecycleError
+from lifecycle.releases.ledger.events import gates_judged, run_actor
+from lifecycle.releases.ledger.log import Ledger
+from serving.contract.documents import Outcome, Verdict
 from tests.harness.commands import said
 from tests.harness.ledger_files import RECORDS, LedgerFiles, filled_ledger
 from tests.harness.small_models import SmallStore
@@ -80,3 +84,15 @@ def test_a_store_without_a_ledger_a_missing_folder_and_a_missing_key_are_named(
         said(app, "verify", *folder, "--key", str(tmp_path / "none.pem"))
     with pytest.raises(LifecycleError, match="Expected a readable file, got no such file or directory"):
         said(app, "verify", *folder, *key, "--checkpoint", str(tmp_path / "none"))
+
+
+def test_what_the_gates_said_is_shown_in_the_words_of_the_other_pages(store: SmallStore) -> None:
+    ledger = Ledger(store.settings.release_store, store.keys)
+    outcomes: list[tuple[Outcome, ...]] = [("PASS", "PASS"), ("PASS", "FAIL"), ("INCONCLUSIVE", "PASS")]
+    for number, found in enumerate(outcomes):
+        verdicts = tuple(Verdict.of(gate, one, "", {}, {}) for gate, one in zip("ab", found, strict=True))
+        evidence = GateEvidence("card_fraud", str(number) * 64, "d" * 64, "2026-01-08", verdicts)
+        ledger.append(gates_judged(evidence, run_actor(str(number)), is_backtest=False))
+    table = said(app, "show", "card_fraud", "--store", str(store.settings.release_store))
+    for text in ("passed 2 gates as of 2026-01-08", "refused by b as of", "inconclusive: a as of"):
+        assert text in " ".join(table.split()), table
