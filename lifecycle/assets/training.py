@@ -22,7 +22,7 @@ from lifecycle.assets.resources import Stores
 from lifecycle.gates import input_gates
 from lifecycle.gates.usual_volume import REFERENCE_WEEKS
 from lifecycle.modelling.external import ExternalModel
-from lifecycle.modelling.search import Progress
+from lifecycle.modelling.search import Progress, search_gain
 from lifecycle.modelling.splits import snapshot_days
 from lifecycle.modelling.training import Trained, train
 from lifecycle.modelling.training_set import Examples, examples_from_table
@@ -252,10 +252,20 @@ def candidate_metadata(spec: RiskModelSpec, candidate: Candidate, trained: Train
             else "Not refitted: the gates judge the candidate itself"
         ),
         "trials": len(trained.trials),
+        **_search_metadata(trained),
         **{name: interval.value for name, interval in trained.evaluation.metrics.items()},
         **shown(model_plots(trained.curves, trained.importance, spec.label.names)),
         "folder": dg.MetadataValue.path(str(candidate.folder)),
     }
+
+
+def _search_metadata(trained: Trained) -> dict[str, Any]:
+    """What the search brought over its first trial, the default parameters, on the validation folds."""
+    gains = search_gain(trained.trials)
+    if not gains:
+        return {}
+    folds = ", ".join(f"{gain:+.4f}" for gain in gains)
+    return {"search_gain": sum(gains) / len(gains), "search_gain_by_fold": folds}
 
 
 def _metrics_table(trained: Trained) -> str:

@@ -10,6 +10,7 @@ import msgspec
 from lifecycle.artefacts.candidates import EVALUATION_FILE, Candidate
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.modelling.evaluation import Evaluation
+from lifecycle.modelling.search import search_gain
 from lifecycle.releases import mlflow_xgboost
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import CARD_FILE, Feature, digest
@@ -94,6 +95,8 @@ class CandidateRuns:
         with mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=tags) as run:
             mlflow.log_params(lineage.parameters | {"seed": lineage.seed, "as_of": lineage.as_of})
             mlflow.log_metrics(_metrics(evaluation.holdout, "") | _metrics(evaluation.baseline, "baseline_"))
+            if gains := search_gain(evaluation.trials):
+                mlflow.log_metric("search_gain", sum(gains) / len(gains))
             mlflow.log_dict(msgspec.to_builtins(evidence), "verdicts.json")
             mlflow.log_artifact(str(candidate.folder / EVALUATION_FILE))
             mlflow.log_text(pages.card.decode(), CARD_FILE)

@@ -274,7 +274,7 @@ def test_every_statement_is_snowflakes_own_and_says_what_it_was_for(watched: tup
     assert not refused
     tags = [json.loads(line["tag"]) for line in statements]
     assert {tag["app"] for tag in tags} == {"lifecycle"}
-    assert {tag["step"] for tag in tags} == {"load", "transform", "train", "log", "read"}
+    assert {tag["step"] for tag in tags} == {"load", "transform", "train", "log", "read", "fairness"}
     in_runs = [tag for tag in tags if "asset" in tag]
     assert {"training_set", "decisions", "drift", "live_performance"} <= {tag["asset"] for tag in in_runs}
     assert all(tag.get("run_id") for tag in in_runs)

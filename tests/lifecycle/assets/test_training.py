@@ -62,5 +62,8 @@ def test_a_candidate_names_its_training_set_and_shows_its_metrics(
     assert shown["training_set_digest"] == frozen.description.digest
     assert shown["average_precision"] == model.evaluation.metrics["average_precision"].value
     assert shown["trials"] == len(model.trials)
+    best = max(trial.score for trial in model.trials)
+    assert shown["search_gain"] == pytest.approx(best - model.trials[0].score)
+    assert shown["search_gain_by_fold"].count(",") == len(model.trials[0].fold_scores) - 1
     assert shown["windows"].count("\n") == 1 + len(model.windows)
     assert shown["roc"].startswith("![roc](data:image/png;base64,")
