@@ -39,7 +39,7 @@ class RobustnessLimits(SpecModel):
 
     perturbation: Annotated[float, Field(gt=0, lt=1)] = 0.01
     """By what share a number is moved, up or down, each value on its own."""
-    maximum_flips: Share = 0.02
+    maximum_flips: Share = 0.05
     """Largest share of the rows whose decision band changes by that perturbation."""
     maximum_seed_change: Positive = 0.5
     """Largest mean change of a score, in units of the base rate, when the recipe is fitted again with other seeds."""
