@@ -159,7 +159,7 @@ def _served(log: Path, graph: Graph, node: Node) -> tuple[Served, ...]:
                 _count(found, record, record.bundle_digest)
     except ContractError as error:
         raise LifecycleError(f"{error}; --no-decisions leaves out the decision log") from error
-    return tuple(found[key] for key in sorted(found))
+    return tuple(found[key] for key in sorted(found, key=lambda key: (key[0], key[2], key[1])))
 
 
 def _count(found: dict[tuple[int, str, SlotName], Served], record: DecisionRecord, bundle: str) -> None:
