@@ -8,7 +8,7 @@ from lifecycle.gates.looks import Look, LookDecision, decide, look_levels
 from lifecycle.modelling.evaluation import Predictions, Reviewed
 from lifecycle.modelling.fold_evidence import FoldDifference, fold_difference, pooled_interval
 from lifecycle.modelling.ranking import Outcomes
-from lifecycle.spec.risk_model import GatesSpec
+from lifecycle.spec.gates import GatesSpec
 
 
 @dataclass(frozen=True)

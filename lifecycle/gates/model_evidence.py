@@ -14,7 +14,8 @@ from lifecycle.modelling.fitting import FitRows, Parameters, fit
 from lifecycle.modelling.ranking import Outcomes
 from lifecycle.modelling.robustness import ProbedModel, measure_robustness
 from lifecycle.modelling.training import predict
-from lifecycle.spec.risk_model import GatesSpec, RiskModelSpec
+from lifecycle.spec.gates import GatesSpec
+from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import FloatArray
 from serving.contract.documents import Verdict
 

@@ -17,7 +17,13 @@ from lifecycle.spec.estimator import EstimatedSpec
 from lifecycle.spec.examples import ColumnsSpec, ExamplesSpec, LabelSpec
 from lifecycle.spec.fairness import FairnessSpec, ProtectedSpec
 from lifecycle.spec.fields import FieldSpec
-from lifecycle.spec.gate_limits import CalibrationLimits, ExplanationLimits, RobustnessLimits
+from lifecycle.spec.gates import (
+    CAPACITY_DECLINE_SHARE,
+    CAPACITY_METRICS,
+    CUT_OFF_DECLINE_SHARE,
+    CUT_OFF_METRICS,
+    GatesSpec,
+)
 from lifecycle.spec.older_keys import with_current_keys
 from serving.contract.derivation import DERIVED, is_derived, request_fields
 from serving.contract.documents import Feature
@@ -110,54 +116,6 @@ class TrainingSpec(EstimatedSpec):
     def searched(self) -> SearchSpec:
         """The search, or for an external model one of which only the seed is used."""
         return self.search or SearchSpec(trials=1)
-
-
-GateMetric = Literal[
-    "average_precision",
-    "roc_auc",
-    "gini",
-    "ks",
-    "card_precision",
-    "recall_at_capacity",
-    "precision_at_cut_off",
-    "recall_at_cut_off",
-]
-
-
-class GatesSpec(SpecModel):
-    """Thresholds that a candidate must meet before it is registered."""
-
-    minimum_rows: Annotated[int, Field(ge=1)]
-    minimum_positives: Annotated[int, Field(ge=1)]
-    """In the training window, and in the holdout."""
-    metric: GateMetric = "average_precision"
-    """Metric on which the candidate must beat the baseline and not be worse than the champion."""
-    floor: Share | None = None
-    """Least value of `metric` on the holdout, whatever champion and baseline have."""
-    maximum_feature_auc: Annotated[float, Field(gt=0.5, le=1)] = 0.95
-    """Largest ROC AUC on the holdout that a single feature may have. One that ranks the outcomes almost alone has
-    usually been computed from them, or from what happened later."""
-    confidence: Share = 0.95
-    margin: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """How much worse than the champion in `metric` a candidate may be: the lower end of the difference must be above
-    ``-margin``. 2,000 to 4,000 events over the folds decide a margin of 0.02 of average precision (docs/gates.md).
-    ``None``: the whole interval must not be below 0, which lets worse candidates pass on a small holdout."""
-    folds: Annotated[int, Field(ge=1, le=12)] = 4
-    """With a margin: folds that the comparisons with champion and baseline look at, the holdout first."""
-    calibration: CalibrationLimits = CalibrationLimits()
-    robustness: RobustnessLimits = RobustnessLimits()
-    explanations: ExplanationLimits = ExplanationLimits()
-    maximum_decline_share: Share | None = None
-    """Largest share of a day's active entities that the decision bands may decline. ``None``: 0.02 with a capacity, 0.5
-    with cut-offs, which a person has chosen (`RiskModelSpec.maximum_decline_share`). One card in fifty is far above the
-    positives of a portfolio in order (below 1 % of its payments); more means that the capacity does not fit the
-    population or that the scores do not separate, and a person must look before customers are stopped."""
-
-
-CAPACITY_METRICS = ("card_precision", "recall_at_capacity")
-CUT_OFF_METRICS = ("precision_at_cut_off", "recall_at_cut_off")
-CAPACITY_DECLINE_SHARE = 0.02
-CUT_OFF_DECLINE_SHARE = 0.5
 
 
 CalendarDay = Annotated[str, Field(pattern=r"^(\d{4}-)?(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 
 from lifecycle.modelling.evaluation import Interval
-from lifecycle.spec.risk_model import GatesSpec
+from lifecycle.spec.gates import GatesSpec
 from serving.contract.documents import Outcome, Verdict
 
 NAME = "above_floor"

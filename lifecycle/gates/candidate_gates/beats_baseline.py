@@ -3,7 +3,7 @@
 from lifecycle.gates.candidate_gates.differences import difference_text, observed_difference
 from lifecycle.gates.growing_evidence import Looked
 from lifecycle.modelling.evaluation import Interval
-from lifecycle.spec.risk_model import GatesSpec
+from lifecycle.spec.gates import GatesSpec
 from serving.contract.documents import Outcome, Verdict
 
 NAME = "beats_baseline"

@@ -5,7 +5,7 @@ import math
 from lifecycle.gates.outcomes import outcome_of
 from lifecycle.modelling.calibration_fit import CalibrationFit
 from lifecycle.modelling.evaluation import Interval
-from lifecycle.spec.gate_limits import CalibrationLimits
+from lifecycle.spec.gates import CalibrationLimits
 from serving.contract.documents import Verdict
 
 NAME = "calibrated"

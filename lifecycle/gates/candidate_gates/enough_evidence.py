@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from lifecycle.gates.outcomes import outcome_of
-from lifecycle.spec.risk_model import GatesSpec
+from lifecycle.spec.gates import GatesSpec
 from serving.contract.documents import Verdict
 
 NAME = "enough_evidence"

@@ -4,7 +4,7 @@ import math
 
 from lifecycle.gates.outcomes import outcome_of
 from lifecycle.modelling.explanations import Explanations
-from lifecycle.spec.gate_limits import ExplanationLimits
+from lifecycle.spec.gates import ExplanationLimits
 from serving.contract.documents import Verdict
 
 NAME = "explained"

@@ -8,7 +8,8 @@ from lifecycle.gates.growing_evidence import Looked
 from lifecycle.modelling.evaluation import Interval
 from lifecycle.spec.cadence import LONGEST_PERIOD_DAYS
 from lifecycle.spec.examples import Cadence
-from lifecycle.spec.risk_model import GatesSpec, TrainingSpec
+from lifecycle.spec.gates import GatesSpec
+from lifecycle.spec.risk_model import TrainingSpec
 from serving.contract.documents import Outcome, Verdict
 
 NAME = "not_worse_than_champion"

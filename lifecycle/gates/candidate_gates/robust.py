@@ -2,7 +2,7 @@
 
 from lifecycle.gates.outcomes import outcome_of
 from lifecycle.modelling.robustness import Robustness
-from lifecycle.spec.gate_limits import RobustnessLimits
+from lifecycle.spec.gates import RobustnessLimits
 from serving.contract.documents import Verdict
 
 NAME = "robust"

@@ -15,7 +15,8 @@ from lifecycle.gates.comparison import ChampionComparison, unseen_days
 from lifecycle.modelling.evaluation import Interval
 from lifecycle.modelling.training import WindowCount
 from lifecycle.modelling.training_set import Examples
-from lifecycle.spec.risk_model import GatesSpec, SearchSpec, TrainingSpec
+from lifecycle.spec.gates import GatesSpec
+from lifecycle.spec.risk_model import SearchSpec, TrainingSpec
 
 GATES_SPEC = GatesSpec(minimum_rows=1000, minimum_positives=50)
 TRAINING = TrainingSpec(train=7, validation=7, holdout=7, search=SearchSpec(trials=1))

@@ -33,8 +33,8 @@ from lifecycle.modelling.thresholds import BandCounts, Floors
 from lifecycle.modelling.training import WindowCount
 from lifecycle.spec.decision import CapacitySpec, DecisionSpec
 from lifecycle.spec.fairness import FairnessSpec, ProtectedSpec
-from lifecycle.spec.gate_limits import CalibrationLimits, ExplanationLimits, RobustnessLimits
-from lifecycle.spec.risk_model import GatesSpec, InputSpec
+from lifecycle.spec.gates import CalibrationLimits, ExplanationLimits, GatesSpec, RobustnessLimits
+from lifecycle.spec.risk_model import InputSpec
 from serving.contract.documents import Bands, Manifest, Outcome, Verdict
 from tests.lifecycle.gates.test_candidate_gates import (
     AS_OF,
