@@ -11,6 +11,7 @@ import dagster as dg
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.assets.asked_runs import why_backtest
+from lifecycle.assets.behaviour import behaviour_verdicts, calibration_verdict, recipe_of
 from lifecycle.assets.fairness import fairness_verdict, group_plots
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.mirror import record
@@ -32,7 +33,6 @@ from lifecycle.gates.candidate_gates import (
 )
 from lifecycle.gates.champion import champion_for
 from lifecycle.gates.comparison import ChampionModel, JudgedModel, compare_with_baseline, compare_with_champion
-from lifecycle.gates.model_evidence import behaviour_verdicts, calibration_verdict, recipe_of
 from lifecycle.gates.outcomes import WORDS
 from lifecycle.modelling.single_features import feature_auc
 from lifecycle.modelling.thresholds import count_bands, floors
