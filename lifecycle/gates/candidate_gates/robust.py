@@ -30,12 +30,16 @@ def robust(found: Robustness, limits: RobustnessLimits) -> Verdict:
             f"scores move by {found.seed_change:.0%} of the mean score between seeds, above "
             f"{limits.maximum_seed_change:.0%}"
         )
-    seeds = "not fitted again" if found.seed_change is None else f"{found.seed_change:.0%} between seeds"
+    seeds = (
+        "it is not fitted again with other seeds"
+        if found.seed_change is None
+        else f"scores move by {found.seed_change:.0%} between seeds"
+    )
     return Verdict.of(
         NAME,
         outcome_of(faults, [] if found.rows else ["no rows"]),
         "; ".join(faults)
-        or f"{found.rows} rows: finite and monotone, {found.flips:.2%} of the decisions flip, scores move by {seeds}",
+        or f"{found.rows} rows: finite and monotone, {found.flips:.2%} of the decisions flip, {seeds}",
         observed={
             "rows": found.rows,
             "flips": found.flips,
