@@ -234,6 +234,10 @@ class CandidateStore:
         """Whether there is a candidate of an `as_of`."""
         return (self._root / "as_of" / as_of).exists()
 
+    def newest_as_of(self) -> str | None:
+        """The newest `as_of` that has a current candidate; ``None`` without one."""
+        return max((path.name for path in (self._root / "as_of").glob("[0-9]*")), default=None)
+
     def by_digest(self, digest: str) -> Candidate:
         """The candidate with this digest.
 

@@ -79,6 +79,10 @@ class EvidenceStore:
             )
         return read_evidence(path, GateEvidence)
 
+    def has_gates(self, candidate_digest: str, *, is_backtest: bool = False) -> bool:
+        """Whether there are verdicts on this candidate, or a backtest's."""
+        return self._path(BACKTEST_GATES if is_backtest else GATES, candidate_digest).exists()
+
     def write_drift(self, verdict: MonitoringVerdict) -> None:
         """Write the verdict of its `as_of`."""
         self._write(DRIFT, verdict.as_of, verdict)

@@ -24,6 +24,7 @@ from lifecycle.cli import (
     mirror,
     new_model,
     release,
+    report,
     reproduce,
     run,
     simulate,
@@ -81,6 +82,7 @@ first_release.register(app)
 approvals.register(app)
 train.register(app)
 compare.register(app)
+app.add_typer(report.app, name="report")
 backtest.register(app)
 mirror.register(app)
 migrate.register(app)

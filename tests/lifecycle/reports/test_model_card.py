@@ -2,7 +2,6 @@
 
 import dataclasses
 import html
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -22,32 +21,13 @@ from lifecycle.spec.examples import LabelNames
 from lifecycle.spec.fairness import FairnessSpec, ProtectedSpec
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import Lineage, ReasonTexts, Verdict
+from tests.harness.page_structure import INJECTION, Structure
 from tests.harness.toy_model import SPEC, spec_with
 
-INJECTION = "</td></table><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7 * 7 }}{% raw %}"
 ALLOWED_TAGS = {
     "html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "thead", "tbody", "tr", "th", "td",
     "div", "ul", "li", "code", "svg", "text", "path", "polyline", "circle", "rect",
 }  # fmt: skip
-
-
-class Structure(HTMLParser):
-    """Tags, names of attributes, and texts of a page."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: set[str] = set()
-        self.text: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes |= {name for name, _ in attrs}
-
-    def handle_data(self, data: str) -> None:
-        if data.strip():
-            self.text.append(data)
 
 
 def candidate(folder: Path, trained: Trained, text: str = "x") -> Candidate:

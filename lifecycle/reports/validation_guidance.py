@@ -1,0 +1,119 @@
+"""Maps a validation report to the headings of supervisory guidance on model risk.
+
+The headings are those of SR 11-7 (Board of Governors and OCC, 2011), which SR 26-2 (17 April 2026) supersedes and whose
+disciplines it keeps: development, validation with its three elements, governance. The mapping is ours. It says where
+evidence is, not that the evidence satisfies a supervisor.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from serving.contract.documents import Outcome
+
+State = Literal["evidence", "partly", "missing"]
+
+
+@dataclass(frozen=True)
+class GuidanceLine:
+    """A heading's topic, the section of the report with the evidence, and whether it is there."""
+
+    heading: str
+    topic: str
+    section: str
+    """Identifier of the section on the page; empty if the report has none."""
+    state: State
+    statement: str
+
+
+_DEVELOPMENT = "Model development, implementation and use"
+_SOUNDNESS = "Validation: evaluation of conceptual soundness"
+_MONITORING = "Validation: ongoing monitoring"
+_OUTCOMES = "Validation: outcomes analysis"
+_GOVERNANCE = "Governance, policies and controls"
+
+
+def guidance(
+    gates: Mapping[str, Outcome | None],
+    *,
+    has_card: bool,
+    has_commit: bool,
+    has_search: bool,
+    has_comparison: bool,
+    champion: str,
+    is_approved: bool,
+    required: int,
+    groups: Literal["compared", "none", "undeclared"],
+) -> tuple[GuidanceLine, ...]:
+    """The lines of the table.
+
+    Parameters
+    ----------
+    gates
+        Outcome by gate, ``None`` for a gate that did not judge the candidate.
+    has_commit
+        Whether the code that trained the candidate is a commit without local changes.
+    champion
+        The statement on the comparison with the champion.
+    groups
+        Whether the model's file names protected attributes, says why there are none, or says nothing.
+    """
+    documented = "purpose, owner, intended use and limits" if has_card else "owner, intended use or limits are missing"
+    people = f"{required} approvals required, {'given' if is_approved else 'not given yet'}"
+    return (
+        GuidanceLine(_DEVELOPMENT, "purpose and documentation", "model", _is(has_card, "partly"), documented),
+        _of_gates(_DEVELOPMENT, "data quality and relevance", gates, "point_in_time", "enough_evidence",
+                  "no_leaking_feature"),
+        GuidanceLine(_DEVELOPMENT, "reproducibility", "model", _is(has_commit, "partly"),
+                     "digests, code commit, seed and parameters" if has_commit else
+                     "digests, seed and parameters; the code is unknown or had local changes"),
+        GuidanceLine(_SOUNDNESS, "choice of the method", "search", _is(has_search, "missing"),
+                     "trials of the search, and a logistic regression for comparison" if has_search else
+                     "trained elsewhere; the choice is not documented here"),
+        _of_gates(_SOUNDNESS, "explanations", gates, "explained"),
+        _of_gates(_SOUNDNESS, "sensitivity and stability", gates, "robust"),
+        _by_group(gates, groups),
+        GuidanceLine(_MONITORING, "plan", "monitoring", "evidence", "windows, limits and alarms of live traffic"),
+        GuidanceLine(_MONITORING, "results", "", "missing",
+                     "not in this report: live evidence belongs to the released model (its drift reports)"),
+        _of_gates(_OUTCOMES, "performance on unseen rows", gates, "above_floor", "beats_baseline"),
+        GuidanceLine(_OUTCOMES, "benchmark: the champion", "performance", _is(has_comparison, "missing"), champion),
+        _of_gates(_OUTCOMES, "calibration", gates, "calibrated"),
+        _of_gates(_OUTCOMES, "volume of decisions", gates, "bounded_declines"),
+        GuidanceLine(_GOVERNANCE, "approval by others than the trainer", "consents",
+                     _is(is_approved and required > 0, "missing"),
+                     people if required else "the model's policy demands no approval by a person"),
+        GuidanceLine(_GOVERNANCE, "exceptions and open findings", "open", "evidence", "waivers and open points"),
+        GuidanceLine(_GOVERNANCE, "inventory and audit trail", "model", "evidence",
+                     "the ledger has training, verdicts and consents (lifecycle ledger show)"),
+        GuidanceLine(_GOVERNANCE, "independent review", "", "missing",
+                     "a person must read this report and state a conclusion; no program can"),
+    )  # fmt: skip
+
+
+def _by_group(gates: Mapping[str, Outcome | None], groups: Literal["compared", "none", "undeclared"]) -> GuidanceLine:
+    if groups == "compared":
+        return _of_gates(_SOUNDNESS, "decisions by protected group", gates, "fair_by_group")
+    state: State = "partly" if groups == "none" else "missing"
+    statement = (
+        "not compared; the model's file says why" if groups == "none" else "no protected attributes are declared"
+    )
+    return GuidanceLine(_SOUNDNESS, "decisions by protected group", "fairness", state, statement)
+
+
+def _is(condition: bool, otherwise: State) -> State:
+    return "evidence" if condition else otherwise
+
+
+def _of_gates(heading: str, topic: str, gates: Mapping[str, Outcome | None], *names: str) -> GuidanceLine:
+    judged = [name for name in names if gates.get(name) is not None]
+    missing = [name for name in names if name not in judged]
+    inconclusive = [name for name in judged if gates[name] == "INCONCLUSIVE"]
+    state: State = "missing" if not judged else "partly" if missing or inconclusive else "evidence"
+    parts = [f"gates {', '.join(judged)}"] if judged else []
+    failed = [name for name in judged if gates[name] == "FAIL"]
+    parts += [f"failed: {', '.join(failed)}"] if failed else []
+    parts += [f"inconclusive: {', '.join(inconclusive)}"] if inconclusive else []
+    parts += [f"not judged by {', '.join(missing)}"] if missing else []
+    section = "fairness" if names == ("fair_by_group",) else f"gate-{names[0]}"
+    return GuidanceLine(heading, topic, section, state, "; ".join(parts))
