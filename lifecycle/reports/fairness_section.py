@@ -81,6 +81,8 @@ def _disparity(row: Mapping[str, Any]) -> Row:
 
 
 def _limits(required: Mapping[str, Any]) -> tuple[Row, ...]:
+    if not required:
+        return ()
     limits = ((_words(name), "none" if required[name] is None else f"{required[name]:g}") for name in LIMITS)
     margin = ("champion margin", f"{required['champion_margin']:g}")
     return (("profile", str(required["profile"])), *limits, margin)
