@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from lifecycle.settings.platform import Settings
@@ -60,5 +61,5 @@ def uncancelled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # On a shared machine a single example can be slow without being wrong; the time limit of each test still holds.
-hypothesis_settings.register_profile("shared_machine", deadline=None)
+hypothesis_settings.register_profile("shared_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("shared_machine")
