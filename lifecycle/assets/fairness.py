@@ -39,7 +39,7 @@ def fairness_verdict(
     outcomes, _ = holdout(spec, examples, as_of)
     try:
         attributes = protected_attributes(
-            open_warehouse(stores.settings, Use("fairness", spec.name, NAME)),
+            open_warehouse(stores.settings, Use("fairness", spec.name)),
             declarations(stores.settings).table(protected.relation),
             protected.columns,
             outcomes.entity,
