@@ -1,6 +1,7 @@
 """Fixtures and settings of all tests."""
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,18 @@ def usual_umask() -> Iterator[None]:
     previous = os.umask(0o022)
     yield
     os.umask(previous)
+
+
+@pytest.fixture(autouse=True)
+def no_heartbeats() -> Iterator[None]:
+    """Stop the heartbeats of connections that a test left open.
+
+    The Snowflake connector sends one after an hour, then to an endpoint that is gone: in the middle of another test.
+    """
+    yield
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer) and type(thread).__name__ == "HeartBeatTimer":
+            thread.cancel()
 
 
 @pytest.fixture
