@@ -86,7 +86,10 @@ def test_a_store_without_a_ledger_a_missing_folder_and_a_missing_key_are_named(
         said(app, "verify", *folder, *key, "--checkpoint", str(tmp_path / "none"))
 
 
-def test_what_the_gates_said_is_shown_in_the_words_of_the_other_pages(store: SmallStore) -> None:
+def test_what_the_gates_said_is_shown_in_the_words_of_the_other_pages(
+    store: SmallStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
     ledger = Ledger(store.settings.release_store, store.keys)
     outcomes: list[tuple[Outcome, ...]] = [("PASS", "PASS"), ("PASS", "FAIL"), ("INCONCLUSIVE", "PASS")]
     for number, found in enumerate(outcomes):
