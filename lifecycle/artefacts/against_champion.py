@@ -2,18 +2,27 @@
 
 import datetime as dt
 
-import numpy as np
-
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.paired_holdouts import PairedHoldouts
 from lifecycle.errors import LifecycleError
-from lifecycle.gates.comparison import ChampionModel, champion_columns, unseen_days
+from lifecycle.gates.comparison import ChampionModel, JudgedModel, unseen_rows
 from lifecycle.modelling.evaluation import compare, reviewed_by
 from lifecycle.modelling.splits import holdout_days
-from lifecycle.modelling.training import holdout, predict
 from lifecycle.modelling.training_set import Examples
 from lifecycle.spec.risk_model import RiskModelSpec
-from lifecycle.tables.arrays import instant
+
+
+def champion_model(champion: Candidate, bundle_digest: str) -> ChampionModel:
+    """The champion's candidate as the model that others are compared with."""
+    deciding = champion.deciding
+    return ChampionModel(
+        bundle_digest=bundle_digest,
+        trained_until=dt.date.fromisoformat(champion.evaluation.trained_until),
+        text=champion.model_text,
+        calibration=deciding.calibration,
+        feature_names=tuple(feature.name for feature in deciding.features),
+        bands=deciding.bands,
+    )
 
 
 def beside_champion(
@@ -38,23 +47,21 @@ def beside_champion(
         rows have one class only.
     """
     as_of = dt.date.fromisoformat(candidate.lineage.as_of)
-    outcomes, features = holdout(spec, examples, as_of)
-    start, end = holdout_days(as_of, spec.training, spec.label.maturity_days, spec.examples.cadence)
-    unseen = unseen_days(start, end, champion.trained_until)
+    unseen = unseen_rows(spec, examples, as_of, champion)
     if unseen is None:
+        start, end = holdout_days(as_of, spec.training, spec.label.maturity_days, spec.examples.cadence)
         raise LifecycleError(
             f"Expected days of the holdout [{start}, {end}) that the champion was not fitted on, found none: it was "
             f"fitted on the days before {champion.trained_until}"
         )
-    rows = np.flatnonzero(outcomes.occurred_at >= instant(unseen[0]))
-    outcomes, features = outcomes.rows(rows), features[rows]
-    ours = predict(candidate.judged_model_text, candidate.evaluation.judged_calibration, features)
-    theirs = predict(champion.text, champion.calibration, champion_columns(spec, champion, features))
+    judged = JudgedModel(candidate.judged_model_text, candidate.evaluation.judged_calibration)
+    ours, theirs = unseen.predictions(spec, judged, champion)
+    outcomes = unseen.outcomes
     confidence = spec.gates.confidence
     first, second, difference = compare(outcomes, ours, theirs, reviewed_by(spec.decision), confidence=confidence)
     return PairedHoldouts(
-        start=unseen[0].isoformat(),
-        end=unseen[1].isoformat(),
+        start=unseen.start.isoformat(),
+        end=unseen.end.isoformat(),
         rows=len(outcomes),
         positives=int(outcomes.is_positive.sum()),
         first=first,

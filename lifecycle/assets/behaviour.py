@@ -1,8 +1,8 @@
 """Evidence of one candidate's own behaviour, on its holdout: calibration, robustness, explanations."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.gates.candidate_gates.calibrated import calibrated
@@ -59,36 +59,21 @@ def calibration_verdict(candidate: Candidate, outcomes: Outcomes, features: Floa
 
 
 def behaviour_verdicts(
-    candidate: Candidate, features: FloatArray, learned: Callable[[], FitRows], recipe: Recipe | None, gates: GatesSpec
+    candidate: Candidate, features: FloatArray, refit: Callable[[int], bytes] | None, gates: GatesSpec
 ) -> tuple[Verdict, Verdict]:
     """The released model's robustness and explanations on the holdout's rows.
 
     Parameters
     ----------
-    learned
-        The rows of the judged model, on which the recipe is fitted again with other seeds.
+    refit
+        Fits the recipe again with another seed; ``None`` for trees that were grown elsewhere.
     """
     deciding = candidate.deciding
-    refit = None if recipe is None else _once_a_seed(partial(_refitted, recipe, learned))
-    model = ProbedModel(candidate.model_text, deciding.features, deciding.calibration, deciding.bands, refit)
+    # Both measures ask for the same seeds.
+    grown = None if refit is None else functools.cache(refit)
+    model = ProbedModel(candidate.model_text, deciding.features, deciding.calibration, deciding.bands, grown)
     robustness = measure_robustness(model, features, gates.robustness.perturbation)
     return (
         robust(robustness, gates.robustness),
         explained(measure_explanations(model, features), gates.explanations),
     )
-
-
-def _refitted(recipe: Recipe, learned: Callable[[], FitRows], seed: int) -> bytes:
-    return recipe.fit(learned(), seed)
-
-
-def _once_a_seed(refit: Callable[[int], bytes]) -> Callable[[int], bytes]:
-    """The same function, which grows the trees of a seed once."""
-    grown: dict[int, bytes] = {}
-
-    def remembered(seed: int) -> bytes:
-        if seed not in grown:
-            grown[seed] = refit(seed)
-        return grown[seed]
-
-    return remembered

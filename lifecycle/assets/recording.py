@@ -49,9 +49,14 @@ def record_configuration(spec: RiskModelSpec, stores: Stores, actor: Actor) -> N
             writer.append(configuration_changed(spec.name, subjects, after, actor))
 
 
+def specification_digest(spec: RiskModelSpec) -> str:
+    """Digest of a specification with its profile and all defaults."""
+    return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+
+
 def configuration_digests(spec: RiskModelSpec, settings: Settings) -> dict[str, str]:
     """Digests of a model's file, and of its specification with the profile and all defaults."""
-    digests = {"specification": hashlib.sha256(spec.model_dump_json().encode()).hexdigest()}
+    digests = {"specification": specification_digest(spec)}
     path = settings.models / spec.name / MODEL_FILE
     if path.exists():
         digests["model_file"] = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from lifecycle.artefacts.against_champion import champion_model
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.assets.asked_runs import why_backtest
@@ -209,10 +210,11 @@ def _behaviour_verdicts(
     spec: RiskModelSpec, candidate: Candidate, examples: Examples, as_of: dt.date
 ) -> tuple[Verdict, ...]:
     outcomes, features = holdout(spec, examples, as_of)
-    learned = partial(judged_rows, spec, examples, as_of)
+    recipe = recipe_of(spec, candidate)
+    refit = None if recipe is None else partial(recipe.fit, judged_rows(spec, examples, as_of))
     return (
         calibration_verdict(candidate, outcomes, features, spec.gates),
-        *behaviour_verdicts(candidate, features, learned, recipe_of(spec, candidate), spec.gates),
+        *behaviour_verdicts(candidate, features, refit, spec.gates),
     )
 
 
@@ -233,16 +235,7 @@ def _champion(spec: RiskModelSpec, stores: Stores, as_of: str) -> _Champion:
     if release is None:
         return _Champion(None, None)
     champion = stores.champion_candidate(spec.name, release)
-    deciding = champion.deciding
-    model = ChampionModel(
-        bundle_digest=release.bundle_digest,
-        trained_until=date_of(champion.evaluation.trained_until),
-        text=champion.model_text,
-        calibration=deciding.calibration,
-        feature_names=tuple(feature.name for feature in deciding.features),
-        bands=deciding.bands,
-    )
-    return _Champion(champion.digest, model)
+    return _Champion(champion.digest, champion_model(champion, release.bundle_digest))
 
 
 def _champion_verdict(

@@ -171,12 +171,10 @@ def _print_records(model: str, records: "Sequence[Record]") -> None:
 
 def _facts(record: "Record") -> str:
     if record.kind == "gates":
-        import msgspec
-
         from lifecycle.gates.outcomes import overall_text
-        from serving.contract.documents import Verdict
+        from lifecycle.releases.ledger.events import recorded_verdicts
 
-        verdicts = [msgspec.convert({"summary": "", **facts}, Verdict) for facts in record.facts["verdicts"]]
+        verdicts = recorded_verdicts(record)
         blocks = not all(verdict.is_passed for verdict in verdicts)
         text = overall_text(verdicts) if blocks else f"passed {len(verdicts)} gates"
         return f"{text} as of {record.facts['as_of']}"

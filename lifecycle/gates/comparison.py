@@ -13,6 +13,7 @@ from lifecycle.modelling.baseline import fit_baseline
 from lifecycle.modelling.earlier_folds import EarlierFold, earlier_folds
 from lifecycle.modelling.evaluation import Interval, Predictions, paired_difference, reviewed_by
 from lifecycle.modelling.fitting import FitRows
+from lifecycle.modelling.ranking import Outcomes
 from lifecycle.modelling.splits import holdout_days
 from lifecycle.modelling.training import holdout, judged_rows, predict
 from lifecycle.modelling.training_set import Examples
@@ -72,6 +73,40 @@ def unseen_days(
     return (start, holdout_end) if start < holdout_end else None
 
 
+@dataclass(frozen=True)
+class UnseenRows:
+    """The rows of a holdout's days ``[start, end)`` that the champion was not fitted on."""
+
+    start: dt.date
+    end: dt.date
+    outcomes: Outcomes
+    features: FloatArray
+
+    def predictions(
+        self, spec: RiskModelSpec, judged: JudgedModel, champion: ChampionModel
+    ) -> tuple[Predictions, Predictions]:
+        """Those of the judged model, and of the champion.
+
+        Raises
+        ------
+        LifecycleError
+            If the champion needs a feature that the specification no longer has.
+        """
+        theirs = predict(champion.text, champion.calibration, champion_columns(spec, champion, self.features))
+        return predict(judged.text, judged.calibration, self.features), theirs
+
+
+def unseen_rows(spec: RiskModelSpec, examples: Examples, as_of: dt.date, champion: ChampionModel) -> UnseenRows | None:
+    """The rows of the holdout of `as_of` on which the champion is compared; ``None`` if it was fitted on all of it."""
+    outcomes, features = holdout(spec, examples, as_of)
+    start, end = holdout_days(as_of, spec.training, spec.label.maturity_days, spec.examples.cadence)
+    unseen = unseen_days(start, end, champion.trained_until)
+    if unseen is None:
+        return None
+    rows = np.flatnonzero(outcomes.occurred_at >= instant(unseen[0]))
+    return UnseenRows(*unseen, outcomes.rows(rows), features[rows])
+
+
 def compare_with_champion(
     spec: RiskModelSpec, examples: Examples, as_of: dt.date, judged: JudgedModel, champion: ChampionModel
 ) -> ChampionComparison | None:
@@ -82,29 +117,25 @@ def compare_with_champion(
     LifecycleError
         If the champion needs a feature that the specification no longer has.
     """
-    outcomes, features = holdout(spec, examples, as_of)
-    start, end = holdout_days(as_of, spec.training, spec.label.maturity_days, spec.examples.cadence)
-    unseen = unseen_days(start, end, champion.trained_until)
+    unseen = unseen_rows(spec, examples, as_of, champion)
     if unseen is None:
         return None
-    rows = np.flatnonzero(outcomes.occurred_at >= instant(unseen[0]))
-    outcomes, features = outcomes.rows(rows), features[rows]
+    outcomes = unseen.outcomes
     positives = int(outcomes.is_positive.sum())
     difference, looked = None, None
     if 0 < positives < len(outcomes):
-        ours = predict(judged.text, judged.calibration, features)
-        theirs = predict(champion.text, champion.calibration, champion_columns(spec, champion, features))
+        ours, theirs = unseen.predictions(spec, judged, champion)
         reviewed, gates = reviewed_by(spec.decision), spec.gates
         difference = paired_difference(outcomes, ours, theirs, reviewed, confidence=gates.confidence)
         if gates.margin is not None:
-            newest = PairedFold(unseen[0], unseen[1], outcomes, lambda: (ours, theirs))
+            newest = PairedFold(unseen.start, unseen.end, outcomes, lambda: (ours, theirs))
             folds = [newest, *_earlier_against_champion(spec, examples, as_of, judged, champion)]
             looked = look_until_decided(folds, reviewed, gates, gates.margin)
     return ChampionComparison(
         champion_digest=champion.bundle_digest,
         champion_trained_until=champion.trained_until,
-        unseen_start=unseen[0],
-        unseen_end=unseen[1],
+        unseen_start=unseen.start,
+        unseen_end=unseen.end,
         rows=len(outcomes),
         positives=positives,
         difference=difference,

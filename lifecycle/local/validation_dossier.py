@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from lifecycle.artefacts.against_champion import beside_champion
+from lifecycle.artefacts.against_champion import beside_champion, champion_model
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import EvidenceStore, GateEvidence
 from lifecycle.artefacts.known_candidates import known_candidates
@@ -10,7 +10,6 @@ from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
 from lifecycle.gates.candidate_gates import not_worse_than_champion
 from lifecycle.gates.champion import champion_for
-from lifecycle.gates.comparison import ChampionModel
 from lifecycle.modelling.training_set import examples_from_table
 from lifecycle.releases.lookup import candidate_by_prefix
 from lifecycle.releases.permission import Permissions
@@ -123,7 +122,7 @@ def _beside(stores: Stores, spec: RiskModelSpec, candidate: Candidate, evidence:
     try:
         lineage = candidate.lineage
         table = stores.training_sets(spec.name).read_whole(lineage.as_of, lineage.training_set_digest)
-        paired = beside_champion(spec, candidate, examples_from_table(table, spec), _model(champion, bundle))
+        paired = beside_champion(spec, candidate, examples_from_table(table, spec), champion_model(champion, bundle))
     except LifecycleError as error:
         return ChampionBeside(f"The {name} is not compared: {error}", True, champion.digest, as_of)
     statement = f"Challenger (the candidate's judged model) and {name} on the same rows, which neither was fitted on."
@@ -140,15 +139,3 @@ def _champion(stores: Stores, model: str, candidate: Candidate, evidence: GateEv
         return None, ""
     release = champion_for(stores.releases().history(model), candidate.lineage.as_of)
     return (None, "") if release is None else (stores.champion_candidate(model, release), release.bundle_digest)
-
-
-def _model(champion: Candidate, bundle_digest: str) -> ChampionModel:
-    deciding = champion.deciding
-    return ChampionModel(
-        bundle_digest=bundle_digest,
-        trained_until=dt.date.fromisoformat(champion.evaluation.trained_until),
-        text=champion.model_text,
-        calibration=deciding.calibration,
-        feature_names=tuple(feature.name for feature in deciding.features),
-        bands=deciding.bands,
-    )

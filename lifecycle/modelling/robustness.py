@@ -7,7 +7,8 @@ import numpy as np
 
 from lifecycle.modelling.calibration import scores
 from lifecycle.modelling.fitting import margins
-from lifecycle.tables.arrays import FloatArray, IntArray
+from lifecycle.modelling.group_evidence import bands_of
+from lifecycle.tables.arrays import FloatArray
 from serving.contract.documents import Bands, Calibration, Feature
 
 SAMPLED_ROWS = 2_000
@@ -72,8 +73,8 @@ def measure_robustness(model: ProbedModel, rows: FloatArray, perturbation: float
         if spoiled is not None
     }
     moved = _perturbed(model.features, rows, perturbation, random)
-    before = _band(scores(margins(model.text, np.ascontiguousarray(rows)), model.calibration), model.bands)
-    after = _band(scores(margins(model.text, moved), model.calibration), model.bands)
+    before = bands_of(scores(margins(model.text, np.ascontiguousarray(rows)), model.calibration), model.bands)
+    after = bands_of(scores(margins(model.text, moved), model.calibration), model.bands)
     return Robustness(
         rows=len(rows),
         unbounded=unbounded,
@@ -118,14 +119,6 @@ def _perturbed(features: Sequence[Feature], rows: FloatArray, share: float, rand
             high = np.inf if feature.maximum is None else feature.maximum
             moved[:, position] = np.clip(column, low, high)
     return np.ascontiguousarray(moved)
-
-
-def _band(row_scores: FloatArray, bands: Bands) -> IntArray:
-    found: IntArray = np.zeros(len(row_scores), dtype=np.int64)
-    for threshold in (bands.review_from, bands.decline_from):
-        if threshold is not None:
-            found += row_scores >= threshold
-    return found
 
 
 def _falling(model: ProbedModel, rows: FloatArray) -> list[tuple[str, int]]:

@@ -7,16 +7,13 @@ time, and files that differ from their record in the ledger are refused.
 import datetime as dt
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import msgspec
 
 from lifecycle.artefacts.evidence import GateEvidence, evidence_content
 from lifecycle.errors import LifecycleError
 from lifecycle.gates.approval_policy import Approvals, approvals_of, person_key
 from lifecycle.gates.waiver_policy import Waivers, waivers_of
 from lifecycle.releases.consents import Person
-from lifecycle.releases.ledger.events import verdict_facts
+from lifecycle.releases.ledger.events import is_record_of, recorded_verdicts
 from lifecycle.releases.ledger.files import LEDGER_FOLDER, RECORDS_FILE
 from lifecycle.releases.ledger.reading import read_records
 from lifecycle.releases.ledger.records import Record
@@ -113,9 +110,7 @@ class Permissions:
         passed, or have a waiver in force, in the manifest and in the last judgement. Enough people must have approved.
         """
         short, judged = manifest.candidate_digest[:12], self._judgements(manifest.candidate_digest)
-        sealed = _comparable([verdict_facts(verdict) for verdict in manifest.verdicts])
-        recorded = [_comparable(record.facts["verdicts"]) for record in judged]
-        if judged and sealed not in recorded:
+        if judged and not any(is_record_of(record, manifest.verdicts) for record in judged):
             raise LifecycleError(
                 f"Expected verdicts that the ledger recorded for candidate {short}, the bundle has other ones; "
                 "materialise its model_version again"
@@ -187,12 +182,7 @@ def approve(
 
 def _refused_since(permissions: Permissions, judgement: Record) -> str | None:
     """Why the last verdicts on a candidate refuse it, although those of its bundle do not."""
-    verdicts = [msgspec.convert({"summary": "", **facts}, Verdict) for facts in judgement.facts["verdicts"]]
-    return permissions.of(judgement.subjects["candidate"], verdicts).waivers.refusal
-
-
-def _comparable(facts: Sequence[dict[str, Any]]) -> bytes:
-    return msgspec.json.encode(facts, order="sorted")
+    return permissions.of(judgement.subjects["candidate"], recorded_verdicts(judgement)).waivers.refusal
 
 
 def _sealed(consent: Consent) -> SealedWaiver:

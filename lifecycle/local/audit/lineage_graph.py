@@ -16,12 +16,9 @@ Nothing records which loads and which dbt build the rows of a mart came from; th
 rows themselves.
 """
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
-
-import msgspec
 
 from lifecycle.artefacts.bundles import bundle_folder
 from lifecycle.artefacts.candidates import Candidate
@@ -29,9 +26,11 @@ from lifecycle.artefacts.erased_examples import tombstones
 from lifecycle.artefacts.evidence import GATES, GateEvidence, read_evidence
 from lifecycle.artefacts.known_candidates import known_candidates
 from lifecycle.artefacts.training_sets import TrainingSetStore
+from lifecycle.assets.recording import specification_digest
 from lifecycle.errors import LifecycleError
 from lifecycle.gates.outcomes import overall_text
 from lifecycle.local.audit.in_force import History
+from lifecycle.releases.ledger.events import recorded_verdicts
 from lifecycle.releases.ledger.reading import read_records
 from lifecycle.releases.ledger.records import LedgerError, Record
 from lifecycle.settings.platform import Settings
@@ -43,7 +42,6 @@ from serving.contract.documents import (
     ContractError,
     Manifest,
     Signed,
-    Verdict,
     decode,
     digest,
 )
@@ -158,8 +156,9 @@ def _add_candidate(graph: Graph, model: str, candidate: Candidate) -> None:
     spec = candidate.spec
     if spec is None:
         return
-    specified = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
-    graph.edge(graph.node("specification", specified, "a candidate's model file", model=spec.name), node)
+    graph.edge(
+        graph.node("specification", specification_digest(spec), "a candidate's model file", model=spec.name), node
+    )
     for relation in filter(None, (spec.mart, spec.label.relation)):
         mart = graph.node(
             "mart", f"marts.{relation}", "a candidate's model file", examples_arrive_in=spec.examples.arrives_in
@@ -247,7 +246,7 @@ def _add_records(graph: Graph, settings: Settings) -> None:
         elif record.kind == "training":
             _add_training(graph, record, configured.get(record.model), where)
         elif record.kind == "gates":
-            verdicts = [msgspec.convert(one | {"summary": ""}, Verdict) for one in record.facts["verdicts"]]
+            verdicts = recorded_verdicts(record)
             node = graph.node(
                 "verdicts", record.subjects["evidence"], where, model=record.model, outcome=overall_text(verdicts)
             )

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import msgspec
-
 from lifecycle.artefacts.bundles import bundle_folder
 from lifecycle.artefacts.erased_examples import tombstones
 from lifecycle.artefacts.known_candidates import known_candidates
@@ -11,17 +9,16 @@ from lifecycle.artefacts.training_sets import TrainingSetStore
 from lifecycle.errors import LifecycleError
 from lifecycle.local.audit.checks import Check, failed, passed, unknown
 from lifecycle.local.audit.documents import LedgerEntry, Model, TrainingData
+from lifecycle.releases.ledger.events import is_record_of
 from lifecycle.releases.ledger.records import Record
 from lifecycle.settings.platform import Settings
 from serving.artefacts.bundle import Bundle, read_bundle
 from serving.artefacts.signatures import PublicKeys
-from serving.contract.documents import SIGNATURE_FILE, ContractError, Signed, Verdict, decode
+from serving.contract.documents import SIGNATURE_FILE, ContractError, Signed, decode
 
 BUNDLE = "bundle"
 GATES = "gates"
 TRAINING_DATA = "training data"
-_FACTS = ("gate", "is_passed", "observed", "required", "is_inconclusive")
-"""Parts of a verdict that the ledger records."""
 
 
 def verified(settings: Settings, bundle_digest: str, keys: PublicKeys) -> Bundle:
@@ -72,10 +69,9 @@ def gates_check(model: Model, records: Sequence[Record]) -> Check:
             GATES,
             f"{len(model.verdicts)} passed by the manifest; the verified part of the ledger has no record of them",
         )
-    wanted = [_facts(verdict) for verdict in model.verdicts]
     for record in judged:
-        if [_same_facts(verdict) for verdict in record.facts["verdicts"]] == wanted:
-            return passed(GATES, f"{len(wanted)} passed, as record {record.sequence} of the ledger has them")
+        if is_record_of(record, model.verdicts):
+            return passed(GATES, f"{len(model.verdicts)} passed, as record {record.sequence} of the ledger has them")
     numbers = ", ".join(str(record.sequence) for record in judged)
     return failed(GATES, f"the manifest's verdicts differ from those of the ledger's records {numbers}")
 
@@ -139,11 +135,3 @@ def entry_of(record: Record) -> LedgerEntry:
         kind=record.kind,
         by=f"{record.actor.kind} {record.actor.name}",
     )
-
-
-def _facts(verdict: Verdict) -> dict[str, object]:
-    return _same_facts(msgspec.to_builtins(verdict))
-
-
-def _same_facts(verdict: dict[str, object]) -> dict[str, object]:
-    return {name: verdict[name] for name in _FACTS if name in verdict}

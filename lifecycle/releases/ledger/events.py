@@ -1,10 +1,12 @@
 """The events of the platform, each built in one place from the documents that it is about."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from lifecycle.artefacts.evidence import GateEvidence, evidence_content
 from lifecycle.monitoring.alerts import Alert
-from lifecycle.releases.ledger.records import Actor, Event
+from lifecycle.releases.ledger.records import Actor, Event, Record
 from serving.artefacts.release_rules import slots_of
 from serving.contract.documents import Consent, Lineage, Release, Verdict, digest
 
@@ -144,6 +146,17 @@ def verdict_facts(verdict: Verdict) -> dict[str, object]:
     """What a record says of a verdict."""
     document: dict[str, object] = msgspec.to_builtins(verdict)
     return {name: value for name, value in document.items() if name not in _NO_FACTS_OF_VERDICTS}
+
+
+def recorded_verdicts(record: Record) -> tuple[Verdict, ...]:
+    """The verdicts that a record of kind ``gates`` holds; their summaries are empty."""
+    return tuple(msgspec.convert({"summary": "", **facts}, Verdict) for facts in record.facts["verdicts"])
+
+
+def is_record_of(record: Record, verdicts: Sequence[Verdict]) -> bool:
+    """Whether a record of kind ``gates`` holds these very verdicts, number for number."""
+    facts = [verdict_facts(verdict) for verdict in verdicts]
+    return msgspec.json.encode(facts, order="sorted") == msgspec.json.encode(record.facts["verdicts"], order="sorted")
 
 
 def version_registered(
