@@ -99,7 +99,12 @@ def _model_rows(record: RecordAudit) -> Iterable[Row]:
     else:
         erased = f", {data.rows_erased:,} of them erased since" if data.rows_erased else ""
         yield "", f"{data.rows:,} rows of [{data.first_day}, {data.end_day}), {data.reported:,} reported{erased}"
-    yield "gates", ", ".join(f"{one.gate} {one.outcome}" for one in model.verdicts)
+    yield (
+        "gates",
+        ", ".join(
+            f"{one.gate} {one.outcome}{' (waived)' if one.gate in model.waived else ''}" for one in model.verdicts
+        ),
+    )
     texts = [f"{one.kind} by {one.by} at {one.recorded_at:{_TIME}}" for one in record.approvals]
     yield "approvals", "; ".join(texts) or record.unknown["approvals"]
 

@@ -56,6 +56,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     library_versions: dict[str, str]
     verdicts: tuple[Verdict, ...]
+    waived: tuple[str, ...]
+    """Gates that did not pass, and that a person's waiver in the manifest covers."""
     signed_by: str
 
 

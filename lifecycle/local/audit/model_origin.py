@@ -45,6 +45,7 @@ def model_of(bundle: Bundle) -> Model:
         seed=lineage.seed,
         library_versions=lineage.library_versions,
         verdicts=manifest.verdicts,
+        waived=tuple(waiver.gate for waiver in manifest.waivers),
         signed_by=signed.key_id,
     )
 
@@ -55,10 +56,12 @@ def bundle_check(model: Model) -> Check:
 
 
 def gates_check(model: Model, records: Sequence[Record]) -> Check:
-    """Whether all gates passed, and the ledger holds the same verdicts on the candidate, number for number."""
-    refused = [verdict.gate for verdict in model.verdicts if not verdict.is_passed]
+    """Whether each gate passed or was waived, and the ledger holds the same verdicts, number for number."""
+    stopped = [verdict.gate for verdict in model.verdicts if not verdict.is_passed]
+    refused = [gate for gate in stopped if gate not in model.waived]
     if refused:
         return failed(GATES, f"the manifest names gates that did not pass: {', '.join(refused)}")
+    held = f"{len(model.verdicts) - len(stopped)} passed" + (f", waived {', '.join(stopped)}" if stopped else "")
     judged = [
         record
         for record in records
@@ -67,11 +70,11 @@ def gates_check(model: Model, records: Sequence[Record]) -> Check:
     if not judged:
         return unknown(
             GATES,
-            f"{len(model.verdicts)} passed by the manifest; the verified part of the ledger has no record of them",
+            f"{held} by the manifest; the verified part of the ledger has no record of them",
         )
     for record in judged:
         if is_record_of(record, model.verdicts):
-            return passed(GATES, f"{len(model.verdicts)} passed, as record {record.sequence} of the ledger has them")
+            return passed(GATES, f"{held}, as record {record.sequence} of the ledger has them")
     numbers = ", ".join(str(record.sequence) for record in judged)
     return failed(GATES, f"the manifest's verdicts differ from those of the ledger's records {numbers}")
 
