@@ -83,6 +83,9 @@ def retrain_sensor(
         description="Starts a retraining when the newest verdict is an alarm and enough new positives have matured.",
     )
     def sensor(context: dg.SensorEvaluationContext, stores: Stores) -> dg.SensorResult | dg.SkipReason:
+        if is_checked_now(context.instance, spec):
+            # It writes a verdict for each of its days. A training as of an early one would be followed by the cooldown.
+            return dg.SkipReason("A check of the live days is in progress; its last day decides")
         last_ordered = json.loads(context.cursor)["last_ordered_as_of"] if context.cursor else None
         state = retraining_state(
             spec,
@@ -127,6 +130,12 @@ def retraining_state(
         is_in_flight=is_in_flight,
         broken_tries=broken_tries,
     )
+
+
+def is_checked_now(instance: dg.DagsterInstance, spec: RiskModelSpec) -> bool:
+    """Whether a check of the model's live days is queued or running."""
+    filters = dg.RunsFilter(job_name=ModelKeys(spec.name).monitor_job, statuses=IN_FLIGHT)
+    return bool(instance.get_runs(filters, limit=1))
 
 
 def is_in_flight(instance: dg.DagsterInstance, spec: RiskModelSpec) -> bool:

@@ -21,7 +21,7 @@ from dagster_graphql import DagsterGraphQLClient
 from lifecycle.assets.partitions import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
-from lifecycle.local.dagster_api import ANSWER_SECONDS, LOCATION, DagsterApi, Run
+from lifecycle.local.dagster_api import ANSWER_SECONDS, DagsterApi, Run
 from lifecycle.local.installation import addresses
 from lifecycle.local.ports import free_port
 from lifecycle.local.processes import Ports
@@ -40,14 +40,6 @@ _BACKFILL = """
 query Backfill($id: String!) {
   partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status runs(limit: 100) { runId status } } }
 }"""
-_SENSOR = """
-query Sensor($selector: SensorSelector!) {
-  sensorOrError(sensorSelector: $selector) { __typename ... on Sensor { sensorState { id } } }
-}"""
-_START_SENSOR = """
-mutation Start($selector: SensorSelector!) { startSensor(sensorSelector: $selector) { __typename } }"""
-_STOP_SENSOR = """
-mutation Stop($id: String!) { stopSensor(id: $id) { __typename } }"""
 _LATEST_RELEASE = """
 query Latest($path: [String!]!) {
   assetOrError(assetKey: {path: $path}) {
@@ -183,19 +175,6 @@ class RunningInstallation:
     def sensor_runs(self, job: str) -> list[Run]:
         """The runs that the sensor of a job started, newest first."""
         return [run for run in self.dagster.runs(job) if "dagster/sensor_name" in run.tags]
-
-    @contextlib.contextmanager
-    def stopped_sensor(self, name: str) -> Iterator[None]:
-        """Stop a sensor for a while, as the UI does: it would act on the first days of a check that covers several."""
-        selector = {
-            "repositoryName": "__repository__", "repositoryLocationName": LOCATION, "sensorName": name,
-        }  # fmt: skip
-        found = self.ask(_SENSOR, selector=selector)
-        stopped = self.ask(_STOP_SENSOR, id=found["sensorState"]["id"])
-        assert stopped["__typename"] == "StopSensorMutationResult", stopped
-        yield
-        started = self.ask(_START_SENSOR, selector=selector)
-        assert started["__typename"] == "Sensor", started
 
     def champions(self, model: str) -> dict[str, str]:
         """Digest of the champion's bundle by what each part of the platform says."""

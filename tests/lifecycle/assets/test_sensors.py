@@ -94,6 +94,22 @@ def test_the_retrain_sensor_orders_the_newest_alarm_once(stores: Stores, spec: R
         assert "already ordered" in (repeated.skip_message or "")
 
 
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+def test_the_retrain_sensor_waits_for_the_last_day_of_a_check(
+    stores: Stores, spec: RiskModelSpec, model: Trained, status: dg.DagsterRunStatus
+) -> None:
+    release = promote(stores, spec, keep(stores, model))
+    stores.evidence("toy").write_drift(dataclasses.replace(ALARM, champion=release.champion.bundle_digest))
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_run(dg.DagsterRun(job_name="toy_monitor", run_id="1" * 36, status=status))
+        skipped = evaluated(stores, spec, instance)
+        assert isinstance(skipped, dg.SkipReason)
+        assert skipped.skip_message == "A check of the live days is in progress; its last day decides"
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_run(dg.DagsterRun(job_name="toy_monitor", run_id="1" * 36, status=dg.DagsterRunStatus.FAILURE))
+        assert isinstance(evaluated(stores, spec, instance), dg.SensorResult)
+
+
 def test_a_retraining_that_broke_off_is_ordered_again_three_times_at_most(
     stores: Stores, spec: RiskModelSpec, model: Trained
 ) -> None:
