@@ -4,12 +4,11 @@ import datetime as dt
 
 from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
-from lifecycle.gates.candidate_gates.fair_by_group import NAME, fair_by_group
+from lifecycle.gates.candidate_gates.fair_by_group import fair_by_group
 from lifecycle.gates.comparison import ChampionModel, JudgedModel
 from lifecycle.gates.fairness_evidence import fairness_evidence
 from lifecycle.modelling.training import holdout
 from lifecycle.modelling.training_set import Examples
-from lifecycle.reports.fairness_plots import fairness_plots
 from lifecycle.spec.declarations import declarations
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Use, open_warehouse
@@ -49,8 +48,3 @@ def fairness_verdict(
         return fair_by_group(protected, f"the protected attributes could not be read: {error}", spec.fairness)
     evidence = fairness_evidence(spec, examples, as_of, judged, bands, champion, attributes)
     return fair_by_group(protected, evidence, spec.fairness)
-
-
-def group_plots(verdict: Verdict) -> dict[str, bytes]:
-    """The rates of each group with their limits; empty for other gates, and if no group was judged."""
-    return fairness_plots(verdict) if verdict.gate == NAME else {}

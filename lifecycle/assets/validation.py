@@ -13,13 +13,14 @@ from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.assets.asked_runs import why_backtest
 from lifecycle.assets.behaviour import behaviour_verdicts, calibration_verdict, recipe_of
-from lifecycle.assets.fairness import fairness_verdict, group_plots
+from lifecycle.assets.fairness import fairness_verdict
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.mirror import record
 from lifecycle.assets.partitions import as_of_dates, date_of
 from lifecycle.assets.plots import shown
 from lifecycle.assets.recording import record_verdicts
 from lifecycle.assets.resources import Stores
+from lifecycle.assets.rival import rival_verdicts
 from lifecycle.errors import LifecycleError
 from lifecycle.gates.candidate_gates import (
     DESCRIPTIONS,
@@ -40,6 +41,7 @@ from lifecycle.modelling.thresholds import count_bands, floors
 from lifecycle.modelling.training import holdout, judged_rows, recent_traffic, released_window
 from lifecycle.modelling.training_set import Examples, examples_from_table
 from lifecycle.releases.ledger.events import run_actor
+from lifecycle.reports.gate_plots import gate_plots
 from lifecycle.spec.cadence import EVERY_DAY, RECENT_DAYS
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import Verdict
@@ -79,7 +81,7 @@ def gate_checks(spec: RiskModelSpec) -> dg.AssetChecksDefinition:
                 description=verdict.summary,
                 metadata={"candidate_digest": evidence.candidate_digest, "outcome": verdict.outcome}
                 | numbers(verdict)
-                | shown(group_plots(verdict)),
+                | shown(gate_plots(verdict)),
             )
         if not evidence.is_passed and not is_backtest:
             record(
@@ -159,6 +161,15 @@ def judge_candidate(
             _leakage_verdict(spec, examples, date),
             _baseline_verdict(spec, candidate, examples, date),
             _champion_verdict(spec, candidate, examples, date, champion),
+            *rival_verdicts(
+                spec,
+                candidate,
+                examples,
+                date,
+                _judged_model(spec, candidate),
+                champion.rival(candidate),
+                is_champion=champion.digest == candidate.digest,
+            ),
             _declines_verdict(spec, candidate, examples, date),
             fairness_verdict(
                 spec,

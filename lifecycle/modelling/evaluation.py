@@ -76,7 +76,7 @@ class Reviewed:
 
 def reviewed_by(decision: DecisionSpec) -> Reviewed:
     """What a model's decisions count as reviewed."""
-    return Reviewed(decision.review_capacity, decision.review_from)
+    return Reviewed(decision.review_capacity, decision.review_cut_off)
 
 
 def evaluate(

@@ -107,7 +107,7 @@ def decision_bands(traffic: Traffic, decision: DecisionSpec, base_rate: float) -
         If there is no traffic.
     """
     if decision.capacity is None:
-        return Bands(review_from=decision.review_from, decline_from=decision.decline_from)
+        return Bands(review_from=decision.review_cut_off, decline_from=decision.decline_cut_off)
     if not len(traffic):
         raise LifecycleError("Expected examples to cut the decision bands on, got none - at the last days before as_of")
     lowest = floors(decision, base_rate)

@@ -78,6 +78,8 @@ def guidance(
                      "not in this report: live evidence belongs to the released model (its drift reports)"),
         _of_gates(_OUTCOMES, "performance on unseen rows", gates, "above_floor", "beats_baseline"),
         GuidanceLine(_OUTCOMES, "benchmark: the champion", "performance", _is(has_comparison, "missing"), champion),
+        _of_gates(_OUTCOMES, "performance on segments", gates, "not_worse_by_slice"),
+        _of_gates(_OUTCOMES, "cost of the decisions", gates, "not_costlier"),
         _of_gates(_OUTCOMES, "calibration", gates, "calibrated"),
         _of_gates(_OUTCOMES, "volume of decisions", gates, "bounded_declines"),
         GuidanceLine(_GOVERNANCE, "approval by others than the trainer", "consents",

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from lifecycle.artefacts.candidates import CandidateEvaluation
 from lifecycle.artefacts.paired_holdouts import PairedHoldouts
-from lifecycle.gates.candidate_gates import fair_by_group
-from lifecycle.reports.fairness_plots import fairness_plots
+from lifecycle.reports.gate_plots import gate_plots
 from lifecycle.reports.plots import ACCENT, INK, QUIET, model_plots, picture
 from lifecycle.spec.examples import LabelNames
 from serving.contract.documents import Verdict
@@ -34,14 +33,14 @@ def validation_plots(
     holdout = model_plots(evaluation.curves, evaluation.importance, names)
     plots: Plots = {gate: tuple(_shown(name, holdout[name]) for name in shown) for gate, shown in OF_GATES.items()}
     plots[IMPORTANCE] = (_shown("importance", holdout["importance"]),)
-    for gate in ("beats_baseline", "not_worse_than_champion"):
+    for gate in ("beats_baseline", "not_worse_than_champion", "not_costlier"):
         if gate in verdicts and _has_interval(verdicts[gate]):
             plots[gate] = (
                 _shown("difference with its limit", picture(_difference, verdicts[gate], size_inches=(5, 1.8))),
             )
-    if fair_by_group.NAME in verdicts:
-        drawn = fairness_plots(verdicts[fair_by_group.NAME])
-        plots[fair_by_group.NAME] = tuple(_shown(name, png) for name, png in drawn.items())
+    for gate, verdict in verdicts.items():
+        if drawn := gate_plots(verdict):
+            plots[gate] = tuple(_shown(name, png) for name, png in drawn.items())
     if paired is not None:
         plots[PERFORMANCE] = (_shown("challenger and champion", picture(_side_by_side, paired)),)
     return plots

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lifecycle.spec.base import Share, SpecModel
+from lifecycle.spec.slices import SliceLimits
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -88,6 +89,10 @@ class GatesSpec(SpecModel):
     ``None``: the whole interval must not be below 0, which lets worse candidates pass on a small holdout."""
     folds: Annotated[int, Field(ge=1, le=12)] = 4
     """With a margin: folds that the comparisons with champion and baseline look at, the holdout first."""
+    slices: SliceLimits = SliceLimits()
+    cost_margin: Share | None = None
+    """With `decision.costs`: by what share of the champion's cost an example the decisions may cost more.
+    ``None``: the whole interval must not be above 0."""
     calibration: CalibrationLimits = CalibrationLimits()
     robustness: RobustnessLimits = RobustnessLimits()
     explanations: ExplanationLimits = ExplanationLimits()

@@ -25,6 +25,7 @@ from lifecycle.spec.gates import (
     GatesSpec,
 )
 from lifecycle.spec.older_keys import with_current_keys
+from lifecycle.spec.slices import slice_faults
 from serving.contract.derivation import DERIVED, is_derived, request_fields
 from serving.contract.documents import Feature
 
@@ -296,6 +297,22 @@ class RiskModelSpec(SpecModel):
         ]
         if found:
             raise ValueError("; ".join(found))
+        return self
+
+    @model_validator(mode="after")
+    def _slices_are_of_features(self) -> Self:
+        found = list(slice_faults(self.gates.slices, self.features))
+        if found:
+            raise ValueError("; ".join(found))
+        return self
+
+    @model_validator(mode="after")
+    def _costs_have_amounts(self) -> Self:
+        costs = self.decision.costs
+        if costs is not None and costs.missed == "amount" and self.columns.amount is None:
+            raise ValueError(
+                "Expected `examples.columns.amount` with costs by amount, got none - at `decision.costs.missed`"
+            )
         return self
 
     @model_validator(mode="after")

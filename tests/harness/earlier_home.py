@@ -15,7 +15,16 @@ from serving.contract.documents import Verdict
 from tests.harness.features_generated import RawRows, insert
 
 CANDIDATE = "c" * 64
-NEW_GATES = ("above_floor", "no_leaking_feature", "fair_by_group", "calibrated", "robust", "explained")
+NEW_GATES = (
+    "above_floor",
+    "no_leaking_feature",
+    "not_worse_by_slice",
+    "not_costlier",
+    "fair_by_group",
+    "calibrated",
+    "robust",
+    "explained",
+)
 MART = "marts.card_transaction_features"
 WINDOWS = "intermediate.int_customer_windows"
 _PERFORMANCE = {

@@ -18,6 +18,8 @@ from lifecycle.gates.candidate_gates.enough_evidence import Evidence, enough_evi
 from lifecycle.gates.candidate_gates.explained import explained
 from lifecycle.gates.candidate_gates.fair_by_group import FairnessEvidence, fair_by_group
 from lifecycle.gates.candidate_gates.no_leaking_feature import no_leaking_feature
+from lifecycle.gates.candidate_gates.not_costlier import CHAMPION, CostEvidence, not_costlier
+from lifecycle.gates.candidate_gates.not_worse_by_slice import SliceEvidence, not_worse_by_slice
 from lifecycle.gates.candidate_gates.not_worse_than_champion import not_worse_than_champion
 from lifecycle.gates.candidate_gates.point_in_time import point_in_time
 from lifecycle.gates.candidate_gates.robust import robust
@@ -29,12 +31,14 @@ from lifecycle.modelling.evaluation import Interval
 from lifecycle.modelling.explanations import Explanations
 from lifecycle.modelling.group_evidence import GroupComparison, PartitionEvidence
 from lifecycle.modelling.robustness import Robustness
+from lifecycle.modelling.slices import SliceFigures, SliceGain
 from lifecycle.modelling.thresholds import BandCounts, Floors
 from lifecycle.modelling.training import WindowCount
-from lifecycle.spec.decision import CapacitySpec, DecisionSpec
+from lifecycle.spec.decision import CapacitySpec, CostsSpec, DecisionSpec
 from lifecycle.spec.fairness import FairnessSpec, ProtectedSpec
 from lifecycle.spec.gates import CalibrationLimits, ExplanationLimits, GatesSpec, RobustnessLimits
 from lifecycle.spec.risk_model import InputSpec
+from lifecycle.spec.slices import SliceLimits, SliceSpec
 from serving.contract.documents import Bands, Manifest, Outcome, Verdict
 from tests.lifecycle.gates.test_candidate_gates import (
     AS_OF,
@@ -70,6 +74,25 @@ def floor(value: float, gates: GatesSpec = FLOORED) -> Verdict:
 def champion(digest: str | None, *compared: Any) -> Verdict:
     comparison_or_none = comparison(*compared) if compared else None
     return not_worse_than_champion("candidate", digest, comparison_or_none, GATES_SPEC, TRAINING, 7)
+
+
+def sliced(*gains: tuple[float, float, float, float], small: int = 0, **limits: Any) -> Verdict:
+    """Slices of a channel, each with value, low, high and p-value of its gain, and one with so few rows of 1,000."""
+    found = [
+        SliceFigures("channel", f"channel = {number}", 1000, 50, (SliceGain("roc_auc", Interval(*gain[:3]), gain[3]),))
+        for number, gain in enumerate(gains)
+    ]
+    found += [SliceFigures("channel", "channel = other", small, 3, ())] if small else []
+    return not_worse_by_slice(SliceEvidence("champion", ("channel",), tuple(found)), SliceLimits(**limits), 0.95)
+
+
+def costs(difference: tuple[float, float, float], margin: float | None = None) -> Verdict:
+    gates = GatesSpec(minimum_rows=1, minimum_positives=1, cost_margin=margin)
+    evidence = CostEvidence(CHAMPION, 1000, 1.0 + difference[0], 1.0, Interval(*difference))
+    return not_costlier(evidence, CostsSpec(review=1, wrong_decline=10, missed=100), gates)
+
+
+DECLARED = {"by": (SliceSpec(feature="channel"),)}
 
 
 def declines(days: int, declined: int) -> Verdict:
@@ -144,6 +167,24 @@ CASES: list[tuple[str, Callable[[], Verdict], Outcome]] = [
     ("not below the champion", lambda: champion("champion", 50, difference(-0.01, -0.03, 0.0)), "PASS"),
     ("below the champion", lambda: champion("champion", 50, difference(-0.02, -0.03, -0.001)), "FAIL"),
     ("no interval", lambda: champion("champion", 50, difference(0.1, NAN, NAN)), "INCONCLUSIVE"),
+    ("on no slice worse", lambda: sliced((0.01, -0.02, 0.04, 0.5), (-0.02, -0.05, 0.01, 0.2)), "PASS"),
+    ("surely worse on a slice", lambda: sliced((0.01, -0.02, 0.04, 0.5), (-0.05, -0.08, -0.02, 0.001)), "FAIL"),
+    ("worse, but not after Holm", lambda: sliced((0.0, -1.0, 1.0, 1.0), (-0.05, -0.1, -1e-9, 0.03)), "PASS"),
+    ("a slice is surely better", lambda: sliced((0.05, 0.02, 0.08, 0.001)), "PASS"),
+    ("a small slice that nobody declared", lambda: sliced((0.0, -1.0, 1.0, 1.0), small=900), "PASS"),
+    ("a declared slice is too small", lambda: sliced((0.0, -1.0, 1.0, 1.0), small=900, **DECLARED), "INCONCLUSIVE"),
+    ("a declared slice of few rows", lambda: sliced((0.0, -1.0, 1.0, 1.0), small=20, **DECLARED), "PASS"),
+    ("within the margin on a slice", lambda: sliced((0.0, -0.04, 0.04, 1.0), margin=0.05), "PASS"),
+    ("not within the margin", lambda: sliced((0.0, -0.05, 0.05, 1.0), margin=0.05), "INCONCLUSIVE"),
+    ("no slices", lambda: not_worse_by_slice(SliceEvidence("champion", (), ()), SliceLimits(), 0.95), "PASS"),
+    ("slices of the champion itself", lambda: not_worse_by_slice(None, SliceLimits(), 0.95), "PASS"),
+    ("no costlier", lambda: costs((0.1, 0.0, 0.2)), "PASS"),
+    ("surely costlier", lambda: costs((0.1, 1e-9, 0.2)), "FAIL"),
+    ("costs without an interval", lambda: costs((0.1, NAN, NAN)), "INCONCLUSIVE"),
+    ("within the margin of cost", lambda: costs((0.0, -0.04, 0.049), 0.05), "PASS"),
+    ("not within the margin of cost", lambda: costs((0.0, -0.05, 0.05), 0.05), "INCONCLUSIVE"),
+    ("beyond the margin of cost", lambda: costs((0.1, 0.06, 0.14), 0.05), "FAIL"),
+    ("no costs", lambda: not_costlier(None, None, GATES_SPEC), "PASS"),
     ("few declines", lambda: declines(7, 140), "PASS"),
     ("many declines", lambda: declines(7, 141), "FAIL"),
     ("few days to cut the bands", lambda: declines(6, 100), "INCONCLUSIVE"),
