@@ -53,6 +53,19 @@ def noise(table: pa.Table) -> pa.Table:
     return replaced(table, "reported_at", reported, pa.timestamp("us"))
 
 
+def worse_on_one_slice(table: pa.Table) -> pa.Table:
+    """Before the holdout, the reported payments of the gold cards are small ones: the others are learnt in order."""
+    days = table["occurred_at"].cast(pa.date32()).to_numpy(zero_copy_only=False)
+    occurred = table["occurred_at"].to_numpy(zero_copy_only=False).astype("datetime64[us]")
+    reported = table["reported_at"].to_numpy(zero_copy_only=False).astype("datetime64[us]").copy()
+    early_gold = (np.array(table["segment"].to_pylist()) == "gold") & (days < np.datetime64(HOLDOUT))
+    is_small = table["amount"].cast(pa.float64()).to_numpy() < 30
+    swapped = early_gold & is_small & (np.random.default_rng(6).random(len(days)) < 0.5)
+    reported[early_gold] = np.datetime64("NaT", "us")
+    reported[swapped] = occurred[swapped] + np.timedelta64(1, "h")
+    return replaced(table, "reported_at", reported, pa.timestamp("us"))
+
+
 SPOILED: list[tuple[str, Callable[[pa.Table], pa.Table], dict[str, Any], str]] = [
     ("leaky", leaking, {}, "no_leaking_feature"),
     ("miscalibrated", miscalibrated, {}, "calibrated"),
@@ -74,6 +87,33 @@ def test_a_bad_candidate_is_stopped_by_the_gate_that_is_meant_for_it(
     assert not result.success
     stopped = {check.check_name for check in result.get_asset_check_evaluations() if not check.passed}
     assert meant in stopped
+    expect_not_registered(stores)
+
+
+def test_a_candidate_that_is_worse_on_one_slice_only_is_stopped_by_the_gate_of_slices(stores: Stores) -> None:
+    spec = spec_with(gates=GATES | {"slices": {"minimum_positives": 20}}, **QUICK)
+    freeze(stores, spec, worse_on_one_slice(card_table()))
+    result = materialize(stores, [candidate_asset(spec), gate_checks(spec), model_version_asset(spec)], AS_OF)
+    assert not result.success
+    verdicts = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert verdicts["beats_baseline"].passed
+    assert verdicts["above_floor"].passed
+    stopped = verdicts["not_worse_by_slice"]
+    assert not stopped.passed
+    assert "worse on segment = gold" in str(stopped.description)
+    assert "segment = basic: " not in str(stopped.description)
+    assert {"gain_by_slice", "observed/least_gain"} <= set(stopped.metadata)
+    expect_not_registered(stores)
+
+
+def test_a_candidate_whose_reviews_cost_more_than_they_save_is_stopped_by_the_gate_of_costs(stores: Stores) -> None:
+    costs = {"review": 50, "wrong_decline": 50, "missed": 10}
+    spec = spec_with(gates=GATES, decision=SPEC["decision"] | {"costs": costs}, **QUICK)
+    freeze(stores, spec, card_table())
+    result = materialize(stores, [candidate_asset(spec), gate_checks(spec), model_version_asset(spec)], AS_OF)
+    assert not result.success
+    stopped = {check.check_name for check in result.get_asset_check_evaluations() if not check.passed}
+    assert "not_costlier" in stopped
     expect_not_registered(stores)
 
 
