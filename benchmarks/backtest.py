@@ -9,6 +9,7 @@ shares each date's training set, and by a backtest of its own. Each way starts w
 """
 
 import argparse
+import dataclasses
 import datetime as dt
 import json
 import os
@@ -30,8 +31,14 @@ DROPPED = "terminal_fraud_share_1d"
 """Input that the second recipe lacks."""
 
 
-def make_home(home: Path) -> dt.date:
-    """Simulate, load and build the features; returns the day after the last one."""
+def make_home(home: Path, scale: int = 1) -> dt.date:
+    """Simulate, load and build the features; returns the day after the last one.
+
+    Parameters
+    ----------
+    scale
+        How many times the cards and terminals of the demonstration.
+    """
     import dagster as dg
 
     from lifecycle.assets.partitions import RANGE_END_TAG, RANGE_START_TAG
@@ -48,7 +55,9 @@ def make_home(home: Path) -> dt.date:
     settings = Settings()
     prepare(settings)
     days = timeline(read_model(MODEL, settings.profile), TODAY)
-    simulate(demo_world(days.first_day, days.end_day, SEED), home / "simulated")
+    world = demo_world(days.first_day, days.end_day, SEED)
+    world = dataclasses.replace(world, customers=world.customers * scale, terminals=world.terminals * scale)
+    simulate(world, home / "simulated")
     for relation in SIMULATED:
         load(open_warehouse(settings, Use("load")), relation, home / "simulated" / relation)
     tags = {RANGE_START_TAG: days.first_day.isoformat(), RANGE_END_TAG: (days.end_day - DAY).isoformat()}

@@ -123,8 +123,24 @@ def judge(spec: RiskModelSpec, stores: Stores, as_of: str) -> GateEvidence:
     return judge_candidate(spec, stores, candidate)
 
 
+@dataclass(frozen=True)
+class Champion:
+    """The champion that a candidate competes with; both are ``None`` before the first release."""
+
+    digest: str | None
+    model: ChampionModel | None
+
+    def rival(self, candidate: Candidate) -> ChampionModel | None:
+        """The model to compare with; ``None`` if the candidate itself is the champion."""
+        return None if self.digest == candidate.digest else self.model
+
+
 def judge_candidate(
-    spec: RiskModelSpec, stores: Stores, candidate: Candidate, examples: Examples | None = None
+    spec: RiskModelSpec,
+    stores: Stores,
+    candidate: Candidate,
+    examples: Examples | None = None,
+    champion: Champion | None = None,
 ) -> GateEvidence:
     """Every gate's verdict on a candidate, on the very training set that it was trained on.
 
@@ -132,12 +148,14 @@ def judge_candidate(
     ----------
     examples
         That training set; ``None`` to read it.
+    champion
+        The one to compete with; ``None`` for that of the candidate's date.
     """
     lineage = candidate.lineage
     as_of, training_set = lineage.as_of, lineage.training_set_digest
     if examples is None:
         examples = examples_from_table(stores.training_sets(spec.name).read_whole(as_of, training_set), spec)
-    champion = _champion(spec, stores, as_of)
+    champion = champion or _champion(spec, stores, as_of)
     evaluation = candidate.evaluation
     windows = {window.name: enough_evidence.Evidence(window.rows, window.positives) for window in evaluation.windows}
     date, maturity_days, positive = date_of(as_of), spec.label.maturity_days, spec.label.names.positive
@@ -229,28 +247,16 @@ def _behaviour_verdicts(
     )
 
 
-@dataclass(frozen=True)
-class _Champion:
-    """The champion that a candidate competes with; both are ``None`` before the first release."""
-
-    digest: str | None
-    model: ChampionModel | None
-
-    def rival(self, candidate: Candidate) -> ChampionModel | None:
-        """The model to compare with; ``None`` if the candidate itself is the champion."""
-        return None if self.digest == candidate.digest else self.model
-
-
-def _champion(spec: RiskModelSpec, stores: Stores, as_of: str) -> _Champion:
+def _champion(spec: RiskModelSpec, stores: Stores, as_of: str) -> Champion:
     release = champion_for(stores.releases().history(spec.name), as_of)
     if release is None:
-        return _Champion(None, None)
+        return Champion(None, None)
     champion = stores.champion_candidate(spec.name, release)
-    return _Champion(champion.digest, champion_model(champion, release.bundle_digest))
+    return Champion(champion.digest, champion_model(champion, release.bundle_digest))
 
 
 def _champion_verdict(
-    spec: RiskModelSpec, candidate: Candidate, examples: Examples, as_of: dt.date, champion: _Champion
+    spec: RiskModelSpec, candidate: Candidate, examples: Examples, as_of: dt.date, champion: Champion
 ) -> Verdict:
     rival, comparison = champion.rival(candidate), None
     if rival is not None:
