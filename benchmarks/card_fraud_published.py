@@ -92,7 +92,7 @@ class Comparison:
 
         def fitted(fold: BookFold) -> FloatArray:
             rows = self._fit_rows(fold.train, names, fold.test_start)
-            best = found.best
+            best = found.chosen
             text = fit(rows, schema, best.parameters, best.rounds, seed=settings.seed, num_threads=settings.num_threads)
             return margins(text, self._features(fold.test, names))
 
@@ -192,9 +192,9 @@ def document(rows: list[Row], against: dict[str, dict[str, Interval]], folds: li
                 "mean": row.mean._asdict(),
                 "deviation": row.deviation._asdict(),
                 "folds": [fold._asdict() for fold in row.folds],
-                "parameters": row.search.best.parameters if row.search else FOREST,
-                "rounds": row.search.best.rounds if row.search else None,
-                "search_score": row.search.best.score if row.search else None,
+                "parameters": row.search.chosen.parameters if row.search else FOREST,
+                "rounds": row.search.chosen.rounds if row.search else None,
+                "search_score": row.search.chosen.score if row.search else None,
             }
             for row in rows
         },

@@ -49,7 +49,7 @@ def freeze_all(dates: list[dt.date]) -> None:
         freeze_training_set(spec, stores, date, partial(open_step, settings))
 
 
-def open_step(settings: Any, step: str) -> Any:
+def open_step(settings: Any, step: Any) -> Any:
     """The warehouse as a step opens it."""
     from lifecycle.warehouse import Use, open_warehouse
 

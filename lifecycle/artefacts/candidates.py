@@ -14,6 +14,7 @@ from lifecycle.modelling.evaluation import Evaluation, Interval
 from lifecycle.modelling.external import EXTERNAL
 from lifecycle.modelling.reference import Reference
 from lifecycle.modelling.search import Trial
+from lifecycle.modelling.search_choice import Choice
 from lifecycle.modelling.training import Trained, WindowCount
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import (
@@ -60,6 +61,8 @@ class CandidateEvaluation(msgspec.Struct, frozen=True, kw_only=True):
     curves: Curves
     is_refitted: bool
     trained_until: str
+    choice: Choice | None = None
+    """``None`` for an external model, and for a candidate of before, which took the trial of highest score."""
 
 
 class Candidate:
@@ -167,6 +170,7 @@ def training_files(trained: Trained) -> dict[str, bytes]:
         curves=trained.curves,
         is_refitted=trained.is_refitted,
         trained_until=trained.trained_until,
+        choice=trained.choice,
     )
     return {
         EVALUATION_FILE: msgspec.json.format(msgspec.json.encode(evaluation), indent=2),

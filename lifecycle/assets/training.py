@@ -260,12 +260,16 @@ def candidate_metadata(spec: RiskModelSpec, candidate: Candidate, trained: Train
 
 
 def _search_metadata(trained: Trained) -> dict[str, Any]:
-    """What the search brought over its first trial, the default parameters, on the validation folds."""
+    """What its best trial brought over the first, the default parameters, on the validation folds; and the choice."""
     gains = search_gain(trained.trials)
     if not gains:
         return {}
     folds = ", ".join(f"{gain:+.4f}" for gain in gains)
-    return {"search_gain": sum(gains) / len(gains), "search_gain_by_fold": folds}
+    found: dict[str, Any] = {"search_gain": sum(gains) / len(gains), "search_gain_by_fold": folds}
+    if trained.choice is not None:
+        found["search_choice"] = trained.choice.text
+        found["search_stopped_early"] = trained.choice.is_stopped_early
+    return found
 
 
 def _metrics_table(trained: Trained) -> str:

@@ -2,7 +2,9 @@
 
 The folds grow in lockstep: the number of rounds is the one at which the mean of the metric over all validation windows
 is highest, so that it is as much a selected parameter as the others and carries over to the judged and the released
-model. Trials are not pruned: pruning would make a trial's value depend on earlier ones beyond the sampler.
+model. Trials are not pruned: pruning would make a trial's value depend on earlier ones beyond the sampler. The search
+ends early if `search.patience` trials bring less than a standard error, and keeps the default parameters unless a trial
+is better beyond chance (`search_choice`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from lifecycle.modelling.fitting import FitRows, Parameters, dataset, fixed_parameters, require_both
+from lifecycle.modelling.ranking import Outcomes
+from lifecycle.modelling.search_choice import Choice, choose, is_a_deviation_better
 from lifecycle.spec.risk_model import FeatureSpec, SearchSpec
 from lifecycle.tables.arrays import FloatArray
 
@@ -52,10 +56,23 @@ class weights and the mean of five seeds' models had no benefit."""
 
 @dataclass(frozen=True)
 class FoldRows:
-    """One fold's arrays: fitted on `train`, selected on `validation`."""
+    """One fold's arrays: fitted on `train`, selected on `validation`.
+
+    `outcomes` are those of the validation rows with their clusters; ``None`` if each row is a cluster of its own.
+    """
 
     train: FitRows
     validation: FitRows
+    outcomes: Outcomes | None = None
+
+    @property
+    def compared(self) -> Outcomes:
+        """The outcomes of the validation rows."""
+        if self.outcomes is not None:
+            return self.outcomes
+        count = len(self.validation.is_positive)
+        days = np.zeros(count, dtype="datetime64[us]")
+        return Outcomes(days, np.arange(count), None, self.validation.is_positive)
 
 
 @dataclass(frozen=True)
@@ -88,14 +105,19 @@ def search_gain(trials: Sequence[Trial]) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The best trial, all of them in order, and the margins of the best trial's models on their validation windows.
+    """All trials in order, which was chosen, and the margins of its models on their validation windows.
 
     `validation_margins` has an array of shape ``(n_validation,)`` for each fold.
     """
 
-    best: Trial
     trials: tuple[Trial, ...]
+    choice: Choice
     validation_margins: tuple[FloatArray, ...]
+
+    @property
+    def chosen(self) -> Trial:
+        """The trial whose recipe is used."""
+        return self.trials[self.choice.trial]
 
 
 @dataclass(frozen=True)
@@ -105,6 +127,14 @@ class _Grown:
     boosters: tuple[Any, ...]
     rounds: int
     fold_scores: tuple[float, ...]
+
+    @property
+    def score(self) -> float:
+        """The mean over the folds."""
+        return float(np.mean(self.fold_scores))
+
+
+_NONE: tuple[FloatArray, ...] = ()
 
 
 def suggest(trial: Any) -> Parameters:
@@ -127,7 +157,7 @@ def suggest(trial: Any) -> Parameters:
 def search(
     folds: Sequence[FoldRows], schema: Sequence[FeatureSpec], spec: SearchSpec, progress: Progress | None = None
 ) -> SearchResult:
-    """Find the parameters and rounds with the highest mean metric over the validation windows.
+    """Find parameters and rounds whose mean metric over the validation windows is higher than the defaults'.
 
     Parameters
     ----------
@@ -155,22 +185,59 @@ def search(
         sampler = optuna.samplers.TPESampler(seed=spec.seed, n_startup_trials=STARTUP_TRIALS)
         study = optuna.create_study(direction="maximize", sampler=sampler)
         study.enqueue_trial(DEFAULT)
-        trials: list[Trial] = []
-        best, best_grown = -1, None
+        tried = _Tried(folds, spec)
         for number in range(spec.trials):
             asked = study.ask()
             parameters = suggest(asked)
             grown = _grow(boxes, {**fixed, **parameters, "metric": LIGHTGBM_METRICS[spec.metric]})
-            score = float(np.mean(grown.fold_scores))
-            trials.append(Trial(number, parameters, grown.rounds, score, grown.fold_scores))
-            if best_grown is None or score > trials[best].score:
-                best, best_grown = number, grown
-            study.tell(asked, score)
+            study.tell(asked, tried.add(Trial(number, parameters, grown.rounds, grown.score, grown.fold_scores), grown))
             if progress is not None:
                 progress("search", number + 1, spec.trials)
+            if tried.brings_nothing:
+                break
     finally:
         optuna.logging.set_verbosity(verbosity)
-    return SearchResult(trials[best], tuple(trials), _margins(best_grown, folds))
+    return tried.result()
+
+
+class _Tried:
+    """The trials so far, and the margins of the default, of the best, and of the best before the last block."""
+
+    def __init__(self, folds: Sequence[FoldRows], spec: SearchSpec) -> None:
+        self._folds, self._spec = folds, spec
+        self._outcomes = [fold.compared for fold in folds]
+        self._trials: list[Trial] = []
+        self._best, self._default, self._best_margins, self._before = -1, _NONE, _NONE, _NONE
+        self.brings_nothing = False
+
+    def add(self, trial: Trial, grown: _Grown) -> float:
+        """Take a trial; its score."""
+        self._trials.append(trial)
+        if self._best < 0 or trial.score > self._trials[self._best].score:
+            self._best, self._best_margins = trial.number, _margins(grown, self._folds)
+        if trial.number == 0:
+            self._default = self._before = self._best_margins
+        elif trial.number % self._spec.patience == 0:
+            self._end_block()
+        return trial.score
+
+    def _end_block(self) -> None:
+        metric = self._spec.metric
+        is_better = is_a_deviation_better(self._outcomes, self._best_margins, self._before, metric)
+        self.brings_nothing = not is_better and len(self._trials) < self._spec.trials
+        self._before = self._best_margins
+
+    def result(self) -> SearchResult:
+        """The choice among the trials."""
+        choice = choose(
+            self._outcomes,
+            (self._best, self._best_margins),
+            self._default,
+            len(self._trials),
+            self._spec.metric,
+            is_stopped_early=self.brings_nothing,
+        )
+        return SearchResult(tuple(self._trials), choice, self._default if choice.is_default else self._best_margins)
 
 
 def _binned(fold: FoldRows, number: int, schema: Sequence[FeatureSpec], fixed: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -181,10 +248,8 @@ def _binned(fold: FoldRows, number: int, schema: Sequence[FeatureSpec], fixed: M
     return train, dataset(fold.validation, schema, fixed, reference=train)
 
 
-def _margins(grown: _Grown | None, folds: Sequence[FoldRows]) -> tuple[FloatArray, ...]:
+def _margins(grown: _Grown, folds: Sequence[FoldRows]) -> tuple[FloatArray, ...]:
     """Margins of the boosters, at the best number of rounds, on their validation windows."""
-    if grown is None:
-        return ()
     return tuple(
         booster.predict(fold.validation.features, raw_score=True, num_iteration=grown.rounds, num_threads=1)
         for booster, fold in zip(grown.boosters, folds, strict=True)

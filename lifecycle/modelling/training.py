@@ -29,6 +29,7 @@ from lifecycle.modelling.golden import golden_rows
 from lifecycle.modelling.ranking import Outcomes
 from lifecycle.modelling.reference import SCORE, BinnedColumn, Reference, freeze
 from lifecycle.modelling.search import FoldRows, Progress, SearchResult, Trial, search
+from lifecycle.modelling.search_choice import Choice
 from lifecycle.modelling.splits import Split, Window, out_of_time_split, weeks_or_days, whole_weeks
 from lifecycle.modelling.thresholds import Traffic, decision_bands
 from lifecycle.modelling.training_set import Examples, labels
@@ -84,6 +85,8 @@ class Trained:
     rounds: int
     seed: int
     trials: tuple[Trial, ...]
+    choice: Choice | None
+    """Which trial was chosen and why; ``None`` for an external model."""
     windows: tuple[WindowCount, ...]
     is_refitted: bool
     trained_until: str
@@ -126,9 +129,9 @@ def train(
     found = search(folds, spec.features, spec.training.searched, report)
     judged = training.judge(found)
     report("judged model", 1, 1)
-    released = training.release(found.best, judged)
+    released = training.release(found.chosen, judged)
     report("released model", 1, 1)
-    recipe = _Recipe(found.best.parameters, found.best.rounds, found.trials, released.window.end)
+    recipe = _Recipe(found.chosen.parameters, found.chosen.rounds, found.trials, released.window.end, found.choice)
     trained = _trained(spec, training, recipe, judged, released)
     report("evaluation", 1, 1)
     return trained
@@ -158,6 +161,7 @@ class _Recipe:
     rounds: int
     trials: tuple[Trial, ...]
     trained_until: dt.date
+    choice: Choice | None = None
 
 
 def _trained(
@@ -205,6 +209,7 @@ def _trained(
         rounds=recipe.rounds,
         seed=training.seed,
         trials=recipe.trials,
+        choice=recipe.choice,
         windows=windows,
         is_refitted=spec.training.is_refitted,
         trained_until=recipe.trained_until.isoformat(),
@@ -240,7 +245,7 @@ class _Training:
 
     def judge(self, found: SearchResult) -> _Judged:
         """Fit the model to judge, and calibrate it on the margins of the folds' validation windows."""
-        text = self.fit(self.split.judged, found.best)
+        text = self.fit(self.split.judged, found.chosen)
         margins = np.concatenate(found.validation_margins)
         is_positive = np.concatenate([self.labels(fold.validation) for fold in self.split.folds])
         calibration = fit_calibration(margins, is_positive)
@@ -286,7 +291,7 @@ class _Training:
     def fold(self, number: int) -> FoldRows:
         """A fold's arrays."""
         fold = self.split.folds[number]
-        return FoldRows(self.fit_rows(fold.train), self.fit_rows(fold.validation))
+        return FoldRows(self.fit_rows(fold.train), self.fit_rows(fold.validation), self.outcomes(fold.validation))
 
     def outcomes(self, window: Window) -> Outcomes:
         """Outcomes of a window, as known at its `known_at`."""

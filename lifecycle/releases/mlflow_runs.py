@@ -97,6 +97,8 @@ class CandidateRuns:
             mlflow.log_metrics(_metrics(evaluation.holdout, "") | _metrics(evaluation.baseline, "baseline_"))
             if gains := search_gain(evaluation.trials):
                 mlflow.log_metric("search_gain", sum(gains) / len(gains))
+            if evaluation.choice is not None:
+                mlflow.set_tag("search_choice", evaluation.choice.text)
             mlflow.log_dict(msgspec.to_builtins(evidence), "verdicts.json")
             mlflow.log_artifact(str(candidate.folder / EVALUATION_FILE))
             mlflow.log_text(pages.card.decode(), CARD_FILE)

@@ -260,17 +260,20 @@ def _search(candidate: Candidate) -> Search:
     if not trials:
         return Search("The model was trained elsewhere; nothing was searched.", (), None, (), None)
     gains = search_gain(trials)
-    best = max(trials, key=lambda trial: trial.score)
+    best = max(trials, key=lambda trial: trial.score).number
     mean = sum(gains) / len(gains)
+    choice = candidate.evaluation.choice
+    chosen = choice.text if choice else f"trial {best}, that of the highest metric"
+    ended = ", and ended as further trials brought nothing," if choice and choice.is_stopped_early else ""
     return Search(
         statement=(
-            f"The search tried {len(trials)} sets of parameters and chose trial {best.number}. It brought {mean:+.4f} "
-            "over the default parameters, which are the first trial, in the mean of the validation folds "
-            f"({len(gains)}). The best of many trials gains by chance, too: on rows that no trial was chosen on, "
-            "expect less."
+            f"The search tried {len(trials)} sets of parameters{ended} and chose {chosen}. In the mean of the "
+            f"validation folds ({len(gains)}) the best trial brought {mean:+.4f} over the default parameters, which are "
+            "the first trial. The best of many trials gains by chance, too: on rows that no trial was chosen on, expect "
+            "less."
         ),
         trials=trials,
-        best_trial=best.number,
+        best_trial=choice.trial if choice else best,
         gain_by_fold=gains,
         mean_gain=mean,
     )

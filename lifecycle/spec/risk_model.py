@@ -82,6 +82,8 @@ class SearchSpec(SpecModel):
     """Hyperparameter search; its budget is a number of trials, never a time, so that it is reproducible."""
 
     trials: Annotated[int, Field(ge=1, le=1000)]
+    patience: Annotated[int, Field(ge=2)] = 10
+    """The search ends if the best of so many further trials is no standard error better than the best before them."""
     seed: int = 20180401
     metric: Literal["average_precision", "roc_auc"] = "average_precision"
     num_threads: Annotated[int, Field(ge=1)] = 1

@@ -47,7 +47,7 @@ def spec_with(**overrides: Any) -> RiskModelSpec:
     return RiskModelSpec.model_validate({**SPEC, **overrides})
 
 
-def card_table(rows: int = 6000, seed: int = 1) -> pa.Table:
+def card_table(rows: int = 6000, seed: int = 2) -> pa.Table:
     """Transactions of 31 days; a fraud depends on the amount and the risk, not linearly."""
     generator = np.random.default_rng(seed)
     seconds = np.sort(generator.choice(31 * 86_400, rows, replace=False))

@@ -31,7 +31,7 @@ def test_a_search_is_repeatable_starts_with_the_default_and_tells_its_progress(
     assert again.trials == first.trials
     assert [m.tobytes() for m in again.validation_margins] == [m.tobytes() for m in first.validation_margins]
     assert first.trials[0].parameters == DEFAULT
-    assert first.best.score == max(trial.score for trial in first.trials)
+    assert first.trials[first.choice.best].score == max(trial.score for trial in first.trials)
     assert told == [("search", 1, 3), ("search", 2, 3), ("search", 3, 3)]
     assert optuna.logging.get_verbosity() == verbosity
     assert capfd.readouterr() == ("", "")
@@ -45,7 +45,7 @@ def test_the_best_trials_score_is_that_of_models_refitted_with_its_parameters(
     from sklearn.metrics import average_precision_score
 
     found = search(folds, spec.features, SEARCH)
-    best = found.best
+    best = found.chosen
     again = []
     for fold, grown in zip(folds, found.validation_margins, strict=True):
         text = fitting.fit(
@@ -60,7 +60,7 @@ def test_the_best_trials_score_is_that_of_models_refitted_with_its_parameters(
 
 def test_the_area_under_the_curve_can_be_the_objective(folds: list[FoldRows], spec: RiskModelSpec) -> None:
     found = search(folds, spec.features, SearchSpec(trials=1, num_threads=1, metric="roc_auc"))
-    assert 0.8 < found.best.score < 1.0
+    assert 0.8 < found.chosen.score < 1.0
 
 
 def test_a_fold_without_frauds_is_named(folds: list[FoldRows], spec: RiskModelSpec) -> None:
@@ -104,3 +104,13 @@ def test_importance_is_each_features_share_of_the_gain(folds: list[FoldRows], sp
     assert set(shares) == set(spec.feature_names)
     assert sum(shares.values()) == pytest.approx(1.0)
     assert next(iter(shares)) in {"amount", "risk"}
+
+
+def test_a_search_ends_when_further_trials_bring_nothing(folds: list[FoldRows], spec: RiskModelSpec) -> None:
+    found = search(folds, spec.features, SearchSpec(trials=40, patience=2, num_threads=1))
+    assert found.choice.is_stopped_early
+    assert len(found.trials) % 2 == 1
+    assert len(found.trials) < 40
+    short = search(folds, spec.features, SearchSpec(trials=3, patience=2, num_threads=1))
+    assert not short.choice.is_stopped_early
+    assert [trial.parameters for trial in found.trials[:3]] == [trial.parameters for trial in short.trials]
