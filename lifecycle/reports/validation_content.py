@@ -268,9 +268,9 @@ def _search(candidate: Candidate) -> Search:
     return Search(
         statement=(
             f"The search tried {len(trials)} sets of parameters{ended} and chose {chosen}. In the mean of the "
-            f"validation folds ({len(gains)}) the best trial brought {mean:+.4f} over the default parameters, which are "
-            "the first trial. The best of many trials gains by chance, too: on rows that no trial was chosen on, expect "
-            "less."
+            f"validation folds ({len(gains)}) the best trial brought {mean:+.4f} over the default parameters, which "
+            "are the first trial. The best of many trials gains by chance, too: on rows that no trial was chosen on, "
+            "expect less."
         ),
         trials=trials,
         best_trial=choice.trial if choice else best,
