@@ -72,12 +72,16 @@ class GroupComparison:
 
 @dataclass(frozen=True)
 class ChampionDifference:
-    """The worst disparity of a partition, candidate minus champion on the same rows; above 0 is fairer."""
+    """The worst disparity of a partition, candidate minus champion on the same rows; above 0 is fairer.
+
+    `p_value` is the two-sided one of no difference.
+    """
 
     partition: str
     decision: str
     measure: Measure
     difference: Interval
+    p_value: float
 
 
 @dataclass(frozen=True)
@@ -299,8 +303,8 @@ def _against_champion(
     ours, theirs = joint.sum(axis=-1), joint.sum(axis=-2)
     for decision, lowest in DECISIONS.items():
         for measure, worst in (("impact_ratio", _worst_ratio), ("opportunity_difference", _worst_difference)):
-            found, _ = _interval(worst(ours, lowest) - worst(theirs, lowest), 0, confidence)
-            yield ChampionDifference(name, decision, measure, found)
+            found, p_value = _interval(worst(ours, lowest) - worst(theirs, lowest), 0, confidence)
+            yield ChampionDifference(name, decision, measure, found, p_value)
 
 
 def _worst_ratio(counts: IntArray, lowest: int) -> FloatArray:

@@ -87,9 +87,15 @@ def _findings(evidence: FairnessEvidence, fairness: FairnessSpec) -> _Findings:
             found.doubts.append("no partition of the rows by a protected attribute")
         for partition in evidence.partitions:
             found.doubts.extend(_gaps(partition, fairness))
-            for difference in partition.champion:
-                if _limit(difference.measure, limits) is not None:
-                    _judge_against_champion(difference, fairness, found)
+        compared = [
+            difference
+            for partition in evidence.partitions
+            for difference in partition.champion
+            if _limit(difference.measure, limits) is not None
+        ]
+        p_values = holm([difference.p_value for difference in compared])
+        for difference, p_value in zip(compared, p_values, strict=True):
+            _judge_against_champion(difference, p_value, fairness, found)
     names = ", ".join(partition.name for partition in evidence.partitions)
     small = sum(not group.is_judged for partition in evidence.partitions for group in partition.groups)
     found.notes.append(f"{len(comparisons)} comparisons between groups of {names}, profile {fairness.profile}")
@@ -116,7 +122,9 @@ def _gaps(partition: PartitionEvidence, fairness: FairnessSpec) -> Iterator[str]
         yield f"{partition.name} has fewer than two groups that can be judged"
 
 
-def _judge_against_champion(difference: ChampionDifference, fairness: FairnessSpec, found: _Findings) -> None:
+def _judge_against_champion(
+    difference: ChampionDifference, p_value: float, fairness: FairnessSpec, found: _Findings
+) -> None:
     interval, margin = difference.difference, fairness.champion_margin
     if interval.low > -margin:
         return
@@ -124,7 +132,8 @@ def _judge_against_champion(difference: ChampionDifference, fairness: FairnessSp
         f"{difference.partition}: {difference.measure} ({difference.decision}) against the champion's "
         f"{_text(interval)}, margin {margin}"
     )
-    (found.faults if interval.value < -margin and interval.high < 0 else found.doubts).append(text)
+    is_surely_worse = interval.value < -margin and p_value < 1 - fairness.confidence
+    (found.faults if is_surely_worse else found.doubts).append(text)
 
 
 def _limit(measure: str, limits: FairnessLimits) -> float | None:

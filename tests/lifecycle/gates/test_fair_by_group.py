@@ -29,8 +29,11 @@ def comparison(measure: str, value: float, p_value: float, decision: str = "decl
     return GroupComparison("sex", "f", "m", decision, measure, Interval(value, value - 0.05, value + 0.05), p_value)
 
 
-def champion(value: float, low: float, high: float, measure: str = "impact_ratio") -> ChampionDifference:
-    return ChampionDifference("sex", "declined", measure, Interval(value, low, high))
+def champion(
+    value: float, low: float, high: float, measure: str = "impact_ratio", p_value: float | None = None
+) -> ChampionDifference:
+    p_value = (0.001 if high < 0 else 0.5) if p_value is None else p_value
+    return ChampionDifference("sex", "declined", measure, Interval(value, low, high), p_value)
 
 
 FAIR = (
@@ -99,6 +102,10 @@ CASES: dict[str, tuple[PartitionEvidence, dict[str, Any], str, str]] = {
     "as fair as the champion": (partition(champion=(champion(0.0, -0.04, 0.04),)), {}, "PASS", ""),
     "clearly less fair than the champion": (
         partition(champion=(champion(-0.08, -0.1, -0.06),)), {}, "FAIL", "against the champion's -0.080",
+    ),
+    "less fair than the champion, but not after Holm": (
+        partition(champion=(champion(-0.08, -0.15, -0.01, p_value=0.03), champion(0.0, -0.04, 0.04))), {},
+        "INCONCLUSIVE", "against the champion's -0.080",
     ),
     "less fair within the margin": (partition(champion=(champion(-0.03, -0.049, -0.01),)), {}, "PASS", ""),
     "perhaps less fair beyond the margin": (

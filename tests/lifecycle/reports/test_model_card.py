@@ -153,7 +153,7 @@ def test_the_card_shows_groups_disparities_and_limits_and_withholds_small_counts
         GroupFigures(INJECTION, 9, 7, None, None),
     )
     compared = GroupComparison("sex", "f", "m", "stopped", "impact_ratio", Interval(0.91, 0.85, 0.97), 0.03)
-    rival = ChampionDifference("sex", "stopped", "impact_ratio", Interval(-0.01, -0.02, float("nan")))
+    rival = ChampionDifference("sex", "stopped", "impact_ratio", Interval(-0.01, -0.02, float("nan")), 0.5)
     found = FairnessEvidence((PartitionEvidence("sex", 1012, 3, groups, (compared,), (rival,)),), {"sex": {"f": 0.61}})
     spec = spec_with(protected={"relation": "people", "columns": ["sex"]})
     assert spec.protected is not None
