@@ -249,7 +249,7 @@ class Home:
                 library_versions={},
             ),
             verdicts=(Verdict(gate="benchmark", is_passed=True, summary="made for the benchmark"),),
-            signing_key=self.keys.signing_key,
+            keys=self.keys,
         )
 
     def publish(self, model: str, bundle_digest: str, store: ReleaseStore | None = None) -> int:

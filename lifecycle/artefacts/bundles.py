@@ -5,7 +5,8 @@ from pathlib import Path
 
 from lifecycle.errors import LifecycleError
 from lifecycle.gates.outcomes import overall_text
-from lifecycle.signing.keys import SigningKey
+from lifecycle.signing.keys import Keys
+from lifecycle.signing.model_signature import MODEL_SIGNATURE_FILE, model_signature
 from serving.artefacts.bundle import Bundle, read_bundle, read_golden, sealed_files
 from serving.artefacts.signatures import PublicKeys
 from serving.contract.derivation import fields_of_request
@@ -43,7 +44,7 @@ def write_bundle(
     *,
     lineage: Lineage,
     verdicts: Sequence[Verdict],
-    signing_key: SigningKey,
+    keys: Keys,
     descriptions: Mapping[str, str] | None = None,
     waivers: Sequence[SealedWaiver] = (),
 ) -> str:
@@ -56,6 +57,8 @@ def write_bundle(
     files
         Exactly ``model.txt`` (LightGBM) or ``model.json`` (XGBoost), ``deciding.json``, ``golden.jsonl`` and
         ``card.html``.
+    keys
+        The installation's: its signing key signs the manifest, its model key the whole folder (``model.sig``).
     lineage, verdicts
         Origin of the model and verdicts of its gates, for the manifest.
     descriptions
@@ -71,12 +74,11 @@ def write_bundle(
     """
     manifest_bytes = encode(_manifest(files, lineage, verdicts, descriptions or {}, waivers))
     bundle_digest = digest(manifest_bytes)
-    signed = signing_key.sign(manifest_bytes)
+    signed = keys.signing_key.sign(manifest_bytes)
+    content = dict(files) | {MANIFEST_FILE: manifest_bytes, SIGNATURE_FILE: encode(signed)}
+    content[MODEL_SIGNATURE_FILE] = model_signature(bundle_digest, content, keys.model_key)
     crash_point("bundle.signed")
-    content = dict(files)
-    write_folder(
-        bundle_folder(store, bundle_digest), content | {MANIFEST_FILE: manifest_bytes, SIGNATURE_FILE: encode(signed)}
-    )
+    write_folder(bundle_folder(store, bundle_digest), content)
     crash_point("bundle.sealed")
     return bundle_digest
 

@@ -161,7 +161,7 @@ def seal(
         files,
         lineage=candidate.lineage,
         verdicts=evidence.verdicts,
-        signing_key=stores.key_ring().signing_key,
+        keys=stores.key_ring(),
         descriptions=feature_descriptions(spec, dbt_projects(stores.settings)),
         waivers=permission.sealed_waivers,
     )

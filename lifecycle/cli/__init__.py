@@ -22,6 +22,7 @@ from lifecycle.cli import (
     lineage,
     migrate,
     mirror,
+    model_key,
     new_model,
     release,
     report,
@@ -90,6 +91,7 @@ days.register(app)
 erase.register(app)
 verify.register(app)
 app.add_typer(ledger.app, name="ledger")
+model_key.register(app)
 app.add_typer(simulate.app, name="simulate")
 simulate.register(app)
 snowflake.register(app)

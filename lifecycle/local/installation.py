@@ -64,7 +64,7 @@ def prepare(settings: Settings) -> None:
         for notice in write_dagster_yaml(settings.dagster_home / "dagster.yaml"):
             sys.stderr.write(f"{notice}\n")
         _store_settings(settings)
-        ensure_keys(settings)
+        _ = ensure_keys(settings).model_key  # creates it, too
         for folder in (settings.release_store, settings.decision_log_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

@@ -6,16 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.platform import Settings
+from lifecycle.signing.key_files import check_mode, ensure_key_pair, key_folder
+from lifecycle.signing.model_key import ModelKey, ensure_model_key
 from serving.artefacts.signatures import PublicKeys, key_id, read_public_keys
 from serving.contract.documents import PSEUDONYM_KEY_BYTES, Signed
 from serving.storage.durable import create_once
@@ -54,6 +50,11 @@ class Keys:
         """Id of the signing key."""
         return self.signing_key.key_id
 
+    @property
+    def model_key(self) -> ModelKey:
+        """The key of the bundles' OpenSSF signatures, made when it is first needed; raises as `ensure_model_key`."""
+        return ensure_model_key(self.public_key_path.parent)
+
 
 def ensure_keys(settings: Settings) -> Keys:
     """The keys of this installation; creates the missing ones at its first start.
@@ -66,31 +67,13 @@ def ensure_keys(settings: Settings) -> Keys:
         If a key is invalid, is readable by others than its owner, or the public key does not match the signing key; or
         if this user cannot read the keys, or write missing ones.
     """
-    try:
-        return _ensure_keys(settings.keys_dir)
-    except OSError as error:
-        cause = (error.strerror or type(error).__name__).lower()
-        raise LifecycleError(
-            f"Expected to read the installation's keys, and to write missing ones, got {cause} - at "
-            f"{error.filename or settings.keys_dir}; run the command as the owner of LIFECYCLE_HOME"
-        ) from error
+    with key_folder(settings.keys_dir) as folder:
+        return _ensure_keys(folder)
 
 
 def _ensure_keys(folder: Path) -> Keys:
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    signing_path, public_path = folder / SIGNING_KEY_FILE, folder / PUBLIC_KEY_FILE
-    pseudonym_path = folder / PSEUDONYM_KEY_FILE
-    if public_path.exists() and not signing_path.exists():
-        raise LifecycleError(
-            f"Expected the signing key of {public_path}, found no file; restore it from the backup, or remove the "
-            f"public key to start with new keys (then distribute the new public key to the servers) - at {signing_path}"
-        )
-    if not signing_path.exists():
-        create_once(signing_path, _new_private_pem(), "keys.signing_key")
-    private = _read_private(signing_path)
-    if not public_path.exists():
-        public_pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        create_once(public_path, public_pem, "keys.public_key")
+    public_path, pseudonym_path = folder / PUBLIC_KEY_FILE, folder / PSEUDONYM_KEY_FILE
+    private = ensure_key_pair(folder / SIGNING_KEY_FILE, public_path, _new_private_pem, Ed25519PrivateKey, "an Ed25519")
     if not pseudonym_path.exists():
         create_once(pseudonym_path, secrets.token_bytes(PSEUDONYM_KEY_BYTES), "keys.pseudonym_key")
     _check_pseudonym_key(pseudonym_path)
@@ -100,18 +83,6 @@ def _ensure_keys(folder: Path) -> Keys:
 
 def _new_private_pem() -> bytes:
     return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _read_private(path: Path) -> Ed25519PrivateKey:
-    _check_mode(path)
-    try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except (ValueError, TypeError):
-        # Without the cause: a parser's message may quote the content, which is secret.
-        raise LifecycleError(f"Expected an unencrypted PEM private key, got another content - at {path}") from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise LifecycleError(f"Expected an Ed25519 private key, got {type(key).__name__} - at {path}")
-    return key
 
 
 def _public_keys(path: Path, signing_key: SigningKey) -> PublicKeys:
@@ -128,16 +99,10 @@ def _public_keys(path: Path, signing_key: SigningKey) -> PublicKeys:
 
 
 def _check_pseudonym_key(path: Path) -> None:
-    _check_mode(path)
+    check_mode(path)
     size = path.stat().st_size
     if size != PSEUDONYM_KEY_BYTES:
         raise LifecycleError(
             f"Expected a pseudonym key of {PSEUDONYM_KEY_BYTES} bytes, got {size}; restore it from the backup, because "
             f"another key changes the pseudonym of every entity - at {path}"
         )
-
-
-def _check_mode(path: Path) -> None:
-    mode = path.stat().st_mode & 0o777
-    if mode & 0o077:
-        raise LifecycleError(f"Expected mode 0600, got {mode:04o}; run chmod 600 - at {path}")

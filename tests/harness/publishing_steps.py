@@ -13,8 +13,8 @@ def take(step: str, home: Path, candidates: Path) -> None:
     verb, _, argument = step.partition(" ")
     if verb in {"publish", "canary", "shadow"}:
         files = {path.name: path.read_bytes() for path in (candidates / argument).iterdir()}
-        root, key = store.settings.release_store, store.keys.signing_key
-        bundle = write_bundle(root, files, lineage=lineage(int(argument)), verdicts=VERDICTS, signing_key=key)
+        root, keys = store.settings.release_store, store.keys
+        bundle = write_bundle(root, files, lineage=lineage(int(argument)), verdicts=VERDICTS, keys=keys)
         put(store, verb, bundle, step)
     elif verb == "end_canary":
         store.releases.end_canary(MODEL, by="test", reason=step)

@@ -63,5 +63,5 @@ def renamed(store: SmallStore, seed: int, old: str, new: str) -> str:
     files["deciding.json"] = encode(msgspec.structs.replace(deciding, features=features))
     files["model.txt"] = files["model.txt"].replace(old.encode(), new.encode())
     files["golden.jsonl"] = files["golden.jsonl"].replace(old.encode(), new.encode())
-    root, key = store.settings.release_store, store.keys.signing_key
-    return write_bundle(root, files, lineage=lineage(seed), verdicts=VERDICTS, signing_key=key)
+    root, keys = store.settings.release_store, store.keys
+    return write_bundle(root, files, lineage=lineage(seed), verdicts=VERDICTS, keys=keys)

@@ -174,13 +174,13 @@ class SmallStore:
     def seal(self, seed: int, model: str = MODEL, *, can_explain: bool = False) -> str:
         """Seal the bundle of a seed and return its digest."""
         files = candidate_files(seed, model, can_explain=can_explain)
-        store, key = self.settings.release_store, self.keys.signing_key
-        return write_bundle(store, files, lineage=lineage(seed), verdicts=VERDICTS, signing_key=key)
+        store, keys = self.settings.release_store, self.keys
+        return write_bundle(store, files, lineage=lineage(seed), verdicts=VERDICTS, keys=keys)
 
     def publish_files(self, seed: int, files: dict[str, bytes], model: str = MODEL) -> Release:
         """Seal and promote a bundle of other files."""
-        store, key = self.settings.release_store, self.keys.signing_key
-        bundle = write_bundle(store, files, lineage=lineage(seed), verdicts=VERDICTS, signing_key=key)
+        store, keys = self.settings.release_store, self.keys
+        bundle = write_bundle(store, files, lineage=lineage(seed), verdicts=VERDICTS, keys=keys)
         return self.releases.publish(model, bundle, by="test", reason=f"seed {seed}")
 
     def publish(self, seed: int, model: str = MODEL, *, can_explain: bool = False) -> Release:

@@ -221,5 +221,5 @@ def seal(store: SmallStore, seed: int, content: bytes | None = None) -> str:
         candidate_files(seed, content),
         lineage=lineage(seed),
         verdicts=VERDICTS,
-        signing_key=store.keys.signing_key,
+        keys=store.keys,
     )

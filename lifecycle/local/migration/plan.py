@@ -9,6 +9,7 @@ from lifecycle.local.migration.raw_tables import RawTables
 from lifecycle.local.migration.step import Finding, Step
 from lifecycle.local.up_record import UpRecord
 from lifecycle.settings.platform import INSTALLATION_FILE, Settings
+from lifecycle.signing.keys import ensure_keys
 from lifecycle.warehouse.duckdb.lock import lock_of
 from serving.storage.crash_points import crash_point
 
@@ -45,6 +46,7 @@ def migrate(settings: Settings, on_step: Callable[[Finding], None]) -> list[Find
     record.begin()
     done: list[Finding] = []
     try:
+        _ = ensure_keys(settings).model_key  # an earlier version had none
         if not _has_warehouse(settings):
             return done
         for step in STEPS:

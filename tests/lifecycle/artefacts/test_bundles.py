@@ -31,27 +31,23 @@ def test_a_bundle_is_named_by_its_manifest_and_holds_no_clock(store: SmallStore,
 
 def test_the_order_in_which_parameters_were_given_does_not_matter(store: SmallStore) -> None:
     turned = msgspec.structs.replace(lineage(1), parameters=dict(reversed(lineage(1).parameters.items())))
-    key = store.keys.signing_key
-    other = write_bundle(
-        store.settings.release_store, candidate_files(1), lineage=turned, verdicts=VERDICTS, signing_key=key
-    )
+    keys = store.keys
+    other = write_bundle(store.settings.release_store, candidate_files(1), lineage=turned, verdicts=VERDICTS, keys=keys)
     assert other == store.seal(1)
 
 
 def test_a_waiver_seals_a_verdict_that_did_not_pass_and_only_that_of_its_gate(store: SmallStore) -> None:
-    root, key = store.settings.release_store, store.keys.signing_key
+    root, keys = store.settings.release_store, store.keys
     refused = (Verdict(gate="enough_frauds", is_passed=False, summary="3 of 100"),)
     waiver = SealedWaiver(
         gate="enough_frauds", number=1, name="anna", reason="pilot", expires_at=dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
     )
-    sealed = write_bundle(
-        root, candidate_files(1), lineage=lineage(1), verdicts=refused, signing_key=key, waivers=(waiver,)
-    )
+    sealed = write_bundle(root, candidate_files(1), lineage=lineage(1), verdicts=refused, keys=keys, waivers=(waiver,))
     manifest = verified_bundle(root, sealed, store.keys.public_keys).manifest
     assert (manifest.schema_version, manifest.waivers, manifest.verdicts) == (3, (waiver,), refused)
     other = (msgspec.structs.replace(waiver, gate="above_floor"),)
     with pytest.raises(LifecycleError, match="got refused by enough_frauds"):
-        write_bundle(root, candidate_files(1), lineage=lineage(1), verdicts=refused, signing_key=key, waivers=other)
+        write_bundle(root, candidate_files(1), lineage=lineage(1), verdicts=refused, keys=keys, waivers=other)
     without = bundle_folder(root, store.seal(1)) / "manifest.json"
     assert b"waivers" not in without.read_bytes()
     assert b'"schema_version": 1' in without.read_bytes()
@@ -73,9 +69,9 @@ def test_files_are_the_owners_alone(store: SmallStore) -> None:
 def test_nothing_is_sealed_without_passing_verdicts(
     store: SmallStore, verdicts: tuple[Verdict, ...], violation: str
 ) -> None:
-    root, key = store.settings.release_store, store.keys.signing_key
+    root, keys = store.settings.release_store, store.keys
     with pytest.raises(LifecycleError, match=violation):
-        write_bundle(root, candidate_files(1), lineage=lineage(1), verdicts=verdicts, signing_key=key)
+        write_bundle(root, candidate_files(1), lineage=lineage(1), verdicts=verdicts, keys=keys)
     assert not root.exists()
 
 
@@ -92,9 +88,9 @@ def test_a_candidate_that_is_not_whole_is_refused(
     store: SmallStore, change: dict[str, bytes | None], violation: str
 ) -> None:
     files = {name: content for name, content in (candidate_files(1) | change).items() if content is not None}
-    root, key = store.settings.release_store, store.keys.signing_key
+    root, keys = store.settings.release_store, store.keys
     with pytest.raises(LifecycleError, match=violation):
-        write_bundle(root, files, lineage=lineage(1), verdicts=VERDICTS, signing_key=key)
+        write_bundle(root, files, lineage=lineage(1), verdicts=VERDICTS, keys=keys)
 
 
 def test_a_bundle_verifies_only_as_it_was_sealed(store: SmallStore) -> None:

@@ -37,7 +37,7 @@ POINTS = {
     "publish 1": [
         *(
             f"keys.{key}.{step}"
-            for key in ("signing_key", "public_key", "pseudonym_key")
+            for key in ("signing_key", "public_key", "pseudonym_key", "model_signing_key", "model_public_key")
             for step in ("written", "linked")
         ),
         *SEALED,

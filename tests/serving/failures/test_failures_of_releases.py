@@ -142,8 +142,8 @@ def test_a_reason_group_has_no_text(row: Row, store: SmallStore, monkeypatch: py
     deciding = decode(files["deciding.json"], Deciding, "deciding.json")
     texts = ReasonTexts(version="2", texts={"amount": "The amount is unusual"})
     files["deciding.json"] = encode(msgspec.structs.replace(deciding, reason_texts=texts))
-    root, key = store.settings.release_store, store.keys.signing_key
-    bundle = write_bundle(root, files, lineage=lineage(2), verdicts=VERDICTS, signing_key=key)
+    root, keys = store.settings.release_store, store.keys
+    bundle = write_bundle(root, files, lineage=lineage(2), verdicts=VERDICTS, keys=keys)
     sealed = read_bundle(root / "bundles" / bundle, store.keys.public_keys)
     store.publish(1)
     with served(store) as client:

@@ -143,10 +143,10 @@ def test_the_example_is_the_most_adverse_mix_of_the_golden_rows(store: SmallStor
 
 def test_the_features_meanings_come_from_the_bundle_if_it_has_them(store: SmallStore) -> None:
     store.publish(2, "credit")
-    root, key = store.settings.release_store, store.keys.signing_key
+    root, keys = store.settings.release_store, store.keys
     descriptions = {"amount": "Amount of this transaction.", "another": "Not a feature."}
     sealed = write_bundle(
-        root, candidate_files(1), lineage=lineage(1), verdicts=VERDICTS, signing_key=key, descriptions=descriptions
+        root, candidate_files(1), lineage=lineage(1), verdicts=VERDICTS, keys=keys, descriptions=descriptions
     )
     store.releases.publish(MODEL, sealed, by="test", reason="with meanings")
     with InProcessClient(create_app(settings_of(store, poll_seconds=3600))) as client:
