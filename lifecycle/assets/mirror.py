@@ -219,5 +219,7 @@ def _version(spec: RiskModelSpec, stores: Stores, slot: SlotRelease) -> Register
     evidence = stores.evidence(spec.name).gates(digest)
     shown = pages(spec, stores, candidate, evidence, None)
     # It is released: a waiver that has expired since does not keep it out of MLflow.
-    shown = replace(shown, waived=tuple(waiver.gate for waiver in manifest.waivers))
+    waived = tuple(waiver.gate for waiver in manifest.waivers)
+    is_for_shadow = any(not verdict.is_passed and verdict.gate not in waived for verdict in manifest.verdicts)
+    shown = replace(shown, waived=waived, is_for_shadow=is_for_shadow)
     return stores.registry().register(spec, candidate, evidence, shown)

@@ -146,6 +146,8 @@ def seal(
     candidate: Candidate,
     evidence: GateEvidence,
     permission: Permission | None = None,
+    *,
+    is_for_shadow: bool = False,
 ) -> str:
     """Write the candidate's bundle to the release store.
 
@@ -164,6 +166,7 @@ def seal(
         keys=stores.key_ring(),
         descriptions=feature_descriptions(spec, dbt_projects(stores.settings)),
         waivers=permission.sealed_waivers,
+        is_for_shadow=is_for_shadow,
     )
 
 

@@ -21,6 +21,9 @@ Reason = Annotated[str, typer.Option(help="Reason, kept in the release history."
 BundleDigest = Annotated[
     str, typer.Argument(help="Digest of a sealed bundle, or its unique beginning, as `lifecycle releases` prints it.")
 ]
+ShadowDigest = Annotated[
+    str, typer.Argument(help="Digest of a sealed bundle or of an inconclusive candidate, or its unique beginning.")
+]
 After = Annotated[int | None, typer.Option(help="Reject the change unless this is the number of the latest release.")]
 
 
@@ -106,13 +109,39 @@ def end_canary(model: Model, reason: Reason, after: After = None, *, as_json: As
 
 
 def shadow(
-    model: Model, bundle_digest: BundleDigest, reason: Reason, after: After = None, *, as_json: AsJson = False
+    model: Model, bundle_digest: ShadowDigest, reason: Reason, after: After = None, *, as_json: AsJson = False
 ) -> None:
-    """Let a bundle score copies of the traffic in shadow. Its scores are recorded, never returned."""
+    """Let a bundle score copies of the traffic in shadow. Its scores are recorded, never returned.
+
+    The digest of a candidate whose gates had too little evidence, and none of which failed, seals its bundle for the
+    shadow alone: no command promotes it.
+    """
     store = open_store()
-    bundle = bundle_by_prefix(store.root, bundle_digest)
-    say(store.put_shadow(known_model(store.root, model), bundle, by=user_name(), reason=reason, after=after), as_json)
+    model, by = known_model(store.root, model), user_name()
+    release = _inconclusive_in_shadow(model, bundle_digest, by=by, reason=reason, after=after)
+    if release is None:
+        bundle = bundle_by_prefix(store.root, bundle_digest)
+        release = store.put_shadow(model, bundle, by=by, reason=reason, after=after)
+    say(release, as_json)
     mirror_after_release(model)
+
+
+def _inconclusive_in_shadow(model: str, digest: str, *, by: str, reason: str, after: int | None) -> "Release | None":
+    """The release with a candidate in the shadow; ``None`` if no candidate of the model begins with the digest."""
+    from lifecycle.assets.resources import Stores
+    from lifecycle.assets.shadow_trial import try_in_shadow
+    from lifecycle.releases.lookup import candidate_by_prefix
+    from lifecycle.spec.model_files import model_names, read_model
+
+    stores = Stores()
+    if model not in model_names():
+        return None
+    dates = stores.candidates(model).dates()
+    if not any(candidate.startswith(digest.lower()) for candidate in dates):
+        return None
+    candidate = stores.candidates(model).by_digest(candidate_by_prefix(model, digest, dates))
+    spec = read_model(model, stores.settings.profile)
+    return try_in_shadow(spec, stores, candidate, by=by, reason=reason, after=after)
 
 
 def end_shadow(model: Model, reason: Reason, after: After = None, *, as_json: AsJson = False) -> None:

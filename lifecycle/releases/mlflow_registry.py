@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 BUNDLE_TAG = "bundle_digest"
+SHADOW_TAG = "shadow_only"
+"""The version of a candidate for the shadow alone; its value is the outcome of the gates."""
 ALIASES = ("champion", "canary", "shadow")
 
 
@@ -54,7 +56,7 @@ class Registry:
     def register(
         self, spec: RiskModelSpec, candidate: Candidate, evidence: GateEvidence, pages: RunPages
     ) -> RegisteredVersion:
-        """Register a candidate whose gates passed or are waived; idempotent.
+        """Register a candidate whose gates passed or are waived, or one for the shadow alone; idempotent.
 
         A version, a run, an experiment or a model that a person deleted is made again.
 
@@ -63,13 +65,17 @@ class Registry:
         ValueError
             If the verdicts are another candidate's, or one of them neither passed nor is waived.
         """
-        is_open = any(verdict.gate not in pages.waived for verdict in evidence.refusals)
+        blocking = [verdict for verdict in evidence.refusals if verdict.gate not in pages.waived]
+        is_open = any(verdict.outcome == "FAIL" or not pages.is_for_shadow for verdict in blocking)
         if evidence.candidate_digest != candidate.digest or is_open or not evidence.verdicts:
             raise ValueError(
                 f"Expected passing verdicts for candidate {candidate.digest}, got "
                 f"{evidence.outcome_text!r} for {evidence.candidate_digest}"
             )
-        return self.find(spec.name, candidate.digest) or self._register(spec, candidate, evidence, pages)
+        found = self.find(spec.name, candidate.digest)
+        if found is not None and (pages.is_for_shadow or not self._is_for_shadow(found)):
+            return found
+        return self._register(spec, candidate, evidence, pages)
 
     def find(self, model: str, candidate_digest: str) -> RegisteredVersion | None:
         """The newest version of a candidate; ``None`` if it is not registered."""
@@ -77,6 +83,10 @@ class Registry:
         with self.opened() as client:
             versions = client.search_model_versions(chosen, order_by=["version_number DESC"], max_results=1)
         return _registered(versions[0]) if versions else None
+
+    def _is_for_shadow(self, version: RegisteredVersion) -> bool:
+        with self.opened() as client:
+            return SHADOW_TAG in client.get_model_version(version.name, version.version).tags
 
     def mirror(self, model: str, slots: Mapping[str, MirroredSlot]) -> None:
         """Point the aliases at the versions of the slots, and remove the alias of an empty slot."""
@@ -126,13 +136,16 @@ class Registry:
     ) -> RegisteredVersion:
         with self.opened() as client:
             runs = self._runs(client, spec)
-            run_id = runs.ensure(candidate, evidence, "passed", pages)
+            run_id = runs.ensure(candidate, evidence, "shadow" if pages.is_for_shadow else "passed", pages)
             _ensure_registered_model(client, spec)
+            tags = {CANDIDATE_TAG: candidate.digest, "as_of": candidate.lineage.as_of}
+            if pages.is_for_shadow:
+                tags[SHADOW_TAG] = evidence.outcome_text
             version = client.create_model_version(
                 spec.name,
                 runs.model_uri(run_id),
                 run_id,
-                tags={CANDIDATE_TAG: candidate.digest, "as_of": candidate.lineage.as_of},
+                tags=tags,
                 description=f"Trained as of {candidate.lineage.as_of}. [Run in Dagster]({pages.dagster_url})",
             )
         return _registered(version)

@@ -25,8 +25,9 @@ NOTE_TAG = "mlflow.note.content"
 CLASSIC_EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
 """Without it the UI guesses, and may show the tabs of a chatbot."""
 
-RunOutcome = Literal["passed", "refused", "inconclusive", "backtest"]
-"""A backtest passed its gates, and stops there. An inconclusive one has no refusal, and too little evidence."""
+RunOutcome = Literal["passed", "refused", "inconclusive", "backtest", "shadow"]
+"""A backtest passed its gates, and stops there. An inconclusive one has no refusal, and too little evidence; one for
+the shadow is such a candidate that scores copies of the traffic."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class RunPages:
     dagster_url: str
     waived: tuple[str, ...] = ()
     """Gates that did not pass and have a waiver."""
+    is_for_shadow: bool = False
+    """Whether gates without enough evidence may stand open, because the model answers nobody."""
 
 
 class CandidateRuns:
@@ -104,7 +107,7 @@ class CandidateRuns:
             mlflow.log_text(pages.card.decode(), CARD_FILE)
             for plot, png in pages.plots().items():
                 self._log_bytes(run.info.run_id, f"plots/{plot}.png", png)
-            if outcome == "passed":
+            if outcome in {"passed", "shadow"}:
                 _log_model(candidate)
         return str(run.info.run_id)
 

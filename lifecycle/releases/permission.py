@@ -116,6 +116,11 @@ class Permissions:
                 "materialise its model_version again"
             )
         permission = self.of(manifest.candidate_digest, manifest.verdicts)
+        if permission.waivers.refusal is None and (unsealed := _unsealed(manifest)):
+            raise LifecycleError(
+                f"Expected a bundle that names the waivers of {', '.join(unsealed)}, {short} was sealed before them "
+                "for the shadow; materialise its model_version, and promote that bundle"
+            )
         refusal = permission.waivers.refusal or (_refused_since(self, judged[-1]) if judged else None)
         if refusal is not None:
             raise LifecycleError(f"Expected a candidate whose gates passed or are waived, {short} is {refusal}")
@@ -178,6 +183,12 @@ def approve(
             f"approve it - at {model}"
         )
     return releases.consents.approve(model, candidate_digest, person, reason=reason, days=spec.approval_days, now=now)
+
+
+def _unsealed(manifest: Manifest) -> list[str]:
+    """Gates whose verdict did not pass and has no waiver in the manifest."""
+    sealed = {waiver.gate for waiver in manifest.waivers}
+    return [verdict.gate for verdict in manifest.verdicts if not verdict.is_passed and verdict.gate not in sealed]
 
 
 def _refused_since(permissions: Permissions, judgement: Record) -> str | None:
