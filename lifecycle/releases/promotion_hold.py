@@ -40,7 +40,7 @@ class PromotionHold:
         return hold_in_force(self._folder.parent, self._keys.public_keys, history)
 
     def resume(self, model: str, history: Sequence[Release], *, by: str, reason: str) -> Resume:
-        """End the hold in force; recorded before and after. Raises `LifecycleError` without a hold, or as `in_force`."""
+        """End the hold in force, recorded before and after; raises `LifecycleError` without one, or as `in_force`."""
         rollback = self.in_force(history)
         if rollback is None:
             self._settle(history)
