@@ -7,6 +7,7 @@ import dagster as dg
 
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.assets.asked_runs import launched_by
+from lifecycle.assets.expired_waivers import tell_expired_waivers
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
@@ -83,7 +84,10 @@ def release_job(spec: RiskModelSpec) -> "UnresolvedAssetJobDefinition":
 
 
 def approval_sensor(spec: RiskModelSpec, job: "UnresolvedAssetJobDefinition | dg.JobDefinition") -> dg.SensorDefinition:
-    """The sensor that starts a release once nothing is open after a new act; its cursor counts the acts."""
+    """The sensor that starts a release once nothing is open after a new act; its cursor counts the acts.
+
+    Each time it also alerts waivers that have expired since.
+    """
     keys = ModelKeys(spec.name)
 
     @dg.sensor(
@@ -95,6 +99,7 @@ def approval_sensor(spec: RiskModelSpec, job: "UnresolvedAssetJobDefinition | dg
     )
     def sensor(context: dg.SensorEvaluationContext, stores: Stores) -> dg.SensorResult | dg.SkipReason:
         acts = stores.releases().consents.of(spec.name)
+        tell_expired_waivers(spec.name, stores, acts, context.instance, dt.datetime.now(dt.UTC))
         seen = int(context.cursor or 0)
         if len(acts) <= seen:
             return dg.SkipReason("There is no new approval or waiver")

@@ -79,6 +79,18 @@ def waivers_of(
     )
 
 
+def expired_waivers(acts: Sequence[Consent], now: dt.datetime) -> tuple[Consent, ...]:
+    """The last waiver of each candidate and gate, if it has expired; a withdrawn or renewed one has not.
+
+    Parameters
+    ----------
+    acts
+        All acts on a model's candidates, oldest first.
+    """
+    last = {(act.candidate_digest, act.gate): act for act in acts if act.gate is not None}
+    return tuple(act for act in last.values() if _standing(act, now) == "expired")
+
+
 def _standing(act: Consent, now: dt.datetime) -> WaiverStanding:
     if act.is_withdrawal:
         return "withdrawn"

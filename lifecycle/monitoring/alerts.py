@@ -22,6 +22,7 @@ AlertKind = Literal[
     "champion_differs",
     "over_capacity",
     "promotion_held",
+    "waiver_expired",
     "days_missed",
     "faulty_model",
 ]
@@ -36,6 +37,7 @@ _TITLES: dict[AlertKind, str] = {
     "champion_differs": "Champion differs",
     "over_capacity": "Over capacity",
     "promotion_held": "Automatic promotion on hold",
+    "waiver_expired": "Waiver expired",
     "days_missed": "Days missed",
     "faulty_model": "Model left out",
 }

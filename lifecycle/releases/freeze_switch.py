@@ -4,7 +4,7 @@ import datetime as dt
 from pathlib import Path
 
 from lifecycle.errors import LifecycleError
-from lifecycle.releases.ledger.announcing import announced
+from lifecycle.releases.ledger.announcing import announced, settle_order
 from lifecycle.releases.ledger.events import freeze_turned
 from lifecycle.releases.ledger.log import Ledger
 from lifecycle.releases.signed_files import create_signed
@@ -35,9 +35,11 @@ class FreezeSwitch:
     def turn(self, *, is_frozen: bool, by: str, reason: str) -> Freeze:
         """Turn it; raises `LifecycleError` if it is in that state already, or on a concurrent turn.
 
-        The ledger records the turn first. A freeze does not need a usable ledger.
+        The ledger records the turn first, and its file afterwards. A freeze does not need a usable ledger.
         """
         state = self.state()
+        if state is not None:
+            self._settle(state)
         if (state is not None and state.is_frozen) == is_frozen:
             raise LifecycleError(
                 f"Expected promotion to be {'allowed' if is_frozen else 'frozen'}, {_described(state)}"
@@ -59,6 +61,11 @@ class FreezeSwitch:
                 )
         return freeze
 
+    def _settle(self, state: Freeze) -> None:
+        """Record the file of the last turn if its command was killed before it did."""
+        event = freeze_turned(state.number, state.changed_by, is_frozen=state.is_frozen)
+        settle_order(self._ledger, self._folder.parent, event, self._folder / file_name(state.number))
+
     def refuse_if_frozen(self, model: str) -> None:
         """Raise `LifecycleError` if promotion is frozen, with the person, the time and the reason."""
         state = self.state()
@@ -77,7 +84,10 @@ def last_turn(root: Path, keys: PublicKeys) -> Freeze | None:
         return None
     path = folder / file_name(numbers[-1])
     try:
-        return open_envelope(path.read_bytes(), Freeze, keys, f"{path}")
+        turn = open_envelope(path.read_bytes(), Freeze, keys, f"{path}")
+        if turn.number != numbers[-1]:
+            raise ContractError(f"Expected turn {numbers[-1]} of the switch, got turn {turn.number} - at {path}")
+        return turn
     except (ContractError, OSError) as error:
         raise LifecycleError(str(error)) from error
 

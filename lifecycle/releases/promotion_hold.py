@@ -6,13 +6,13 @@ from pathlib import Path
 
 from lifecycle.errors import LifecycleError
 from lifecycle.monitoring.alerts import Alert
-from lifecycle.releases.ledger.announcing import announced
+from lifecycle.releases.ledger.announcing import announced, settle_order
 from lifecycle.releases.ledger.events import promotion_resumed
 from lifecycle.releases.ledger.log import Ledger
 from lifecycle.releases.signed_files import create_signed
 from lifecycle.signing.keys import Keys
 from serving.artefacts.release_rules import last_rollback
-from serving.artefacts.releases import file_name, is_resumed
+from serving.artefacts.releases import file_name, is_resumed, open_envelope
 from serving.artefacts.signatures import PublicKeys
 from serving.contract.documents import SCHEMA_VERSION, ContractError, Release, Resume
 
@@ -40,9 +40,10 @@ class PromotionHold:
         return hold_in_force(self._folder.parent, self._keys.public_keys, history)
 
     def resume(self, model: str, history: Sequence[Release], *, by: str, reason: str) -> Resume:
-        """End the hold in force, recorded first; raises `LifecycleError` without a hold, or as `in_force`."""
+        """End the hold in force, recorded before and after; raises `LifecycleError` without one, or as `in_force`."""
         rollback = self.in_force(history)
         if rollback is None:
+            self._settle(history)
             raise LifecycleError(
                 f"Expected a rollback of {model} that holds automatic promotion, found none; "
                 f"`lifecycle releases {model}` shows the releases"
@@ -62,6 +63,20 @@ class PromotionHold:
                     f"Expected to resume the promotion of {model} alone, but it was resumed concurrently"
                 )
         return resume
+
+    def _settle(self, history: Sequence[Release]) -> None:
+        """Record the file of the last order if its command was killed before it did."""
+        rollback = last_rollback(history)
+        if rollback is None:
+            return
+        path = self._folder / rollback.model / file_name(rollback.number)
+        where = f"{path}"
+        try:
+            order = open_envelope(path.read_bytes(), Resume, self._keys.public_keys, where)
+        except (ContractError, OSError) as error:
+            raise LifecycleError(str(error)) from error
+        event = promotion_resumed(order.model, order.release_number, order.resumed_by)
+        settle_order(self._ledger, self._folder.parent, event, path)
 
 
 def hold_in_force(root: Path, keys: PublicKeys, history: Sequence[Release]) -> Release | None:

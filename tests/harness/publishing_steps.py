@@ -1,9 +1,11 @@
 """The steps of publishing, each of which may be killed and taken again; a process of its own takes one by name."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from lifecycle.artefacts.bundles import write_bundle
+from lifecycle.errors import LifecycleError
 from tests.harness.small_models import MODEL, VERDICTS, SmallStore, lineage
 
 
@@ -20,8 +22,9 @@ def take(step: str, home: Path, candidates: Path) -> None:
         store.releases.end_canary(MODEL, by="test", reason=step)
     elif verb == "rollback":
         store.releases.rollback(MODEL, by="test", reason=step, after=int(argument))
-    elif store.releases.switches.freeze_in_force() is None:
-        store.releases.switches.freeze(by="test", reason=step)
+    else:
+        with suppress(LifecycleError):  # it is frozen already, which a repeated command says
+            store.releases.switches.freeze(by="test", reason=step)
 
 
 def put(store: SmallStore, verb: str, bundle: str, reason: str) -> None:

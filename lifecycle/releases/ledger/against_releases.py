@@ -1,6 +1,7 @@
 """Compares a ledger with the releases of its store: each names the ledger's head, and a record announced it.
 
-The approvals and waivers of the store are compared, too (`against_consents`).
+The approvals and waivers of the store are compared, too (`against_consents`), and the freezes and resumes
+(`against_switches`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lifecycle.releases.ledger.against_consents import consent_problems, models_with_consents
+from lifecycle.releases.ledger.against_switches import order_notices, order_problems
 from lifecycle.releases.ledger.events import release_facts, release_subjects
 from lifecycle.releases.ledger.notes import Head
 from lifecycle.releases.ledger.records import Record
@@ -29,12 +31,20 @@ def with_releases(verification: Verification, store: Path, keys: PublicKeys) -> 
     if not verification.problems:  # the ledger's own problem is in front of them
         for model in models_with_consents(verification.records, store):
             problems += consent_problems(verification.records, store, model, keys)
-    notices = () if problems else (*_not_carried_out(verification.records, store), *_unannounced(verification.records))
+        if verification.head is not None:
+            problems += order_problems(verification.records, store, keys)
+    notices = () if problems else _notices(verification, store, keys)
     return replace(
         verification,
         problems=(*verification.problems, *problems),
         notices=(*verification.notices, *notices),
     )
+
+
+def _notices(verification: Verification, store: Path, keys: PublicKeys) -> tuple[str, ...]:
+    records = verification.records
+    orders = order_notices(records, store, keys) if verification.head is not None else ()
+    return (*_not_carried_out(records, store), *_unannounced(records), *orders)
 
 
 def _of_model(verification: Verification, store: Path, model: str, keys: PublicKeys) -> Iterator[Problem]:

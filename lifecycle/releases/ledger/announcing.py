@@ -1,4 +1,4 @@
-"""Records an act before it is carried out, and a release's file after it.
+"""Records an act before it is carried out, and the file of a release or an order after it.
 
 The ledger is locked from the announcement until the act is done, so that two writers cannot announce the same number.
 A command that is killed in between announces the same event when it is run again, which is recorded once.
@@ -11,9 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from lifecycle.releases.ledger.events import release_announced, release_written
+from lifecycle.releases.ledger.against_switches import recorded_orders
+from lifecycle.releases.ledger.events import order_written, release_announced, release_written
 from lifecycle.releases.ledger.log import Ledger, Writer
 from lifecycle.releases.ledger.notes import Head
+from lifecycle.releases.ledger.reading import read_records
 from lifecycle.releases.ledger.records import Event, LedgerError
 from serving.contract.documents import Release, digest
 
@@ -22,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def announced(ledger: Ledger, event: Event, path: Path, *, is_required: bool) -> Iterator[None]:
-    """Record an event, unless the file that it announces exists already, and lock the ledger for the block.
+    """Record an order, unless its file exists already, and lock the ledger for the block; then record its file.
 
     Parameters
     ----------
@@ -36,15 +38,35 @@ def announced(ledger: Ledger, event: Event, path: Path, *, is_required: bool) ->
         If the event is required and cannot be recorded.
     """
     with ExitStack() as lock:
+        writer = None
         try:
-            writer = lock.enter_context(ledger.locked())
+            entered = lock.enter_context(ledger.locked())
             if not path.exists():
-                writer.append(event)
+                entered.append(event)
+            writer = entered
         except LedgerError as error:
             if is_required:
                 raise
             _tell_unrecorded(event.kind, error)
         yield
+        if writer is not None:
+            _record_order(writer, event, path)
+
+
+def settle_order(ledger: Ledger, store: Path, event: Event, path: Path) -> None:
+    """Record the file of an order that no record names: its command was killed, or made it without a ledger.
+
+    Parameters
+    ----------
+    event
+        What announced the order, or would have.
+    """
+    try:
+        with ledger.locked() as writer:
+            if path.relative_to(store).as_posix() not in recorded_orders(read_records(store)).written:
+                _record_order(writer, event, path)
+    except LedgerError as error:
+        _tell_unrecorded(f"the file of a {event.kind}", error)
 
 
 @contextmanager
@@ -110,6 +132,14 @@ def _record_file(writer: Writer, release: Release, path: Path) -> None:
         writer.append(release_written(release.model, release.number, digest(path.read_bytes())))
     except LedgerError as error:
         _tell_unrecorded(f"the file of release {release.number} of {release.model}", error)
+
+
+def _record_order(writer: Writer, event: Event, path: Path) -> None:
+    """The order is in force whatever happens here; the next one, or the same command again, records its file."""
+    try:
+        writer.append(order_written(event, digest(path.read_bytes())))
+    except LedgerError as error:
+        _tell_unrecorded(f"the file of a {event.kind}", error)
 
 
 def _tell_unrecorded(what: str, error: LedgerError) -> None:

@@ -89,6 +89,16 @@ def promotion_resumed(model: str, release_number: int, by: str) -> Event:
     )
 
 
+def order_written(announcement: Event, file_digest: str) -> Event:
+    """The file of a freeze, its end or a resume is in the store; `announcement` is the record of before."""
+    return msgspec.structs.replace(
+        announcement,
+        subjects={"document": file_digest},
+        facts=announcement.facts | {"is_written": True},
+        occasion=f"{announcement.occasion} written",
+    )
+
+
 def consent_event(consent: Consent, file_digest: str, *, is_written: bool) -> Event:
     """A person's act on a candidate: announced before its file is written, and recorded again once it is there."""
     facts: dict[str, object] = {"number": consent.number, "is_written": is_written}

@@ -15,6 +15,8 @@
 `other_release`       a release differs from the record that announced it, or from the file that was recorded
 `missing_approval`    an approval or a waiver that was written is not in the store
 `other_approval`      an approval or a waiver was changed, or is not the one that the ledger recorded
+`missing_order`       a freeze, the end of one or a resume that was written is not in the store
+`other_order`         a freeze, the end of one or a resume was changed, or is not the one that the ledger recorded
 ====================  ==================================================================================================
 
 Whoever holds the signing key can write another ledger with other releases. Records after the last head that a release
@@ -62,6 +64,8 @@ Damage = Literal[
     "other_release",
     "missing_approval",
     "other_approval",
+    "missing_order",
+    "other_order",
 ]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import msgspec
 import pytest
 
 from lifecycle.artefacts.bundles import bundle_manifest, verified_bundle
@@ -12,6 +13,8 @@ from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import evidence_content
 from lifecycle.assets.approving import approval_sensor, approve_job, release_job
 from lifecycle.assets.asked_runs import USER_TAG
+from lifecycle.assets.expired_waivers import tell_expired_waivers
+from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.recording import record_training
 from lifecycle.assets.registry import model_version_asset, seal
 from lifecycle.assets.resources import Stores
@@ -237,6 +240,60 @@ def test_the_sensor_releases_what_was_approved_and_only_that(
     assert result.success
     assert len(stores.releases().history("toy")) == 1
     assert tick(both.cursor).skip_message == "There is no new approval or waiver"
+
+
+def test_the_sensor_tells_an_expired_waiver_once_and_where_its_candidate_is_in_force(
+    stores: Stores, spec: RiskModelSpec, model: Trained, registry: FakeRegistry
+) -> None:
+    candidate, consents = refused(stores, spec, model), stores.releases().consents
+    until = now() + dt.timedelta(seconds=20)
+    anna = Person("anna", "ops")
+    consents.waive("toy", candidate.digest, WAIVED, anna, reason="a pilot", until=until, now=now())
+    assert materialize(stores, [model_version_asset(spec), release_asset(spec)], AS_OF).success
+    acts, told = consents.of("toy"), raised_alerts(stores)
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert tell_expired_waivers("toy", stores, acts, instance, until - dt.timedelta(microseconds=1)) == []
+        [alert] = tell_expired_waivers("toy", stores, acts, instance, until)
+        assert tell_expired_waivers("toy", stores, acts, instance, until + DAY) == []
+        [shown] = instance.fetch_observations(ModelKeys("toy").release, limit=5).records
+    assert (alert.kind, alert.as_of, alert.keys) == ("waiver_expired", "2024-02-01", ("toy:waiver_expired:1",))
+    assert alert.message.startswith(f"The waiver of {WAIVED} by anna on candidate {candidate.digest[:12]} expired at ")
+    assert alert.message.endswith("It is the champion in force, and stays so.")
+    again = f"lifecycle waive toy {candidate.digest[:12]} {WAIVED} --until DATE"
+    assert again in alert.remedy
+    assert "lifecycle rollback toy" in alert.remedy
+    assert [line["kind"] for line in raised_alerts(stores)[len(told) :]] == ["waiver_expired"]
+    assert shown.asset_observation is not None
+    assert shown.asset_observation.description == alert.message
+    # Another waiver that expires is another alert; one that was renewed or withdrawn is none.
+    later, early = until + 2 * DAY, until + DAY
+    consents.waive("toy", candidate.digest, WAIVED, anna, reason="again", until=later, now=now())
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert tell_expired_waivers("toy", stores, consents.of("toy"), instance, early) == []
+        [second] = tell_expired_waivers("toy", stores, consents.of("toy"), instance, later)
+        assert second.keys == ("toy:waiver_expired:2",)
+        consents.withdraw("toy", candidate.digest, WAIVED, anna, reason="over", now=now())
+        assert tell_expired_waivers("toy", stores, consents.of("toy"), instance, later) == []
+
+
+def test_a_tick_of_the_sensor_tells_what_expired(
+    stores: Stores, spec: RiskModelSpec, model: Trained, registry: FakeRegistry
+) -> None:
+    candidate = refused(stores, spec, model)
+    expired: dict[str, Any] = {"reason": "early", "until": now() - DAY, "now": now() - 2 * DAY}
+    stores.releases().consents.waive("toy", candidate.digest, WAIVED, Person("anna", "ops"), **expired)
+    with dg.DagsterInstance.ephemeral() as instance:
+        for cursor in (None, "1", "1"):
+            context = dg.build_sensor_context(instance=instance, cursor=cursor, resources={"stores": stores})
+            approval_sensor(spec, approve_job(spec))(context)
+    [alert] = [line for line in raised_alerts(stores) if line["kind"] == "waiver_expired"]
+    assert "in force" not in alert["message"]
+    assert alert["runbook_url"].endswith("docs/alerts.md#waiver_expired")
+
+
+def raised_alerts(stores: Stores) -> list[dict[str, Any]]:
+    path = stores.settings.root / "alerts.jsonl"
+    return [msgspec.json.decode(line) for line in path.read_bytes().splitlines()] if path.exists() else []
 
 
 def test_evidence_that_was_changed_after_judging_registers_nothing(

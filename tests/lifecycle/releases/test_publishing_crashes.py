@@ -47,7 +47,7 @@ POINTS = {
     "canary 3": [*SEALED, *appends(2)],
     "shadow 2": [*SEALED, *appends(2)],
     "end_canary": ["release.written", "release.linked", *appends(2)],
-    "freeze": ["freeze.written", "freeze.linked", *appends(1)],
+    "freeze": ["freeze.written", "freeze.linked", *appends(2)],
 }
 
 

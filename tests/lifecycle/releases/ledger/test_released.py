@@ -73,9 +73,9 @@ def test_every_act_is_recorded_before_it_and_every_release_names_the_head(store:
         ("released", "platform", 3),
         ("rollback", "person", 4),
         ("released", "platform", 4),
-        ("resume", "person", None),
-        ("freeze", "person", 1),
-        ("unfreeze", "person", 2),
+        *[("resume", "person", None)] * 2,
+        *[("freeze", "person", 1)] * 2,
+        *[("unfreeze", "person", 2)] * 2,
     ]
     heads = [release.ledger_head for release in store.releases.history(MODEL)]
     assert [head.split()[0] if head else None for head in heads] == ["2", "4", "6", "8"]
