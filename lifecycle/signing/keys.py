@@ -67,7 +67,7 @@ def ensure_keys(settings: Settings) -> Keys:
         if this user cannot read the keys, or write missing ones.
     """
     try:
-        return _ensure_keys(settings.keys_dir)
+        return keys_of(settings.keys_dir)
     except OSError as error:
         cause = (error.strerror or type(error).__name__).lower()
         raise LifecycleError(
@@ -76,7 +76,8 @@ def ensure_keys(settings: Settings) -> Keys:
         ) from error
 
 
-def _ensure_keys(folder: Path) -> Keys:
+def keys_of(folder: Path) -> Keys:
+    """The keys in a folder; creates the missing ones. Raises as `ensure_keys`, but `OSError` as it is."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     signing_path, public_path = folder / SIGNING_KEY_FILE, folder / PUBLIC_KEY_FILE
     pseudonym_path = folder / PSEUDONYM_KEY_FILE

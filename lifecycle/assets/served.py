@@ -1,0 +1,89 @@
+"""The gates `consistent` and `servable` of a candidate: one sandbox gives the evidence of both."""
+
+import datetime as dt
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+import numpy as np
+
+from lifecycle.artefacts.candidates import Candidate
+from lifecycle.artefacts.evidence import GateEvidence
+from lifecycle.artefacts.sandbox.probe import Expected, Sandbox, sandbox
+from lifecycle.artefacts.sandbox.rows import SentRows
+from lifecycle.assets.resources import Stores
+from lifecycle.gates.candidate_gates import servable as servable_gate
+from lifecycle.gates.candidate_gates.consistent import consistent
+from lifecycle.gates.candidate_gates.servable import servable
+from lifecycle.gates.comparison import ChampionModel
+from lifecycle.gates.served_evidence import NotServed, flipped_share, with_first_figures
+from lifecycle.modelling.training import split_examples
+from lifecycle.modelling.training_set import Examples
+from lifecycle.reports.model_card import model_card
+from lifecycle.reports.servable_plots import budget_plot
+from lifecycle.spec.risk_model import RiskModelSpec
+from serving.contract.documents import Verdict
+
+
+def starting_sandbox(stores: Stores, candidate: Candidate) -> AbstractContextManager[Sandbox | NotServed]:
+    """A sandbox whose server starts while other gates judge; process and folder are gone after the block."""
+    return sandbox(stores.settings.root / "sandboxes", candidate)
+
+
+def served_verdicts(
+    spec: RiskModelSpec,
+    stores: Stores,
+    started: Sandbox | NotServed,
+    candidate: Candidate,
+    examples: Examples,
+    champion: ChampionModel | None,
+    verdicts: Sequence[Verdict],
+) -> tuple[Verdict, Verdict]:
+    """The verdicts of both gates; those of before if the same candidate passes again.
+
+    Parameters
+    ----------
+    champion
+        ``None`` without one, or if it is the candidate.
+    verdicts
+        Those of the other gates, for the bundle's model card.
+    """
+    expected = Expected.of(candidate, _holdout_rows(spec, examples, dt.date.fromisoformat(candidate.lineage.as_of)))
+    evidence = _evidence_of(candidate, verdicts)
+    found = started
+    if isinstance(started, Sandbox):
+        found = started.probe(candidate, expected, model_card(spec, candidate, evidence).encode())
+    flips = None
+    if champion is not None:
+        ours = expected.scores, candidate.deciding.bands
+        flips = flipped_share(spec, ours, champion, expected.rows.features)
+    earlier = _earlier(spec, stores, candidate)
+    consistency = consistent(found, flips, spec.gates.consistency)
+    costs = servable(found, spec.gates.servability)
+    return consistency, with_first_figures(costs, earlier.get(costs.gate))
+
+
+def _holdout_rows(spec: RiskModelSpec, examples: Examples, as_of: dt.date) -> SentRows:
+    rows = split_examples(spec, examples, as_of).holdout.rows
+    return SentRows(
+        np.ascontiguousarray(examples.features[rows]),
+        None if examples.facts is None else np.ascontiguousarray(examples.facts[rows]),
+        examples.occurred_at[rows],
+    )
+
+
+def _evidence_of(candidate: Candidate, verdicts: Sequence[Verdict]) -> GateEvidence:
+    lineage = candidate.lineage
+    return GateEvidence(
+        candidate.deciding.model, candidate.digest, lineage.training_set_digest, lineage.as_of, tuple(verdicts)
+    )
+
+
+def _earlier(spec: RiskModelSpec, stores: Stores, candidate: Candidate) -> dict[str, Verdict]:
+    store = stores.evidence(spec.name)
+    verdicts = store.gates(candidate.digest).verdicts if store.has_gates(candidate.digest) else ()
+    return {verdict.gate: verdict for verdict in verdicts}
+
+
+def servable_plots(verdict: Verdict) -> dict[str, bytes]:
+    """Each measure as a share of its budget; empty for other gates, and if nothing was measured."""
+    return budget_plot(verdict) if verdict.gate == servable_gate.NAME else {}
