@@ -15,7 +15,7 @@ from lifecycle.gates.candidate_gates import servable as servable_gate
 from lifecycle.gates.candidate_gates.consistent import consistent
 from lifecycle.gates.candidate_gates.servable import servable
 from lifecycle.gates.comparison import ChampionModel
-from lifecycle.gates.served_evidence import NotServed, flipped_share, with_first_figures
+from lifecycle.gates.served_evidence import flipped_share, with_first_figures
 from lifecycle.modelling.training import split_examples
 from lifecycle.modelling.training_set import Examples
 from lifecycle.reports.model_card import model_card
@@ -24,15 +24,15 @@ from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import Verdict
 
 
-def starting_sandbox(stores: Stores, candidate: Candidate) -> AbstractContextManager[Sandbox | NotServed]:
-    """A sandbox whose server starts while other gates judge; process and folder are gone after the block."""
+def prepared_sandbox(stores: Stores, candidate: Candidate) -> AbstractContextManager[Sandbox]:
+    """A sandbox that is prepared while other gates judge; its folder is gone after the block."""
     return sandbox(stores.settings.root / "sandboxes", candidate)
 
 
 def served_verdicts(
     spec: RiskModelSpec,
     stores: Stores,
-    started: Sandbox | NotServed,
+    prepared: Sandbox,
     candidate: Candidate,
     examples: Examples,
     champion: ChampionModel | None,
@@ -48,10 +48,8 @@ def served_verdicts(
         Those of the other gates, for the bundle's model card.
     """
     expected = Expected.of(candidate, _holdout_rows(spec, examples, dt.date.fromisoformat(candidate.lineage.as_of)))
-    evidence = _evidence_of(candidate, verdicts)
-    found = started
-    if isinstance(started, Sandbox):
-        found = started.probe(candidate, expected, model_card(spec, candidate, evidence).encode())
+    card = model_card(spec, candidate, _evidence_of(candidate, verdicts)).encode()
+    found = prepared.probe(candidate, expected, card)
     flips = None
     if champion is not None:
         ours = expected.scores, candidate.deciding.bands

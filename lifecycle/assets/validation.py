@@ -20,7 +20,7 @@ from lifecycle.assets.partitions import as_of_dates, date_of
 from lifecycle.assets.plots import shown
 from lifecycle.assets.recording import record_verdicts
 from lifecycle.assets.resources import Stores
-from lifecycle.assets.served import servable_plots, served_verdicts, starting_sandbox
+from lifecycle.assets.served import prepared_sandbox, servable_plots, served_verdicts
 from lifecycle.errors import LifecycleError
 from lifecycle.gates.candidate_gates import (
     DESCRIPTIONS,
@@ -133,13 +133,13 @@ def judge_candidate(
         That training set; ``None`` to read it.
     """
     as_of, training_set = candidate.lineage.as_of, candidate.lineage.training_set_digest
-    with starting_sandbox(stores, candidate) as started:
+    with prepared_sandbox(stores, candidate) as prepared:
         if examples is None:
             examples = examples_from_table(stores.training_sets(spec.name).read_whole(as_of, training_set), spec)
         champion = _champion(spec, stores, as_of)
         verdicts = _offline_verdicts(spec, stores, candidate, examples, champion)
         rival = champion.rival(candidate)
-        verdicts += served_verdicts(spec, stores, started, candidate, examples, rival, verdicts)
+        verdicts += served_verdicts(spec, stores, prepared, candidate, examples, rival, verdicts)
     return GateEvidence(
         model=spec.name,
         candidate_digest=candidate.digest,

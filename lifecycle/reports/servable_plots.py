@@ -17,11 +17,13 @@ def budget_plot(verdict: Verdict) -> dict[str, bytes]:
     if not names:
         return {}
     used = [verdict.observed[name] / verdict.required[f"maximum_{name}"] for name in names]
-    words = [
-        f"{BUDGETED[name][0]}\n{verdict.observed[name]:.3g} of {verdict.required[f'maximum_{name}']:g} {BUDGETED[name][1]}"
-        for name in names
-    ]
+    words = [_words(verdict, name) for name in names]
     return {"budgets_used": picture(_bars, words, used)}
+
+
+def _words(verdict: Verdict, name: str) -> str:
+    words, unit = BUDGETED[name]
+    return f"{words}\n{verdict.observed[name]:.3g} of {verdict.required[f'maximum_{name}']:g} {unit}"
 
 
 def _bars(axes: "Axes", words: Sequence[str], used: Sequence[float]) -> None:

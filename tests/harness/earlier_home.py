@@ -15,7 +15,9 @@ from serving.contract.documents import Verdict
 from tests.harness.features_generated import RawRows, insert
 
 CANDIDATE = "c" * 64
-NEW_GATES = ("above_floor", "no_leaking_feature", "fair_by_group", "calibrated", "robust", "explained")
+NEW_GATES = (
+    "above_floor", "no_leaking_feature", "fair_by_group", "calibrated", "robust", "explained", "consistent", "servable",
+)  # fmt: skip
 MART = "marts.card_transaction_features"
 WINDOWS = "intermediate.int_customer_windows"
 _PERFORMANCE = {

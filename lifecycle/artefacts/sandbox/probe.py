@@ -1,5 +1,6 @@
 """Puts a candidate's bundle into a sandbox's server, and compares and measures the answers."""
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,14 +15,14 @@ from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.sandbox.connection import Connection, Reply, get, post
 from lifecycle.artefacts.sandbox.folders import sandbox_folder
 from lifecycle.artefacts.sandbox.process_usage import cpu_seconds, resident_bytes
-from lifecycle.artefacts.sandbox.releases import release_candidate, release_warm_up
+from lifecycle.artefacts.sandbox.releases import release_candidate
 from lifecycle.artefacts.sandbox.rows import EXPLAINED, SentRows, can_be_sent, golden_requests, row_requests
-from lifecycle.artefacts.sandbox.server import NotStartedError, SandboxServer
+from lifecycle.artefacts.sandbox.server import NotStartedError, SandboxServer, standby_process
 from lifecycle.gates.served_evidence import Agreement, Costs, NotServed, Refused, Served, ServedEvidence
 from lifecycle.modelling.calibration import scores as calibrated_scores
 from lifecycle.modelling.fitting import margins
 from lifecycle.modelling.group_evidence import DECLINED, bands_of
-from lifecycle.signing.keys import Keys, keys_of
+from lifecycle.signing.keys import keys_of
 from lifecycle.tables.arrays import FloatArray, IntArray
 from serving.artefacts.bundle import read_golden
 from serving.contract.documents import GOLDEN_FILE, Bands, Deciding, GoldenRow
@@ -57,27 +58,35 @@ class Expected:
 
 
 class Sandbox:
-    """A server that starts in the background; `probe` waits for it."""
+    """A folder for a server that starts when a candidate is probed."""
 
-    def __init__(self, folder: Path, keys: Keys, server: SandboxServer) -> None:
-        self._store, self._keys, self._server = folder / "release_store", keys, server
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._store = folder, folder / "release_store"
+        self._keys = keys_of(folder / "keys")
 
     def probe(self, candidate: Candidate, expected: Expected, card: bytes) -> ServedEvidence:
         """Release the candidate here, and compare and measure what the server answers."""
         try:
-            port = self._server.port()
-            connection = Connection(port, ANSWER_SECONDS)
-        except (NotStartedError, OSError) as error:
-            return NotServed(str(error))
-        try:
-            return self._probed(connection, candidate, expected, card)
+            server = SandboxServer(self._folder, self._store, self._keys)
         except OSError as error:
-            return NotServed(f"the server stopped answering ({error}): {self._server.last_line()}")
+            return NotServed(f"the server could not be started: {error}")
+        try:
+            connection = Connection(server.port(), ANSWER_SECONDS)
+            try:
+                return self._probed(connection, server.pid, candidate, expected, card)
+            finally:
+                connection.close()
+        except NotStartedError as error:
+            return NotServed(str(error))
+        except OSError as error:
+            return NotServed(f"the server stopped answering ({error}): {server.last_line()}")
         finally:
-            connection.close()
+            server.stop()
 
-    def _probed(self, connection: Connection, candidate: Candidate, expected: Expected, card: bytes) -> ServedEvidence:
-        pid, deciding = self._server.pid, candidate.deciding
+    def _probed(
+        self, connection: Connection, pid: int, candidate: Candidate, expected: Expected, card: bytes
+    ) -> ServedEvidence:
+        deciding = candidate.deciding
         size = release_candidate(self._store, self._keys, candidate, card)
         memory, cpu, began = resident_bytes(pid), cpu_seconds(pid), time.perf_counter()
         refusal = _load(connection, deciding.model)
@@ -110,20 +119,15 @@ class Sandbox:
 
 
 @contextmanager
-def sandbox(root: Path, candidate: Candidate) -> Iterator["Sandbox | NotServed"]:
-    """A sandbox below `root` whose server starts meanwhile; process and folder are gone after the block."""
+def sandbox(root: Path, candidate: Candidate) -> Iterator[Sandbox]:
+    """A sandbox below `root`; its folder is gone after the block.
+
+    Meanwhile the process on standby prepares for the candidate, so that other gates judge while it compiles.
+    """
+    with contextlib.suppress(OSError):  # the probe says so
+        standby_process().prepare(is_explained=can_explain(candidate), is_single=candidate.model_format == "xgboost")
     with sandbox_folder(root) as folder:
-        keys = keys_of(folder / "keys")
-        release_warm_up(folder / "release_store", keys, is_explained=can_explain(candidate))
-        try:
-            server = SandboxServer(folder, folder / "release_store", keys)
-        except OSError as error:
-            yield NotServed(f"the server could not be started: {error.strerror or type(error).__name__}")
-            return
-        try:
-            yield Sandbox(folder, keys, server)
-        finally:
-            server.stop()
+        yield Sandbox(folder)
 
 
 def can_explain(candidate: Candidate) -> bool:
