@@ -1,5 +1,6 @@
 """The gates `consistent` and `servable` of a candidate: one sandbox gives the evidence of both."""
 
+import contextlib
 import datetime as dt
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -10,6 +11,7 @@ from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.artefacts.sandbox.probe import Expected, Sandbox, sandbox
 from lifecycle.artefacts.sandbox.rows import SentRows
+from lifecycle.artefacts.sandbox.server import standby_process
 from lifecycle.assets.resources import Stores
 from lifecycle.gates.candidate_gates import servable as servable_gate
 from lifecycle.gates.candidate_gates.consistent import consistent
@@ -22,6 +24,12 @@ from lifecycle.reports.model_card import model_card
 from lifecycle.reports.servable_plots import budget_plot
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import Verdict
+
+
+def begin_standby() -> None:
+    """Start what `prepared_sandbox` needs, in a process that trains a candidate before it judges it."""
+    with contextlib.suppress(OSError):  # the probe says so
+        standby_process()
 
 
 def prepared_sandbox(stores: Stores, candidate: Candidate) -> AbstractContextManager[Sandbox]:
