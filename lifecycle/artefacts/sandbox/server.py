@@ -57,6 +57,11 @@ class StandbyProcess:
         atexit.register(self.close)
 
     @property
+    def pid(self) -> int:
+        """Id of the process."""
+        return self._process.pid
+
+    @property
     def is_usable(self) -> bool:
         """Whether this process started it, and it runs."""
         return self._owner == os.getpid() and self._process.poll() is None
