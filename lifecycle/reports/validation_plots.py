@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from lifecycle.artefacts.candidates import CandidateEvaluation
 from lifecycle.artefacts.paired_holdouts import PairedHoldouts
-from lifecycle.gates.candidate_gates import fair_by_group
+from lifecycle.gates.candidate_gates import fair_by_group, servable
 from lifecycle.reports.fairness_plots import fairness_plots
 from lifecycle.reports.plots import ACCENT, INK, QUIET, model_plots, picture
+from lifecycle.reports.servable_plots import budget_plot
 from lifecycle.spec.examples import LabelNames
 from serving.contract.documents import Verdict
 
@@ -42,6 +43,9 @@ def validation_plots(
     if fair_by_group.NAME in verdicts:
         drawn = fairness_plots(verdicts[fair_by_group.NAME])
         plots[fair_by_group.NAME] = tuple(_shown(name, png) for name, png in drawn.items())
+    if servable.NAME in verdicts:
+        drawn = budget_plot(verdicts[servable.NAME])
+        plots[servable.NAME] = tuple(_shown(name, png) for name, png in drawn.items())
     if paired is not None:
         plots[PERFORMANCE] = (_shown("challenger and champion", picture(_side_by_side, paired)),)
     return plots
