@@ -21,6 +21,7 @@ from lifecycle.assets.plots import shown
 from lifecycle.assets.recording import record_verdicts
 from lifecycle.assets.resources import Stores
 from lifecycle.assets.rival import rival_verdicts
+from lifecycle.assets.served import prepared_sandbox, served_verdicts
 from lifecycle.errors import LifecycleError
 from lifecycle.gates.candidate_gates import (
     DESCRIPTIONS,
@@ -151,55 +152,69 @@ def judge_candidate(
     champion
         The one to compete with; ``None`` for that of the candidate's date.
     """
-    lineage = candidate.lineage
-    as_of, training_set = lineage.as_of, lineage.training_set_digest
-    if examples is None:
-        examples = examples_from_table(stores.training_sets(spec.name).read_whole(as_of, training_set), spec)
-    champion = champion or _champion(spec, stores, as_of)
-    evaluation = candidate.evaluation
-    windows = {window.name: enough_evidence.Evidence(window.rows, window.positives) for window in evaluation.windows}
-    date, maturity_days, positive = date_of(as_of), spec.label.maturity_days, spec.label.names.positive
+    as_of, training_set = candidate.lineage.as_of, candidate.lineage.training_set_digest
+    with prepared_sandbox(stores, candidate) as prepared:
+        if examples is None:
+            examples = examples_from_table(stores.training_sets(spec.name).read_whole(as_of, training_set), spec)
+        champion = champion or _champion(spec, stores, as_of)
+        verdicts = _offline_verdicts(spec, stores, candidate, examples, champion)
+        rival = champion.rival(candidate)
+        verdicts += served_verdicts(spec, stores, prepared, candidate, examples, rival, verdicts)
     return GateEvidence(
         model=spec.name,
         candidate_digest=candidate.digest,
         training_set_digest=training_set,
         as_of=as_of,
-        verdicts=(
-            enough_evidence.enough_evidence(windows["judged"], windows["holdout"], spec.gates, positive),
-            point_in_time.point_in_time(
-                examples,
-                evaluation.windows,
-                date,
-                spec.training,
-                maturity_days,
-                spec.examples.cadence,
-                date_of(evaluation.trained_until) if candidate.is_external else None,
-            ),
-            above_floor.above_floor(evaluation.holdout.metrics, spec.gates),
-            _leakage_verdict(spec, examples, date),
-            _baseline_verdict(spec, candidate, examples, date),
-            _champion_verdict(spec, candidate, examples, date, champion),
-            *rival_verdicts(
-                spec,
-                candidate,
-                examples,
-                date,
-                _judged_model(spec, candidate),
-                champion.rival(candidate),
-                is_champion=champion.digest == candidate.digest,
-            ),
-            _declines_verdict(spec, candidate, examples, date),
-            fairness_verdict(
-                spec,
-                stores,
-                examples,
-                date,
-                _judged_model(spec, candidate),
-                candidate.deciding.bands,
-                champion.rival(candidate),
-            ),
-            *_behaviour_verdicts(spec, candidate, examples, date),
+        verdicts=verdicts,
+    )
+
+
+def _offline_verdicts(
+    spec: RiskModelSpec, stores: Stores, candidate: Candidate, examples: Examples, champion: Champion
+) -> tuple[Verdict, ...]:
+    """The verdicts of all gates that need no server."""
+    evaluation = candidate.evaluation
+    windows = {window.name: enough_evidence.Evidence(window.rows, window.positives) for window in evaluation.windows}
+    date, maturity_days, positive = (
+        date_of(candidate.lineage.as_of),
+        spec.label.maturity_days,
+        spec.label.names.positive,
+    )
+    return (
+        enough_evidence.enough_evidence(windows["judged"], windows["holdout"], spec.gates, positive),
+        point_in_time.point_in_time(
+            examples,
+            evaluation.windows,
+            date,
+            spec.training,
+            maturity_days,
+            spec.examples.cadence,
+            date_of(evaluation.trained_until) if candidate.is_external else None,
         ),
+        above_floor.above_floor(evaluation.holdout.metrics, spec.gates),
+        _leakage_verdict(spec, examples, date),
+        _baseline_verdict(spec, candidate, examples, date),
+        _champion_verdict(spec, candidate, examples, date, champion),
+        *rival_verdicts(
+            spec,
+            candidate,
+            examples,
+            date,
+            _judged_model(spec, candidate),
+            champion.rival(candidate),
+            is_champion=champion.digest == candidate.digest,
+        ),
+        _declines_verdict(spec, candidate, examples, date),
+        fairness_verdict(
+            spec,
+            stores,
+            examples,
+            date,
+            _judged_model(spec, candidate),
+            candidate.deciding.bands,
+            champion.rival(candidate),
+        ),
+        *_behaviour_verdicts(spec, candidate, examples, date),
     )
 
 

@@ -54,6 +54,7 @@ def _trained(
     """The candidate and the gates' verdicts on it; both are found by the candidate's digest alone."""
     import dagster as dg
 
+    from lifecycle.assets.served import begin_standby
     from lifecycle.assets.training import fit_candidate, freeze_training_set
     from lifecycle.assets.validation import judge_candidate
     from lifecycle.modelling.training_set import examples_from_table
@@ -74,6 +75,7 @@ def _trained(
     table = stores.training_sets(spec.name).read_whole(as_of.isoformat(), digest)
     examples = examples_from_table(table, spec)
     store = stores.candidates(spec.name)
+    begin_standby()
     candidate, _ = fit_candidate(spec, examples, as_of, digest, store, tell, is_current=False)
     evidence = judge_candidate(spec, stores, candidate, examples)
     stores.evidence(spec.name).write_gates(evidence, is_backtest=True)

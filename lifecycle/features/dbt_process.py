@@ -5,29 +5,13 @@ Otherwise a killed build would leave a dbt process that keeps the warehouse's fi
 
 import json
 import os
-import signal
-import threading
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from lifecycle.features.snowflake_login import FURTHER_ARGUMENTS_VARIABLE, OAUTH_SECRET_VARIABLE
+from lifecycle.settings.parent_watch import end_with_parent
 from lifecycle.warehouse.snowflake.converters import start_converters
 from serving.storage.private_files import keep_files_private
-
-WATCH_EVERY_SECONDS = 0.1
-
-
-def end_with_parent() -> None:
-    """Kill this process as soon as its parent has ended; a thread polls the parent's id."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(WATCH_EVERY_SECONDS)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def connect_with(further: Mapping[str, Any]) -> None:

@@ -67,6 +67,7 @@ def guidance(
         GuidanceLine(_DEVELOPMENT, "reproducibility", "model", _is(has_commit, "partly"),
                      "digests, code commit, seed and parameters" if has_commit else
                      "digests, seed and parameters; the code is unknown or had local changes"),
+        _of_gates(_DEVELOPMENT, "implementation in the server", gates, "consistent", "servable"),
         GuidanceLine(_SOUNDNESS, "choice of the method", "search", _is(has_search, "missing"),
                      "trials of the search, and a logistic regression for comparison" if has_search else
                      "trained elsewhere; the choice is not documented here"),

@@ -68,10 +68,12 @@ def ensure_keys(settings: Settings) -> Keys:
         if this user cannot read the keys, or write missing ones.
     """
     with key_folder(settings.keys_dir) as folder:
-        return _ensure_keys(folder)
+        return keys_of(folder)
 
 
-def _ensure_keys(folder: Path) -> Keys:
+def keys_of(folder: Path) -> Keys:
+    """The keys in a folder; creates the missing ones. Raises as `ensure_keys`, but `OSError` as it is."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     public_path, pseudonym_path = folder / PUBLIC_KEY_FILE, folder / PSEUDONYM_KEY_FILE
     private = ensure_key_pair(folder / SIGNING_KEY_FILE, public_path, _new_private_pem, Ed25519PrivateKey, "an Ed25519")
     if not pseudonym_path.exists():

@@ -57,6 +57,32 @@ class ExplanationLimits(SpecModel):
     """With fewer stopped rows, first reasons are not compared."""
 
 
+class ConsistencyLimits(SpecModel):
+    """Limits of the gate `consistent`; that a server answers with other bits than the training has no limit."""
+
+    maximum_flips: Share | None = None
+    """Largest share of the holdout's decisions that may differ from the champion's. ``None``: shown only."""
+
+
+class ServabilityBudgets(SpecModel):
+    """Budgets of the gate `servable`: what a bundle may cost a server's process.
+
+    Ours, from models in order (docs/gates.md). Times are processor time, the smallest of several repeats.
+    """
+
+    maximum_load_seconds: Positive = 5.0
+    """To verify and load the bundle. Requests are answered meanwhile, by a process with less of its processor."""
+    maximum_memory_mb: Positive = 256.0
+    """Growth of the resident memory by the bundle. While a release is replaced, both are held."""
+    maximum_decision_ms: Positive = 1.0
+    """One single-row request without reasons, its HTTP included: a fifth of the p99 from which a server alerts
+    (`SlowDecisions` in docs/serving.md: 5 ms), or 1,000 decisions a second of one worker."""
+    maximum_explanation_ms: Positive = 2.0
+    """What reasons add. From 1 ms on the server computes them on another thread (`serving.decisions.pipeline`)."""
+    maximum_bundle_mb: Positive = 50.0
+    """The files that each server reads, verifies and caches at a release."""
+
+
 GateMetric = Literal[
     "average_precision",
     "roc_auc",
@@ -96,6 +122,8 @@ class GatesSpec(SpecModel):
     calibration: CalibrationLimits = CalibrationLimits()
     robustness: RobustnessLimits = RobustnessLimits()
     explanations: ExplanationLimits = ExplanationLimits()
+    consistency: ConsistencyLimits = ConsistencyLimits()
+    servability: ServabilityBudgets = ServabilityBudgets()
     maximum_decline_share: Share | None = None
     """Largest share of a day's active entities that the decision bands may decline. ``None``: 0.02 with a capacity, 0.5
     with cut-offs, which a person has chosen (`RiskModelSpec.maximum_decline_share`). One card in fifty is far above the

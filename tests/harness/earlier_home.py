@@ -24,6 +24,8 @@ NEW_GATES = (
     "calibrated",
     "robust",
     "explained",
+    "consistent",
+    "servable",
 )
 MART = "marts.card_transaction_features"
 WINDOWS = "intermediate.int_customer_windows"

@@ -1,6 +1,7 @@
 """Models trained elsewhere on the toy's transactions, and a model's folder that names one."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,25 @@ import pyarrow as pa
 from lifecycle.modelling.training_set import examples_from_table
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import BoolArray, FloatArray
+from serving.scoring.model_text import END_OF_TREES, TREE
+from tests.harness.model_texts import with_tree_sizes
 from tests.harness.toy_model import SPEC, card_table, spec_with
 
 TRAINED_UNTIL = "2024-01-12"
 DIGEST = f"sha256:{'ab' * 32}"
+_TREE, _END, _LEAVES = TREE.decode(), END_OF_TREES.decode(), re.compile(r"(?m)^leaf_value=(.*)$")
 FILES = {"lightgbm": "model.txt", "xgboost": "model.json"}
 
 
-def external_spec(file: str, **changes: Any) -> RiskModelSpec:
-    """The toy model with an external estimator, promoted automatically."""
+def external_spec(file: str, gates: dict[str, Any] | None = None, **changes: Any) -> RiskModelSpec:
+    """The toy model with an external estimator and further keys of its gates, promoted automatically."""
     external = {"file": file, "training_data_digest": DIGEST, "trained_until": TRAINED_UNTIL, **changes}
     training = {key: value for key, value in SPEC["training"].items() if key != "search"}
-    return spec_with(training=training | {"estimator": {"external": external}}, promotion={"mode": "auto"})
+    return spec_with(
+        training=training | {"estimator": {"external": external}},
+        gates=SPEC["gates"] | (gates or {}),
+        promotion={"mode": "auto"},
+    )
 
 
 def rows_before(table: pa.Table, until: str = TRAINED_UNTIL) -> tuple[FloatArray, BoolArray]:
@@ -48,6 +56,19 @@ def trained_elsewhere(library: str, seed: int = 1) -> bytes:
     data = xgboost.DMatrix(rows, outcomes, feature_names=names, feature_types=types, enable_categorical=True)
     parameters = {"objective": "binary:logistic", "max_depth": 4, "eta": 0.2, "seed": seed, "nthread": 1}
     return bytes(xgboost.train(parameters, data, 40).save_raw("json"))
+
+
+def many_trees(copies: int) -> bytes:
+    """The model of `trained_elsewhere` with each tree replaced by `copies` of it that share its weight."""
+    text = trained_elsewhere("lightgbm").decode()
+    head, *trees = text.partition(_END)[0].split(_TREE)
+    lighter = [_LEAVES.sub(lambda found: _shared(found[1], copies), tree.partition("\n")[2]) for tree in trees]
+    many = "".join(f"{_TREE}{number}\n{tree}" for number, tree in enumerate(lighter * copies))
+    return with_tree_sizes(head + many + text[text.index(_END) :]).encode()
+
+
+def _shared(leaf_values: str, copies: int) -> str:
+    return "leaf_value=" + " ".join(repr(float(value) / copies) for value in leaf_values.split())
 
 
 def own_margins(library: str, content: bytes, rows: FloatArray) -> list[float]:

@@ -11,6 +11,7 @@ from lifecycle.gates.candidate_gates import (
     beats_baseline,
     bounded_declines,
     calibrated,
+    consistent,
     enough_evidence,
     explained,
     fair_by_group,
@@ -20,6 +21,7 @@ from lifecycle.gates.candidate_gates import (
     not_worse_than_champion,
     point_in_time,
     robust,
+    servable,
 )
 
 DESCRIPTIONS = {
@@ -38,6 +40,8 @@ DESCRIPTIONS = {
         calibrated,
         robust,
         explained,
+        consistent,
+        servable,
     )
 }
 """What each gate demands, by its name and in the order of the verdicts."""

@@ -12,6 +12,7 @@ from lifecycle.artefacts.candidates import Candidate, CandidateStore
 from lifecycle.artefacts.evidence import EvidenceStore
 from lifecycle.artefacts.paired_holdouts import HoldoutScores, holdout_scores, pair
 from lifecycle.assets.resources import Stores
+from lifecycle.assets.served import begin_standby
 from lifecycle.assets.training import fit_candidate
 from lifecycle.assets.validation import judge_candidate
 from lifecycle.gates.champion import champion_for
@@ -104,6 +105,7 @@ def compute_drift(task: DateTask, previous: DateResult) -> DateDrift:
 
 def _recipe(stores: Stores, spec: RiskModelSpec, task: DateTask) -> tuple[RecipeResult, HoldoutScores, Candidate]:
     """A recipe's candidate of the date, judged; and its judged model on the holdout."""
+    begin_standby()
     examples = _examples(stores, spec, task)
     store = candidates_of(stores.settings, task.asked.spec.name)
     candidate, _ = fit_candidate(

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,13 +17,16 @@ from lifecycle.assets.training import candidate_asset
 from lifecycle.assets.validation import gate_checks, judge
 from lifecycle.errors import LifecycleError
 from lifecycle.modelling.training import Trained
+from lifecycle.spec.gates import GatesSpec
 from lifecycle.spec.risk_model import RiskModelSpec
+from tests.harness.external_models import FILES, external_spec, hand_over, many_trees
 from tests.harness.toy_model import AS_OF, SPEC, card_table, spec_with
 from tests.harness.toy_platform import FakeRegistry, failure, freeze, keep, materialize
 
 pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("registry")]
 HOLDOUT = dt.date(2024, 1, 23)
 GATES = {"minimum_rows": 100, "minimum_positives": 5}
+TIGHT = {"maximum_bundle_mb": 0.001}
 QUICK = {"training": SPEC["training"] | {"search": {"trials": 1, "num_threads": 1}}}
 
 
@@ -115,6 +119,69 @@ def test_a_candidate_whose_reviews_cost_more_than_they_save_is_stopped_by_the_ga
     stopped = {check.check_name for check in result.get_asset_check_evaluations() if not check.passed}
     assert "not_costlier" in stopped
     expect_not_registered(stores)
+
+
+def stopped_by(stores: Stores, spec: RiskModelSpec, assets: list[Any]) -> dict[str, str]:
+    """Summaries of the gates that stop the candidate of these assets, which is then not registered."""
+    result = materialize(stores, [*assets, gate_checks(spec), model_version_asset(spec)], AS_OF)
+    assert not result.success
+    expect_not_registered(stores)
+    checks = result.get_asset_check_evaluations()
+    return {check.check_name: check.description or "" for check in checks if not check.passed}
+
+
+def test_a_slow_model_is_stopped_by_its_cost_in_a_server(
+    stores: Stores, table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """4,000 trees from elsewhere, sound in all else."""
+    monkeypatch.setenv("LIFECYCLE_MODELS", str(tmp_path / "models"))
+    hand_over(tmp_path / "models", FILES["lightgbm"], many_trees(100))
+    spec = external_spec(FILES["lightgbm"], {"servability": {"maximum_explanation_ms": 0.4}})
+    freeze(stores, spec, table)
+    stopped = stopped_by(stores, spec, [candidate_asset(spec)])
+    assert list(stopped) == ["servable"]
+    assert "over the budget of 0.4" in stopped["servable"]
+
+
+def test_a_model_whose_served_scores_differ_in_a_bit_is_stopped_by_the_answers_alone(
+    stores: Stores, spec: RiskModelSpec, model: Trained, table: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next double after a golden score: within the tolerance that servers and replays have for scores."""
+    first, *others = model.golden
+    changed = msgspec.structs.replace(first, score=float(np.nextafter(first.score, 1)))
+    other = dataclasses.replace(model, golden=(changed, *others))
+    monkeypatch.setattr("lifecycle.assets.training.train", lambda *_: other)
+    freeze(stores, spec, table)
+    stopped = stopped_by(stores, spec, [candidate_asset(spec)])
+    assert list(stopped) == ["consistent"]
+    assert stopped["consistent"].startswith("of 24 golden rows 1 scores differ; first row 1: +0 of the margin")
+
+
+def test_a_bundle_that_a_server_refuses_is_stopped_with_its_own_words(
+    stores: Stores, spec: RiskModelSpec, model: Trained, table: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A golden margin that the trees do not have."""
+    first, *others = model.golden
+    changed = msgspec.structs.replace(first, margin=first.margin + 1)
+    other = dataclasses.replace(model, golden=(changed, *others))
+    monkeypatch.setattr("lifecycle.assets.training.train", lambda *_: other)
+    freeze(stores, spec, table)
+    stopped = stopped_by(stores, spec, [candidate_asset(spec)])
+    assert list(stopped) == ["consistent", "servable"]
+    assert "golden row 1" in stopped["consistent"]
+
+
+def test_a_candidate_that_is_judged_again_keeps_its_verdicts_and_with_them_the_name_of_its_bundle(
+    stores: Stores, spec: RiskModelSpec, sound: str
+) -> None:
+    judge_and_keep(stores, spec)
+    kept = stores.evidence("toy").gates(sound)
+    assert judge(spec, stores, AS_OF.isoformat()) == kept
+    shown = {verdict.gate: verdict for verdict in kept.verdicts}
+    assert shown["consistent"].observed["holdout/asked"] == shown["consistent"].observed["holdout_rows"] > 1000
+    assert 0 < shown["servable"].observed["decision_ms"] <= shown["servable"].required["maximum_decision_ms"]
+    stricter = spec.model_copy(update={"gates": GatesSpec.model_validate(GATES | {"servability": TIGHT})})
+    assert judge(stricter, stores, AS_OF.isoformat()).outcome_text == "refused by servable"
 
 
 def expect_not_registered(stores: Stores) -> None:

@@ -14,6 +14,7 @@ from lifecycle.gates.candidate_gates.above_floor import above_floor
 from lifecycle.gates.candidate_gates.beats_baseline import beats_baseline
 from lifecycle.gates.candidate_gates.bounded_declines import Bounds, bounded_declines
 from lifecycle.gates.candidate_gates.calibrated import calibrated
+from lifecycle.gates.candidate_gates.consistent import consistent
 from lifecycle.gates.candidate_gates.enough_evidence import Evidence, enough_evidence
 from lifecycle.gates.candidate_gates.explained import explained
 from lifecycle.gates.candidate_gates.fair_by_group import FairnessEvidence, fair_by_group
@@ -23,9 +24,11 @@ from lifecycle.gates.candidate_gates.not_worse_by_slice import SliceEvidence, no
 from lifecycle.gates.candidate_gates.not_worse_than_champion import not_worse_than_champion
 from lifecycle.gates.candidate_gates.point_in_time import point_in_time
 from lifecycle.gates.candidate_gates.robust import robust
+from lifecycle.gates.candidate_gates.servable import servable
 from lifecycle.gates.input_gates import freshness, mart_complete, switched_off, volume
 from lifecycle.gates.outcomes import overall, overall_text
 from lifecycle.gates.promotion import JudgedVersion, missing_verdicts
+from lifecycle.gates.served_evidence import Agreement, Costs, NotServed, Refused, Served, ServedEvidence
 from lifecycle.modelling.calibration_fit import CalibrationFit
 from lifecycle.modelling.evaluation import Interval
 from lifecycle.modelling.explanations import Explanations
@@ -36,7 +39,14 @@ from lifecycle.modelling.thresholds import BandCounts, Floors
 from lifecycle.modelling.training import WindowCount
 from lifecycle.spec.decision import CapacitySpec, CostsSpec, DecisionSpec
 from lifecycle.spec.fairness import FairnessSpec, ProtectedSpec
-from lifecycle.spec.gates import CalibrationLimits, ExplanationLimits, GatesSpec, RobustnessLimits
+from lifecycle.spec.gates import (
+    CalibrationLimits,
+    ConsistencyLimits,
+    ExplanationLimits,
+    GatesSpec,
+    RobustnessLimits,
+    ServabilityBudgets,
+)
 from lifecycle.spec.risk_model import InputSpec
 from lifecycle.spec.slices import SliceLimits, SliceSpec
 from serving.contract.documents import Bands, Manifest, Outcome, Verdict
@@ -86,7 +96,7 @@ def sliced(*gains: tuple[float, float, float, float], small: int = 0, **limits: 
     return not_worse_by_slice(SliceEvidence("champion", ("channel",), tuple(found)), SliceLimits(**limits), 0.95)
 
 
-def costs(difference: tuple[float, float, float], margin: float | None = None) -> Verdict:
+def decision_costs(difference: tuple[float, float, float], margin: float | None = None) -> Verdict:
     gates = GatesSpec(minimum_rows=1, minimum_positives=1, cost_margin=margin)
     evidence = CostEvidence(CHAMPION, 1000, 1.0 + difference[0], 1.0, Interval(*difference))
     return not_costlier(evidence, CostsSpec(review=1, wrong_decline=10, missed=100), gates)
@@ -138,6 +148,34 @@ def explanations(**changes: Any) -> Verdict:
     return explained(dataclasses.replace(found, **changes), ExplanationLimits())
 
 
+COSTS = Costs(
+    load_cpu_seconds=5.0,
+    load_seconds=60.0,
+    memory_bytes=256_000_000,
+    decision_cpu_us=1000.0,
+    explanation_cpu_us=2000.0,
+    latency_p50_us=9000.0,
+    latency_p99_us=90_000.0,
+    explained_p50_us=9000.0,
+    explained_p99_us=90_000.0,
+    bundle_bytes=50_000_000,
+)
+AGREED = Agreement(24)
+NOT_SERVED, REFUSED = NotServed("the server ended with status 1"), Refused("Expected margin 1.0, got 2.0")
+
+
+def served(
+    found: ServedEvidence | None = None, *, flips: float | None = None, limit: float | None = None, **changes: Any
+) -> Verdict:
+    evidence = Served(AGREED, Agreement(500), 900, COSTS)
+    return consistent(found or dataclasses.replace(evidence, **changes), flips, ConsistencyLimits(maximum_flips=limit))
+
+
+def costs(found: ServedEvidence | None = None, **changes: Any) -> Verdict:
+    measured = dataclasses.replace(COSTS, **changes)
+    return servable(found or Served(AGREED, AGREED, 24, measured), ServabilityBudgets())
+
+
 CASES: list[tuple[str, Callable[[], Verdict], Outcome]] = [
     ("rows and positives suffice", lambda: evidence(1000, 50, 50), "PASS"),
     ("a row is missing", lambda: evidence(999, 50, 50), "INCONCLUSIVE"),
@@ -178,12 +216,12 @@ CASES: list[tuple[str, Callable[[], Verdict], Outcome]] = [
     ("not within the margin", lambda: sliced((0.0, -0.05, 0.05, 1.0), margin=0.05), "INCONCLUSIVE"),
     ("no slices", lambda: not_worse_by_slice(SliceEvidence("champion", (), ()), SliceLimits(), 0.95), "PASS"),
     ("slices of the champion itself", lambda: not_worse_by_slice(None, SliceLimits(), 0.95), "PASS"),
-    ("no costlier", lambda: costs((0.1, 0.0, 0.2)), "PASS"),
-    ("surely costlier", lambda: costs((0.1, 1e-9, 0.2)), "FAIL"),
-    ("costs without an interval", lambda: costs((0.1, NAN, NAN)), "INCONCLUSIVE"),
-    ("within the margin of cost", lambda: costs((0.0, -0.04, 0.049), 0.05), "PASS"),
-    ("not within the margin of cost", lambda: costs((0.0, -0.05, 0.05), 0.05), "INCONCLUSIVE"),
-    ("beyond the margin of cost", lambda: costs((0.1, 0.06, 0.14), 0.05), "FAIL"),
+    ("no costlier", lambda: decision_costs((0.1, 0.0, 0.2)), "PASS"),
+    ("surely costlier", lambda: decision_costs((0.1, 1e-9, 0.2)), "FAIL"),
+    ("costs without an interval", lambda: decision_costs((0.1, NAN, NAN)), "INCONCLUSIVE"),
+    ("within the margin of cost", lambda: decision_costs((0.0, -0.04, 0.049), 0.05), "PASS"),
+    ("not within the margin of cost", lambda: decision_costs((0.0, -0.05, 0.05), 0.05), "INCONCLUSIVE"),
+    ("beyond the margin of cost", lambda: decision_costs((0.1, 0.06, 0.14), 0.05), "FAIL"),
     ("no costs", lambda: not_costlier(None, None, GATES_SPEC), "PASS"),
     ("few declines", lambda: declines(7, 140), "PASS"),
     ("many declines", lambda: declines(7, 141), "FAIL"),
@@ -216,6 +254,28 @@ CASES: list[tuple[str, Callable[[], Verdict], Outcome]] = [
     ("other reasons", lambda: explanations(agreement=0.49), "FAIL"),
     ("other reasons of few", lambda: explanations(agreement=0.0, stopped=19), "PASS"),
     ("no rows to explain", lambda: explanations(rows=0), "INCONCLUSIVE"),
+    ("every bit is served", served, "PASS"),
+    ("decisions flip, without a limit", lambda: served(flips=0.5), "PASS"),
+    ("decisions flip up to the limit", lambda: served(flips=0.1, limit=0.1), "PASS"),
+    ("decisions flip beyond the limit", lambda: served(flips=0.11, limit=0.1), "FAIL"),
+    ("a limit, and no champion", lambda: served(limit=0.1), "PASS"),
+    ("a golden score differs", lambda: served(golden=Agreement(24, scores=1, first="row 2")), "FAIL"),
+    ("a holdout score differs", lambda: served(holdout=Agreement(9, scores=1, first="row 2")), "FAIL"),
+    ("a decision differs", lambda: served(holdout=Agreement(9, decisions=1, first="row 2")), "FAIL"),
+    ("a row is refused", lambda: served(holdout=Agreement(9, refused=1, first="row 2")), "FAIL"),
+    ("a golden score differs, and no row", lambda: served(golden=Agreement(1, 1), holdout=Agreement(0)), "FAIL"),
+    ("no holdout row is asked for", lambda: served(holdout=Agreement(0)), "INCONCLUSIVE"),
+    ("the server refuses the bundle", lambda: served(REFUSED), "FAIL"),
+    ("there is no server", lambda: served(NOT_SERVED), "INCONCLUSIVE"),
+    ("every budget is kept, whatever the clock says", costs, "PASS"),
+    ("no reasons to measure", lambda: costs(explanation_cpu_us=None), "PASS"),
+    ("loading takes too long", lambda: costs(load_cpu_seconds=5.01), "FAIL"),
+    ("too much memory", lambda: costs(memory_bytes=256_000_001), "FAIL"),
+    ("a decision takes too long", lambda: costs(decision_cpu_us=1001.0), "FAIL"),
+    ("reasons take too long", lambda: costs(explanation_cpu_us=2001.0), "FAIL"),
+    ("the bundle is too large", lambda: costs(bundle_bytes=50_000_001), "FAIL"),
+    ("a refused bundle cannot be measured", lambda: costs(REFUSED), "FAIL"),
+    ("no server to measure", lambda: costs(NOT_SERVED), "INCONCLUSIVE"),
     ("fresh", lambda: age(30), "PASS"),
     ("stale", lambda: age(31), "FAIL"),
     ("nothing was ever loaded", lambda: age(None), "INCONCLUSIVE"),
