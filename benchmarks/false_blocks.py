@@ -6,15 +6,18 @@ and a candidate on it, both on the payments of these cards, and all gates judge 
 falsely. Two drawings share cards, so that the rates' own errors are a little above those of independent ones.
 
 python -m benchmarks.false_blocks --retrains 200
+
+With --home every retraining is kept as it ends, and the same command goes on after a kill.
 """
 
 import argparse
 import datetime as dt
 import json
 import os
+import sys
 import tempfile
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -121,10 +124,17 @@ def main() -> None:
         os.environ |= {"LIFECYCLE_HOME": str(home), "LIFECYCLE_PROFILE": "demo", "OMP_NUM_THREADS": "1"}
         if not (home / "dates.json").exists():
             prepare(home, chosen.scale)
-        seeds = range(chosen.first, chosen.first + chosen.retrains)
-        with ProcessPoolExecutor(chosen.jobs) as processes:
-            running = [processes.submit(retrain, seed, chosen.share, chosen.margin) for seed in seeds]
-            found = [future.result() for future in running]
+        kept = home / f"retrains-{chosen.share}-{chosen.margin}.jsonl"
+        found = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+        seeds = set(range(chosen.first, chosen.first + chosen.retrains))
+        missing = sorted(seeds - {each["seed"] for each in found})
+        with ProcessPoolExecutor(chosen.jobs) as processes, kept.open("a") as file:
+            running = [processes.submit(retrain, seed, chosen.share, chosen.margin) for seed in missing]
+            for future in as_completed(running):
+                found.append(future.result())
+                print(json.dumps(found[-1]), file=file, flush=True)
+                print(f"{len(found)} of {len(seeds)}", file=sys.stderr, flush=True)
+        found = sorted((each for each in found if each["seed"] in seeds), key=lambda each: int(each["seed"]))
     print(json.dumps(found) if chosen.json else table(found))
 
 

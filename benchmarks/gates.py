@@ -102,14 +102,14 @@ def value_difference(found: Population) -> dict[str, float]:
     return {name: float(ours[name][0] - theirs[name][0]) for name in ours}
 
 
-def gap_of(margin: float, runs: int = 12, events: int = 1000) -> float:
+def gap_of(margin: float, base: int = SEED, runs: int = 12, events: int = 1000) -> float:
     """The weakness of our model that lowers average precision by `margin`, by bisection on the same populations."""
     low, high = 0.0, 1.0
     for _ in range(8):
         middle = (low + high) / 2
         worse = np.mean(
             [
-                value_difference(population(np.random.default_rng([SEED, 7, run]), events, middle, DENSE_RATE))[
+                value_difference(population(np.random.default_rng([base, 7, run]), events, middle, DENSE_RATE))[
                     "average_precision"
                 ]
                 for run in range(runs)
@@ -138,13 +138,13 @@ def intervals(found: Population, confidence: float) -> dict[str, dict[str, Inter
     }
 
 
-def coverage(runs: int, sizes: Sequence[int]) -> None:
+def coverage(runs: int, sizes: Sequence[int], base: int = SEED) -> None:
     """Share of the runs whose 95 % interval holds the mean difference."""
     print(f"| events | runs | way | {' | '.join(METRICS)} |\n|---|---|---|{'---|' * len(METRICS)}")
     for events in sizes:
         found: dict[str, list[dict[str, Interval]]] = {}
         for run in range(runs):
-            drawn = population(np.random.default_rng([SEED, events, run]), events)
+            drawn = population(np.random.default_rng([base, events, run]), events)
             for way, each in intervals(drawn, 0.95).items():
                 found.setdefault(way, []).append(each)
             if run < BOOTSTRAPPED:
@@ -166,14 +166,16 @@ def fold_of(found: Population, fold: int) -> FoldDifference:
     return fold_difference(found.outcomes, found.ours, found.theirs, found.reviewed, "average_precision", ways)
 
 
-def outcome_of_run(seed: int, events: int, folds: int, gap: float, confidence: float) -> tuple[str, int, float]:
+def outcome_of_run(
+    seed: int, events: int, folds: int, gap: float, base: int = SEED, confidence: float = 0.95
+) -> tuple[str, int, float]:
     """The gate's outcome, the folds it looked at, and the difference that it saw."""
     evidence: list[FoldDifference] = []
     levels = look_levels([(number + 1) / folds for number in range(folds)], (1 - confidence) / 2)
     looks: list[Look] = []
     for fold in range(folds):
         drawn = population(
-            np.random.default_rng([SEED, events, folds, seed, fold]), round(events / folds), gap, DENSE_RATE
+            np.random.default_rng([base, events, folds, seed, fold]), round(events / folds), gap, DENSE_RATE
         )
         evidence.append(fold_of(drawn, fold))
         looks.append(Look(pooled_interval(evidence, 1 - 2 * levels[fold]), levels[fold]))
@@ -183,15 +185,15 @@ def outcome_of_run(seed: int, events: int, folds: int, gap: float, confidence: f
     return str(decision.outcome), len(looks), looks[-1].interval.value
 
 
-def errors(runs: int, worse_by: Sequence[float]) -> None:
+def errors(runs: int, worse_by: Sequence[float], base: int = SEED) -> None:
     """Rates of PASS, FAIL and INCONCLUSIVE of an equal candidate and of worse ones."""
-    gaps = [(f"worse by {less:g}" if less else "equal", gap_of(less) if less else 0.0) for less in worse_by]
+    gaps = [(f"worse by {less:g}" if less else "equal", gap_of(less, base) if less else 0.0) for less in worse_by]
     print(
         "| candidate | events | folds | runs | PASS | FAIL | INCONCLUSIVE | looks |\n|---|---|---|---|---|---|---|---|"
     )
     for name, gap in gaps:
         for events, folds in ((100, 1), (300, 1), (1000, 1), (1000, 4), (2000, 4), (4000, 4)):
-            found = [outcome_of_run(run, events, folds, gap, 0.95) for run in range(runs)]
+            found = [outcome_of_run(run, events, folds, gap, base) for run in range(runs)]
             rates = [np.mean([outcome == each for outcome, _, _ in found]) for each in ("PASS", "FAIL", "INCONCLUSIVE")]
             looks = np.mean([looked for _, looked, _ in found])
             print(
@@ -214,12 +216,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", choices=["coverage", "errors", "cost"])
     parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=SEED, help="of the populations; another one draws fresh ones")
     parser.add_argument("--events", type=int, nargs="*", default=[100, 300, 1000])
     parser.add_argument("--worse-by", type=float, nargs="*", default=[0, MARGIN])
     chosen = parser.parse_args(arguments)
     experiments: dict[str, Callable[[], None]] = {
-        "coverage": lambda: coverage(chosen.runs, chosen.events),
-        "errors": lambda: errors(chosen.runs, chosen.worse_by),
+        "coverage": lambda: coverage(chosen.runs, chosen.events, chosen.seed),
+        "errors": lambda: errors(chosen.runs, chosen.worse_by, chosen.seed),
         "cost": cost,
     }
     experiments[chosen.experiment]()
