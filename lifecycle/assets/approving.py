@@ -1,14 +1,17 @@
 """The job that approves a candidate, and the sensor that promotes it once people have said enough."""
 
 import datetime as dt
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.assets.asked_runs import launched_by
+from lifecycle.assets.consent_pages import show_consents_in_dagster, show_consents_in_mlflow
 from lifecycle.assets.expired_waivers import tell_expired_waivers
 from lifecycle.assets.keys import ModelKeys
+from lifecycle.assets.mirror import attempt
 from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
 from lifecycle.gates.approval_policy import person_key
@@ -44,6 +47,13 @@ def approve_job(spec: RiskModelSpec) -> dg.JobDefinition:
         now = dt.datetime.now(dt.UTC)
         given = approve(stores.releases(), spec.name, spec.promotion, digest, person, reason=config.reason, now=now)
         context.log.info(f"{given.name} approved candidate {digest} until {given.expires_at}")
+        steps: dict[str, Callable[[], None]] = {
+            "MLflow": lambda: show_consents_in_mlflow(spec, stores, digest),
+            "Dagster": lambda: show_consents_in_dagster(spec, stores, digest, context.instance),
+        }
+        for place, action in steps.items():
+            step = f"Showing the approval in {place}"
+            attempt(stores, spec.name, None, context.run_id, step, action, candidate=digest)
 
     @dg.job(
         name=keys.approve_job,

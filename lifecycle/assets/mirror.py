@@ -46,13 +46,15 @@ def attempt(
     step: str,
     action: Callable[[], _Result],
     timeout_seconds: float = MLFLOW_TIMEOUT_SECONDS,
+    candidate: str | None = None,
 ) -> _Result | None:
     """Result of a step that must not hold up its caller; ``None`` and an alert if it fails or takes too long."""
     try:
         return in_time(action, timeout_seconds)
     except Exception as error:
         fault = first_line(error)
-        raise_alert(stores.settings, registry_alert(model, as_of, run_id, step, fault, dt.datetime.now(dt.UTC)))
+        now = dt.datetime.now(dt.UTC)
+        raise_alert(stores.settings, registry_alert(model, as_of, run_id, step, fault, now, candidate))
         return None
 
 
@@ -98,6 +100,7 @@ def pages(
         plots=partial(model_plots, evaluation.curves, evaluation.importance, spec.label.names),
         dagster_url=settings.run_url(run_id) if run_id else asset_url,
         waived=tuple(sorted(permission.waivers.gates)),
+        approved_by=tuple(consent.name for consent in permission.approvals.counted),
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lifecycle.cli.mirror import mirror_after_consent
 from lifecycle.cli.options import AsJson, Model
 from lifecycle.errors import LifecycleError
 from lifecycle.settings.child_environment import user_name
@@ -60,6 +61,7 @@ def approve(
     else:
         act = permission.approve(store, model, spec.promotion, candidate, person, reason=reason, now=now)
     _tell(act, as_json)
+    mirror_after_consent(model, candidate)
 
 
 def waive(
@@ -91,6 +93,7 @@ def waive(
         end = until.replace(tzinfo=dt.UTC)
         act = store.consents.waive(model, candidate, gate, person, reason=reason, until=end, now=now)
     _tell(act, as_json)
+    mirror_after_consent(model, candidate)
 
 
 def approvals(model: Model, *, as_json: AsJson = False) -> None:

@@ -50,16 +50,26 @@ def champion_alert(release: Release, found: Sequence[str], run_id: str, raised_a
 
 
 def registry_alert(
-    model: str, as_of: str | None, run_id: str | None, step: str, fault: str, raised_at: dt.datetime
+    model: str,
+    as_of: str | None,
+    run_id: str | None,
+    step: str,
+    fault: str,
+    raised_at: dt.datetime,
+    candidate: str | None = None,
 ) -> Alert:
-    """The alert about a step that MLflow or Dagster's storage did not take; the release went on without it."""
+    """The alert about a step that MLflow or Dagster's storage did not take; the release went on without it.
+
+    `candidate` is the digest of the candidate whose page the step is about.
+    """
+    of_candidate = f" --candidate {candidate[:12]}" if candidate else ""
     return Alert(
         kind="registry_failed",
         model=model,
         as_of=as_of,
         run_id=run_id,
         message=f"{step} failed: {fault}. Releases do not depend on it.",
-        remedy=f"Repair MLflow's storage, then run `lifecycle mirror {model}`.",
+        remedy=f"Repair MLflow's storage, then run `lifecycle mirror {model}{of_candidate}`.",
         raised_at=raised_at,
     )
 

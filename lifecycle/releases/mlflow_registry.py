@@ -10,7 +10,7 @@ import msgspec
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.releases.mlflow_locations import DATABASE_FILE, artifacts_folder, move_locations
-from lifecycle.releases.mlflow_runs import CANDIDATE_TAG, CandidateRuns, RunOutcome, RunPages
+from lifecycle.releases.mlflow_runs import CANDIDATE_TAG, CandidateRuns, RunOutcome, RunPages, refresh_runs
 from lifecycle.settings.child_environment import forget_variables
 from lifecycle.spec.risk_model import RiskModelSpec
 
@@ -76,6 +76,18 @@ class Registry:
         if found is not None and (pages.is_for_shadow or not self._is_for_shadow(found)):
             return found
         return self._register(spec, candidate, evidence, pages)
+
+    def refresh(self, model: str, candidate_digest: str, pages: RunPages) -> None:
+        """Show the card, waivers and approvals of now on a candidate's runs and versions; idempotent."""
+        with self.opened() as client:
+            refresh_runs(client, model, candidate_digest, pages)
+            chosen = f"name = '{model}' and tags.{CANDIDATE_TAG} = '{candidate_digest}'"
+            for version in client.search_model_versions(chosen):
+                for tag, text in pages.consent_tags.items():
+                    if text:
+                        client.set_model_version_tag(model, version.version, tag, text)
+                    elif tag in version.tags:
+                        client.delete_model_version_tag(model, version.version, tag)
 
     def find(self, model: str, candidate_digest: str) -> RegisteredVersion | None:
         """The newest version of a candidate; ``None`` if it is not registered."""

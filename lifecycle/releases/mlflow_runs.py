@@ -44,6 +44,13 @@ class RunPages:
     """Gates that did not pass and have a waiver."""
     is_for_shadow: bool = False
     """Whether gates without enough evidence may stand open, because the model answers nobody."""
+    approved_by: tuple[str, ...] = ()
+    """People whose approvals count."""
+
+    @property
+    def consent_tags(self) -> dict[str, str]:
+        """Tags of the waivers and approvals in force; an empty one is to be removed."""
+        return {"waived": ", ".join(self.waived), "approved_by": ", ".join(self.approved_by)}
 
 
 class CandidateRuns:
@@ -120,6 +127,23 @@ class CandidateRuns:
             self._client.log_artifact(run_id, str(file), str(Path(path).parent))
 
 
+def refresh_runs(client: "MlflowClient", model: str, candidate_digest: str, pages: RunPages) -> None:
+    """Write card and tags of waivers and approvals of a candidate's finished runs again; not those of a backtest."""
+    experiment = client.get_experiment_by_name(model)
+    if experiment is None:
+        return
+    chosen = f"tags.{CANDIDATE_TAG} = '{candidate_digest}' and tags.{OUTCOME_TAG} != 'backtest'"
+    for run in client.search_runs([experiment.experiment_id], chosen):
+        if run.info.status != "FINISHED":
+            continue
+        client.log_text(run.info.run_id, pages.card.decode(), CARD_FILE)
+        for tag, text in pages.consent_tags.items():
+            if text:
+                client.set_tag(run.info.run_id, tag, text)
+            elif tag in run.data.tags:
+                client.delete_tag(run.info.run_id, tag)
+
+
 def _log_model(candidate: Candidate) -> None:
     import lightgbm
     import mlflow.lightgbm
@@ -178,8 +202,7 @@ def _tags(candidate: Candidate, evidence: GateEvidence, outcome: RunOutcome, pag
         ),
     }
     tags |= {tag: gates for tag, gates in blocking.items() if gates}
-    if pages.waived:
-        tags["waived"] = ", ".join(pages.waived)
+    tags |= {tag: text for tag, text in pages.consent_tags.items() if text}
     if lineage.code_commit is not None:
         tags["mlflow.source.git.commit"] = lineage.code_commit
     return tags

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
@@ -29,7 +29,11 @@ def key_folder(folder: Path) -> Iterator[Path]:
 
 
 def ensure_key_pair(
-    private_path: Path, public_path: Path, new_pem: Callable[[], bytes], kind: type[_Private], kind_name: str
+    private_path: Path,
+    public_path: Path,
+    new_pem: Callable[[], bytes],
+    is_kind: Callable[[PrivateKeyTypes], TypeGuard[_Private]],
+    kind_name: str,
 ) -> _Private:
     """The private key of a pair; creates the missing files.
 
@@ -39,8 +43,8 @@ def ensure_key_pair(
     ----------
     new_pem
         Makes a new private key, as PEM.
-    kind, kind_name
-        The key's class, and its name in messages with its article, for example ``an Ed25519``.
+    is_kind, kind_name
+        Whether a key is of the kind that is kept there, and the kind's name with its article, ``an Ed25519``.
 
     Raises
     ------
@@ -55,7 +59,7 @@ def ensure_key_pair(
         )
     if not private_path.exists():
         create_once(private_path, new_pem(), f"keys.{private_path.stem}")
-    private = _read_private(private_path, kind, kind_name)
+    private = _read_private(private_path, is_kind, kind_name)
     if not public_path.exists():
         public_pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         create_once(public_path, public_pem, f"keys.{public_path.stem}")
@@ -69,13 +73,13 @@ def check_mode(path: Path) -> None:
         raise LifecycleError(f"Expected mode 0600, got {mode:04o}; run chmod 600 - at {path}")
 
 
-def _read_private(path: Path, kind: type[_Private], kind_name: str) -> _Private:
+def _read_private(path: Path, is_kind: Callable[[PrivateKeyTypes], TypeGuard[_Private]], kind_name: str) -> _Private:
     check_mode(path)
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)
     except (ValueError, TypeError):
         # Without the cause: a parser's message may quote the content, which is secret.
         raise LifecycleError(f"Expected an unencrypted PEM private key, got another content - at {path}") from None
-    if not isinstance(key, kind):
+    if not is_kind(key):
         raise LifecycleError(f"Expected {kind_name} private key, got {type(key).__name__} - at {path}")
     return key

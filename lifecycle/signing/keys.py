@@ -4,8 +4,10 @@ import base64
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from lifecycle.errors import LifecycleError
@@ -75,12 +77,16 @@ def keys_of(folder: Path) -> Keys:
     """The keys in a folder; creates the missing ones. Raises as `ensure_keys`, but `OSError` as it is."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     public_path, pseudonym_path = folder / PUBLIC_KEY_FILE, folder / PSEUDONYM_KEY_FILE
-    private = ensure_key_pair(folder / SIGNING_KEY_FILE, public_path, _new_private_pem, Ed25519PrivateKey, "an Ed25519")
+    private = ensure_key_pair(folder / SIGNING_KEY_FILE, public_path, _new_private_pem, _is_ed25519, "an Ed25519")
     if not pseudonym_path.exists():
         create_once(pseudonym_path, secrets.token_bytes(PSEUDONYM_KEY_BYTES), "keys.pseudonym_key")
     _check_pseudonym_key(pseudonym_path)
     signing_key = SigningKey(key_id(private.public_key()), private)
     return Keys(signing_key, _public_keys(public_path, signing_key), public_path, pseudonym_path)
+
+
+def _is_ed25519(key: PrivateKeyTypes) -> TypeGuard[Ed25519PrivateKey]:
+    return isinstance(key, Ed25519PrivateKey)
 
 
 def _new_private_pem() -> bytes:

@@ -7,7 +7,7 @@ several keys while it is rotated, so that older bundles can still be verified.
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeGuard
 
 from cryptography.hazmat.primitives.asymmetric.ec import (
     ECDSA,
@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     EllipticCurvePublicKey,
     generate_private_key,
 )
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -65,7 +66,7 @@ def ensure_model_key(folder: Path) -> ModelKey:
     with key_folder(folder):
         public_path = folder / MODEL_PUBLIC_KEY_FILE
         private = ensure_key_pair(
-            folder / MODEL_SIGNING_KEY_FILE, public_path, _new_private_pem, EllipticCurvePrivateKey, "a P-256"
+            folder / MODEL_SIGNING_KEY_FILE, public_path, _new_private_pem, _is_elliptic, "a P-256"
         )
         if not isinstance(private.curve, SECP256R1):
             raise LifecycleError(
@@ -104,6 +105,10 @@ def read_model_public_keys(path: Path) -> dict[str, bytes]:
 def hint_of(public_pem: bytes) -> str:
     """SHA-256 of a public key's PEM bytes, in hex: the client's name of a key."""
     return hashlib.sha256(public_pem).hexdigest()
+
+
+def _is_elliptic(key: PrivateKeyTypes) -> TypeGuard[EllipticCurvePrivateKey]:
+    return isinstance(key, EllipticCurvePrivateKey)
 
 
 def _new_private_pem() -> bytes:

@@ -30,6 +30,6 @@ def _refuse(*_arguments: Any) -> NoReturn:
 
 
 if __name__ == "__main__":
-    socket.socket.connect = _refuse  # type: ignore[method-assign, assignment]
+    socket.socket.connect = _refuse  # type: ignore[method-assign]
     socket.getaddrinfo = _refuse  # type: ignore[assignment]
     runpy.run_module("model_signing", run_name="__main__", alter_sys=True)

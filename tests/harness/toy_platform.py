@@ -159,6 +159,7 @@ class FakeRegistry:
         self.versions: dict[str, RegisteredVersion] = {}
         self.outcomes: list[tuple[str, RunOutcome]] = []
         self.slots: dict[str, MirroredSlot] = {}
+        self.refreshed: list[tuple[str, RunPages]] = []
         self.fault: Exception | None = None
 
     def record(
@@ -176,6 +177,10 @@ class FakeRegistry:
         assert {verdict.gate for verdict in evidence.refusals} == set(pages.waived)
         version = RegisteredVersion(spec.name, str(len(self.versions) + 1), "run")
         return self.versions.setdefault(candidate.digest, version)
+
+    def refresh(self, model: str, candidate_digest: str, pages: RunPages) -> None:
+        self._answer()
+        self.refreshed.append((candidate_digest, pages))
 
     def find(self, model: str, candidate_digest: str) -> RegisteredVersion | None:
         self._answer()

@@ -13,6 +13,7 @@ from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import evidence_content
 from lifecycle.assets.approving import approval_sensor, approve_job, release_job
 from lifecycle.assets.asked_runs import USER_TAG
+from lifecycle.assets.consent_pages import show_consents_in_dagster
 from lifecycle.assets.expired_waivers import tell_expired_waivers
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.recording import record_training
@@ -360,6 +361,44 @@ def test_a_run_that_claims_another_name_than_the_single_sign_on_approves_nothing
     assert not result.success
     assert "Expected the name of the single sign-on, anna, or none" in failure(result)
     assert stores.releases().consents.of("toy") == ()
+
+
+def test_an_approval_is_shown_on_the_card_in_mlflow_and_on_the_page_in_dagster(
+    stores: Stores, two: RiskModelSpec, candidate: Candidate, registry: FakeRegistry
+) -> None:
+    approve(stores, two, candidate, "anna")
+    [(digest, shown)] = registry.refreshed
+    assert (digest, shown.approved_by, shown.waived) == (candidate.digest, ("anna",), ())
+    assert b"looked at it" in shown.card
+    with dg.DagsterInstance.ephemeral() as instance:
+        show_consents_in_dagster(two, stores, candidate.digest, instance)
+        [record] = instance.fetch_observations(ModelKeys("toy").model_version, limit=5).records
+    observation = record.asset_observation
+    assert observation is not None
+    assert (observation.partition, observation.metadata["approved_by"].value) == ("2024-02-01", "anna")
+    assert "it waits for approval: 1 of 2 given (anna)" in (observation.description or "")
+    assert "lifecycle approve toy" in str(observation.metadata["approve_with"].value)
+
+
+def test_an_approval_stands_while_mlflow_fails(
+    stores: Stores, two: RiskModelSpec, candidate: Candidate, registry: FakeRegistry
+) -> None:
+    registry.fault = OSError("the disk is full")
+    assert approve(stores, two, candidate, "anna").success
+    assert [act.name for act in stores.releases().consents.of("toy")] == ["anna"]
+    [alert] = raised_alerts(stores)
+    assert alert["kind"] == "registry_failed"
+    assert "Showing the approval in MLflow failed: OSError: the disk is full" in alert["message"]
+    assert f"`lifecycle mirror toy --candidate {candidate.digest[:12]}`" in alert["remedy"]
+
+
+def test_a_candidate_without_verdicts_has_no_card_to_refresh(
+    stores: Stores, two: RiskModelSpec, model: Trained, registry: FakeRegistry
+) -> None:
+    unjudged = keep(stores, model)
+    approve(stores, two, unjudged, "anna")
+    assert registry.refreshed == []
+    assert raised_alerts(stores) == []
 
 
 def test_a_rollback_needs_no_approval(

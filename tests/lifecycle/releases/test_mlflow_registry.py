@@ -166,3 +166,26 @@ def test_a_registry_that_is_no_database_says_so(tmp_path: Path, candidate: Candi
     (tmp_path / "mlflow.db").write_bytes(b"not a database" * 100)
     with pytest.raises(Exception, match="not a database"):
         Registry(tmp_path).find("toy", candidate.digest)
+
+
+def test_a_refreshed_card_and_its_tags_replace_the_earlier_ones(
+    registry: Registry, client: Any, version: RegisteredVersion, candidate: Candidate
+) -> None:
+    card = Path(registry.tracking_uri.removeprefix("sqlite:///")).with_name("card.html")
+    for approved_by, waived in ((("anna", "ben"), ("above_floor",)), (("anna",), ()), ((), ())):
+        text = f"<h1>approved by {approved_by}</h1>"
+        shown = RunPages(text.encode(), dict, PAGES.dagster_url, waived, approved_by)
+        for _ in range(2):
+            registry.refresh("toy", candidate.digest, shown)
+        downloaded = Path(client.download_artifacts(version.run_id, "card.html", str(card.parent)))
+        assert downloaded.read_text() == text
+        expected = {"approved_by": ", ".join(approved_by), "waived": ", ".join(waived)}
+        for tags in (client.get_run(version.run_id).data.tags, client.get_model_version("toy", version.version).tags):
+            assert {tag: tags.get(tag, "") for tag in expected} == expected
+
+
+def test_a_candidate_that_mlflow_does_not_know_is_not_refreshed(registry: Registry, client: Any) -> None:
+    before = outcomes(client)
+    registry.refresh("toy", "0" * 64, PAGES)
+    registry.refresh("never_trained", "0" * 64, PAGES)
+    assert outcomes(client) == before
