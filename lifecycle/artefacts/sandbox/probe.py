@@ -21,10 +21,12 @@ from lifecycle.artefacts.sandbox.server import NotStartedError, SandboxServer, s
 from lifecycle.gates.served_evidence import Agreement, Costs, NotServed, Refused, Served, ServedEvidence
 from lifecycle.modelling.calibration import scores as calibrated_scores
 from lifecycle.modelling.fitting import margins
+from lifecycle.modelling.golden import golden_rows
 from lifecycle.modelling.group_evidence import DECLINED, bands_of
 from lifecycle.signing.keys import keys_of
 from lifecycle.tables.arrays import FloatArray, IntArray
 from serving.artefacts.bundle import read_golden
+from serving.contract.derivation import facts_of
 from serving.contract.documents import GOLDEN_FILE, Bands, Deciding, GoldenRow
 from serving.scoring.model import bits, decision_of
 
@@ -87,14 +89,14 @@ class Sandbox:
         self, connection: Connection, pid: int, candidate: Candidate, expected: Expected, card: bytes
     ) -> ServedEvidence:
         deciding = candidate.deciding
-        size = release_candidate(self._store, self._keys, candidate, card)
+        golden = _golden_of(candidate, expected.rows)
+        size = release_candidate(self._store, self._keys, candidate, golden, card)
         memory, cpu, began = resident_bytes(pid), cpu_seconds(pid), time.perf_counter()
         refusal = _load(connection, deciding.model)
         load_seconds, load_cpu = time.perf_counter() - began, cpu_seconds(pid) - cpu
         if refusal is not None:
             return refusal
         growth = max(0, resident_bytes(pid) - memory)
-        golden = read_golden(candidate.read(GOLDEN_FILE), "the candidate")
         answered = connection.ask_all(golden_requests(deciding, golden, "g"), time.monotonic() + COMPARE_SECONDS)
         wanted = [(row.margin, row.score) for row in golden]
         golden_agreement = agreement(answered, wanted, deciding.bands)
@@ -132,7 +134,24 @@ def sandbox(root: Path, candidate: Candidate) -> Iterator[Sandbox]:
 
 def can_explain(candidate: Candidate) -> bool:
     """Whether a server lays the candidate's trees out for explanations."""
-    return candidate.deciding.reason_texts is not None or b'"contributions":[' in candidate.read(GOLDEN_FILE)
+    golden = candidate.read(GOLDEN_FILE)
+    return candidate.deciding.reason_texts is not None or not golden or b'"contributions":[' in golden
+
+
+def _golden_of(candidate: Candidate, rows: SentRows) -> tuple[GoldenRow, ...]:
+    """The candidate's golden rows; a backtest keeps none, so that they are made as a training does."""
+    if content := candidate.read(GOLDEN_FILE):
+        return read_golden(content, "the candidate")
+    deciding = candidate.deciding
+    return golden_rows(
+        rows.features,
+        deciding.features,
+        candidate.model_text,
+        deciding.calibration,
+        candidate.lineage.seed,
+        facts_of(deciding),
+        rows.facts,
+    )
 
 
 class _Poll(msgspec.Struct):

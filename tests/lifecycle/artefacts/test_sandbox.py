@@ -103,6 +103,13 @@ def test_a_model_with_derived_features_is_asked_with_the_fields_that_they_follow
     assert without_facts.holdout.rows == 0
 
 
+def test_golden_rows_that_a_backtest_did_not_keep_are_made_again(tmp_path: Path) -> None:
+    found = probed(tmp_path, kept(tmp_path, PLAIN, []), plain_rows())
+    assert isinstance(found, Served)
+    assert found.golden.rows > 20
+    assert found.golden.faults == found.holdout.faults == 0
+
+
 def other_margin(row: GoldenRow) -> GoldenRow:
     return msgspec.structs.replace(row, margin=row.margin + 1)
 
