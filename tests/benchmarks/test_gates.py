@@ -19,11 +19,11 @@ def test_a_population_and_an_outcome_repeat() -> None:
     first, second = (population(np.random.default_rng(3), 100) for _ in range(2))
     assert np.array_equal(first.ours.margins, second.ours.margins)
     assert 50 < first.outcomes.is_positive.sum() < 200
-    assert outcome_of_run(1, 200, 2, 0.0, 0.95) == outcome_of_run(1, 200, 2, 0.0, 0.95)
+    assert outcome_of_run(1, 200, 2, 0.0) == outcome_of_run(1, 200, 2, 0.0)
 
 
 def test_a_model_that_is_far_weaker_fails() -> None:
-    assert {outcome_of_run(seed, 400, 2, 1.5, 0.95)[0] for seed in range(3)} == {"FAIL"}
+    assert {outcome_of_run(seed, 400, 2, 1.5)[0] for seed in range(3)} == {"FAIL"}
 
 
 def test_both_ways_together_are_at_least_as_wide_as_each() -> None:

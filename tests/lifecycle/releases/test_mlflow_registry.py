@@ -174,7 +174,7 @@ def test_a_refreshed_card_and_its_tags_replace_the_earlier_ones(
     card = Path(registry.tracking_uri.removeprefix("sqlite:///")).with_name("card.html")
     for approved_by, waived in ((("anna", "ben"), ("above_floor",)), (("anna",), ()), ((), ())):
         text = f"<h1>approved by {approved_by}</h1>"
-        shown = RunPages(text.encode(), dict, PAGES.dagster_url, waived, approved_by)
+        shown = RunPages(text.encode(), dict, PAGES.dagster_url, waived, approved_by=approved_by)
         for _ in range(2):
             registry.refresh("toy", candidate.digest, shown)
         downloaded = Path(client.download_artifacts(version.run_id, "card.html", str(card.parent)))
