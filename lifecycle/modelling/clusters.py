@@ -88,13 +88,25 @@ def clustered_interval(
     value: float, influence: FloatArray, clusters: Sequence[Clustering], confidence: float
 ) -> Interval:
     """The two-sided interval of an estimate; ``NaN`` at both ends if there are fewer than two effective clusters."""
+    return clustered_test(value, influence, clusters, confidence)[0]
+
+
+def clustered_test(
+    value: float, influence: FloatArray, clusters: Sequence[Clustering], confidence: float
+) -> tuple[Interval, float]:
+    """The two-sided interval of an estimate, and the p-value that it is 0 (1 without a finite variance)."""
     from scipy.stats import t
 
     found = clustered_variance(influence, clusters)
     if not np.isfinite(value) or not np.isfinite(found.variance):
-        return Interval(value, float("nan"), float("nan"))
-    half = float(t.ppf((1 + confidence) / 2, found.degrees)) * found.variance**0.5
-    return Interval(value, value - half, value + half)
+        return Interval(value, float("nan"), float("nan")), 1.0
+    deviation = found.variance**0.5
+    half = float(t.ppf((1 + confidence) / 2, found.degrees)) * deviation
+    if deviation == 0:
+        p_value = 1.0 if value == 0 else 0.0
+    else:
+        p_value = 2 * float(t.sf(abs(value) / deviation, found.degrees))
+    return Interval(value, value - half, value + half), p_value
 
 
 def _variance(sums: FloatArray) -> float:

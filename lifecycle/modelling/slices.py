@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lifecycle.modelling.clusters import clustered_variance, clusterings
+from lifecycle.modelling.clusters import clustered_test, clusterings
 from lifecycle.modelling.evaluation import RANKING_METRICS, Interval, Predictions, Reviewed, metric_draws
 from lifecycle.modelling.influence import influence_of
 from lifecycle.modelling.ranking import Outcomes
@@ -131,21 +131,11 @@ def _of(predictions: Predictions, mask: BoolArray) -> Predictions:
 
 
 def _gain(outcomes: Outcomes, ours: Predictions, theirs: Predictions, metric: str, confidence: float) -> SliceGain:
-    """The difference with Student's interval and p-value, as `clusters.clustered_interval`."""
-    from scipy.stats import t
-
     sign = -1.0 if metric == BRIER else 1.0
     reviewed = Reviewed(cut_off=0.5)
     values = [float(metric_draws(outcomes, each, reviewed, draws=0)[metric][0]) for each in (ours, theirs)]
     influence = [influence_of(metric, outcomes, each, reviewed) for each in (ours, theirs)]
-    value = sign * (values[0] - values[1])
-    spread = clustered_variance(sign * (influence[0] - influence[1]), clusterings(outcomes.ways))
-    deviation = spread.variance**0.5
-    if not np.isfinite(deviation):
-        return SliceGain(metric, Interval(value, float("nan"), float("nan")), 1.0)
-    half = float(t.ppf((1 + confidence) / 2, spread.degrees)) * deviation
-    if deviation == 0:
-        p_value = 1.0 if value == 0 else 0.0
-    else:
-        p_value = 2 * float(t.sf(abs(value) / deviation, spread.degrees))
-    return SliceGain(metric, Interval(value, value - half, value + half), p_value)
+    gain, p_value = clustered_test(
+        sign * (values[0] - values[1]), sign * (influence[0] - influence[1]), clusterings(outcomes.ways), confidence
+    )
+    return SliceGain(metric, gain, p_value)
