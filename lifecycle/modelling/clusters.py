@@ -102,10 +102,8 @@ def clustered_test(
         return Interval(value, float("nan"), float("nan")), 1.0
     deviation = found.variance**0.5
     half = float(t.ppf((1 + confidence) / 2, found.degrees)) * deviation
-    if deviation == 0:
-        p_value = 1.0 if value == 0 else 0.0
-    else:
-        p_value = 2 * float(t.sf(abs(value) / deviation, found.degrees))
+    in_deviations = abs(value) / deviation if deviation else float("inf") if value else 0.0
+    p_value = 2 * float(t.sf(in_deviations, found.degrees))
     return Interval(value, value - half, value + half), p_value
 
 
