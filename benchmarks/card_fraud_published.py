@@ -29,7 +29,8 @@ from lifecycle.modelling.search import FoldRows, SearchResult, search
 from lifecycle.modelling.training_set import Examples, examples_from_table, labels
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.model_files import read_model
-from lifecycle.spec.risk_model import RiskModelSpec, SearchSpec
+from lifecycle.spec.risk_model import RiskModelSpec
+from lifecycle.spec.training import SearchSpec
 from lifecycle.tables.arrays import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from lifecycle.gates.outcomes import outcome_of
 from lifecycle.gates.usual_volume import JudgedDay, empty_days_before, judged_days, judged_periods
 from lifecycle.spec.cadence import EVERY_DAY, PERIOD_WORDS, whole_periods
 from lifecycle.spec.examples import Cadence
-from lifecycle.spec.risk_model import InputSpec
+from lifecycle.spec.input_checks import InputSpec
 from serving.contract.documents import Verdict
 
 FRESHNESS = "input_freshness"

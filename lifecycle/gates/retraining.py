@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lifecycle.spec.risk_model import RetrainingSpec
+from lifecycle.spec.monitoring import RetrainingSpec
 
 
 @dataclass(frozen=True)

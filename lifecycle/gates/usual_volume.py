@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lifecycle.spec.cadence import period_start
 from lifecycle.spec.examples import Cadence
-from lifecycle.spec.risk_model import CalendarSpec, InputSpec
+from lifecycle.spec.input_checks import CalendarSpec, InputSpec
 
 REFERENCE_WEEKS = 4
 """Weeks before a day that are compared with it: a growth of 10 % a week puts their median a fifth below the day."""

@@ -18,7 +18,8 @@ import numpy as np
 from lifecycle.modelling.fitting import FitRows, Parameters, dataset, fixed_parameters, require_both
 from lifecycle.modelling.ranking import Outcomes
 from lifecycle.modelling.search_choice import Choice, choose, is_a_deviation_better
-from lifecycle.spec.risk_model import FeatureSpec, SearchSpec
+from lifecycle.spec.risk_model import FeatureSpec
+from lifecycle.spec.training import SearchSpec
 from lifecycle.tables.arrays import FloatArray
 
 Progress = Callable[[str, int, int], None]

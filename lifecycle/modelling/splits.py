@@ -13,7 +13,7 @@ import numpy as np
 from lifecycle.errors import LifecycleError
 from lifecycle.spec.cadence import LONGEST_PERIOD_DAYS, RECENT_DAYS, period_start, periods_before
 from lifecycle.spec.examples import Cadence
-from lifecycle.spec.risk_model import TrainingSpec
+from lifecycle.spec.training import TrainingSpec
 from lifecycle.tables.arrays import IntArray, TimeArray, date_of, day_numbers, instant
 
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from lifecycle.modelling.reference import SCORE, BinnedColumn, ColumnCounts, Reference
 from lifecycle.modelling.support import outside_probability
-from lifecycle.spec.risk_model import DriftSpec
+from lifecycle.spec.monitoring import DriftSpec
 from lifecycle.tables.arrays import FloatArray
 
 PSEUDO_COUNT = 0.5

@@ -13,7 +13,8 @@ import numpy as np
 from lifecycle.modelling.evaluation import Interval, Predictions, Reviewed, reviewed_by
 from lifecycle.modelling.rank_statistics import RankStatistics, rank_statistics
 from lifecycle.modelling.ranking import Outcomes, card_days
-from lifecycle.spec.risk_model import DriftSpec, RiskModelSpec
+from lifecycle.spec.monitoring import DriftSpec
+from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import BoolArray, FloatArray
 
 if TYPE_CHECKING:

@@ -6,14 +6,13 @@ Plain Pydantic without Dagster: the pure packages, the command line and the comp
 import copy
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from lifecycle.spec.base import Days, Sentence, Share, SpecModel
+from lifecycle.spec.base import Sentence, SpecModel
 from lifecycle.spec.cadence import EVERY_DAY, LONGEST_PERIOD_DAYS
 from lifecycle.spec.decision import DecisionSpec
 from lifecycle.spec.derived import derivation_of
 from lifecycle.spec.derived_rules import ExampleColumns, request_violations
-from lifecycle.spec.estimator import EstimatedSpec
 from lifecycle.spec.examples import ColumnsSpec, ExamplesSpec, LabelSpec
 from lifecycle.spec.fairness import FairnessSpec, ProtectedSpec
 from lifecycle.spec.fields import FieldSpec
@@ -24,8 +23,11 @@ from lifecycle.spec.gates import (
     CUT_OFF_METRICS,
     GatesSpec,
 )
+from lifecycle.spec.input_checks import InputSpec
+from lifecycle.spec.monitoring import DriftSpec, RetrainingSpec
 from lifecycle.spec.older_keys import with_current_keys
 from lifecycle.spec.slices import slice_faults
+from lifecycle.spec.training import TrainingSpec
 from serving.contract.derivation import DERIVED, is_derived, request_fields
 from serving.contract.documents import Feature
 
@@ -78,78 +80,6 @@ class ReasonTextsSpec(SpecModel):
     texts: Annotated[dict[str, Annotated[str, Field(pattern=r"\S")]], Field(min_length=1)]
 
 
-class SearchSpec(SpecModel):
-    """Hyperparameter search; its budget is a number of trials, never a time, so that it is reproducible."""
-
-    trials: Annotated[int, Field(ge=1, le=1000)]
-    patience: Annotated[int, Field(ge=2)] = 10
-    """The search ends if the best of so many further trials is no standard error better than the best before them."""
-    seed: int = 20180401
-    metric: Literal["average_precision", "roc_auc"] = "average_precision"
-    num_threads: Annotated[int, Field(ge=1)] = 1
-    """Threads of one fit; the folds of a search are fitted in parallel with this many each."""
-
-
-class TrainingSpec(EstimatedSpec):
-    """Windows in periods of the cadence, counted back from ``as_of - maturity_days``, with a gap between two windows.
-
-    ``train | gap | validation | gap | holdout | maturity | as_of``. A gap is `maturity_days`, and what is missing to a
-    whole period. Each further validation fold is `fold_step` earlier.
-    """
-
-    train: Days
-    validation: Days = 7
-    validation_folds: Annotated[int, Field(ge=1, le=12)] = 1
-    fold_step: Days = 7
-    holdout: Days = 7
-    search: SearchSpec | None = Field(default=None, validate_default=True)
-    """Needed by `estimator: lightgbm`; an external model is not searched."""
-
-    @field_validator("search")
-    @classmethod
-    def _search_fits_the_estimator(cls, search: SearchSpec | None, info: ValidationInfo) -> SearchSpec | None:
-        estimator = info.data.get("estimator")
-        if estimator is not None and estimator.external and search is not None:
-            raise ValueError("Expected no search of an external model, which is judged as it is; remove the key")
-        if estimator is not None and not estimator.external and search is None:
-            raise ValueError("Expected a value, got none")
-        return search
-
-    @property
-    def searched(self) -> SearchSpec:
-        """The search, or for an external model one of which only the seed is used."""
-        return self.search or SearchSpec(trials=1)
-
-
-CalendarDay = Annotated[str, Field(pattern=r"^(\d{4}-)?(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
-"""``2026-05-01``, or ``12-25`` for every year."""
-
-
-class CalendarSpec(SpecModel):
-    """Days on which fewer transactions are normal; none of them is a reference for other days."""
-
-    holidays: tuple[CalendarDay, ...] = ()
-    """Days with any number of transactions but none."""
-    closed: tuple[CalendarDay, ...] = ()
-    """Days that may be without transactions."""
-    closed_weekdays: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = ()
-    """Days of the week that may be without transactions."""
-
-
-class InputSpec(SpecModel):
-    """Checks of the raw input before a training set is frozen."""
-
-    maximum_age_hours: Annotated[int, Field(ge=1)] = 30
-    """Maximum age of the newest example at `as_of`; closed and acknowledged days before it do not count. By default 30
-    hours, with a weekly or monthly cadence after the end of the period."""
-    minimum_volume_share: Share = 0.5
-    """Minimum share of the transactions that a day of the training set usually has: the median of the same weekday in
-    the weeks before, so that weekends and growth raise no alarm."""
-    calendar: CalendarSpec = CalendarSpec()
-    switched_off: dict[Literal["input_freshness", "input_volume", "mart_complete"], Sentence] = Field(default={})
-    """Checks that do not stop a training, each with the reason, which the verdict repeats."""
-
-
 class PromotionSpec(SpecModel):
     """Whether the platform promotes a registered model, or a person with `lifecycle promote`; who approves first."""
 
@@ -160,39 +90,6 @@ class PromotionSpec(SpecModel):
     """Days until an approval expires: a month, after which other data and another champion stand behind it."""
     approvers: Literal["name", "account"] = "name"
     """Which of an approval's identities tells people apart: the claimed name, or the account that it was written by."""
-
-
-class DriftSpec(SpecModel):
-    """Thresholds for alarms of live traffic and live performance."""
-
-    window_days: Annotated[int, Field(ge=7, multiple_of=7)] = 7
-    """Whole weeks, so that the mix of weekdays raises no alarm; by default 7 days, with a monthly cadence 35."""
-    maximum_psi: Annotated[float, Field(gt=0)] = 0.2
-    """Siddiqi, Credit Risk Scorecards (2006): below 0.1 no change, 0.1 to 0.25 some, above 0.25 a shift."""
-    maximum_outside_share: Annotated[float, Field(ge=0, lt=1)] = 0.005
-    """Tolerated share of a window's rows outside the reference's support, for example values below its minimum; a
-    larger one alarms unless unchanged traffic would reach it (`monitoring.drift.OUTSIDE_ALPHA`)."""
-    minimum_rows: Annotated[int, Field(ge=1)] = 1000
-    """A window with fewer decisions gives no verdict."""
-    minimum_positives: Annotated[int, Field(ge=1)] | None = None
-    """A window with fewer known positives gives no verdict on live performance. ``None``: `gates.minimum_positives`."""
-    bins: Annotated[int, Field(ge=2, le=100)] = 10
-    recall_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Tolerated distance of live recall below the lower end of the holdout's interval."""
-
-
-class RetrainingSpec(SpecModel):
-    """Conditions under which an alarm starts a retraining."""
-
-    is_enabled: bool = True
-    minimum_new_positives: Annotated[int, Field(ge=1)] = 50
-    """Matured positives between the onset of the drift and the holdout of a training now, which the judged model learns
-    from. With fewer, the gates would judge a procedure that has not seen the change."""
-    cooldown_days: Annotated[int, Field(ge=0)] = 7
-    """Days of `as_of` between two retrainings."""
-    maximum_tries: Annotated[int, Field(ge=1, le=10)] = 3
-    """Runs for one `as_of`, if they break off for another reason than a gate."""
-    poll_seconds: Annotated[int, Field(ge=1)] = 60
 
 
 class CardSpec(SpecModel):

@@ -17,8 +17,8 @@ from lifecycle.cli import app as root
 from lifecycle.cli.warehouse import app
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.declarations import declared_in
+from lifecycle.spec.input_checks import InputSpec
 from lifecycle.spec.model_files import read_model
-from lifecycle.spec.risk_model import InputSpec
 from lifecycle.warehouse import open_warehouse
 from lifecycle.warehouse.loading.load import load
 from lifecycle.warehouse.loading.value_checks import EARLIEST

@@ -9,7 +9,7 @@ from lifecycle.modelling.evaluation import Interval
 from lifecycle.spec.cadence import LONGEST_PERIOD_DAYS
 from lifecycle.spec.examples import Cadence
 from lifecycle.spec.gates import GatesSpec
-from lifecycle.spec.risk_model import TrainingSpec
+from lifecycle.spec.training import TrainingSpec
 from serving.contract.documents import Outcome, Verdict
 
 NAME = "not_worse_than_champion"

@@ -10,7 +10,7 @@ from lifecycle.modelling.splits import snapshot_days
 from lifecycle.modelling.training import WindowCount
 from lifecycle.modelling.training_set import Examples
 from lifecycle.spec.examples import Cadence
-from lifecycle.spec.risk_model import TrainingSpec
+from lifecycle.spec.training import TrainingSpec
 from lifecycle.tables.arrays import instant
 from serving.contract.documents import Verdict
 

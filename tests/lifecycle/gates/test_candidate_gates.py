@@ -16,7 +16,7 @@ from lifecycle.modelling.evaluation import Interval
 from lifecycle.modelling.training import WindowCount
 from lifecycle.modelling.training_set import Examples
 from lifecycle.spec.gates import GatesSpec
-from lifecycle.spec.risk_model import SearchSpec, TrainingSpec
+from lifecycle.spec.training import SearchSpec, TrainingSpec
 
 GATES_SPEC = GatesSpec(minimum_rows=1000, minimum_positives=50)
 TRAINING = TrainingSpec(train=7, validation=7, holdout=7, search=SearchSpec(trials=1))

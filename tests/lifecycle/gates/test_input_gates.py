@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 import pytest
 
 from lifecycle.gates.input_gates import freshness, volume
-from lifecycle.spec.risk_model import CalendarSpec, InputSpec
+from lifecycle.spec.input_checks import CalendarSpec, InputSpec
 
 AS_OF = dt.date(2018, 8, 29)
 SPEC = InputSpec(maximum_age_hours=30, minimum_volume_share=0.5)

@@ -6,7 +6,7 @@ import pytest
 
 from lifecycle.gates.input_gates import freshness, switched_off, volume
 from lifecycle.spec.examples import Cadence
-from lifecycle.spec.risk_model import InputSpec
+from lifecycle.spec.input_checks import InputSpec
 
 MONTHS = [dt.date(2025, month, 1) for month in range(1, 13)]
 SPEC = InputSpec()

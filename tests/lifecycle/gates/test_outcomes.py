@@ -47,7 +47,7 @@ from lifecycle.spec.gates import (
     RobustnessLimits,
     ServabilityBudgets,
 )
-from lifecycle.spec.risk_model import InputSpec
+from lifecycle.spec.input_checks import InputSpec
 from lifecycle.spec.slices import SliceLimits, SliceSpec
 from serving.contract.documents import Bands, Manifest, Outcome, Verdict
 from tests.lifecycle.gates.test_candidate_gates import (

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lifecycle.gates.retraining import NoRetraining, RetrainingState, RetrainOrder, decide_retraining
-from lifecycle.spec.risk_model import RetrainingSpec
+from lifecycle.spec.monitoring import RetrainingSpec
 
 SPEC = RetrainingSpec(minimum_new_positives=50, cooldown_days=7)
 ALARMED = RetrainingState(

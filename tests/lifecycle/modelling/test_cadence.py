@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lifecycle.modelling.splits import judged_end, longest_span_days, out_of_time_split, training_window
 from lifecycle.spec.cadence import period_start
 from lifecycle.spec.examples import Cadence
-from lifecycle.spec.risk_model import SearchSpec, TrainingSpec
+from lifecycle.spec.training import SearchSpec, TrainingSpec
 
 DAY = dt.timedelta(days=1)
 

@@ -7,7 +7,8 @@ from lifecycle.modelling import fitting
 from lifecycle.modelling.fitting import FitRows
 from lifecycle.modelling.search import DEFAULT, FoldRows, search
 from lifecycle.modelling.training_set import Examples
-from lifecycle.spec.risk_model import FeatureSpec, RiskModelSpec, SearchSpec
+from lifecycle.spec.risk_model import FeatureSpec, RiskModelSpec
+from lifecycle.spec.training import SearchSpec
 
 SEARCH = SearchSpec(trials=3, num_threads=1)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lifecycle.errors import LifecycleError
 from lifecycle.modelling.splits import Window, out_of_time_split, training_window, whole_weeks
-from lifecycle.spec.risk_model import SearchSpec, TrainingSpec
+from lifecycle.spec.training import SearchSpec, TrainingSpec
 from lifecycle.tables.arrays import TimeArray, day_numbers, instant
 
 AS_OF = dt.date(2018, 8, 29)

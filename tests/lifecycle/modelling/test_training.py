@@ -12,7 +12,8 @@ from lifecycle.modelling.reference import ColumnCounts, count
 from lifecycle.modelling.thresholds import Traffic, count_bands
 from lifecycle.modelling.training import Trained, contract_reason_texts, holdout, predict, train
 from lifecycle.modelling.training_set import Examples, examples_from_table
-from lifecycle.spec.risk_model import RiskModelSpec, TrainingSpec
+from lifecycle.spec.risk_model import RiskModelSpec
+from lifecycle.spec.training import TrainingSpec
 from lifecycle.tables.arrays import instant
 from serving.contract.documents import Deciding, ReasonTexts, decode, encode
 from serving.contract.features import RowEncoder

@@ -12,7 +12,7 @@ from lifecycle.modelling.evaluation import Interval
 from lifecycle.modelling.reference import SCORE, ColumnCounts, Reference, count, freeze
 from lifecycle.monitoring.drift import DriftVerdict, estimate_onset, judge_drift, psi
 from lifecycle.monitoring.live_performance import PerformanceVerdict, judge_performance
-from lifecycle.spec.risk_model import DriftSpec
+from lifecycle.spec.monitoring import DriftSpec
 from lifecycle.tables.arrays import FloatArray
 
 SPEC = DriftSpec(window_days=7, maximum_psi=0.2, minimum_rows=1000)

@@ -12,7 +12,7 @@ from scipy.stats import binom
 
 from lifecycle.modelling.reference import SCORE, ColumnCounts, Reference, count, freeze
 from lifecycle.monitoring.drift import OUTSIDE_ALPHA, DriftVerdict, judge_drift
-from lifecycle.spec.risk_model import DriftSpec
+from lifecycle.spec.monitoring import DriftSpec
 from lifecycle.tables.arrays import FloatArray
 
 SPEC = DriftSpec()
