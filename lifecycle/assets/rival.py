@@ -54,11 +54,11 @@ def rival_verdicts(
     """
     gates, costs = spec.gates, spec.decision.costs
     if is_champion:
-        return not_worse_by_slice(None, gates.slices, gates.confidence), not_costlier(None, costs, gates)
+        return not_worse_by_slice(None, gates.slices), not_costlier(None, costs, gates)
     compared = _compared(spec, examples, as_of, judged, champion)
     evidence = None if costs is None else _cost_evidence(compared, candidate, champion, costs, gates.confidence)
     return (
-        not_worse_by_slice(_slice_evidence(spec, examples, as_of, compared), gates.slices, gates.confidence),
+        not_worse_by_slice(_slice_evidence(spec, examples, as_of, compared), gates.slices),
         not_costlier(evidence, costs, gates),
     )
 
@@ -94,7 +94,7 @@ def _slice_evidence(spec: RiskModelSpec, examples: Examples, as_of: dt.date, com
         slices(spec.features, compared.features, chosen),
         spec.gates.metric,
         spec.gates.slices.minimum_positives,
-        spec.gates.confidence,
+        spec.gates.slices.confidence,
     )
     return SliceEvidence(against, names, found)
 

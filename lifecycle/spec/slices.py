@@ -35,6 +35,8 @@ class SliceLimits(SpecModel):
     """A slice with fewer is not judged: an interval rests on some thirty events (docs/gates.md has its coverage)."""
     minimum_share: Share = 0.02
     """A declared slice that is too small to judge is INCONCLUSIVE from this share of the rows on."""
+    confidence: Share = 0.95
+    """Of all slices together: with nothing wrong, a candidate is refused in at most half of the rest."""
     margin: Annotated[float, Field(gt=0, lt=1)] | None = None
     """How much worse in the ranking metric a candidate may be on each slice; ``None``: not surely worse."""
 

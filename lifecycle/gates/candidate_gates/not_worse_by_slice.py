@@ -24,7 +24,7 @@ class SliceEvidence:
     slices: tuple[SliceFigures, ...]
 
 
-def not_worse_by_slice(evidence: SliceEvidence | None, limits: SliceLimits, confidence: float) -> Verdict:
+def not_worse_by_slice(evidence: SliceEvidence | None, limits: SliceLimits) -> Verdict:
     """No slice has a loss that is significant after Holm's correction over all slices and both metrics.
 
     A slice that has too few examples of one outcome is not judged. If the model's file declares the slices, one of at
@@ -39,18 +39,18 @@ def not_worse_by_slice(evidence: SliceEvidence | None, limits: SliceLimits, conf
         ``None`` if the candidate is the champion.
     """
     if evidence is None:
-        return _verdict("PASS", "the candidate is the champion, byte for byte", limits, confidence)
+        return _verdict("PASS", "the candidate is the champion, byte for byte", limits)
     if not evidence.features:
         return _verdict(
             "PASS", "no slices: no feature is a category or a flag, and none is declared", limits, confidence
         )
-    faults = list(_losses(evidence.slices, 1 - confidence))
+    faults = list(_losses(evidence.slices, 1 - limits.confidence))
     doubts = list(_doubts(evidence.slices, limits))
     judged = sum(bool(each.gains) for each in evidence.slices)
     note = f"{judged} of {len(evidence.slices)} slices by {', '.join(evidence.features)} against the {evidence.against}"
     if judged < len(evidence.slices):
         note += f", the others with fewer than {limits.minimum_positives} examples of one outcome"
-    return _verdict(outcome_of(faults, doubts), "; ".join([*faults, *doubts, note]), limits, confidence, evidence)
+    return _verdict(outcome_of(faults, doubts), "; ".join([*faults, *doubts, note]), limits, evidence)
 
 
 def _losses(slices: Sequence[SliceFigures], level: float) -> Iterator[str]:
@@ -86,16 +86,13 @@ def _text(gain: SliceGain) -> str:
     return f"{metric} {difference_text(gain.gain)}"
 
 
-def _verdict(
-    outcome: Outcome, summary: str, limits: SliceLimits, confidence: float, evidence: SliceEvidence | None = None
-) -> Verdict:
+def _verdict(outcome: Outcome, summary: str, limits: SliceLimits, evidence: SliceEvidence | None = None) -> Verdict:
     return Verdict.of(
         NAME,
         outcome,
         summary,
         observed=_observed(evidence) if evidence else {},
-        required={"confidence": confidence}
-        | limits.model_dump(include={"minimum_positives", "minimum_share", "margin"}),
+        required=limits.model_dump(include={"confidence", "minimum_positives", "minimum_share", "margin"}),
     )
 
 

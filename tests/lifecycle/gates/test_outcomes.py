@@ -93,7 +93,7 @@ def sliced(*gains: tuple[float, float, float, float], small: int = 0, **limits: 
         for number, gain in enumerate(gains)
     ]
     found += [SliceFigures("channel", "channel = other", small, 3, ())] if small else []
-    return not_worse_by_slice(SliceEvidence("champion", ("channel",), tuple(found)), SliceLimits(**limits), 0.95)
+    return not_worse_by_slice(SliceEvidence("champion", ("channel",), tuple(found)), SliceLimits(**limits))
 
 
 def decision_costs(difference: tuple[float, float, float], margin: float | None = None) -> Verdict:
@@ -214,8 +214,8 @@ CASES: list[tuple[str, Callable[[], Verdict], Outcome]] = [
     ("a declared slice of few rows", lambda: sliced((0.0, -1.0, 1.0, 1.0), small=20, **DECLARED), "PASS"),
     ("within the margin on a slice", lambda: sliced((0.0, -0.04, 0.04, 1.0), margin=0.05), "PASS"),
     ("not within the margin", lambda: sliced((0.0, -0.05, 0.05, 1.0), margin=0.05), "INCONCLUSIVE"),
-    ("no slices", lambda: not_worse_by_slice(SliceEvidence("champion", (), ()), SliceLimits(), 0.95), "PASS"),
-    ("slices of the champion itself", lambda: not_worse_by_slice(None, SliceLimits(), 0.95), "PASS"),
+    ("no slices", lambda: not_worse_by_slice(SliceEvidence("champion", (), ()), SliceLimits()), "PASS"),
+    ("slices of the champion itself", lambda: not_worse_by_slice(None, SliceLimits()), "PASS"),
     ("no costlier", lambda: decision_costs((0.1, 0.0, 0.2)), "PASS"),
     ("surely costlier", lambda: decision_costs((0.1, 1e-9, 0.2)), "FAIL"),
     ("costs without an interval", lambda: decision_costs((0.1, NAN, NAN)), "INCONCLUSIVE"),
