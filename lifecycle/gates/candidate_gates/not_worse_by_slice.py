@@ -41,9 +41,7 @@ def not_worse_by_slice(evidence: SliceEvidence | None, limits: SliceLimits) -> V
     if evidence is None:
         return _verdict("PASS", "the candidate is the champion, byte for byte", limits)
     if not evidence.features:
-        return _verdict(
-            "PASS", "no slices: no feature is a category or a flag, and none is declared", limits, confidence
-        )
+        return _verdict("PASS", "no slices: no feature is a category or a flag, and none is declared", limits)
     faults = list(_losses(evidence.slices, 1 - limits.confidence))
     doubts = list(_doubts(evidence.slices, limits))
     judged = sum(bool(each.gains) for each in evidence.slices)
