@@ -53,7 +53,7 @@ def test_what_stays_is_named_with_its_reason(earlier: Settings) -> None:
     assert kept == {
         "evidence and candidates": "1 of 2 documents with earlier names",
         "candidates of card_fraud": "1 dates up to 2026-01-08 without verdicts of above_floor, no_leaking_feature, "
-        "fair_by_group, calibrated, robust, explained, consistent, servable",
+        "not_worse_by_slice, not_costlier, fair_by_group, calibrated, robust, explained, consistent, servable",
     }
 
 
