@@ -23,6 +23,7 @@ from typing import NoReturn
 import msgspec
 
 from lifecycle.settings.parent_watch import WATCH_EVERY_SECONDS, end_with_parent
+from serving.storage.private_files import keep_files_private
 
 _IMPORTED = ("serving.process.app", "serving.http.listener")
 
@@ -183,6 +184,7 @@ def _prepare() -> None:
 
 def main() -> None:
     """Prepare, then carry out commands. Argument: id of the parent process."""
+    keep_files_private()
     standby = Standby(int(sys.argv[1]))
     _prepare()
     standby.run()

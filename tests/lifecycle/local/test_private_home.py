@@ -47,8 +47,9 @@ def test_init_makes_a_private_home_and_repairs_one_that_is_open(tmp_path: Path) 
         "import sys; sys.modules['dbt.cli.main'] = None; import lifecycle.features.dbt_process as m",
         "import sys; sys.argv[1:] = ['--port', '99999']; import lifecycle.local.snowflake.__main__ as m",
         "import serving.__main__ as m",
+        "import sys; sys.argv[1:] = ['no number']; import lifecycle.artefacts.sandbox.standby as m",
     ],
-    ids=["serving.access", "dbt_process", "snowflake", "serving"],
+    ids=["serving.access", "dbt_process", "snowflake", "serving", "standby"],
 )
 def test_every_program_creates_private_files(code: str, tmp_path: Path) -> None:
     """Each program sets the umask before it does anything else, so that even a failed start has set it."""
