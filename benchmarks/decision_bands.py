@@ -21,8 +21,9 @@ from lifecycle.local.demo.timeline import LONGEST_WINDOW_DAYS
 from lifecycle.local.simulator import SIMULATED, SimulationConfig, simulate
 from lifecycle.modelling.splits import longest_span_days
 from lifecycle.modelling.thresholds import Traffic, count_bands, decision_bands
-from lifecycle.modelling.training import Trained, holdout, predict, released_window, train
+from lifecycle.modelling.training import Trained, train
 from lifecycle.modelling.training_set import Examples, examples_from_table
+from lifecycle.modelling.windows import holdout, predict, released_window
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.model_files import read_model
 from lifecycle.spec.risk_model import RiskModelSpec

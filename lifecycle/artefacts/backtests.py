@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from lifecycle.modelling.evaluation import Interval
-from lifecycle.modelling.training import WindowCount
+from lifecycle.modelling.windows import WindowCount
 from serving.contract.documents import Struct, Verdict
 from serving.storage.durable import write_file
 

@@ -15,7 +15,8 @@ from lifecycle.modelling.external import EXTERNAL
 from lifecycle.modelling.reference import Reference
 from lifecycle.modelling.search import Trial
 from lifecycle.modelling.search_choice import Choice
-from lifecycle.modelling.training import Trained, WindowCount
+from lifecycle.modelling.training import Trained
+from lifecycle.modelling.windows import WindowCount
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import (
     DECIDING_FILE,

@@ -9,8 +9,8 @@ from lifecycle.artefacts.candidates import Candidate
 from lifecycle.errors import LifecycleError
 from lifecycle.modelling.evaluation import Evaluation, Interval, Predictions, compare, reviewed_by
 from lifecycle.modelling.ranking import Outcomes
-from lifecycle.modelling.training import WindowCount, predict
 from lifecycle.modelling.training_set import Examples, labels
+from lifecycle.modelling.windows import WindowCount, predict
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import AnyArray, instant
 from serving.contract.documents import Feature

@@ -13,7 +13,7 @@ from lifecycle.modelling.explanations import measure_explanations
 from lifecycle.modelling.fitting import FitRows, Parameters, fit
 from lifecycle.modelling.ranking import Outcomes
 from lifecycle.modelling.robustness import ProbedModel, measure_robustness
-from lifecycle.modelling.training import predict
+from lifecycle.modelling.windows import predict
 from lifecycle.spec.gates import GatesSpec
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import FloatArray

@@ -7,8 +7,8 @@ from lifecycle.errors import LifecycleError
 from lifecycle.gates.candidate_gates.fair_by_group import fair_by_group
 from lifecycle.gates.comparison import ChampionModel, JudgedModel
 from lifecycle.gates.fairness_evidence import fairness_evidence
-from lifecycle.modelling.training import holdout
 from lifecycle.modelling.training_set import Examples
+from lifecycle.modelling.windows import holdout
 from lifecycle.spec.declarations import declarations
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.warehouse import Use, open_warehouse

@@ -12,8 +12,8 @@ from lifecycle.modelling.decision_costs import cost_difference, costs_of, costs_
 from lifecycle.modelling.evaluation import Predictions
 from lifecycle.modelling.ranking import Outcomes
 from lifecycle.modelling.slices import chosen_slices, compare_by_slice, slices
-from lifecycle.modelling.training import holdout, judged_rows, predict
 from lifecycle.modelling.training_set import Examples
+from lifecycle.modelling.windows import holdout, judged_rows, predict
 from lifecycle.spec.decision import CostsSpec
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import FloatArray

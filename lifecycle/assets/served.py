@@ -17,8 +17,8 @@ from lifecycle.gates.candidate_gates.consistent import consistent
 from lifecycle.gates.candidate_gates.servable import servable
 from lifecycle.gates.comparison import ChampionModel
 from lifecycle.gates.served_evidence import flipped_share, with_first_figures
-from lifecycle.modelling.training import split_examples
 from lifecycle.modelling.training_set import Examples
+from lifecycle.modelling.windows import split_examples
 from lifecycle.reports.model_card import model_card
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import Verdict

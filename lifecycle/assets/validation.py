@@ -39,8 +39,8 @@ from lifecycle.gates.comparison import ChampionModel, JudgedModel, compare_with_
 from lifecycle.gates.outcomes import WORDS
 from lifecycle.modelling.single_features import feature_auc
 from lifecycle.modelling.thresholds import count_bands, floors
-from lifecycle.modelling.training import holdout, judged_rows, recent_traffic, released_window
 from lifecycle.modelling.training_set import Examples, examples_from_table
+from lifecycle.modelling.windows import holdout, judged_rows, recent_traffic, released_window
 from lifecycle.releases.ledger.events import run_actor
 from lifecycle.reports.gate_plots import gate_plots
 from lifecycle.spec.cadence import EVERY_DAY, RECENT_DAYS

@@ -15,8 +15,8 @@ from lifecycle.modelling.evaluation import Interval, Predictions, paired_differe
 from lifecycle.modelling.fitting import FitRows
 from lifecycle.modelling.ranking import Outcomes
 from lifecycle.modelling.splits import holdout_days
-from lifecycle.modelling.training import holdout, judged_rows, predict
 from lifecycle.modelling.training_set import Examples
+from lifecycle.modelling.windows import holdout, judged_rows, predict
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import FloatArray, instant
 from serving.contract.documents import Bands, Calibration

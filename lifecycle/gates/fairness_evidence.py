@@ -10,8 +10,8 @@ from lifecycle.gates.comparison import ChampionModel, JudgedModel, champion_colu
 from lifecycle.modelling.group_evidence import DecidedRows, bands_of, compare_groups
 from lifecycle.modelling.proxies import proxy_auc
 from lifecycle.modelling.ranking import Outcomes, card_codes
-from lifecycle.modelling.training import holdout, predict
 from lifecycle.modelling.training_set import Examples
+from lifecycle.modelling.windows import holdout, predict
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import AnyArray, FloatArray, IntArray, instant
 from serving.contract.documents import Bands

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from lifecycle.errors import LifecycleError
 from lifecycle.gates.comparison import ChampionModel, champion_columns
 from lifecycle.modelling.group_evidence import bands_of
-from lifecycle.modelling.training import predict
+from lifecycle.modelling.windows import predict
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import FloatArray
 from serving.contract.documents import Bands, Verdict

@@ -10,7 +10,7 @@ import numpy as np
 
 from lifecycle.modelling.evaluation import Interval
 from lifecycle.modelling.reference import SCORE, ColumnCounts, Reference, count
-from lifecycle.modelling.training import predict
+from lifecycle.modelling.windows import predict
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import AnyArray, FloatArray
 from serving.contract.documents import Deciding

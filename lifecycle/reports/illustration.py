@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lifecycle.modelling.reference import SCORE
-from lifecycle.modelling.training import predict
 from lifecycle.modelling.training_set import examples_from_table
+from lifecycle.modelling.windows import predict
 from lifecycle.monitoring.traffic import ChampionInForce, champion_scores, feature_columns
 from lifecycle.reports.drift_report import NOT_LISTED, Illustration
 from lifecycle.spec.risk_model import RiskModelSpec

@@ -6,7 +6,7 @@ from lifecycle.artefacts.candidates import Candidate, CandidateEvaluation
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.gates.outcomes import WORDS
 from lifecycle.modelling.thresholds import floors
-from lifecycle.modelling.training import released_window
+from lifecycle.modelling.windows import released_window
 from lifecycle.reports.card_plots import holdout_plots, importance_bars
 from lifecycle.reports.fairness_section import fairness_section
 from lifecycle.reports.pages import page

@@ -17,7 +17,7 @@ from lifecycle.gates.outcomes import overall_text
 from lifecycle.gates.waiver_policy import Waivers
 from lifecycle.modelling.evaluation import Evaluation, Interval
 from lifecycle.modelling.search import Trial, search_gain
-from lifecycle.modelling.training import WindowCount
+from lifecycle.modelling.windows import WindowCount
 from lifecycle.reports.fairness_section import FairnessSection, fairness_section
 from lifecycle.reports.validation_guidance import GuidanceLine, guidance
 from lifecycle.reports.validation_points import OpenPoint, open_points

@@ -7,8 +7,8 @@ import numpy as np
 
 from lifecycle.gates.outcomes import outcome_of
 from lifecycle.modelling.splits import snapshot_days
-from lifecycle.modelling.training import WindowCount
 from lifecycle.modelling.training_set import Examples
+from lifecycle.modelling.windows import WindowCount
 from lifecycle.spec.examples import Cadence
 from lifecycle.spec.training import TrainingSpec
 from lifecycle.tables.arrays import instant

@@ -18,8 +18,8 @@ from lifecycle.assets.validation import judge_candidate
 from lifecycle.gates.champion import champion_for
 from lifecycle.local.backtest.plan import Asked
 from lifecycle.modelling.splits import snapshot_days
-from lifecycle.modelling.training import predict
 from lifecycle.modelling.training_set import Examples, examples_from_table
+from lifecycle.modelling.windows import predict
 from lifecycle.monitoring.between_dates import drift_since
 from lifecycle.settings.platform import Settings
 from lifecycle.spec.cadence import RECENT_DAYS

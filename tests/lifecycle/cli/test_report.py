@@ -25,8 +25,9 @@ from lifecycle.errors import LifecycleError
 from lifecycle.gates.candidate_gates import GATES
 from lifecycle.modelling.evaluation import evaluate, reviewed_by
 from lifecycle.modelling.splits import snapshot_days
-from lifecycle.modelling.training import Trained, holdout, predict, train
+from lifecycle.modelling.training import Trained, train
 from lifecycle.modelling.training_set import Examples
+from lifecycle.modelling.windows import holdout, predict
 from lifecycle.releases.consents import Person
 from lifecycle.releases.ledger.events import gates_judged, run_actor
 from lifecycle.settings.platform import Settings

@@ -13,8 +13,8 @@ from lifecycle.gates.candidate_gates.not_worse_than_champion import not_worse_th
 from lifecycle.gates.candidate_gates.point_in_time import point_in_time
 from lifecycle.gates.comparison import ChampionComparison, unseen_days
 from lifecycle.modelling.evaluation import Interval
-from lifecycle.modelling.training import WindowCount
 from lifecycle.modelling.training_set import Examples
+from lifecycle.modelling.windows import WindowCount
 from lifecycle.spec.gates import GatesSpec
 from lifecycle.spec.training import SearchSpec, TrainingSpec
 

@@ -8,8 +8,9 @@ import pytest
 from lifecycle.gates.comparison import ChampionModel, JudgedModel
 from lifecycle.gates.fairness_evidence import fairness_evidence
 from lifecycle.modelling.group_evidence import bands_of
-from lifecycle.modelling.training import Trained, holdout, predict
+from lifecycle.modelling.training import Trained
 from lifecycle.modelling.training_set import Examples
+from lifecycle.modelling.windows import holdout, predict
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import AnyArray
 from serving.contract.documents import Bands

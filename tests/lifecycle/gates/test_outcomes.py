@@ -36,7 +36,7 @@ from lifecycle.modelling.group_evidence import GroupComparison, PartitionEvidenc
 from lifecycle.modelling.robustness import Robustness
 from lifecycle.modelling.slices import SliceFigures, SliceGain
 from lifecycle.modelling.thresholds import BandCounts, Floors
-from lifecycle.modelling.training import WindowCount
+from lifecycle.modelling.windows import WindowCount
 from lifecycle.spec.decision import CapacitySpec, CostsSpec, DecisionSpec
 from lifecycle.spec.fairness import FairnessSpec, ProtectedSpec
 from lifecycle.spec.gates import (

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from lifecycle.errors import LifecycleError
-from lifecycle.modelling.training import split_examples
 from lifecycle.modelling.training_set import Examples, examples_from_table, labels
+from lifecycle.modelling.windows import split_examples
 from lifecycle.spec.risk_model import RiskModelSpec
 from tests.harness.credit_model import CREDIT
 

@@ -10,8 +10,9 @@ from lifecycle.modelling.evaluation import paired_difference, reviewed_by
 from lifecycle.modelling.fitting import margins
 from lifecycle.modelling.reference import ColumnCounts, count
 from lifecycle.modelling.thresholds import Traffic, count_bands
-from lifecycle.modelling.training import Trained, contract_reason_texts, holdout, predict, train
+from lifecycle.modelling.training import Trained, contract_reason_texts, train
 from lifecycle.modelling.training_set import Examples, examples_from_table
+from lifecycle.modelling.windows import holdout, predict
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.spec.training import TrainingSpec
 from lifecycle.tables.arrays import instant

@@ -10,8 +10,9 @@ import pytest
 
 from lifecycle.modelling.evaluation import Interval
 from lifecycle.modelling.reference import SCORE, count
-from lifecycle.modelling.training import Trained, predict
+from lifecycle.modelling.training import Trained
 from lifecycle.modelling.training_set import Examples
+from lifecycle.modelling.windows import predict
 from lifecycle.monitoring.traffic import ChampionInForce, count_traffic, feature_columns
 from lifecycle.spec.risk_model import FeatureSpec, RiskModelSpec
 

@@ -10,8 +10,9 @@ import pytest
 
 from lifecycle.modelling.evaluation import Interval
 from lifecycle.modelling.reference import SCORE, count
-from lifecycle.modelling.training import Trained, predict
+from lifecycle.modelling.training import Trained
 from lifecycle.modelling.training_set import Examples
+from lifecycle.modelling.windows import predict
 from lifecycle.monitoring.drift import judge_drift
 from lifecycle.monitoring.standing import advance
 from lifecycle.monitoring.traffic import ChampionInForce
