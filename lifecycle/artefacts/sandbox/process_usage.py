@@ -6,6 +6,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from lifecycle.settings.child_environment import child_environment
+
 
 def cpu_seconds(pid: int) -> float:
     """Processor time that a process has used, all threads together, in seconds; waiting for a processor is not in it.
@@ -40,7 +42,9 @@ def resident_bytes(pid: int) -> int:
     if status.parent.parent.joinpath("self").exists():
         [line] = [line for line in status.read_text().splitlines() if line.startswith("VmRSS:")]
         return int(line.split()[1]) * 1024
-    shown = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    shown = subprocess.run(
+        ["ps", "-o", "rss=", "-p", str(pid)], env=child_environment(), capture_output=True, text=True, check=False
+    )
     if shown.returncode:
         raise OSError("Expected a running process, got none")
     return int(shown.stdout) * 1024
