@@ -17,7 +17,7 @@ DATES = {"2026-10-21": "2024-01-18", "2026-10-27": "2024-01-22"}
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToyHome:
-    return toy_home(tmp_path / "home", monkeypatch)
+    return toy_home(tmp_path / "home", monkeypatch, rows=16_000)
 
 
 def test_the_commands_of_the_manual_run(home: ToyHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
