@@ -100,7 +100,7 @@ def test_a_model_trained_elsewhere_is_judged_released_and_served_as_its_library_
     card = (folder / "card.html").read_text()
     assert f"trained elsewhere with {library}" in card
     assert DIGEST in card
-    rows = examples_from_table(table, spec).features[-60:]
+    rows = examples_from_table(table, spec).features[-240:]
     expected = own_margins(library, content, rows)
     expect_registered(stores, rows, expected, library)
     with served(installed(settings)) as server:
