@@ -1,6 +1,6 @@
 """Wall time of a backtest per date: one command for each date, one process, processes side by side.
 
-python benchmarks/backtest.py --dates 12
+python -m benchmarks.backtest --dates 12
 
 Simulated card transactions are loaded and their features built once. Then the same dates of `card_fraud` are trained
 and judged by commands of their own, one after the other, as someone without `lifecycle backtest` would do it; by one

@@ -3,7 +3,7 @@
 Loads the handbook's transactions into an installation of its own, builds the features, searches hyperparameters on
 folds whose outcomes were known before the first test, fits and ranks each test. All of it by the platform's code.
 
-python benchmarks/card_fraud_published.py --transactions transactions.parquet
+python -m benchmarks.card_fraud_published --transactions transactions.parquet
 """
 
 import datetime as dt

@@ -1,7 +1,7 @@
 """Cost of freezing a training set: rows a second and the client's peak memory, streamed by day and all at once.
 
-python benchmarks/extraction.py --target duckdb
-python benchmarks/extraction.py --target snowflake    # against the local endpoint, see docs/snowflake.md
+python -m benchmarks.extraction --target duckdb
+python -m benchmarks.extraction --target snowflake    # against the local endpoint, see docs/snowflake.md
 
 A mart of `--rows` rows over `--days` days is made in the warehouse's own file, with the 20 features of card_fraud as
 random numbers, which no compression shrinks. Then it leaves the warehouse twice, each time in a process of its own:

@@ -1,6 +1,6 @@
 """Cost of building features: against bare window SQL, over three sizes, and for one more day after a year.
 
-    python benchmarks/features.py [--transactions FILE] [--sizes 150000,1500000,15000000] [--repeats 3] [--json]
+    python -m benchmarks.features [--transactions FILE] [--sizes 150000,1500000,15000000] [--repeats 3] [--json]
 
 The bare SQL is one statement that computes the book's 15 features with window functions into a table, in DuckDB with
 the same memory and threads, in the same warehouse file. Two forms of it are timed: over timestamps with intervals, as

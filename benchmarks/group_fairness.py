@@ -1,6 +1,6 @@
 """Time of rates and disparities by group: `lifecycle.modelling.fairness` against fairlearn's `MetricFrame`.
 
-python benchmarks/group_fairness.py
+python -m benchmarks.group_fairness
 
 Both read the same made-up rows by turns, so that a slow moment of the machine meets both. *fairlearn* has its own
 metrics; *four counts* gives `MetricFrame` nothing but four sums of NumPy masks, from which every rate follows: the

@@ -1,6 +1,6 @@
 """The score route against an ASGI application that echoes, in one run: throughput, and latency at a fixed rate.
 
-    python benchmarks/serving.py [--json] [--seconds 2] [--rounds 5] [--peers] [--check]
+    python -m benchmarks.serving [--json] [--seconds 2] [--rounds 5] [--peers] [--check]
 
 Servers run on one core, the load on another. The contestants take turns in rounds, and every figure is the median over
 the rounds: of two that ran within seconds of each other, the ratio holds where absolute times do not. The echo runs on

@@ -1,10 +1,10 @@
 """Serving under faults: swaps, kills, overload and a long run, each with its claims.
 
-    python benchmarks/serving_faults.py all
-    python benchmarks/serving_faults.py swaps [--count 100] [--steady-seconds 1.5]
-    python benchmarks/serving_faults.py kills [--count 20] [--durability written]
-    python benchmarks/serving_faults.py overload [--seconds 30]
-    python benchmarks/serving_faults.py soak [--minutes 2]
+    python -m benchmarks.serving_faults all
+    python -m benchmarks.serving_faults swaps [--count 100] [--steady-seconds 1.5]
+    python -m benchmarks.serving_faults kills [--count 20] [--durability written]
+    python -m benchmarks.serving_faults overload [--seconds 30]
+    python -m benchmarks.serving_faults soak [--minutes 2]
 
 Each starts its own server on one core and loads it from another, prints a table and its claims, and with ``--json`` one
 document instead. It exits with 1 where a claim does not hold, and says which.

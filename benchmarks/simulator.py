@@ -1,6 +1,6 @@
 """Cost of simulating and loading card transactions: rows a second and peak memory, each step in its own process.
 
-python benchmarks/simulator.py --rows 15000000 --out /tmp/simulated
+python -m benchmarks.simulator --rows 15000000 --out /tmp/simulated
 """
 
 import argparse

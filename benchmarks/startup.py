@@ -1,6 +1,6 @@
 """Time to load the code location and to import the server's application, each in a new process.
 
-python benchmarks/startup.py
+python -m benchmarks.startup
 """
 
 import json

@@ -1,6 +1,6 @@
 """Time of one row's contributions: `serving.scoring.shap.tree_shap` against LightGBM's `pred_contrib`, by model shape.
 
-python benchmarks/treeshap.py
+python -m benchmarks.treeshap
 
 Both explain the same rows, one at a time, by turns, on one thread, so that a slow moment of the machine meets both. The
 models are trained here on made-up rows; the chain's target counts how many of the first features lie above a threshold,
