@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lifecycle.errors import LifecycleError
-from lifecycle.gates.outcomes import overall_text
+from lifecycle.gates.outcomes import overall_text, unwaived
 from lifecycle.signing.keys import Keys
 from lifecycle.signing.model_signature import MODEL_SIGNATURE_FILE, model_signature
 from serving.artefacts.bundle import Bundle, read_bundle, read_golden, sealed_files
@@ -75,10 +75,9 @@ def write_bundle(
         If a file is missing or superfluous, the deciding file or a golden row cannot be read, there are no verdicts,
         or one of them neither passed nor is waived.
     """
-    waived = {waiver.gate for waiver in waivers}
-    blocking = [verdict for verdict in verdicts if not verdict.is_passed and verdict.gate not in waived]
+    blocking = unwaived(verdicts, {waiver.gate for waiver in waivers})
     if is_for_shadow:
-        blocking = [verdict for verdict in blocking if verdict.outcome == "FAIL"]
+        blocking = tuple(verdict for verdict in blocking if verdict.outcome == "FAIL")
     if blocking or not verdicts:
         raise LifecycleError(f"Expected passing verdicts, got {overall_text(blocking)} - at the bundle")
     manifest_bytes = encode(_manifest(files, lineage, verdicts, descriptions or {}, waivers))

@@ -19,7 +19,7 @@ from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.assets.keys import ModelKeys
 from lifecycle.assets.resources import Stores
 from lifecycle.errors import LifecycleError
-from lifecycle.gates.outcomes import WORDS
+from lifecycle.gates.outcomes import WORDS, unwaived
 from lifecycle.monitoring.champions import registry_alert
 from lifecycle.releases.alert_log import raise_alert
 from lifecycle.releases.mlflow_registry import MirroredSlot, RegisteredVersion
@@ -223,6 +223,5 @@ def _version(spec: RiskModelSpec, stores: Stores, slot: SlotRelease) -> Register
     shown = pages(spec, stores, candidate, evidence, None)
     # It is released: a waiver that has expired since does not keep it out of MLflow.
     waived = tuple(waiver.gate for waiver in manifest.waivers)
-    is_for_shadow = any(not verdict.is_passed and verdict.gate not in waived for verdict in manifest.verdicts)
-    shown = replace(shown, waived=waived, is_for_shadow=is_for_shadow)
+    shown = replace(shown, waived=waived, is_for_shadow=bool(unwaived(manifest.verdicts, waived)))
     return stores.registry().register(spec, candidate, evidence, shown)

@@ -3,7 +3,7 @@
 A gate fails where the evidence speaks against the candidate, and is inconclusive where evidence is missing. Both block.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from serving.contract.documents import Outcome, Verdict
@@ -28,6 +28,20 @@ def outcome_of(faults: Sequence[object], missing: Sequence[object]) -> Outcome:
     if faults:
         return "FAIL"
     return "INCONCLUSIVE" if missing else "PASS"
+
+
+def unwaived(verdicts: Sequence[Verdict], waived: Collection[str]) -> tuple[Verdict, ...]:
+    """The verdicts that did not pass and whose gate has no waiver.
+
+    Examples
+    --------
+    >>> thin = Verdict.of("robust", "INCONCLUSIVE", "", {}, {})
+    >>> [verdict.gate for verdict in unwaived([thin], ())]
+    ['robust']
+    >>> unwaived([thin], {"robust"})
+    ()
+    """
+    return tuple(verdict for verdict in verdicts if not verdict.is_passed and verdict.gate not in waived)
 
 
 def overall(verdicts: Sequence[Verdict]) -> Outcome:

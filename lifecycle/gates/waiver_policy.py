@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from lifecycle.gates.outcomes import overall_text
+from lifecycle.gates.outcomes import overall_text, unwaived
 from serving.contract.documents import Consent, Verdict
 
 NOT_WAIVABLE = {
@@ -73,7 +73,7 @@ def waivers_of(
     refusals = [verdict for verdict in verdicts if not verdict.is_passed]
     return Waivers(
         has_verdicts=bool(verdicts),
-        blocking=tuple(verdict for verdict in refusals if verdict.gate not in in_force),
+        blocking=unwaived(verdicts, in_force),
         used=tuple(in_force[verdict.gate] for verdict in refusals if verdict.gate in in_force),
         all=judged,
     )

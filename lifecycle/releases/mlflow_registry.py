@@ -9,6 +9,7 @@ import msgspec
 
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
+from lifecycle.gates.outcomes import unwaived
 from lifecycle.releases.mlflow_locations import DATABASE_FILE, artifacts_folder, move_locations
 from lifecycle.releases.mlflow_runs import CANDIDATE_TAG, CandidateRuns, RunOutcome, RunPages, refresh_runs
 from lifecycle.settings.child_environment import forget_variables
@@ -65,7 +66,7 @@ class Registry:
         ValueError
             If the verdicts are another candidate's, or one of them neither passed nor is waived.
         """
-        blocking = [verdict for verdict in evidence.refusals if verdict.gate not in pages.waived]
+        blocking = unwaived(evidence.verdicts, pages.waived)
         is_open = any(verdict.outcome == "FAIL" or not pages.is_for_shadow for verdict in blocking)
         if evidence.candidate_digest != candidate.digest or is_open or not evidence.verdicts:
             raise ValueError(

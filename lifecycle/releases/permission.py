@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from lifecycle.artefacts.evidence import GateEvidence, evidence_content
 from lifecycle.errors import LifecycleError
 from lifecycle.gates.approval_policy import Approvals, approvals_of, person_key
+from lifecycle.gates.outcomes import unwaived
 from lifecycle.gates.waiver_policy import Waivers, waivers_of
 from lifecycle.releases.consents import Person
 from lifecycle.releases.ledger.events import is_record_of, recorded_verdicts
@@ -116,10 +117,12 @@ class Permissions:
                 "materialise its model_version again"
             )
         permission = self.of(manifest.candidate_digest, manifest.verdicts)
-        if permission.waivers.refusal is None and (unsealed := _unsealed(manifest)):
+        unsealed = unwaived(manifest.verdicts, {waiver.gate for waiver in manifest.waivers})
+        if permission.waivers.refusal is None and unsealed:
+            gates = ", ".join(verdict.gate for verdict in unsealed)
             raise LifecycleError(
-                f"Expected a bundle that names the waivers of {', '.join(unsealed)}, {short} was sealed before them "
-                "for the shadow; materialise its model_version, and promote that bundle"
+                f"Expected a bundle that names the waivers of {gates}, {short} was sealed before them for the shadow; "
+                "materialise its model_version, and promote that bundle"
             )
         refusal = permission.waivers.refusal or (_refused_since(self, judged[-1]) if judged else None)
         if refusal is not None:
@@ -183,12 +186,6 @@ def approve(
             f"approve it - at {model}"
         )
     return releases.consents.approve(model, candidate_digest, person, reason=reason, days=spec.approval_days, now=now)
-
-
-def _unsealed(manifest: Manifest) -> list[str]:
-    """Gates whose verdict did not pass and has no waiver in the manifest."""
-    sealed = {waiver.gate for waiver in manifest.waivers}
-    return [verdict.gate for verdict in manifest.verdicts if not verdict.is_passed and verdict.gate not in sealed]
 
 
 def _refused_since(permissions: Permissions, judgement: Record) -> str | None:

@@ -70,7 +70,7 @@ class PromotionHold:
         if rollback is None:
             return
         path = self._folder / rollback.model / file_name(rollback.number)
-        where = f"{path}"
+        where = str(path)
         try:
             order = open_envelope(path.read_bytes(), Resume, self._keys.public_keys, where)
         except (ContractError, OSError) as error:
