@@ -76,7 +76,7 @@ def training_window(
 
     Examples
     --------
-    >>> from lifecycle.spec.risk_model import SearchSpec
+    >>> from lifecycle.spec.training import SearchSpec
     >>> training = TrainingSpec(train=7, validation=7, holdout=7, search=SearchSpec(trials=1))
     >>> [str(date) for date in training_window(dt.date(2018, 8, 29), training, maturity_days=7)]
     ['2018-07-18', '2018-08-22']
@@ -90,7 +90,7 @@ def judged_end(as_of: dt.date, training: TrainingSpec, maturity_days: int, caden
 
     Examples
     --------
-    >>> from lifecycle.spec.risk_model import SearchSpec
+    >>> from lifecycle.spec.training import SearchSpec
     >>> training = TrainingSpec(train=7, validation=7, holdout=7, search=SearchSpec(trials=1))
     >>> str(judged_end(dt.date(2018, 8, 29), training, maturity_days=7))
     '2018-08-08'
