@@ -16,7 +16,7 @@ from lifecycle.assets.resources import Stores
 from lifecycle.gates.candidate_gates.consistent import consistent
 from lifecycle.gates.candidate_gates.servable import servable
 from lifecycle.gates.comparison import ChampionModel
-from lifecycle.gates.served_evidence import flipped_share, with_first_figures
+from lifecycle.gates.served_evidence import flips_against, with_first_figures
 from lifecycle.modelling.training_set import Examples
 from lifecycle.modelling.windows import split_examples
 from lifecycle.reports.model_card import model_card
@@ -59,7 +59,7 @@ def served_verdicts(
     flips = None
     if champion is not None:
         ours = expected.scores, candidate.deciding.bands
-        flips = flipped_share(spec, ours, champion, expected.rows.features)
+        flips = flips_against(spec, ours, champion, expected.rows.features)
     earlier = _earlier(spec, stores, candidate)
     consistency = consistent(found, flips, spec.gates.consistency)
     costs = servable(found, spec.gates.servability)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from lifecycle.errors import LifecycleError
 from lifecycle.gates.comparison import ChampionModel, champion_columns
 from lifecycle.modelling.group_evidence import bands_of
+from lifecycle.modelling.slices import chosen_slices, slices
 from lifecycle.modelling.windows import predict
 from lifecycle.spec.risk_model import RiskModelSpec
 from lifecycle.tables.arrays import FloatArray
@@ -96,10 +97,27 @@ class Served:
 ServedEvidence = Served | Refused | NotServed
 
 
-def flipped_share(
+@dataclass(frozen=True)
+class SliceFlips:
+    """The share of a slice's rows whose decision differs from the champion's."""
+
+    name: str
+    rows: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Flips:
+    """The share of the holdout's rows whose decision differs from the champion's, and of each slice's."""
+
+    share: float
+    slices: tuple[SliceFlips, ...] = ()
+
+
+def flips_against(
     spec: RiskModelSpec, candidate: tuple[FloatArray, Bands], champion: ChampionModel, features: FloatArray
-) -> float | None:
-    """Share of the rows whose decision differs between the candidate and the champion, each with its own bands.
+) -> Flips | None:
+    """How many decisions differ between the candidate and the champion, each with its own bands.
 
     Parameters
     ----------
@@ -108,7 +126,7 @@ def flipped_share(
 
     Returns
     -------
-    float or None
+    Flips or None
         ``None`` without rows, or if the champion needs a feature that the specification no longer has.
     """
     scores, bands = candidate
@@ -119,7 +137,10 @@ def flipped_share(
     except LifecycleError:
         return None
     theirs = predict(champion.text, champion.calibration, columns).scores
-    return float((bands_of(scores, bands) != bands_of(theirs, champion.bands)).mean())
+    differs = bands_of(scores, bands) != bands_of(theirs, champion.bands)
+    chosen = slices(spec.features, features, chosen_slices(spec.features, spec.gates.slices))
+    by_slice = (SliceFlips(each.name, int(each.mask.sum()), float(differs[each.mask].mean())) for each in chosen)
+    return Flips(float(differs.mean()), tuple(by_slice))
 
 
 def with_first_figures(verdict: Verdict, earlier: Verdict | None) -> Verdict:

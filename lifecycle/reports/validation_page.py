@@ -7,6 +7,7 @@ from lifecycle.gates.outcomes import WORDS
 from lifecycle.modelling.evaluation import Evaluation, Interval
 from lifecycle.modelling.search import Trial
 from lifecycle.reports.pages import page
+from lifecycle.reports.slice_tables import slice_table
 from lifecycle.reports.validation_content import Dossier, ValidationReport
 from lifecycle.reports.validation_plots import validation_plots
 
@@ -30,6 +31,7 @@ def validation_page(dossier: Dossier, report: ValidationReport) -> str:
         names=dossier.spec.label.names,
         plots=validation_plots(dossier.candidate.evaluation, verdicts, dossier.spec.label.names, paired),
         numbers=[(scalars(line.observed), scalars(line.required)) for line in report.gates],
+        slices={gate: slice_table(verdict) for gate, verdict in verdicts.items()},
         windows=[
             (window.name, window.start, window.end, window.known_at, f"{window.rows:,}", f"{window.positives:,}")
             for window in report.subject.windows

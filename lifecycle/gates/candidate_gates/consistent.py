@@ -1,7 +1,9 @@
 """A real server gives the very scores that the training computed: golden rows and the holdout, bit for bit."""
 
+import dataclasses
+
 from lifecycle.gates.outcomes import outcome_of
-from lifecycle.gates.served_evidence import Agreement, NotServed, Refused, ServedEvidence
+from lifecycle.gates.served_evidence import Agreement, Flips, NotServed, Refused, ServedEvidence
 from lifecycle.spec.gates import ConsistencyLimits
 from serving.contract.documents import Verdict
 
@@ -9,7 +11,7 @@ NAME = "consistent"
 DESCRIPTION = "A server that loads the bundle answers golden rows and the holdout with the bits of the offline scores."
 
 
-def consistent(found: ServedEvidence, flips: float | None, limits: ConsistencyLimits) -> Verdict:
+def consistent(found: ServedEvidence, flips: Flips | None, limits: ConsistencyLimits) -> Verdict:
     """Every answer of the server has the bits that were computed offline, and the decision that follows.
 
     FAIL if the server refuses the bundle or a row, if an answer differs, or if more decisions than
@@ -19,7 +21,7 @@ def consistent(found: ServedEvidence, flips: float | None, limits: ConsistencyLi
     Parameters
     ----------
     flips
-        Share of the holdout's decisions that differ from the champion's; ``None`` without a champion to compare with.
+        Decisions on the holdout that differ from the champion's; ``None`` without a champion to compare with.
     """
     required = limits.model_dump()
     if isinstance(found, NotServed):
@@ -29,15 +31,16 @@ def consistent(found: ServedEvidence, flips: float | None, limits: ConsistencyLi
     faults = [
         _fault(agreed, name) for name, agreed in (("golden", found.golden), ("holdout", found.holdout)) if agreed.faults
     ]
-    if flips is not None and limits.maximum_flips is not None and flips > limits.maximum_flips:
-        faults.append(f"{flips:.2%} of the decisions differ from the champion's, above {limits.maximum_flips:.2%}")
+    share = None if flips is None else flips.share
+    if share is not None and limits.maximum_flips is not None and share > limits.maximum_flips:
+        faults.append(f"{share:.2%} of the decisions differ from the champion's, above {limits.maximum_flips:.2%}")
     missing = [f"no {name} row was asked for" for name in ("golden", "holdout") if not getattr(found, name).rows]
     asked = (
         f"all {found.holdout_rows} holdout rows"
         if found.holdout.rows == found.holdout_rows
         else f"{found.holdout.rows} of {found.holdout_rows} holdout rows"
     )
-    against = "" if flips is None else f"; {flips:.2%} of the decisions differ from the champion's"
+    against = "" if share is None else f"; {share:.2%} of the decisions differ from the champion's"
     return Verdict.of(
         NAME,
         outcome_of(faults, missing),
@@ -46,7 +49,8 @@ def consistent(found: ServedEvidence, flips: float | None, limits: ConsistencyLi
             **_observed(found.golden, "golden"),
             **_observed(found.holdout, "holdout"),
             "holdout_rows": found.holdout_rows,
-            "flips": flips,
+            "flips": share,
+            "flips_by_slice": [] if flips is None else [dataclasses.asdict(each) for each in flips.slices],
         },
         required=required,
     )

@@ -28,7 +28,7 @@ from lifecycle.gates.candidate_gates.servable import servable
 from lifecycle.gates.input_gates import freshness, mart_complete, switched_off, volume
 from lifecycle.gates.outcomes import overall, overall_text
 from lifecycle.gates.promotion import JudgedVersion, missing_verdicts
-from lifecycle.gates.served_evidence import Agreement, Costs, NotServed, Refused, Served, ServedEvidence
+from lifecycle.gates.served_evidence import Agreement, Costs, Flips, NotServed, Refused, Served, ServedEvidence
 from lifecycle.modelling.calibration_fit import CalibrationFit
 from lifecycle.modelling.evaluation import Interval
 from lifecycle.modelling.explanations import Explanations
@@ -168,7 +168,9 @@ def served(
     found: ServedEvidence | None = None, *, flips: float | None = None, limit: float | None = None, **changes: Any
 ) -> Verdict:
     evidence = Served(AGREED, Agreement(500), 900, COSTS)
-    return consistent(found or dataclasses.replace(evidence, **changes), flips, ConsistencyLimits(maximum_flips=limit))
+    differing = None if flips is None else Flips(flips)
+    limits = ConsistencyLimits(maximum_flips=limit)
+    return consistent(found or dataclasses.replace(evidence, **changes), differing, limits)
 
 
 def costs(found: ServedEvidence | None = None, **changes: Any) -> Verdict:

@@ -9,18 +9,24 @@ from lifecycle.artefacts.candidates import Candidate, CandidateStore, training_f
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.gates.approval_policy import approvals_of
 from lifecycle.gates.candidate_gates import GATES
+from lifecycle.gates.candidate_gates.consistent import consistent
 from lifecycle.gates.candidate_gates.fair_by_group import FairnessEvidence, fair_by_group
+from lifecycle.gates.candidate_gates.not_worse_by_slice import SliceEvidence, not_worse_by_slice
+from lifecycle.gates.served_evidence import Agreement, Costs, Flips, Served, SliceFlips
 from lifecycle.gates.waiver_policy import waivers_of
 from lifecycle.modelling.evaluation import Interval
 from lifecycle.modelling.fairness import metrics_of_counts
 from lifecycle.modelling.group_evidence import GroupComparison, GroupFigures, PartitionEvidence
+from lifecycle.modelling.slices import SliceFigures, SliceGain
 from lifecycle.modelling.training import Trained
 from lifecycle.reports.validation_content import ChampionBeside, Dossier, validation_report
 from lifecycle.reports.validation_guidance import GuidanceLine, guidance
 from lifecycle.reports.validation_page import scalars, validation_page
 from lifecycle.reports.validation_points import open_points
 from lifecycle.spec.fairness import FairnessSpec
+from lifecycle.spec.gates import ConsistencyLimits
 from lifecycle.spec.risk_model import RiskModelSpec
+from lifecycle.spec.slices import SliceLimits
 from serving.contract.documents import Lineage, Outcome, Verdict
 from tests.harness.page_structure import Structure
 from tests.harness.toy_model import spec_with
@@ -79,6 +85,22 @@ def test_groups_are_shown_with_their_plots_and_small_ones_without_events(candida
     assert "sex|x|9|fewer than 10|-" in text
     assert {"favourable rate", "false positive rate"} <= set(page.values["alt"])
     assert next(line for line in report.gates if line.gate == "fair_by_group").observed["groups"][1]["events"] is None
+
+
+def test_slices_are_tables_beside_their_gates(candidate: Candidate) -> None:
+    gains = (SliceGain("average_precision", Interval(-0.01, -0.03, 0.01), 0.2),
+             SliceGain("brier", Interval(0.002, 0.001, 0.003), 0.04))  # fmt: skip
+    figures = (SliceFigures("segment", "segment = gold", 1200, 40, gains), SliceFigures("risk", "risk < 0", 9, 1, ()))
+    by_slice = not_worse_by_slice(SliceEvidence("champion", ("segment", "risk"), figures), SliceLimits())
+    flips = Flips(0.1, (SliceFlips("segment = gold", 1200, 0.125),))
+    served = Served(Agreement(24), Agreement(500), 900, Costs(1, 1, 1, 1, None, 1, 1, None, None, 1))
+    judged = {verdict.gate: verdict for verdict in (by_slice, consistent(served, flips, ConsistencyLimits()))}
+    made = dossier(spec_with(), candidate, tuple(judged.get(verdict.gate, verdict) for verdict in PASSING))
+    text = "|".join(Structure(validation_page(made, validation_report(made))).text)
+    gain = "-0.0100 [-0.0300, +0.0100]|0.2|+0.0020 [+0.0010, +0.0030]|0.04"
+    assert f"segment = gold|1,200|40|average precision|{gain}" in text
+    assert "risk < 0|9|1|too few to judge|-|-|-|-" in text
+    assert "slice|rows|differ|segment = gold|1,200|12.50%" in text
 
 
 def test_a_model_without_statements_has_them_as_open_points(candidate: Candidate) -> None:
