@@ -2,10 +2,9 @@
 
 import datetime as dt
 import os
-import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ from serving.storage.durable import (
     write_flushed,
 )
 from serving.storage.locks import lock_folder
+from serving.storage.temporary_folders import temporary_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -240,27 +240,12 @@ class TrainingSetStore:
 
     @contextmanager
     def _unfinished(self) -> Iterator[Path]:
-        """A locked temporary folder for the block; folders of crashed writers are removed first."""
-        self._root.mkdir(parents=True, exist_ok=True)
-        folder = self._root / f".{secrets.token_hex(8)}.tmp"
-        with lock_folder(self._root):
-            self._remove_abandoned()
-            folder.mkdir(mode=0o700)
-            lock = lock_folder(folder)
-        with lock:
-            try:
-                yield folder
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-
-    def _remove_abandoned(self) -> None:
-        """Remove leftovers of crashed writers. Call under the root's lock: a pointer's temporary file has no lock."""
-        for folder in self._root.glob(".*.tmp"):
-            # BlockingIOError: its writer is alive. FileNotFoundError: its writer has just removed it.
-            with suppress(BlockingIOError, FileNotFoundError), lock_folder(folder, is_waiting=False):
-                shutil.rmtree(folder, ignore_errors=True)
-        for file in (self._root / "as_of").glob(".*.tmp"):
-            file.unlink(missing_ok=True)
+        """A temporary folder for the block; what crashed writers left is removed first, their pointers' files too."""
+        with temporary_folder(self._root) as folder:
+            with lock_folder(self._root):  # a pointer's temporary file has no lock of its own
+                for file in (self._root / "as_of").glob(".*.tmp"):
+                    file.unlink(missing_ok=True)
+            yield folder
 
 
 def _name(as_of: str, digest: str) -> str:

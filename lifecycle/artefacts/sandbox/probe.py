@@ -13,7 +13,6 @@ import numpy as np
 
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.sandbox.connection import Connection, Reply, get, post
-from lifecycle.artefacts.sandbox.folders import sandbox_folder
 from lifecycle.artefacts.sandbox.process_usage import cpu_seconds, resident_bytes
 from lifecycle.artefacts.sandbox.releases import release_candidate
 from lifecycle.artefacts.sandbox.rows import EXPLAINED, SentRows, can_be_sent, golden_requests, row_requests
@@ -29,6 +28,7 @@ from serving.artefacts.bundle import read_golden
 from serving.contract.derivation import facts_of
 from serving.contract.documents import GOLDEN_FILE, Bands, Deciding, GoldenRow
 from serving.scoring.model import bits, decision_of
+from serving.storage.temporary_folders import temporary_folder
 
 MOST_ROWS = 5_000
 """Rows of the holdout that are asked for; more are sampled evenly. About a second on an idle machine."""
@@ -128,7 +128,7 @@ def sandbox(root: Path, candidate: Candidate) -> Iterator[Sandbox]:
     """
     with contextlib.suppress(OSError):  # the probe says so
         standby_process().prepare(is_explained=can_explain(candidate), is_single=candidate.model_format == "xgboost")
-    with sandbox_folder(root) as folder:
+    with temporary_folder(root) as folder:
         yield Sandbox(folder)
 
 

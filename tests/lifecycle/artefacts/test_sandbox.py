@@ -17,7 +17,6 @@ import pytest
 
 from lifecycle.artefacts.candidates import Candidate, CandidateStore
 from lifecycle.artefacts.sandbox import server
-from lifecycle.artefacts.sandbox.folders import sandbox_folder
 from lifecycle.artefacts.sandbox.probe import Expected, sandbox
 from lifecycle.artefacts.sandbox.process_usage import cpu_seconds, resident_bytes
 from lifecycle.artefacts.sandbox.rows import SentRows
@@ -165,10 +164,10 @@ def test_a_server_that_is_not_ready_in_time_is_no_evidence(tmp_path: Path, monke
 HELD = """
 import sys
 from pathlib import Path
-from lifecycle.artefacts.sandbox.folders import sandbox_folder
+from serving.storage.temporary_folders import temporary_folder
 from lifecycle.artefacts.sandbox.server import SandboxServer, standby_process
 from lifecycle.signing.keys import keys_of
-with sandbox_folder(Path(sys.argv[1])) as folder:
+with temporary_folder(Path(sys.argv[1])) as folder:
     started = SandboxServer(folder, folder / "release_store", keys_of(folder / "keys"))
     started.port()
     print(started.pid, standby_process().pid, flush=True)
@@ -227,12 +226,3 @@ def test_a_killed_standby_takes_its_server_and_the_folder_with_it(tmp_path: Path
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(60) == 0
-
-
-def test_a_folder_that_nothing_holds_is_removed_by_the_next_sandbox_and_one_in_use_is_not(tmp_path: Path) -> None:
-    (tmp_path / "abandoned").mkdir()
-    (tmp_path / "abandoned" / "log").write_text("rows")
-    with sandbox_folder(tmp_path) as first, sandbox_folder(tmp_path) as second:
-        assert {path.name for path in tmp_path.iterdir()} == {first.name, second.name}
-        assert first.stat().st_mode & 0o777 == 0o700
-    assert list(tmp_path.iterdir()) == []
