@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,7 +12,7 @@ from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
 from lifecycle.gates.outcomes import unwaived
 from lifecycle.releases.mlflow_locations import DATABASE_FILE, artifacts_folder, move_locations
-from lifecycle.releases.mlflow_runs import CANDIDATE_TAG, CandidateRuns, RunOutcome, RunPages, refresh_runs
+from lifecycle.releases.mlflow_runs import CANDIDATE_TAG, CandidateRuns, RunOutcome, RunPages, refresh_runs, write_tags
 from lifecycle.settings.child_environment import forget_variables
 from lifecycle.spec.risk_model import RiskModelSpec
 
@@ -84,11 +85,12 @@ class Registry:
             refresh_runs(client, model, candidate_digest, pages)
             chosen = f"name = '{model}' and tags.{CANDIDATE_TAG} = '{candidate_digest}'"
             for version in client.search_model_versions(chosen):
-                for tag, text in pages.consent_tags.items():
-                    if text:
-                        client.set_model_version_tag(model, version.version, tag, text)
-                    elif tag in version.tags:
-                        client.delete_model_version_tag(model, version.version, tag)
+                write_tags(
+                    pages.consent_tags,
+                    version.tags,
+                    partial(client.set_model_version_tag, model, version.version),
+                    partial(client.delete_model_version_tag, model, version.version),
+                )
 
     def find(self, model: str, candidate_digest: str) -> RegisteredVersion | None:
         """The newest version of a candidate; ``None`` if it is not registered."""

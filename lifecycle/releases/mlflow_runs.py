@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -137,11 +138,26 @@ def refresh_runs(client: "MlflowClient", model: str, candidate_digest: str, page
         if run.info.status != "FINISHED":
             continue
         client.log_text(run.info.run_id, pages.card.decode(), CARD_FILE)
-        for tag, text in pages.consent_tags.items():
-            if text:
-                client.set_tag(run.info.run_id, tag, text)
-            elif tag in run.data.tags:
-                client.delete_tag(run.info.run_id, tag)
+        write_tags(
+            pages.consent_tags,
+            run.data.tags,
+            partial(client.set_tag, run.info.run_id),
+            partial(client.delete_tag, run.info.run_id),
+        )
+
+
+def write_tags(
+    texts: Mapping[str, str],
+    present: Mapping[str, str],
+    write: Callable[[str, str], None],
+    remove: Callable[[str], None],
+) -> None:
+    """Write each tag that has a text, and remove those of `present` that no longer have one."""
+    for tag, text in texts.items():
+        if text:
+            write(tag, text)
+        elif tag in present:
+            remove(tag)
 
 
 def _log_model(candidate: Candidate) -> None:

@@ -27,7 +27,11 @@ def test_a_folder_that_is_moved_stays_and_one_of_a_failed_block_goes(tmp_path: P
         (folder / "rows").write_text("1")
         folder.rename(root / "finished")
     assert (root / "finished" / "rows").read_text() == "1"
-    with pytest.raises(IsADirectoryError), temporary_folder(root) as folder:
-        (folder / "rows").mkdir()
-        (folder / "rows").write_text("1")
+    with pytest.raises(NotADirectoryError), temporary_folder(root) as folder:
+        _write_half(folder)
     assert [path.name for path in root.iterdir()] == ["finished"]
+
+
+def _write_half(folder: Path) -> None:
+    (folder / "rows").write_text("1")
+    (folder / "rows" / "further").mkdir()
