@@ -4,9 +4,11 @@ import datetime as dt
 from pathlib import Path
 
 from lifecycle.errors import LifecycleError
+from lifecycle.releases.ledger.against_switches import expect_turns, last_recorded_turn
 from lifecycle.releases.ledger.announcing import announced, settle_order
 from lifecycle.releases.ledger.events import freeze_turned
 from lifecycle.releases.ledger.log import Ledger
+from lifecycle.releases.ledger.records import LedgerError
 from lifecycle.releases.signed_files import create_signed
 from lifecycle.signing.keys import Keys
 from serving.artefacts.releases import file_name, open_envelope
@@ -28,8 +30,10 @@ class FreezeSwitch:
         Raises
         ------
         LifecycleError
-            If it cannot be read or its signature does not verify: an unreadable switch must not count as off.
+            If it cannot be read or its signature does not verify, or if its turns are not those of the ledger: such a
+            switch must not count as off.
         """
+        expect_turns(self._folder.parent, self._keys.public_keys)
         return last_turn(self._folder.parent, self._keys.public_keys)
 
     def turn(self, *, is_frozen: bool, by: str, reason: str) -> Freeze:
@@ -37,7 +41,7 @@ class FreezeSwitch:
 
         The ledger records the turn first, and its file afterwards. A freeze does not need a usable ledger.
         """
-        state = self.state()
+        state = last_turn(self._folder.parent, self._keys.public_keys) if is_frozen else self.state()
         if state is not None:
             self._settle(state)
         if (state is not None and state.is_frozen) == is_frozen:
@@ -46,7 +50,7 @@ class FreezeSwitch:
             )
         freeze = Freeze(
             schema_version=SCHEMA_VERSION,
-            number=state.number + 1 if state else 1,
+            number=max(state.number if state else 0, self._recorded()) + 1,
             is_frozen=is_frozen,
             changed_at=dt.datetime.now(dt.UTC),
             changed_by=by,
@@ -60,6 +64,13 @@ class FreezeSwitch:
                     "Expected to turn the switch alone, but it was turned concurrently; run the command again"
                 )
         return freeze
+
+    def _recorded(self) -> int:
+        """Number of the last turn in the ledger: one whose file was removed keeps its number, so that it is missed."""
+        try:
+            return last_recorded_turn(self._folder.parent)
+        except LedgerError:  # a freeze goes on without it
+            return 0
 
     def _settle(self, state: Freeze) -> None:
         """Record the file of the last turn if its command was killed before it did."""

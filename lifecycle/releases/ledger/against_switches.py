@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lifecycle.releases.ledger.records import Record
+from lifecycle.releases.ledger.reading import read_records
+from lifecycle.releases.ledger.records import LedgerError, Record
 from lifecycle.releases.ledger.verify import Problem
 from serving.artefacts.releases import file_name, open_envelope
 from serving.artefacts.signatures import PublicKeys
@@ -43,9 +44,11 @@ def recorded_orders(records: Sequence[Record]) -> RecordedOrders:
     return found
 
 
-def order_problems(records: Sequence[Record], store: Path, keys: PublicKeys) -> Iterator[Problem]:
-    """Files that were removed, changed or added, each by its path; raises `OSError`."""
-    orders, files = recorded_orders(records), _order_files(store)
+def order_problems(
+    records: Sequence[Record], store: Path, keys: PublicKeys, folders: Sequence[str] = _FOLDERS
+) -> Iterator[Problem]:
+    """Files of `folders` that were removed, changed or added, each by its path; raises `OSError`."""
+    orders, files = recorded_orders(records), _order_files(store, folders)
     for path, content in files.items():
         try:
             order = _open(path, content, keys)
@@ -60,13 +63,51 @@ def order_problems(records: Sequence[Record], store: Path, keys: PublicKeys) -> 
     # A turn of the switch follows the one before it, so that an earlier one was written whatever its record says.
     freezes = [int(Path(path).stem) for path in files if path.startswith("freezes/") and Path(path).stem.isdigit()]
     before = {f"freezes/{file_name(number)}" for number in range(1, max(freezes, default=0))}
-    for path in sorted((orders.written.keys() | before) - files.keys()):
+    written = {path for path in orders.written if path.partition("/")[0] in folders}
+    for path in sorted((written | before) - files.keys()):
         yield Problem("missing_order", None, f"{path}, which was written, is not in the store")
+
+
+def expect_turns(store: Path, keys: PublicKeys) -> None:
+    """Raise `LedgerError` unless the turns of the freeze switch are those that the ledger has.
+
+    Without it, a removed freeze, or the end of one that no record announced, would let promotion go on. A removed
+    resume needs no such check: its hold is in force again. Without a ledger that can be read nothing is compared; each
+    act that such a check guards needs the ledger itself.
+    """
+    message = _turn_problem(store, keys)
+    # A turn that was written between the readings of ledger and files is in both afterwards.
+    if message is not None and (message := _turn_problem(store, keys)) is not None:
+        raise LedgerError(
+            f"Expected the turns of the freeze switch that the ledger recorded, but {message}; run `lifecycle "
+            "ledger verify`, and restore the folder `freezes` or `ledger` of the release store from a backup"
+        )
+
+
+def _turn_problem(store: Path, keys: PublicKeys) -> str | None:
+    try:
+        records = read_records(store)
+    except LedgerError:
+        return None
+    problem = next(order_problems(records, store, keys, ("freezes",)), None)
+    return None if problem is None else problem.message
+
+
+def last_recorded_turn(store: Path) -> int:
+    """Number of the last turn of the freeze switch that the ledger recorded as written, 0 without one.
+
+    Raises
+    ------
+    LedgerError
+        If there is no ledger, or it cannot be read.
+    """
+    written = recorded_orders(read_records(store)).written
+    return max((int(Path(path).stem) for path in written if path.startswith("freezes/")), default=0)
 
 
 def order_notices(records: Sequence[Record], store: Path, keys: PublicKeys) -> Iterator[str]:
     """Orders that were announced and not written, and freezes that no record names; after `order_problems` is empty."""
-    orders, files = recorded_orders(records), _order_files(store)
+    orders, files = recorded_orders(records), _order_files(store, _FOLDERS)
     for path, announced in orders.announced.items():
         if path not in files:
             yield (
@@ -79,9 +120,9 @@ def order_notices(records: Sequence[Record], store: Path, keys: PublicKeys) -> I
             yield f"{path}, a freeze, was written while the ledger could not be used; the next turn records it"
 
 
-def _order_files(store: Path) -> dict[str, bytes]:
+def _order_files(store: Path, folders: Sequence[str]) -> dict[str, bytes]:
     """Every file of an order by its path below the store; nothing is verified."""
-    paths = sorted(path for folder in _FOLDERS for path in (store / folder).rglob("*") if path.is_file())
+    paths = sorted(path for folder in folders for path in (store / folder).rglob("*") if path.is_file())
     return {path.relative_to(store).as_posix(): path.read_bytes() for path in paths if not path.name.startswith(".")}
 
 

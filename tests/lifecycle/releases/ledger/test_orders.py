@@ -280,7 +280,46 @@ def test_a_changed_file_is_not_recorded_by_the_next_command(store: SmallStore) -
     assert verified(store).problems[0].message == f"{TURNS[2]} is not the file that the ledger recorded"
 
 
+FREEZE_DAMAGE = [row for row in DAMAGE if "resume" not in row[0].__name__]
+
+
+@pytest.mark.parametrize(("damage", "name", "message"), FREEZE_DAMAGE, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_damaged_switch_does_not_count_as_off(
+    store: SmallStore, damage: Callable[[SmallStore], None], name: str, message: str
+) -> None:
+    bundle = store.seal(4)
+    damage(store)
+    for refused in (
+        store.releases.switches.freeze_in_force,
+        lambda: store.releases.publish(MODEL, bundle, by="ana", reason="fourth"),
+        lambda: store.releases.switches.unfreeze(by="ana", reason="over"),
+    ):
+        with pytest.raises(LifecycleError, match="turns of the freeze switch that the ledger recorded") as raised:
+            refused()
+        assert message in str(raised.value)
+    assert len(store.releases.history(MODEL)) == 3
+
+
+def test_promotion_can_be_frozen_again_after_the_last_freeze_was_removed(store: SmallStore, whole: SmallStore) -> None:
+    remove_last_turn(store)
+    assert store.releases.switches.freeze(by="ana", reason="again").number == 4
+    removed = r"freezes/000003\.json, which was written, is not in the store"
+    with pytest.raises(LifecycleError, match=removed):
+        store.releases.publish(MODEL, store.seal(4), by="ana", reason="fourth")
+    assert verified(store).problems[0].damage == "missing_order"
+    shutil.copy(whole.settings.release_store / TURNS[2], path_of(store, TURNS[2]))
+    assert verified(store).problems == ()
+    store.releases.switches.unfreeze(by="ana", reason="restored")
+
+
+def test_a_removed_resume_holds_its_model_again(store: SmallStore) -> None:
+    history = store.releases.history(MODEL)
+    assert store.releases.switches.hold(history) is None
+    remove_resume(store)
+    assert store.releases.switches.hold(history) == history[-1]
+
+
 def test_a_turn_that_was_copied_to_the_next_number_turns_nothing(store: SmallStore) -> None:
     repeat_turn(store)
-    with pytest.raises(LifecycleError, match="Expected turn 4 of the switch, got turn 2"):
+    with pytest.raises(LifecycleError, match=r"Expected the order freezes/000004\.json, got freezes/000002\.json"):
         store.releases.switches.freeze_in_force()

@@ -188,9 +188,13 @@ def test_without_its_ledger_a_store_promotes_nothing_and_still_reduces_risk(
     store.releases.put_canary(MODEL, store.seal(4), percent=5, **BY)
     damage(store)
     releases = ReleaseStore(store.settings.release_store, store.keys)
-    with pytest.raises(LedgerError, match=r"Expected the (state of the )?ledger"):
+    with pytest.raises(
+        LedgerError, match=r"Expected the ((state of the )?ledger|turns of the freeze switch that the ledger)"
+    ):
         releases.put_canary(MODEL, store.seal(4), percent=50, **BY)
-    with pytest.raises(LedgerError, match=r"Expected the (state of the )?ledger"):
+    with pytest.raises(
+        LedgerError, match=r"Expected the ((state of the )?ledger|turns of the freeze switch that the ledger)"
+    ):
         releases.put_shadow(MODEL, store.seal(5), **BY)
     with caplog.at_level(logging.ERROR):
         assert releases.end_canary(MODEL, **BY).canary is None
