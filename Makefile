@@ -41,8 +41,8 @@ test: setup ## Run the tests, except the long ones
 test-all: setup ## Run all tests, except the soak
 	@bash tests/run "not soak" $(ARGS)
 
-soak: setup ## Live through sixty simulated days with changes, a rollback, a power cut and a copied home
-	@bash tests/run "soak" tests/soak $(ARGS)
+soak: setup ## Live through sixty simulated days with changes, a rollback, a power cut and a copied home; build a whole data set twice
+	@bash tests/run "soak" $(ARGS)
 
 test-services: setup ## Run the tests that need real services; fetches those into .services
 	@bash tests/services/run $(ARGS)
