@@ -1,18 +1,23 @@
 """The model card: one HTML page on the purpose, the evidence and the lineage of a model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lifecycle.artefacts.candidates import Candidate, CandidateEvaluation
 from lifecycle.artefacts.evidence import GateEvidence
+from lifecycle.gates.approval_policy import REQUIRED
+from lifecycle.gates.candidate_gates import not_worse_than_champion
 from lifecycle.gates.outcomes import WORDS
 from lifecycle.modelling.thresholds import floors
 from lifecycle.modelling.windows import released_window
 from lifecycle.reports.card_plots import holdout_plots, importance_bars
 from lifecycle.reports.fairness_section import fairness_section
+from lifecycle.reports.monitoring_plan import monitoring_plan
 from lifecycle.reports.pages import page
+from lifecycle.reports.slice_tables import slice_table
+from lifecycle.reports.validation_guidance import GuidanceLine, guidance
 from lifecycle.spec.cadence import RECENT_DAYS
 from lifecycle.spec.risk_model import RiskModelSpec
-from serving.contract.documents import Consent, Lineage
+from serving.contract.documents import Consent, Lineage, Verdict
 
 TEMPLATE = "model_card.html.j2"
 APPROVALS = {
@@ -53,9 +58,11 @@ def model_card(
     """
     evaluation, deciding, lineage = candidate.evaluation, candidate.deciding, candidate.lineage
     policy = POLICIES[spec.promotion.approvals]
+    verdicts = {verdict.gate: verdict for verdict in evidence.verdicts}
     return page(
         TEMPLATE,
         spec=spec,
+        tier=spec.tier.text if spec.tier else "not stated",
         evidence=evidence,
         words=WORDS,
         evaluation=evaluation,
@@ -76,6 +83,12 @@ def model_card(
         importance=importance_bars(evaluation.importance),
         metrics=_metrics(evaluation),
         fairness=fairness_section(spec, evidence),
+        slices=[table for table in map(slice_table, evidence.verdicts) if table is not None],
+        monitoring_plan=monitoring_plan(spec),
+        guidance=[
+            (line.heading, line.topic, line.state, line.statement)
+            for line in _guidance(spec, candidate, verdicts, len(approvals))
+        ],
         inputs=[
             (f.name, f.dtype, "yes" if f.is_nullable else "no", _range(f.minimum, f.maximum), f.reason_group or "-")
             for f in spec.features
@@ -89,6 +102,22 @@ def model_card(
             *((f"parameter {name}", value) for name, value in lineage.parameters.items()),
             *((f"library {name}", version) for name, version in lineage.library_versions.items()),
         ],
+    )
+
+
+def _guidance(
+    spec: RiskModelSpec, candidate: Candidate, verdicts: Mapping[str, Verdict], approvals: int
+) -> Sequence[GuidanceLine]:
+    compared, required = verdicts.get(not_worse_than_champion.NAME), REQUIRED[spec.promotion.approvals]
+    return guidance(
+        spec,
+        candidate.lineage,
+        {gate: verdict.outcome for gate, verdict in verdicts.items()},
+        has_search=bool(candidate.evaluation.trials),
+        has_comparison=compared is not None and bool(compared.observed),
+        champion="not judged" if compared is None else compared.summary,
+        is_approved=approvals >= required,
+        required=required,
     )
 
 

@@ -6,7 +6,7 @@ features and groups, and the events of a small group are withheld by the gate it
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from lifecycle.artefacts.candidates import Candidate
 from lifecycle.artefacts.evidence import GateEvidence
@@ -19,6 +19,7 @@ from lifecycle.modelling.evaluation import Evaluation, Interval
 from lifecycle.modelling.search import Trial, search_gain
 from lifecycle.modelling.windows import WindowCount
 from lifecycle.reports.fairness_section import FairnessSection, fairness_section
+from lifecycle.reports.monitoring_plan import monitoring_plan
 from lifecycle.reports.validation_guidance import GuidanceLine, guidance
 from lifecycle.reports.validation_points import OpenPoint, open_points
 from lifecycle.spec.risk_model import FeatureSpec, RiskModelSpec
@@ -78,6 +79,7 @@ class Subject:
     model: str
     description: str
     owner: str | None
+    tier: str | None
     intended_use: str | None
     limits: tuple[str, ...]
     as_of: str
@@ -180,18 +182,17 @@ def validation_report(dossier: Dossier) -> ValidationReport:
         importance=dict(sorted(evaluation.importance.items(), key=lambda item: (-item[1], item[0]))),
         search=_search(dossier.candidate),
         consents=_consents(dossier),
-        monitoring_plan=_monitoring_plan(dossier.spec),
+        monitoring_plan=monitoring_plan(dossier.spec),
         open_points=points,
         guidance=guidance(
+            dossier.spec,
+            dossier.candidate.lineage,
             {line.gate: line.outcome for line in gates},
-            has_card=dossier.spec.card is not None and dossier.spec.owner is not None,
-            has_commit=not (dossier.candidate.lineage.code_commit or "+").endswith("+"),
             has_search=bool(evaluation.trials),
             has_comparison=dossier.champion.paired is not None,
             champion=dossier.champion.statement,
             is_approved=dossier.approvals.is_granted,
             required=dossier.approvals.required,
-            groups=_groups(dossier.spec),
         ),
     )
 
@@ -215,12 +216,6 @@ def gate_lines(evidence: GateEvidence, waivers: Waivers) -> tuple[GateLine, ...]
     return tuple(lines)
 
 
-def _groups(spec: RiskModelSpec) -> Literal["compared", "none", "undeclared"]:
-    if spec.protected is None:
-        return "undeclared"
-    return "compared" if spec.protected.none is None else "none"
-
-
 def _subject(spec: RiskModelSpec, candidate: Candidate) -> Subject:
     lineage = candidate.lineage
     read = {feature.name for feature in candidate.deciding.features}
@@ -228,6 +223,7 @@ def _subject(spec: RiskModelSpec, candidate: Candidate) -> Subject:
         model=spec.name,
         description=spec.description,
         owner=spec.owner,
+        tier=spec.tier.text if spec.tier else None,
         intended_use=spec.card.intended_use if spec.card else None,
         limits=tuple(spec.card.limits) if spec.card else (),
         as_of=lineage.as_of,
@@ -293,15 +289,3 @@ def _consents(dossier: Dossier) -> Consents:
 def _line(consent: Consent, standing: str) -> ConsentLine:
     until = f"{consent.expires_at:%Y-%m-%d %H:%M} UTC" if consent.expires_at else "-"
     return consent.name, standing, consent.reason, f"{consent.acted_at:%Y-%m-%d %H:%M} UTC", until
-
-
-def _monitoring_plan(spec: RiskModelSpec) -> tuple[tuple[str, str], ...]:
-    drift = spec.drift
-    return (
-        ("every day at (UTC)", spec.monitor_at),
-        ("window", f"{drift.window_days} days, at least {drift.minimum_rows:,} decisions"),
-        ("drift of each feature and of the score", f"PSI at most {drift.maximum_psi:g}"),
-        ("rows outside the reference's support", f"at most {drift.maximum_outside_share:.2%}, unless usual"),
-        ("live recall", f"at most {drift.recall_tolerance:g} below the holdout's interval"),
-        ("retraining after an alarm", "automatic" if spec.retraining.is_enabled else "by a person"),
-    )

@@ -1,15 +1,18 @@
 """Maps a validation report to the headings of supervisory guidance on model risk.
 
-The headings are those of SR 11-7 (Board of Governors and OCC, 2011), which SR 26-2 (17 April 2026) supersedes and whose
-disciplines it keeps: development, validation with its three elements, governance. The mapping is ours. It says where
-evidence is, not that the evidence satisfies a supervisor.
+SR 26-2 (Board of Governors, FDIC and OCC, 17 April 2026) supersedes SR 11-7 (2011) and keeps its disciplines:
+development, implementation and use; validation and monitoring; governance, policies and controls. It asks for them
+according to a model's materiality, by exposure and purpose. The three elements of validation are SR 11-7's. The mapping
+is ours. It says where evidence is, not that the evidence satisfies a supervisor.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from serving.contract.documents import Outcome
+from lifecycle.spec.fairness import ProtectedSpec
+from lifecycle.spec.risk_model import RiskModelSpec
+from serving.contract.documents import Lineage, Outcome
 
 State = Literal["evidence", "partly", "missing"]
 
@@ -26,6 +29,7 @@ class GuidanceLine:
     statement: str
 
 
+_MATERIALITY = "Model materiality"
 _DEVELOPMENT = "Model development, implementation and use"
 _SOUNDNESS = "Validation: evaluation of conceptual soundness"
 _MONITORING = "Validation: ongoing monitoring"
@@ -34,16 +38,15 @@ _GOVERNANCE = "Governance, policies and controls"
 
 
 def guidance(
+    spec: RiskModelSpec,
+    lineage: Lineage,
     gates: Mapping[str, Outcome | None],
     *,
-    has_card: bool,
-    has_commit: bool,
     has_search: bool,
     has_comparison: bool,
     champion: str,
     is_approved: bool,
     required: int,
-    groups: Literal["compared", "none", "undeclared"],
 ) -> tuple[GuidanceLine, ...]:
     """The lines of the table.
 
@@ -51,16 +54,19 @@ def guidance(
     ----------
     gates
         Outcome by gate, ``None`` for a gate that did not judge the candidate.
-    has_commit
-        Whether the code that trained the candidate is a commit without local changes.
     champion
         The statement on the comparison with the champion.
-    groups
-        Whether the model's file names protected attributes, says why there are none, or says nothing.
+    required
+        Number of people who must approve.
     """
+    has_card = spec.card is not None and spec.owner is not None
+    tier = None if spec.tier is None else spec.tier.level
+    has_commit = not (lineage.code_commit or "+").endswith("+")
     documented = "purpose, owner, intended use and limits" if has_card else "owner, intended use or limits are missing"
     people = f"{required} approvals required, {'given' if is_approved else 'not given yet'}"
     return (
+        GuidanceLine(_MATERIALITY, "exposure and purpose", "model", _is(tier is not None, "missing"),
+                     f"the bank's tier is {tier}, with its reason" if tier else "the model's file states no tier"),
         GuidanceLine(_DEVELOPMENT, "purpose and documentation", "model", _is(has_card, "partly"), documented),
         _of_gates(_DEVELOPMENT, "data quality and relevance", gates, "point_in_time", "enough_evidence",
                   "no_leaking_feature"),
@@ -73,7 +79,7 @@ def guidance(
                      "trained elsewhere; the choice is not documented here"),
         _of_gates(_SOUNDNESS, "explanations", gates, "explained"),
         _of_gates(_SOUNDNESS, "sensitivity and stability", gates, "robust"),
-        _by_group(gates, groups),
+        _by_group(gates, spec.protected),
         GuidanceLine(_MONITORING, "plan", "monitoring", "evidence", "windows, limits and alarms of live traffic"),
         GuidanceLine(_MONITORING, "results", "", "missing",
                      "not in this report: live evidence belongs to the released model (its drift reports)"),
@@ -94,13 +100,11 @@ def guidance(
     )  # fmt: skip
 
 
-def _by_group(gates: Mapping[str, Outcome | None], groups: Literal["compared", "none", "undeclared"]) -> GuidanceLine:
-    if groups == "compared":
+def _by_group(gates: Mapping[str, Outcome | None], protected: ProtectedSpec | None) -> GuidanceLine:
+    if protected is not None and protected.none is None:
         return _of_gates(_SOUNDNESS, "decisions by protected group", gates, "fair_by_group")
-    state: State = "partly" if groups == "none" else "missing"
-    statement = (
-        "not compared; the model's file says why" if groups == "none" else "no protected attributes are declared"
-    )
+    state: State = "missing" if protected is None else "partly"
+    statement = "no protected attributes are declared" if protected is None else "not compared; the file says why"
     return GuidanceLine(_SOUNDNESS, "decisions by protected group", "fairness", state, statement)
 
 

@@ -106,6 +106,8 @@ def _of_statements(spec: RiskModelSpec, lineage: Lineage) -> Iterator[OpenPoint]
         yield OpenPoint("the model's purpose is not described", f"add the key description {place}", False)
     if spec.owner is None:
         yield OpenPoint("the model has no owner", f"add the key owner {place}", False)
+    if spec.tier is None:
+        yield OpenPoint("the model's tier is not stated", f"add the key tier {place}", False)
     if spec.card is None:
         yield OpenPoint("intended use and limits are not stated", f"add the key card {place}", False)
     elif not spec.card.limits:

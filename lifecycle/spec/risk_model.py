@@ -100,6 +100,22 @@ class CardSpec(SpecModel):
     """Uses and situations that the model was not made for, and what its figures do not show."""
 
 
+class TierSpec(SpecModel):
+    """How much depends on the model, as the bank's own policy ranks its models; it is shown, and changes no gate.
+
+    SR 26-2 (17 April 2026) measures a model's materiality by its exposure and its purpose.
+    """
+
+    level: Literal["high", "medium", "low"]
+    reason: Sentence
+    """The exposure and the purpose that set the level."""
+
+    @property
+    def text(self) -> str:
+        """Level and reason."""
+        return f"{self.level}: {self.reason}"
+
+
 class RiskModelSpec(SpecModel):
     """A model: one file and one mart."""
 
@@ -107,6 +123,7 @@ class RiskModelSpec(SpecModel):
     description: str = ""
     owner: Sentence | None = None
     """Team or person who answers for the model: a name or an email address."""
+    tier: TierSpec | None = None
     examples: ExamplesSpec
     first_date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
     """No partition is earlier; the first one is the first day of the loaded data."""

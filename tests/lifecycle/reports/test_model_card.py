@@ -96,7 +96,9 @@ def test_the_card_names_owner_use_and_limits_or_says_that_they_are_missing(
 ) -> None:
     stored = candidate(tmp_path, trained)
     card = {"owner": "the fraud team", "intended_use": "card payments", "limits": ["not for credit", "not for 2030"]}
-    text = Structure(model_card(spec_with(card=card), stored, evidence())).text
+    tier = {"level": "medium", "reason": "people review each decline"}
+    text = Structure(model_card(spec_with(card=card, tier=tier), stored, evidence())).text
+    assert "medium: people review each decline" in text
     assert {"the fraud team", "card payments", "not for credit", "not for 2030"} <= set(text)
     missing = Structure(model_card(spec, stored, evidence())).text
     assert any("are not stated: the model's file has no" in part for part in missing)

@@ -33,6 +33,7 @@ from tests.harness.toy_model import spec_with
 from tests.harness.toy_platform import PASSING
 
 NOW = dt.datetime(2024, 2, 2, tzinfo=dt.UTC)
+TIER = {"level": "high", "reason": "it declines payments"}
 NO_CHAMPION = ChampionBeside("There was no champion.")
 
 
@@ -108,11 +109,12 @@ def test_a_model_without_statements_has_them_as_open_points(candidate: Candidate
     assert {point.text for point in report.open_points} == {
         "the model's purpose is not described",
         "the model has no owner",
+        "the model's tier is not stated",
         "intended use and limits are not stated",
         "the decisions are not explained to customers",
         "the code that trained the candidate is not known",
     }
-    complete = spec_with(owner="risk", card={"intended_use": "cards", "limits": ["not for credit"]})
+    complete = spec_with(owner="risk", tier=TIER, card={"intended_use": "cards", "limits": ["not for credit"]})
     [left] = validation_report(dossier(complete, candidate, PASSING)).open_points
     assert left.text == "the code that trained the candidate is not known"
 
@@ -129,7 +131,7 @@ def test_code_that_no_commit_names_is_an_open_point(commit: str | None, text: st
     lineage = Lineage(
         as_of="2024-02-01", training_set_digest="d", code_commit=commit, parameters={}, seed=1, library_versions={}
     )
-    complete = spec_with(owner="risk", card={"intended_use": "cards", "limits": ["not for credit"]})
+    complete = spec_with(owner="risk", tier=TIER, card={"intended_use": "cards", "limits": ["not for credit"]})
     found = open_points(
         complete,
         lineage,
@@ -156,16 +158,19 @@ def test_a_champion_that_cannot_be_compared_is_an_open_point(candidate: Candidat
 def lines_of(
     gates: dict[str, Outcome | None], *, required: int = 1, is_approved: bool = True
 ) -> tuple[GuidanceLine, ...]:
+    lineage = Lineage(
+        as_of="2024-02-01", training_set_digest="d", code_commit="0123", parameters={}, seed=1, library_versions={}
+    )
+    spec = spec_with(protected={"relation": "people", "columns": ["sex"]})
     return guidance(
+        spec,
+        lineage,
         gates,
-        has_card=True,
-        has_commit=True,
         has_search=True,
         has_comparison=True,
         champion="",
         is_approved=is_approved,
         required=required,
-        groups="compared",
     )
 
 
@@ -186,8 +191,11 @@ def test_a_heading_has_evidence_if_its_gate_decided_either_way(
     [line] = [line for line in lines if line.topic == "calibration"]
     assert (line.state, line.statement) == (state, statement)
     assert {line.heading.partition(":")[0] for line in lines} == {
-        "Model development, implementation and use", "Validation", "Governance, policies and controls",
-    }  # fmt: skip
+        "Model materiality",
+        "Model development, implementation and use",
+        "Validation",
+        "Governance, policies and controls",
+    }
 
 
 @pytest.mark.parametrize(
