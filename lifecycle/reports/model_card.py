@@ -14,7 +14,7 @@ from lifecycle.reports.fairness_section import fairness_section
 from lifecycle.reports.monitoring_plan import monitoring_plan
 from lifecycle.reports.pages import page
 from lifecycle.reports.slice_tables import slice_table
-from lifecycle.reports.validation_guidance import GuidanceLine, guidance
+from lifecycle.reports.validation_guidance import GuidanceLine, guidance, judged_outcome
 from lifecycle.spec.cadence import RECENT_DAYS
 from lifecycle.spec.risk_model import RiskModelSpec
 from serving.contract.documents import Consent, Lineage, Verdict
@@ -112,9 +112,9 @@ def _guidance(
     return guidance(
         spec,
         candidate.lineage,
-        {gate: verdict.outcome for gate, verdict in verdicts.items()},
+        {gate: judged_outcome(verdict) for gate, verdict in verdicts.items()},
         has_search=bool(candidate.evaluation.trials),
-        has_comparison=compared is not None and bool(compared.observed),
+        has_comparison=compared is not None and "rows" in compared.observed,
         champion="not judged" if compared is None else compared.summary,
         is_approved=approvals >= required,
         required=required,

@@ -20,7 +20,7 @@ from lifecycle.modelling.search import Trial, search_gain
 from lifecycle.modelling.windows import WindowCount
 from lifecycle.reports.fairness_section import FairnessSection, fairness_section
 from lifecycle.reports.monitoring_plan import monitoring_plan
-from lifecycle.reports.validation_guidance import GuidanceLine, guidance
+from lifecycle.reports.validation_guidance import GuidanceLine, guidance, judged_outcome
 from lifecycle.reports.validation_points import OpenPoint, open_points
 from lifecycle.spec.risk_model import FeatureSpec, RiskModelSpec
 from serving.contract.documents import Consent, Outcome
@@ -187,7 +187,7 @@ def validation_report(dossier: Dossier) -> ValidationReport:
         guidance=guidance(
             dossier.spec,
             dossier.candidate.lineage,
-            {line.gate: line.outcome for line in gates},
+            {verdict.gate: judged_outcome(verdict) for verdict in evidence.verdicts},
             has_search=bool(evaluation.trials),
             has_comparison=dossier.champion.paired is not None,
             champion=dossier.champion.statement,

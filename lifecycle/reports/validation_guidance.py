@@ -12,7 +12,7 @@ from typing import Literal
 
 from lifecycle.spec.fairness import ProtectedSpec
 from lifecycle.spec.risk_model import RiskModelSpec
-from serving.contract.documents import Lineage, Outcome
+from serving.contract.documents import Lineage, Outcome, Verdict
 
 State = Literal["evidence", "partly", "missing"]
 
@@ -98,6 +98,11 @@ def guidance(
         GuidanceLine(_GOVERNANCE, "independent review", "", "missing",
                      "a person must read this report and state a conclusion; no program can"),
     )  # fmt: skip
+
+
+def judged_outcome(verdict: Verdict) -> Outcome | None:
+    """The outcome as evidence: ``None`` for a gate that passed because there was nothing to measure."""
+    return None if verdict.is_passed and not verdict.observed else verdict.outcome
 
 
 def _by_group(gates: Mapping[str, Outcome | None], protected: ProtectedSpec | None) -> GuidanceLine:

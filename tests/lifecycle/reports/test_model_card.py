@@ -104,6 +104,19 @@ def test_the_card_names_owner_use_and_limits_or_says_that_they_are_missing(
     assert any("are not stated: the model's file has no" in part for part in missing)
 
 
+def test_the_card_maps_the_verdicts_that_measured_something(tmp_path: Path, trained: Trained) -> None:
+    measured = Verdict(gate="calibrated", is_passed=True, summary="1.0", observed={"slope": 1.0})
+    nothing = Verdict(gate="not_costlier", is_passed=True, summary="the model's file has no costs")
+    alone = Verdict(gate="not_worse_than_champion", is_passed=True, summary="no champion", observed={"champion": None})
+    found = msgspec.structs.replace(evidence(), verdicts=(measured, nothing, alone))
+    text = "|".join(Structure(model_card(spec_with(), candidate(tmp_path, trained), found)).text)
+    assert "calibration|evidence|gates calibrated" in text
+    assert "cost of the decisions|missing|not judged by not_costlier" in text
+    assert "benchmark: the champion|missing|no champion" in text
+    assert "every day at (UTC)|02:30" in text
+    assert "The model was not compared by slice." in text
+
+
 def test_the_card_says_which_model_the_figures_describe(tmp_path: Path, trained: Trained, spec: RiskModelSpec) -> None:
     refitted = " ".join(Structure(model_card(spec, candidate(tmp_path / "a", trained), evidence())).text)
     assert "The released model was fitted on 2024-01-22 to 2024-01-30 (exclusive)." in refitted
