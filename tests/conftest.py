@@ -20,8 +20,12 @@ SLOW = ("end_to_end", "lifecycle/features", "lifecycle/local", "lifecycle/wareho
 """Folders whose files take minutes. They run first, so that both processes end at about the same time."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the slow files first; `tests/run` keeps this order."""
+    """Put the slow files first; `tests/run` keeps this order. What runs on both warehouses is `long` on the second."""
+    for item in items:
+        if "snowflake" in item.name.partition("[")[2].rstrip("]").split("-"):
+            item.add_marker(pytest.mark.long)
     items.sort(key=lambda item: not any(f"tests/{folder}/" in item.path.as_posix() for folder in SLOW))
 
 

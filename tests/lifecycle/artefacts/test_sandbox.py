@@ -199,6 +199,7 @@ def started(root: Path, **environment: str) -> tuple["subprocess.Popen[str]", in
     return process, pid, standby
 
 
+@pytest.mark.long
 def test_a_killed_parent_leaves_neither_a_process_nor_a_folder_and_no_secret_reached_the_server(
     tmp_path: Path,
 ) -> None:
@@ -217,6 +218,7 @@ def test_a_killed_parent_leaves_neither_a_process_nor_a_folder_and_no_secret_rea
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_killed_standby_takes_its_server_and_the_folder_with_it(tmp_path: Path) -> None:
     process, pid, standby = started(tmp_path)
     with process:

@@ -75,6 +75,7 @@ def strict(spec: RiskModelSpec) -> RiskModelSpec:
     return spec.model_copy(update={"gates": spec.gates.model_copy(update={wanted: 100_000})})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_refused", [False, True])
 @pytest.mark.parametrize("champion_days_before", [None, 7])
 def test_a_backfill_is_judged_and_touches_nothing(
@@ -101,6 +102,7 @@ def test_a_backfill_is_judged_and_touches_nothing(
     assert observed[0].metadata["first_release_with"].value == f"lifecycle release --first toy {digest} --reason ..."
 
 
+@pytest.mark.long
 def test_a_run_that_was_asked_to_release_still_fails_at_a_gate_and_alerts(
     trainable: Stores, spec: RiskModelSpec, registry: FakeRegistry, instance: dg.DagsterInstance
 ) -> None:
@@ -118,6 +120,7 @@ def test_a_broken_backfill_of_trainings_raises_no_alert(
     assert [alert.kind for alert in alerted(stores, instance, result)] == kinds
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tags", [{}, {FIRST_RELEASE_TAG: "asked"}])
 def test_the_first_release_of_a_date_that_is_not_the_datas_newest_must_be_asked_for(
     trainable: Stores, spec: RiskModelSpec, registry: FakeRegistry, instance: dg.DagsterInstance, tags: dict[str, str]
@@ -175,6 +178,7 @@ def test_a_run_over_several_dates_says_that_each_needs_its_own(
     assert alerted(trainable, instance, result) == []
 
 
+@pytest.mark.long
 def test_the_first_release_is_judged_again_and_made_once(
     trainable: Stores, spec: RiskModelSpec, registry: FakeRegistry, instance: dg.DagsterInstance
 ) -> None:
@@ -190,6 +194,7 @@ def test_the_first_release_is_judged_again_and_made_once(
         release_first(spec, trainable, candidate, by="tester", reason="again")
 
 
+@pytest.mark.long
 def test_a_first_release_needs_another_person_than_who_makes_it_and_a_waiver_of_what_did_not_pass(
     trainable: Stores, spec: RiskModelSpec, registry: FakeRegistry, instance: dg.DagsterInstance
 ) -> None:

@@ -77,6 +77,7 @@ def outcomes(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
     return {check.check_name: check.metadata["outcome"].value for check in result.get_asset_check_evaluations()}
 
 
+@pytest.mark.long
 def test_a_fair_candidate_is_released_and_its_card_shows_the_groups(stores: Stores, registry: FakeRegistry) -> None:
     load_customers(stores)
     result = run(stores, cut_off_spec(), transactions())
@@ -111,6 +112,7 @@ def test_an_unfair_candidate_is_stopped_by_this_gate_alone(stores: Stores, regis
     assert "sex = female against male: impact_ratio (stopped)" in refusal.summary
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("protected", "is_dropped", "reason"),
     [

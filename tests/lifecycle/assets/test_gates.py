@@ -40,6 +40,7 @@ def champion(model: Trained, examples: Examples, spec: RiskModelSpec) -> Trained
     )
 
 
+@pytest.mark.long
 def test_the_verdicts_are_kept_for_the_candidate_and_shown_on_it(
     stores: Stores, spec: RiskModelSpec, model: Trained, table: pa.Table, registry: FakeRegistry,
     monkeypatch: pytest.MonkeyPatch,

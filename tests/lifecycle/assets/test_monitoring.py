@@ -106,6 +106,7 @@ def test_a_crash_between_the_alert_and_the_verdict_neither_loses_nor_repeats_an_
     assert alerts(stores) == told
 
 
+@pytest.mark.long
 def test_a_lost_day_is_alerted_and_the_alarm_stands_through_it_and_a_backfill(
     stores: Stores, spec: RiskModelSpec, model: Trained, table: pa.Table
 ) -> None:
@@ -224,6 +225,7 @@ def test_each_day_of_a_range_shows_its_own_values(stores: Stores, spec: RiskMode
     assert shown["drift"]["2024-01-30"]["rows"] != shown["drift"]["2024-01-31"]["rows"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("url", [None, "http://127.0.0.1:3001"])
 def test_the_report_is_the_page_of_the_verdict_with_a_link_that_opens(
     stores: Stores, spec: RiskModelSpec, live: int, table: pa.Table, monkeypatch: pytest.MonkeyPatch, url: str | None

@@ -83,6 +83,7 @@ def test_an_inconclusive_candidate_runs_in_the_shadow_and_is_not_promoted(
     assert with_releases(verification, stores.settings.release_store, keys).problems == ()
 
 
+@pytest.mark.long
 def test_mlflow_shows_the_version_as_one_for_the_shadow_until_a_waiver(
     stores: Stores, spec: RiskModelSpec, thin: Candidate
 ) -> None:

@@ -40,6 +40,7 @@ def repository() -> dg.RepositoryDefinition:
     return defs().get_repository_def()
 
 
+@pytest.mark.long
 def test_both_models_run_and_the_faulty_one_is_a_placeholder(folder: Path) -> None:
     loaded = repository()
     jobs = {job.name for job in loaded.get_all_jobs()}

@@ -58,6 +58,7 @@ def select_of_mart(compiled: Path) -> str:
     return found["select"]
 
 
+@pytest.mark.long
 def test_the_mart_and_the_server_give_the_same_bits_for_random_requests(compiled: Path, spec: RiskModelSpec) -> None:
     draw = random.Random(20180401)
     requests = [request_of(draw, spec) for _ in range(REQUESTS)]
@@ -142,6 +143,7 @@ def test_a_request_carries_every_input_that_does_not_follow_from_it(spec: RiskMo
     assert sorted(fields) == sorted({*spec.feature_names, "customer_max_amount_7d"} - set(DERIVED))
 
 
+@pytest.mark.long
 def test_a_feature_that_no_model_derives_is_an_error_of_the_build(loaded: Settings, tmp_path: Path) -> None:
     with open_warehouse(loaded).exclusive("compiling"):
         run = run_dbt(

@@ -89,6 +89,7 @@ def test_the_documentation_is_one_page_with_models_columns_and_graph(
     assert len(columns) == 25
 
 
+@pytest.mark.long
 def test_dagster_links_the_page(lifecycle_home: Settings) -> None:
     documentation = documentation_asset(["card_transaction_features"])
     result = dg.materialize([documentation])
@@ -100,6 +101,7 @@ def test_dagster_links_the_page(lifecycle_home: Settings) -> None:
     assert documentation.op.pool == "warehouse"
 
 
+@pytest.mark.long
 def test_dagster_checks_each_source(lifecycle_home: Settings) -> None:
     _loaded(lifecycle_home, card_transactions=1, fraud_reports=31)
     repository = defs(read_models(lifecycle_home)).get_repository_def()

@@ -119,6 +119,7 @@ def expect_built(settings: Settings) -> None:
     assert outcomes == ["A001", "A030"]
 
 
+@pytest.mark.long
 def test_a_package_is_built_with_the_shipped_project_and_nothing_is_written_into_it(
     built: Settings, folder: Path
 ) -> None:
@@ -139,6 +140,7 @@ def test_a_package_is_built_in_snowflake(folder: Path, endpoint: LocalSnowflake,
     expect_built(settings)
 
 
+@pytest.mark.long
 def test_a_day_is_built_by_the_time_of_the_packages_own_events(own: Settings) -> None:
     warehouse = open_warehouse(own)
     whole = warehouse.query(FEATURES)
@@ -150,6 +152,7 @@ def test_a_day_is_built_by_the_time_of_the_packages_own_events(own: Settings) ->
     assert warehouse.query(FEATURES).equals(whole)
 
 
+@pytest.mark.long
 def test_the_input_of_a_model_is_read_from_its_declared_table(built: Settings, folder: Path) -> None:
     models = read_models(built)
     spec = models.valid["loans"]
@@ -186,6 +189,7 @@ def names(project: DbtProject) -> set[str]:
     return {model.name for model in read_nodes(project.manifest).models.values()}
 
 
+@pytest.mark.long
 def test_a_package_that_dbt_cannot_parse_is_left_out_and_named_everywhere(own: Settings) -> None:
     mart = own.models / "loans/dbt/models/marts/loan_features.sql"
     mart.write_text(
@@ -249,6 +253,7 @@ def test_a_model_outside_of_the_layers_is_refused(tmp_path: Path, monkeypatch: p
     assert "Expected a model below staging, intermediate, marts" in CliRunner().invoke(app, ["check"]).output
 
 
+@pytest.mark.long
 def test_the_failing_test_of_one_package_leaves_the_other_models_built(own: Settings) -> None:
     from lifecycle.defs.features import feature_assets, feature_days
 

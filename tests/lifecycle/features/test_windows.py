@@ -40,6 +40,7 @@ def test_each_feature_is_its_definition_whatever_the_microsecond(compiled: Path,
         assert {name: found[transaction_id][name] for name in features} == features
 
 
+@pytest.mark.long
 @PROPERTY
 @given(
     cuts=st.sets(st.integers(1, DAYS - 1), max_size=6),

@@ -17,6 +17,7 @@ from tests.harness.server_process import URL, eventually, served
 from tests.harness.small_models import SmallStore, score_request
 
 
+@pytest.mark.long
 def test_the_first_command_makes_a_private_home(tmp_path: Path) -> None:
     home = tmp_path / "home"
     shown = run_lifecycle(home, "warehouse", "status")
@@ -25,6 +26,7 @@ def test_the_first_command_makes_a_private_home(tmp_path: Path) -> None:
     assert open_paths(home) == []
 
 
+@pytest.mark.long
 def test_init_makes_a_private_home_and_repairs_one_that_is_open(tmp_path: Path) -> None:
     home = tmp_path / "home"
     mlflow = home / "mlflow"
@@ -40,6 +42,7 @@ def test_init_makes_a_private_home_and_repairs_one_that_is_open(tmp_path: Path) 
     assert run_lifecycle(home, "init").stderr == ""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "code",
     [

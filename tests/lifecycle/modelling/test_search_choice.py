@@ -29,12 +29,14 @@ def searched(seed: int, better_by: float = 0.0, rows: int = 1500) -> Choice:
     return choose(outcomes, (best, trials[best]), trials[0], TRIALS, "average_precision", is_stopped_early=False)
 
 
+@pytest.mark.long
 def test_among_equal_trials_the_default_stays_although_another_has_a_higher_metric() -> None:
     choices = [searched(seed) for seed in range(60)]
     assert np.mean([choice.best != 0 for choice in choices]) > 0.8
     assert np.mean([not choice.is_default for choice in choices]) <= 0.1
 
 
+@pytest.mark.long
 def test_a_trial_that_is_better_beyond_chance_is_chosen() -> None:
     choices = [searched(seed, better_by=0.65, rows=8000) for seed in range(10)]
     assert all(choice.trial == TRIALS - 1 for choice in choices)

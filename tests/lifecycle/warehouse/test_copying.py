@@ -83,6 +83,7 @@ def test_a_target_with_rows_and_a_wrong_file_are_refused(
         copy_raw(old, old.warehouse_path, lambda *_: None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("table", [TABLES_OF_LOADS[0], TABLES_OF_LOADS[-1]])
 def test_a_copy_that_was_killed_starts_again(old: Settings, tmp_path: Path, table: str) -> None:
     new = Killable(tmp_path / "new")

@@ -50,6 +50,7 @@ def test_every_crash_point_of_a_load_is_in_the_list(uninterrupted: Any, file: Pa
     assert uninterrupted.points(["load", "card_transactions", str(file)]) == POINTS
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("point", POINTS)
 def test_a_load_killed_between_two_writes_and_run_again_ends_in_the_same_state(
     killable: Callable[[], Any], uninterrupted: Any, file: Path, point: str

@@ -127,6 +127,7 @@ def files_with(root: Path, text: bytes) -> Iterator[Path]:
     return (path for path in root.rglob("*") if path.is_file() and text in path.read_bytes())
 
 
+@pytest.mark.long
 def test_a_person_is_removed_from_every_store_and_named_by_a_hash_only(
     filled: Any, settings: Settings, tmp_path: Path
 ) -> None:
@@ -169,6 +170,7 @@ def verified(settings: Settings) -> tuple[int, dict[str, Any]]:
     return result.exit_code, json.loads(result.stdout)
 
 
+@pytest.mark.long
 def test_a_training_set_is_verified_after_an_erasure_but_for_the_erased_rows(filled: Any, settings: Settings) -> None:
     filled(settings.root)
     candidate, store = train(settings), TrainingSetStore(settings.training_sets_dir, "card_fraud")
@@ -187,6 +189,7 @@ def test_a_training_set_is_verified_after_an_erasure_but_for_the_erased_rows(fil
     assert verified(settings) == (0, after | {"rows": 0, "rows_erased": 6, "erasure_records": [1, 2]})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_before", [True, False], ids=["before", "after"])
 def test_rows_that_differ_are_found_whether_before_or_after_an_erasure(
     filled: Any, settings: Settings, is_before: bool
@@ -210,6 +213,7 @@ def test_rows_that_differ_are_found_whether_before_or_after_an_erasure(
     assert verified(settings)[0] == 1
 
 
+@pytest.mark.long
 def test_an_erased_person_never_comes_back_by_a_load(
     filled: Any, settings: Settings, write_parquet: Any, columns: Any
 ) -> None:
@@ -229,6 +233,7 @@ def test_an_erased_person_never_comes_back_by_a_load(
     assert people_of(settings) == ERASED_STATE
 
 
+@pytest.mark.long
 def test_a_second_erasure_changes_nothing(filled: Any, settings: Settings) -> None:
     filled(settings.root)
     first = erase(settings, str(PERSON), by="test", reason=REASON)
@@ -240,6 +245,7 @@ def test_a_second_erasure_changes_nothing(filled: Any, settings: Settings) -> No
     assert tombstones.column(0).to_pylist() == ["customer", *["transaction"] * 3]
 
 
+@pytest.mark.long
 def test_an_erasure_after_a_restored_backup_is_recorded_again(filled: Any, settings: Settings) -> None:
     filled(settings.root)
     erase(settings, str(PERSON), by="test", reason=REASON)

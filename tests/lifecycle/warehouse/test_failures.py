@@ -59,6 +59,7 @@ def big_file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_a_full_disk_is_named_and_the_same_command_works_once_there_is_room(
     warehouse: Warehouse, settings: Settings, big_file: Path
 ) -> None:

@@ -150,6 +150,7 @@ def test_all_workers_are_killed_at_once(row: Row, store: SmallStore) -> None:
     row.records(store, "d1", "d2")
 
 
+@pytest.mark.long
 def test_a_worker_is_killed(row: Row, store: SmallStore) -> None:
     store.publish(1)
     with served(store, SERVING_WORKERS="2") as server:

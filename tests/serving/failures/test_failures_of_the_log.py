@@ -200,6 +200,7 @@ def kafka(store: SmallStore, settings: str, brokers: str) -> Any:
     return create_app(settings_of(store, ship_to=f"kafka:{brokers}/decisions", kafka_settings=path))
 
 
+@pytest.mark.long
 def test_kafka_is_away(row: Row, store: SmallStore, caplog: pytest.LogCaptureFixture) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -223,6 +224,7 @@ def test_kafka_is_away(row: Row, store: SmallStore, caplog: pytest.LogCaptureFix
     assert re.search(r"\(\d+ of its lines left out\)", line)
 
 
+@pytest.mark.long
 def test_a_record_is_over_the_limit_of_the_destination(
     row: Row, store: SmallStore, caplog: pytest.LogCaptureFixture
 ) -> None:

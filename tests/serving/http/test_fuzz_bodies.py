@@ -117,6 +117,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzed]:
         yield server
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", targets())
 def test_a_body_that_is_no_request_gets_an_error_of_its_route(running: Fuzzed, kind: str) -> None:
     path, valid, headers = targets()[kind]

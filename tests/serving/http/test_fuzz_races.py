@@ -46,6 +46,7 @@ def call(server: Fuzzed, seed: int, answers: list[Answer]) -> None:
             answers.append(answer)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("durability", ["written", "fsync"])
 def test_each_decision_is_made_once_whoever_asks_for_it_and_goes_away(store: SmallStore, durability: str) -> None:
     store.publish(1)

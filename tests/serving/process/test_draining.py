@@ -79,6 +79,7 @@ def test_a_stopping_server_says_so_then_answers_and_then_closes(store: SmallStor
     assert len(store.decisions()) == 4 * workers
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_further_signal_ends_the_drain(store: SmallStore, number: int) -> None:
     store.publish(1)
@@ -100,6 +101,7 @@ def test_a_further_signal_ends_the_drain_of_all_workers(store: SmallStore) -> No
         assert server.process.returncode == 0
 
 
+@pytest.mark.long
 def test_workers_do_not_drain_when_their_supervisor_is_gone(store: SmallStore) -> None:
     store.publish(1)
     with served(store, SERVING_WORKERS="2", SERVING_DRAIN_SECONDS="3600") as server:
@@ -116,6 +118,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
+@pytest.mark.long
 def test_sighup_loads_the_certificates_again_and_an_invalid_one_changes_nothing(
     store: SmallStore, tmp_path: Path
 ) -> None:
@@ -185,6 +188,7 @@ def test_sighup_reaches_every_worker(store: SmallStore, tmp_path: Path) -> None:
         assert {common_name(server) for _ in range(20)} == {"CN=second"}
 
 
+@pytest.mark.long
 def test_the_keep_alive_time_is_a_setting(store: SmallStore) -> None:
     store.publish(1)
     with served(store, SERVING_KEEP_ALIVE_SECONDS="1") as server:

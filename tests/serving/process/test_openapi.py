@@ -106,6 +106,7 @@ DECIDING = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", DECIDING)
 @pytest.mark.parametrize("has_canary", [False, True])
 def test_the_examples_are_valid_and_the_server_answers_them_as_it_says(
@@ -199,6 +200,7 @@ def test_the_example_in_csv_is_answered_like_the_one_in_json(store: SmallStore) 
     assert answers[0].json() == answers[1].json()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("path", "template"),
     [
@@ -241,6 +243,7 @@ def test_errors_are_as_they_are_documented(
     validator(document, schema_of(document["paths"][SCORE]["post"], status)).validate(answer.json())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", ["/v2/models/{model}/infer", "/invocations"])
 @pytest.mark.parametrize(
     ("headers", "status"),
@@ -298,6 +301,7 @@ def test_the_served_document_refines_the_contract(document: dict[str, Any]) -> N
             assert document["components"]["schemas"][name] == schema, "every enum and every body but the features"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("place", "change"),
     [

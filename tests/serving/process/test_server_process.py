@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 
+import pytest
+
 from tests.harness.broken_requests import SECRET
 from tests.harness.paths import ROOT
 from tests.harness.server_process import URL, Load, Server, eventually, failed_start, served, under_load
@@ -56,6 +58,7 @@ def test_new_releases_under_load_fail_no_request_and_every_answer_is_its_models(
     assert sorted(logged_ids(store)) == sorted(answers)
 
 
+@pytest.mark.long
 def test_tampering_is_refused_and_the_old_model_goes_on(store: SmallStore) -> None:
     store.publish(1)
     with served(store) as server:
@@ -81,6 +84,7 @@ def test_tampering_is_refused_and_the_old_model_goes_on(store: SmallStore) -> No
         assert server.client.get("/readyz").status_code == 200
 
 
+@pytest.mark.long
 def test_a_killed_server_lost_nothing_it_answered_and_repeats_itself(store: SmallStore) -> None:
     store.publish(1)
     with served(store) as server:
@@ -102,6 +106,7 @@ def test_a_killed_server_lost_nothing_it_answered_and_repeats_itself(store: Smal
     assert len(ids) == len(set(ids))
 
 
+@pytest.mark.long
 def test_a_restart_without_the_store_serves_the_last_release(store: SmallStore) -> None:
     store.publish(1)
     store.publish(2)
@@ -118,6 +123,7 @@ def test_a_restart_without_the_store_serves_the_last_release(store: SmallStore) 
         eventually(lambda: release_number(server) == 3)
 
 
+@pytest.mark.long
 def test_a_full_disk_refuses_decisions_until_it_has_room_again(store: SmallStore) -> None:
     store.publish(1)
     with served(store) as server:
@@ -136,6 +142,7 @@ def test_a_full_disk_refuses_decisions_until_it_has_room_again(store: SmallStore
     assert logged_ids(store) == ["d1", "d2"]
 
 
+@pytest.mark.long
 def test_stopping_answers_what_is_in_flight_and_flushes(store: SmallStore) -> None:
     store.publish(1)
     with served(store) as server, under_load(server) as loads:
@@ -147,6 +154,7 @@ def test_stopping_answers_what_is_in_flight_and_flushes(store: SmallStore) -> No
     assert any("Application shutdown complete" in line for line in server.said)
 
 
+@pytest.mark.long
 def test_no_log_line_and_no_file_holds_a_customers_key(store: SmallStore) -> None:
     store.publish(1)
     with served(store) as server:
@@ -179,6 +187,7 @@ def test_a_missing_setting_is_named(store: SmallStore) -> None:
     assert (process.returncode, process.stderr) == (1, "Error: Field required - at SERVING_STORE\n")
 
 
+@pytest.mark.long
 def test_a_second_server_on_the_same_log_is_refused(store: SmallStore) -> None:
     store.publish(1)
     with served(store):

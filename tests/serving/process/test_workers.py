@@ -28,6 +28,7 @@ def decisions_counted(server: Server) -> float:
     return sum(map(float, lines))
 
 
+@pytest.mark.long
 def test_workers_share_the_load_the_log_folder_and_the_metrics(store: SmallStore) -> None:
     store.publish(1)
     with served(store, SERVING_WORKERS="2") as server:
@@ -68,6 +69,7 @@ def test_a_second_server_does_not_take_part_of_the_first_ones_connections(store:
     assert f"Expected the address 127.0.0.1:{port} to be free" in stderr
 
 
+@pytest.mark.long
 def test_a_killed_worker_is_replaced_and_lost_nothing(store: SmallStore) -> None:
     store.publish(1)
     with served(store, SERVING_WORKERS="2") as server:
@@ -87,6 +89,7 @@ def test_a_killed_worker_is_replaced_and_lost_nothing(store: SmallStore) -> None
     assert all(re.fullmatch(r"\w+Error|\w+Timeout", failure) for load in loads for failure in load.failures)
 
 
+@pytest.mark.long
 def test_workers_end_with_their_supervisor(store: SmallStore) -> None:
     store.publish(1)
     with served(store, SERVING_WORKERS="2") as server:

@@ -26,6 +26,7 @@ def without_xgboost(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(folder)}
 
 
+@pytest.mark.long
 def test_the_server_answers_as_xgboost_with_reasons_and_after_a_restart(
     store: SmallStore, without_xgboost: dict[str, str]
 ) -> None:
@@ -52,6 +53,7 @@ def test_the_server_answers_as_xgboost_with_reasons_and_after_a_restart(
         assert (again["margin"], again["reasons"]) == (answers[adverse[0]]["margin"], answers[adverse[0]]["reasons"])
 
 
+@pytest.mark.long
 def test_damaged_json_is_refused_and_the_served_model_goes_on(store: SmallStore) -> None:
     row = examples()[0][3]
     store.releases.publish(MODEL, seal(store, 2), by="test", reason="XGBoost")
@@ -66,6 +68,7 @@ def test_damaged_json_is_refused_and_the_served_model_goes_on(store: SmallStore)
         assert (answer["release_number"], answer["margin"]) == (1, own_margins(booster(2), row[None]).tolist()[0])
 
 
+@pytest.mark.long
 def test_releases_change_between_lightgbm_and_xgboost(store: SmallStore) -> None:
     row = examples()[0][0]
     store.publish(1)

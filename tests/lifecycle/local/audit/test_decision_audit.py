@@ -54,6 +54,7 @@ def record_named(copy: Copy, decision_id: str) -> DecisionRecord:
     return next(one for one in records if isinstance(one, DecisionRecord) and one.decision_id == decision_id)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("decision_id", "bundle", "number", "before", "after"),
     [

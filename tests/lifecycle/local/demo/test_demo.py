@@ -19,6 +19,7 @@ from lifecycle.spec.model_files import read_model
 SPEC = read_model("card_fraud", "demo")
 
 
+@pytest.mark.long
 def test_the_demonstrations_days_lie_in_the_past_and_hold_the_first_training() -> None:
     today = dt.date(2026, 11, 20)
     days = timeline(SPEC, today)

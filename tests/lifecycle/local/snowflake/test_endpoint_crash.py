@@ -14,6 +14,7 @@ def rows(cursor: Any, sql: str) -> list[Any]:
     return [row[0] for row in cursor.execute(sql).fetchall()]
 
 
+@pytest.mark.long
 def test_after_a_crash_what_was_committed_is_there_and_nothing_else(tmp_path: Path, connect_to: Connect) -> None:
     from snowflake.connector.errors import OperationalError
 

@@ -77,6 +77,7 @@ def test_the_script_grants_a_step_nothing_that_it_does_not_need(step: Step) -> N
     assert granted == {(need.privilege, need.kind, need.name, need.is_future) for need in needs(SETTINGS, step)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("step", "need"), EVERY_NEED, ids=lambda value: getattr(value, "privilege", value))
 def test_a_grant_that_is_left_out_is_named_and_nothing_else(step: Step, need: Need, tmp_path: Path) -> None:
     account = account_of(without(need, step, SCRIPT), tmp_path)

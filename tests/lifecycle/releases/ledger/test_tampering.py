@@ -229,6 +229,7 @@ def test_damage_is_found_by_name_and_record_and_is_not_continued(
     assert (release_store / "ledger" / "records.jsonl").read_bytes() == damaged
 
 
+@pytest.mark.long
 def test_every_flipped_bit_of_a_record_and_of_a_checkpoint_is_found(release_store: Path, store: SmallStore) -> None:
     whole = LedgerFiles(release_store)
     assert verify_ledger(release_store, store.keys.public_keys).problems == ()

@@ -33,6 +33,7 @@ def loaded(warehouse: Warehouse, column: str) -> list[Any]:
     return rows.column(0).to_pylist()  # type: ignore[no-any-return]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "amounts", "times"),
     [
@@ -109,6 +110,7 @@ def test_the_mapping_states_the_separators_of_amounts(
     assert loaded(warehouse, "amount") == [Decimal(amount) for amount in amounts]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "text",
     [

@@ -192,6 +192,7 @@ def test_a_training_set_with_text_ids_loses_the_person_and_is_verified(settings:
     assert (check.rows, check.rows_erased, check.problem) == (1, 2, None)
 
 
+@pytest.mark.long
 def test_declared_rows_are_copied_and_removed_if_out_of_range(installed: Settings, tmp_path: Path) -> None:
     old = Settings(home=tmp_path / "old", target="duckdb")
     filled(old, tmp_path)

@@ -109,6 +109,7 @@ def test_both_options_are_needed(settings: Settings, options: dict[str, Any]) ->
         load(open_warehouse(settings), "card_transactions", CASES / "25_refund.csv", **options)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("point", ["load.rejects.written", "load.rejects.linked", "load.committed"])
 def test_a_load_with_rejects_killed_and_run_again_ends_the_same(killable: Any, tmp_path: Path, point: str) -> None:
     process, rejected = killable(), tmp_path / "rejected.csv"

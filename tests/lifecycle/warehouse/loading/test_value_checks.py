@@ -66,6 +66,7 @@ def test_an_id_reads_the_same_from_text_and_from_integers(connection: Any, numbe
     assert cast(connection, number, "BIGINT", ID) == (number, [])
 
 
+@pytest.mark.long
 @given(text=st.text(max_size=12))
 @example(text="1\v")
 @example(text=" -1\t")

@@ -65,6 +65,7 @@ def test_each_decision_counts_once_whoever_answered_and_shadows_stand_beside_it(
     assert daily_decisions(warehouse, "card_fraud", DAY, NEXT_DAY) == {DAY: 3}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("at_once", [1, 2, 3, 100])
 def test_a_log_loaded_in_parts_is_loaded_as_one(
     warehouse: Warehouse, log: Path, at_once: int, monkeypatch: pytest.MonkeyPatch
@@ -108,6 +109,7 @@ def test_a_loss_is_reported_again_by_a_load_that_was_killed_before_its_last_part
     assert load_decisions(warehouse, log).losses.segments == ()
 
 
+@pytest.mark.long
 def test_the_memory_of_a_load_does_not_grow_with_the_log(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,7 @@ def mart(warehouse: Warehouse, credit: RiskModelSpec) -> Warehouse:
     return warehouse
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("as_of", "known", "positives"),
     [(3, [], 0), (4, ["1"], 1), (6, ["1", "2"], 1)],

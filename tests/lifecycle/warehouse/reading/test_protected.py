@@ -88,6 +88,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSnowflake]
         yield local
 
 
+@pytest.mark.long
 def test_the_role_of_the_step_fairness_reads_them_and_no_other_reader_does(
     strict: LocalSnowflake, tmp_path: Path
 ) -> None:

@@ -69,6 +69,7 @@ def expected(endpoint: LocalSnowflake, tmp_path_factory: pytest.TempPathFactory,
     return state
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("step", "effect", "is_after"), FAULTS)
 def test_a_load_goes_on_by_itself_over_a_fault(
     snowflake: SnowflakeWarehouse,
@@ -90,6 +91,7 @@ def test_a_load_goes_on_by_itself_over_a_fault(
     assert [days.start_date.isoformat() for days in answer.touched] == ["2018-04-01"]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("uncancelled")
 @pytest.mark.parametrize(("step", "when"), DEATHS)
 def test_a_load_whose_endpoint_dies_is_run_again_and_ends_the_same(

@@ -146,6 +146,7 @@ def test_transactions_of_a_kind_take_turns_and_each_sees_what_the_one_before_it_
 
 
 # Dagster's own integration warns of Pydantic's next major version.
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_resource_of_dagster_logs_in_as_the_platform_does(
     endpoint: LocalSnowflake, snowflake_settings: Settings
