@@ -48,6 +48,7 @@ defs = dg.Definitions(assets=[decisions], jobs=[JOB], schedules=[SCHEDULE], sens
 STOP = """
 mutation Stop($id: String!) { stopRunningSchedule(id: $id) { ... on ScheduleStateResult { scheduleState { status } } } }
 """
+RELOAD = 'mutation { reloadRepositoryLocation(repositoryLocationName: "toy.py") { __typename } }'
 STATE = "{ schedulesOrError(repositorySelector: %s) { ... on Schedules { results { scheduleState { id } } } } }"
 REPOSITORY = '{repositoryName: "__repository__", repositoryLocationName: "toy.py"}'
 
@@ -92,15 +93,17 @@ def wait_for_tick(url: str) -> ScheduleStatus:
 def test_the_status_follows_a_schedule_that_is_on_finds_missed_days_and_is_stopped(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=75)
-    at, yesterday = f"{soon:%H:%M}", soon.date() - dt.timedelta(days=1)
-    code = CODE.format(at=at)
-    settings.dagster_home.mkdir(parents=True)
-    (settings.dagster_home / "dagster.yaml").write_text(DAGSTER_YAML)
-    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-        covered = yesterday - dt.timedelta(days=3)
-        instance.report_runless_asset_event(dg.AssetMaterialization(KEY, partition=covered.isoformat()))
-    with dagster(settings, code) as url:
+    later = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)
+    with dagster(settings, CODE.format(at=f"{later:%H:%M}")) as url:
+        DagsterApi(url).wait_until_loaded()
+        # Only now, because a busy machine needs more than a minute for the start.
+        soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=75)
+        yesterday = soon.date() - dt.timedelta(days=1)
+        with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+            covered = yesterday - dt.timedelta(days=3)
+            instance.report_runless_asset_event(dg.AssetMaterialization(KEY, partition=covered.isoformat()))
+        (settings.root / "toy.py").write_text(CODE.format(at=f"{soon:%H:%M}"))
+        httpx.post(f"{url}/graphql", json={"query": RELOAD}, timeout=60).raise_for_status()
         DagsterApi(url).wait_until_loaded()
         monkeypatch.setenv("LIFECYCLE_DAGSTER_URL", f"{url}/")
         on, sensor = read_schedules(url)
