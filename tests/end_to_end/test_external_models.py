@@ -40,7 +40,7 @@ from tests.harness.toy_model import AS_OF, card_table
 from tests.harness.toy_platform import failure, fill_warehouse, materialize, metadata
 from tests.harness.xgboost_models import DAMAGES as XGBOOST_DAMAGES
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
 LIBRARIES = ("lightgbm", "xgboost")
 URL = "/v1/models/toy/score"
 

@@ -189,6 +189,7 @@ def test_a_recorded_decision_replays_to_the_bit_and_hides_the_entity(watched: tu
     assert json.loads(answer.stdout)
 
 
+@pytest.mark.long
 def test_every_decision_of_the_week_replays_to_the_bit(watched: tuple[World, Replay]) -> None:
     _, sent = watched
     answer = CliRunner().invoke(app, ["replay", "--all", "--json"])

@@ -96,6 +96,7 @@ def test_the_training_set_of_a_date_needs_the_days_before_it_and_not_that_day(
     assert days[0] == "2018-06-06"
 
 
+@pytest.mark.long
 def test_loading_the_code_location_imports_nothing_heavy(settings: Settings) -> None:
     code = (
         "import sys; from lifecycle.definitions import defs; d = defs() if callable(defs) else defs; "

@@ -82,6 +82,7 @@ def test_the_whole_loop_is_recorded_with_the_digests_of_its_files(trainable: Sto
     assert (release.actor.kind, release.actor.name) == ("policy", "promotion policy")
 
 
+@pytest.mark.long
 def test_a_second_run_is_recorded_as_the_backtest_that_it_is(trainable: Stores, spec: RiskModelSpec) -> None:
     first = looped(trainable, spec)
     again = looped(trainable, spec)[len(first) :]
@@ -90,6 +91,7 @@ def test_a_second_run_is_recorded_as_the_backtest_that_it_is(trainable: Stores, 
     assert {record.actor.name for record in again}.isdisjoint({record.actor.name for record in first})
 
 
+@pytest.mark.long
 def test_a_refused_candidate_is_recorded_with_its_verdicts(trainable: Stores, spec: RiskModelSpec) -> None:
     strict = spec.model_copy(update={"gates": spec.gates.model_copy(update={"minimum_rows": 10_000_000})})
     result = materialize(trainable, [candidate_asset(strict), gate_checks(strict)], AS_OF)

@@ -73,6 +73,7 @@ def test_candidates_of_other_dates_are_compared_on_common_days_or_refused(home: 
     assert "Expected two holdouts with rows in common, got [2024-01-13, 2024-01-16) and" in " ".join(error.split())
 
 
+@pytest.mark.long
 def test_unknown_models_dates_and_digests_are_errors_with_suggestions(home: ToyHome) -> None:
     assert "did you mean toy?" in home.run("train", "toyy", "--as-of", "2024-01-18", expected=1)
     early = " ".join(home.run("train", "toy", "--as-of", "2023-01-18", expected=1).split())

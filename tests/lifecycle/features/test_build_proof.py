@@ -73,6 +73,7 @@ def test_a_table_that_vanished_is_refused() -> None:
         expect_untouched(BEFORE, after, [FEATURES, OUTCOMES], START, END)
 
 
+@pytest.mark.long
 def test_contents_see_a_value_and_a_duplicate_and_no_order(built: Settings) -> None:
     warehouse = open_warehouse(built)
     before = read_contents(warehouse)

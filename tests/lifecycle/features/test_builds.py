@@ -48,6 +48,7 @@ def test_outcomes_are_the_periods_from_a_report_until_its_withdrawal(built: Sett
     assert found.num_rows == len(first)
 
 
+@pytest.mark.long
 def test_a_range_is_rebuilt_and_other_days_stay_whatever_the_shell_says(
     built: Settings, whole: pa.Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,6 +85,7 @@ def test_unit_tests_of_the_dbt_project_pass(built: Settings, tmp_path: Path) -> 
     assert {node.status for node in run.nodes} == {"pass"}
 
 
+@pytest.mark.long
 def test_an_error_names_the_failed_test_and_dependent_models_are_not_built(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     rows = generate(seed=2, rows=50)

@@ -47,6 +47,7 @@ def test_a_build_killed_while_dbt_works_can_be_run_again_at_once(
     assert warehouse.query(RELATIONS).equals(open_warehouse(built).query(RELATIONS))
 
 
+@pytest.mark.long
 def test_an_export_killed_before_its_file_is_named_leaves_the_old_one(lifecycle_home: Settings, tmp_path: Path) -> None:
     out = tmp_path / "features.parquet"
     out.write_bytes(b"old")

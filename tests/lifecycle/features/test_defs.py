@@ -83,6 +83,7 @@ def test_the_job_builds_everything_and_its_schedule_runs_daily(module: ModuleTyp
     assert schedule.cron_schedule == "0 1 * * *"
 
 
+@pytest.mark.long
 def test_a_run_over_some_days_makes_them_anew_and_says_how_many_rows(
     lifecycle_home: Settings, assets: dg.AssetsDefinition
 ) -> None:
@@ -113,6 +114,7 @@ def test_a_run_over_some_days_makes_them_anew_and_says_how_many_rows(
     assert all(evaluation.passed for evaluation in evaluations)
 
 
+@pytest.mark.long
 def test_part_of_the_graph_can_be_run_alone(lifecycle_home: Settings, assets: dg.AssetsDefinition) -> None:
     result = dg.materialize([assets], partition_key=str(DAY), selection=[OUTCOMES])
     assert result.success

@@ -80,6 +80,7 @@ def test_a_mart_without_rows_gives_a_file_with_its_columns(empty: Settings, tmp_
     assert (written.rows, pq.read_schema(written.path)) == (0, SCHEMA)
 
 
+@pytest.mark.long
 def test_an_export_whose_connection_is_lost_on_the_way_is_begun_again(endpoint: LocalSnowflake, tmp_path: Path) -> None:
     settings = at(endpoint, tmp_path / "home", "EXPORT_LOST")
     make_mart(settings)

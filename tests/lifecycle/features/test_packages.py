@@ -168,6 +168,7 @@ def test_the_input_of_a_model_is_read_from_its_declared_table(built: Settings, f
     assert fresh["raw.loan_applications"] == "pass"
 
 
+@pytest.mark.long
 def test_a_person_is_erased_from_the_tables_of_a_package(own: Settings) -> None:
     record = erase(own, "c1", by="test", reason="asked for it", kind="client")
     assert {table: count for table, count in record.rows.items() if count} == {

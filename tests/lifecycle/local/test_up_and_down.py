@@ -64,6 +64,7 @@ def is_free(port: int) -> bool:
     return True
 
 
+@pytest.mark.long
 def test_a_closed_terminal_stops_the_services_too(settings: Settings, port: int) -> None:
     with supervisor(port) as process:
         assert [started.name for started in UpRecord(settings.root).read()] == ["lifecycle", "toy"]

@@ -178,6 +178,7 @@ def test_a_worker_is_killed(row: Row, store: SmallStore) -> None:
     row.records(store, "d1")
 
 
+@pytest.mark.long
 def test_the_server_is_killed(row: Row, store: SmallStore) -> None:
     store.publish(1)
     with served(store) as server:
@@ -195,6 +196,7 @@ def test_the_server_is_killed(row: Row, store: SmallStore) -> None:
     assert len(store.decisions()) == 1
 
 
+@pytest.mark.long
 def test_the_server_is_stopped_while_it_answers(row: Row, store: SmallStore) -> None:
     store.publish(1)
     with served(store) as server:

@@ -144,6 +144,7 @@ def test_too_many_requests_are_in_flight(row: Row, store: SmallStore) -> None:
     row.records(store, "d1")
 
 
+@pytest.mark.long
 def test_a_body_comes_too_slowly(row: Row, store: SmallStore) -> None:
     store.publish(1)
     with served(store, SERVING_REQUEST_TIMEOUT_SECONDS="0.2") as server:

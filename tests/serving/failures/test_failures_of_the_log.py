@@ -69,6 +69,7 @@ def test_the_disk_is_full(row: Row, store: SmallStore) -> None:
     assert [record.decision_id for record in store.decisions()] == ["d1", "d3"]
 
 
+@pytest.mark.long
 def test_the_disk_is_full_and_decisions_go_on(row: Row, store: SmallStore) -> None:
     store.publish(1)
     with served(store, SERVING_LOG_FAILURE="continue") as server:

@@ -287,6 +287,7 @@ def test_who_goes_away_in_the_middle_is_not_missed(running: Fuzzed, path: str) -
                 connection.send(sent)
 
 
+@pytest.mark.long
 def test_who_sends_all_and_reads_nothing_is_cut_off(running: Fuzzed) -> None:
     document = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: x\r\n\r\n"
     connections = [running.connect(1) for _ in range(20)]

@@ -56,6 +56,7 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
+@pytest.mark.long
 def test_memory_goes_with_the_last_reference() -> None:
     model = text()
     row = examples()[0][0].tolist()

@@ -219,6 +219,7 @@ def test_a_canary_that_ends_leaves_everybody_to_the_champion(store: SmallStore) 
     assert {serving.route(entity).slot for entity in ENTITIES} == {"champion"}
 
 
+@pytest.mark.long
 def test_under_traffic_every_answer_is_by_a_bundle_that_its_release_names(store: SmallStore) -> None:
     slots = slots_of(store)
     store.publish(1)

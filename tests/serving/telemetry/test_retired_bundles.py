@@ -114,6 +114,7 @@ def in_worker(folder: Path, number: int, code: str) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.long
 def test_the_files_of_workers_stay_bounded_and_totals_stay(tmp_path: Path) -> None:
     folder = tmp_path / "metrics"
     prepare(folder)

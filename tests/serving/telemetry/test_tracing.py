@@ -384,6 +384,7 @@ def test_spans_leave_in_batches_before_the_end() -> None:
     tracing.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("exporter", [Recording(SpanExportResult.FAILURE), Raising()])
 def test_an_exporter_that_fails_does_not_end_the_tracer(exporter: Recording, caplog: pytest.LogCaptureFixture) -> None:
     tracing = ExportingTracer(exporter)

@@ -85,6 +85,7 @@ def test_what_the_script_does_not_grant_is_refused(
     assert refused.value.errno == number
 
 
+@pytest.mark.long
 def test_a_row_of_another_role_is_not_touched_by_a_refused_statement(as_role: Callable[[str], Any]) -> None:
     from snowflake.connector.errors import ProgrammingError
 

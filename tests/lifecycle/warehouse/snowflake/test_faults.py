@@ -122,6 +122,7 @@ def test_no_other_session_sees_what_is_on_its_way(snowflake: SnowflakeWarehouse,
     assert scratch_tables(snowflake) == []
 
 
+@pytest.mark.long
 def test_a_file_that_another_process_loads_meanwhile_is_recorded_once(
     snowflake: SnowflakeWarehouse, file: Path, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

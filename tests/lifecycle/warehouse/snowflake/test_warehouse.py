@@ -110,6 +110,7 @@ def test_a_definition_in_a_transaction_is_refused_since_it_would_commit_it(snowf
     assert snowflake.query("select * from raw.terminals").num_rows == 0
 
 
+@pytest.mark.long
 def test_transactions_of_a_kind_take_turns_and_each_sees_what_the_one_before_it_wrote(tmp_path: Path) -> None:
     """Two machines: each has a lock file of its own, so that only the lock in Snowflake keeps them apart."""
     # Not the tests' endpoint, which would soon roll back the first's transaction for the second.

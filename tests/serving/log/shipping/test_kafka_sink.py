@@ -112,6 +112,7 @@ def test_a_slow_broker_is_waited_for(tmp_path: Path) -> None:
     shipper.stop()
 
 
+@pytest.mark.long
 def test_what_was_confirmed_by_a_killed_server_arrives_after_its_restarts(tmp_path: Path, brokers: str) -> None:
     generator = random.Random(11)
     for turn in range(5):
@@ -179,6 +180,7 @@ def test_the_server_runs_without_the_client_of_kafka() -> None:
     assert run.stdout == ("Expected confluent-kafka to be installed; run pip install 'risk-model-lifecycle[kafka]'\n")
 
 
+@pytest.mark.long
 def test_the_lines_over_the_limit_are_found_and_all_others_arrive_in_their_order(brokers: str) -> None:
     sink = KafkaSink(brokers, "limited", configuration={"message.max.bytes": "1000"})
     ids = [f"d{index}" if index not in {3, 10} else f"{index}{'x' * 900}" for index in range(12)]
