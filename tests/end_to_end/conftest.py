@@ -72,7 +72,7 @@ class World:
         )
 
 
-@pytest.fixture(scope="module", params=["duckdb", pytest.param("snowflake", marks=pytest.mark.long)])
+@pytest.fixture(scope="module", params=["duckdb", "snowflake"])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     home = tmp_path_factory.mktemp("end_to_end") / "home"
     with contextlib.ExitStack() as stack:

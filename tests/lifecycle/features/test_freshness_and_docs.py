@@ -38,7 +38,8 @@ def _loaded(settings: Settings, **hours_ago: float) -> Settings:
     return settings
 
 
-@pytest.mark.parametrize("target", ["duckdb", pytest.param("snowflake", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("target", ["duckdb", "snowflake"])
 def test_a_source_is_as_fresh_as_its_last_load(target: str, endpoint: LocalSnowflake, tmp_path: Path) -> None:
     settings = settings_at(tmp_path) if target == "duckdb" else endpoint.settings(tmp_path)
     sources = read_freshness(_loaded(settings, card_transactions=1, fraud_reports=31))
@@ -70,7 +71,8 @@ def test_the_command_fails_for_a_source_that_is_too_old_or_was_never_loaded(tmp_
     assert "30 / 54" in shown.stdout
 
 
-@pytest.mark.parametrize("target", ["duckdb", pytest.param("snowflake", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("target", ["duckdb", "snowflake"])
 def test_the_documentation_is_one_page_with_models_columns_and_graph(
     target: str, built: Settings, request: pytest.FixtureRequest
 ) -> None:

@@ -178,6 +178,7 @@ def test_a_person_is_erased_from_the_tables_of_a_package(own: Settings) -> None:
     assert open_warehouse(own).query("select * from marts.card_transaction_features").num_rows == 60
 
 
+@pytest.mark.long
 def test_a_changed_file_of_a_package_changes_the_manifest(own: Settings) -> None:
     before = project_digest(own)
     assert known_project(own) is None  # other folders of models

@@ -50,7 +50,8 @@ def said(server: Server, text: str) -> bool:
     return any(text in line for line in server.said)
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_stopping_server_says_so_then_answers_and_then_closes(store: SmallStore, workers: int) -> None:
     store.publish(1)
     with served(store, SERVING_WORKERS=str(workers), SERVING_DRAIN_SECONDS="5") as server:
@@ -155,7 +156,8 @@ def ends(client: httpx.Client) -> float:
     return float(match[1])
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("workers", [1, 2])
 def test_sighup_ends_no_process_of_a_server_without_tls(store: SmallStore, workers: int) -> None:
     store.publish(1)
     with served(store, SERVING_WORKERS=str(workers)) as server:

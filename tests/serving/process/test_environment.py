@@ -34,6 +34,7 @@ PLATFORM = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", ["", pytest.param("2", marks=pytest.mark.long)])
 def test_a_platforms_variables_do_not_break_the_server(store: SmallStore, workers: str) -> None:
     store.publish(1)

@@ -96,6 +96,7 @@ def free_port() -> int:
         return port
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_server_whose_log_nobody_reads_serves_releases_and_stops(store: SmallStore, workers: int) -> None:
     store.publish(1)

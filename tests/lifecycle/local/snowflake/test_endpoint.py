@@ -286,6 +286,7 @@ def test_a_temporary_table_ends_with_its_session(endpoint: LocalSnowflake, conne
         cursor.execute("select a from raw.of_one_session")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("named", "number"),
     [

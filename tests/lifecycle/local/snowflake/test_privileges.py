@@ -213,6 +213,7 @@ SAMPLES = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("step", "need"), SAMPLES, ids=lambda value: getattr(value, "privilege", value))
 def test_the_check_of_an_account_names_the_one_grant_that_is_missing(
     account: LocalSnowflake, tmp_path: Path, use_script: Any, step: Step, need: Need

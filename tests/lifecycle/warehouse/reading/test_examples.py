@@ -187,6 +187,7 @@ def lock_of(warehouse: Warehouse) -> Any:
     return warehouse._lock  # type: ignore[attr-defined]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("effect", "is_after"), FAULTS)
 def test_a_day_that_is_lost_is_asked_for_again_and_no_row_is_there_twice(
     remote: SnowflakeWarehouse,
