@@ -33,7 +33,6 @@ class FreezeSwitch:
             If it cannot be read or its signature does not verify, or if its turns are not those of the ledger: such a
             switch must not count as off.
         """
-        expect_turns(self._folder.parent, self._keys.public_keys)
         return last_turn(self._folder.parent, self._keys.public_keys)
 
     def turn(self, *, is_frozen: bool, by: str, reason: str) -> Freeze:
@@ -41,7 +40,7 @@ class FreezeSwitch:
 
         The ledger records the turn first, and its file afterwards. A freeze does not need a usable ledger.
         """
-        state = last_turn(self._folder.parent, self._keys.public_keys) if is_frozen else self.state()
+        state = _newest_file(self._folder.parent, self._keys.public_keys) if is_frozen else self.state()
         if state is not None:
             self._settle(state)
         if (state is not None and state.is_frozen) == is_frozen:
@@ -89,6 +88,11 @@ class FreezeSwitch:
 
 def last_turn(root: Path, keys: PublicKeys) -> Freeze | None:
     """The last turn of the switch of the release store `root`; raises as `FreezeSwitch.state`."""
+    expect_turns(root, keys)
+    return _newest_file(root, keys)
+
+
+def _newest_file(root: Path, keys: PublicKeys) -> Freeze | None:
     folder = root / "freezes"
     numbers = sorted(int(path.stem) for path in folder.glob("[0-9]*.json"))
     if not numbers:

@@ -261,6 +261,24 @@ def test_releases_that_do_not_verify_are_counted_until_they_do(home: Settings, s
     assert told["lifecycle_unreadable_files", f"kind=releases,{of}"] == 0
 
 
+def test_promotion_counts_as_frozen_while_the_freeze_that_the_ledger_recorded_is_missing(
+    home: Settings, store: SmallStore
+) -> None:
+    store.publish(1)
+    store.releases.switches.freeze(by="anna", reason="audit")
+    exporter, path = Exporter(home), home.release_store / "freezes" / "000001.json"
+    content = path.read_bytes()
+    path.unlink()
+    told = scraped(exporter)
+    assert told["lifecycle_promotion_frozen", ""] == 1
+    assert told["lifecycle_unreadable_files", "kind=freezes,model="] == 1
+    path.write_bytes(content)
+    store.releases.switches.unfreeze(by="anna", reason="over")
+    told = scraped(exporter)
+    assert told["lifecycle_promotion_frozen", ""] == 0
+    assert told["lifecycle_unreadable_files", "kind=freezes,model="] == 0
+
+
 def test_what_stops_promotion_counts_as_on_while_it_cannot_be_read(home: Settings, store: SmallStore) -> None:
     for seed in (1, 2):
         store.publish(seed)
