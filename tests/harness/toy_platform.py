@@ -29,7 +29,10 @@ from serving.contract.documents import DecisionName, DecisionRecord, Lineage, Re
 from serving.log.segments import segment_name
 from tests.harness.toy_model import AS_OF
 
-PASSING = tuple(Verdict(gate=gate, is_passed=True, summary="", observed={"measured": 1}) for gate in GATES)
+PASSING = tuple(
+    Verdict(gate=gate, is_passed=True, summary="", observed={} if gate == "fair_by_group" else {"measured": 1})
+    for gate in GATES
+)
 REFUSING = (Verdict(gate=GATES[0], is_passed=False, summary="too few positives"), *PASSING[1:])
 
 
