@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lifecycle.gates.candidate_gates.differences import difference_text
+from lifecycle.modelling.evaluation import Interval
 from serving.contract.documents import Verdict
 
 Row = tuple[str, ...]
@@ -46,4 +48,4 @@ def _gain(row: Mapping[str, Any]) -> Row:
 
 
 def _interval(gain: Mapping[str, float]) -> tuple[str, str]:
-    return f"{gain['gain']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}]", f"{gain['p_value']:.2g}"
+    return difference_text(Interval(gain["gain"], gain["low"], gain["high"])), f"{gain['p_value']:.2g}"

@@ -18,7 +18,7 @@ def temporary_folder(root: Path) -> Iterator[Path]:
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder = root / f".{secrets.token_hex(8)}.tmp"
     with lock_folder(root):
-        remove_abandoned_folders(root)
+        _remove_abandoned(root)
         folder.mkdir(mode=0o700)
         lock = lock_folder(folder)
     with lock:
@@ -28,7 +28,7 @@ def temporary_folder(root: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove_abandoned_folders(root: Path) -> None:
+def _remove_abandoned(root: Path) -> None:
     """Remove the temporary folders below `root` that no process locks. Call it under the lock of `root`."""
     for folder in root.glob(".*.tmp/"):
         # BlockingIOError: in use. FileNotFoundError: its process has just removed it.
