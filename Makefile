@@ -15,7 +15,7 @@ LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --universal 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-setup: $(VENV)/.installed ## Install everything into .venv
+setup: $(VENV)/.installed $(VENV)/.machine_code ## Install everything into .venv
 
 $(VENV)/.installed: requirements/dev.txt requirements/bootstrap.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else f"Expected Python 3.11 to 3.13, got {v[0]}.{v[1]}; name another one: make PYTHON=python3.12 ...")'
@@ -24,6 +24,11 @@ $(VENV)/.installed: requirements/dev.txt requirements/bootstrap.txt pyproject.to
 	@if [ -z "$$UV_DEFAULT_INDEX" ]; then unset UV_DEFAULT_INDEX; fi; \
 	  $(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/dev.txt requirements/bootstrap.txt && \
 	  $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --no-build-isolation --offline --editable .
+	@touch $@
+
+KERNELS := $(addprefix serving/scoring/,machine_code.py vectors.py margin/kernel.py shap/kernel.py)
+$(VENV)/.machine_code: $(VENV)/.installed $(KERNELS)
+	@$(BIN)/python -m serving.scoring.compile_kernels >/dev/null
 	@touch $@
 
 demo: setup ## Run the whole loop on simulated transactions; ARGS=--exit stops after the last step

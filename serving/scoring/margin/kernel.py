@@ -9,17 +9,18 @@ The values of the leaves are added one by one in the model's order, beginning wi
 order gives the same bits. XGBoost adds in the same order, but in single precision. An addition waits for the one
 before, so each group of trees adds what the groups one `WINDOW` earlier have found, while its own walk goes on.
 
-numba is imported when the first model is loaded and compiles into memory only; its cache on disk would be read with
-pickle. Nothing here checks bounds: `serving.scoring.margin.layout` makes complete tables.
+`serving.scoring.machine_code` loads the code or has numba compile it. Nothing here checks bounds:
+`serving.scoring.margin.layout` makes complete tables.
 """
 
+import ctypes
 import functools
-import threading
 from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 
+from serving.scoring import machine_code
 from serving.scoring.shap.kernel import NEARLY_ZERO
 from serving.scoring.vectors import array_pointers
 
@@ -61,30 +62,32 @@ TABLE: Final = (
 """The kernel's input: four sizes, the tables of a layout, then a thread's own memory."""
 
 Kernel = Callable[[int], float]
-_lock = threading.Lock()
 
 
 def kernel(*, is_single: bool = False) -> Kernel:
-    """The compiled sum, compiled once in a process; its argument is the address of the addresses and sizes of `TABLE`.
+    """The compiled sum; its argument is the address of the addresses and sizes of `TABLE`.
 
     With `is_single` it adds in single precision, as XGBoost does. It keeps the interpreter's lock: another thread waits
     some microseconds, as for any few lines of Python.
     """
-    with _lock:
-        return _compiled(is_single)
+    name = "margin_single" if is_single else "margin"
+    return machine_code.kernel(name, COMPILED[name], ctypes.PYFUNCTYPE(ctypes.c_double, ctypes.c_int64))
 
 
-@functools.cache
-def _compiled(is_single: bool) -> Kernel:
+def _compiled(number: Any) -> Any:
     import numba
     from numba import types
 
     parts = [numba.njit(part) for part in (_search, _rank_columns, _rank_categories)]
     walk = numba.njit(_walk(numba.njit(_four_down)))
-    made: Kernel = numba.njit(types.float64(types.int64))(
-        _margin(array_pointers(), parts, walk, np.float32 if is_single else np.float64)
-    )
-    return made
+    return numba.cfunc(types.float64(types.int64))(_margin(array_pointers(), parts, walk, number))
+
+
+COMPILED: Final[dict[str, Callable[[], Any]]] = {
+    "margin": functools.partial(_compiled, np.float64),
+    "margin_single": functools.partial(_compiled, np.float32),
+}
+"""How numba compiles each kernel of this module."""
 
 
 def _search(row: Any, searches: Any, n_searches: Any, thresholds: Any, found: Any) -> None:

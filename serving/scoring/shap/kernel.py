@@ -2,21 +2,20 @@
 
 It touches no Python object and holds no GIL.
 
-numba is imported when the first model is loaded: the import takes 0.7 s, the compilation about 1 s. It compiles into
-memory only; its cache on disk would be read with pickle. Nothing here checks bounds: `serving.scoring.forest` and
-`serving.scoring.shap.layout` make complete tables.
+`serving.scoring.machine_code` loads the code or has numba compile it. Nothing here checks bounds:
+`serving.scoring.forest` and `serving.scoring.shap.layout` make complete tables.
 
 No branch depends on a split's outcome, and every split writes to a fixed place: a processor mispredicts every second
 such branch and waits for a place that depends on the row, which together took three times as long.
 """
 
-import functools
-import threading
+import ctypes
 from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 
+from serving.scoring import machine_code
 from serving.scoring.vectors import array_pointers, vector_operations
 
 LANES: Final = 8
@@ -50,32 +49,27 @@ NEARLY_ZERO: Final = float(np.float32(1e-35))
 """LightGBM's kZeroThreshold: an absolute value up to it counts as zero."""
 
 Kernel = Callable[..., None]
-_lock = threading.Lock()
 
 
 def kernel() -> Kernel:
-    """The walk, compiled once in a process; its argument is a pointer to the addresses and sizes of `TABLE`."""
-    with _lock:
-        return _compiled()
+    """The walk; its argument is a pointer to the addresses and sizes of `TABLE`."""
+    prototype = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_int64))
+    return machine_code.kernel("contributions", COMPILED["contributions"], prototype)
 
 
-@functools.cache
-def _compiled() -> Kernel:
+def _compiled() -> Any:
     import numba
     from numba import types
 
-    signature = types.void(types.CPointer(types.int64))
     vectors = vector_operations(LANES)
     parts = [numba.njit(part) for part in (_values_of_columns, _values_of_categories)]
     parts += [numba.njit(part(vectors)) for part in (_walk_down, _walk_up)]
-    made = numba.cfunc(signature)(_contributions(vectors, array_pointers(), *parts))
-    called: Kernel = made.ctypes
-    _KEPT.append(made)
-    return called
+    signature = types.void(types.CPointer(types.int64))
+    return numba.cfunc(signature)(_contributions(vectors, array_pointers(), *parts))
 
 
-_KEPT: Final[list[object]] = []
-"""Keeps the compiled code alive."""
+COMPILED: Final[dict[str, Callable[[], Any]]] = {"contributions": _compiled}
+"""How numba compiles the kernel of this module."""
 
 
 def _values_of_columns(row: Any, columns: Any, n_columns: Any, values: Any) -> None:
