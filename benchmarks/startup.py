@@ -15,6 +15,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+_MODULES = "serving.scoring.margin.kernel, serving.scoring.shap.kernel, numpy"
+_KERNELS = (
+    "from serving.scoring.margin.kernel import kernel as margin; "
+    "from serving.scoring.shap.kernel import kernel as shap; margin(); shap()"
+)
+_WITHOUT_FILES = f"import os, sys, {_MODULES}, numba.core.ccallback; sys.pycache_prefix = os.devnull; {_KERNELS}"
 PROGRAMS = {
     "an empty interpreter": "pass",
     "import dagster": "import dagster",
@@ -23,6 +29,8 @@ PROGRAMS = {
     ),
     "import fastapi": "import fastapi",
     "import serving.process.app": "import serving.process.app",
+    "load the kernels": _KERNELS,
+    "compile the kernels": _WITHOUT_FILES,
 }
 
 

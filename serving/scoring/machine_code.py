@@ -49,7 +49,9 @@ def kernel(name: str, compiled: Callable[[], Any], prototype: Prototype) -> Call
     Raises
     ------
     ImportError
-        If numba is not installed.
+        If no file fits and numba is not installed.
+    RuntimeError
+        As `object_code`, and if LLVM cannot compile or link the code.
     """
     with _lock:
         if name not in _loaded:

@@ -97,7 +97,7 @@ class Scorer:
             if forest is None or forest.n_features != self.n_features or _trees_in(held) != _trees_in(model_text):
                 forest = read_forest(held)
             margins = Margins.from_forest(forest)
-        except (ContractError, ImportError, UnicodeDecodeError) as error:
+        except (ContractError, ImportError, RuntimeError, UnicodeDecodeError) as error:
             _log.warning("LightGBM computes the margins because the trees cannot be compiled: %s", error)
             return None
         probe = first_difference(

@@ -1,8 +1,8 @@
-"""A process on standby that has imported the server and compiled its walks over trees; it forks servers.
+"""A process on standby that has imported the server and loaded its kernels; it forks servers.
 
-Importing takes a second and compiling three, and the server compiles into memory only. A process that judges several
-candidates (a backtest, a run of tests) pays for that once, and while other gates judge. Each fork is a process of its
-own that runs ``python -m serving`` from its first line.
+Importing takes a second, and compiling three where the kernels' machine code is not installed. A process that judges
+several candidates (a backtest, a run of tests) pays for that once, and while other gates judge. Each fork is a process
+of its own that runs ``python -m serving`` from its first line.
 
 It reads commands from standard input and answers on standard output, one JSON document a line. It ends as soon as its
 parent has ended, with its servers and their folders.
@@ -29,7 +29,7 @@ _IMPORTED = ("serving.process.app", "serving.http.listener")
 
 
 class Prepare(msgspec.Struct, tag=True):
-    """Compile what a model needs, ahead of its `Start`; not answered.
+    """Load or compile what a model needs, ahead of its `Start`; not answered.
 
     `is_explained` adds the walk for explanations, `is_single` XGBoost's sum.
     """
@@ -164,7 +164,7 @@ def _become(environment: Mapping[str, str]) -> None:
 
 
 def _compile(*, is_explained: bool, is_single: bool) -> None:
-    """Compile what a model needs; a second call costs nothing."""
+    """Load or compile what a model needs; a second call costs nothing."""
     from serving.scoring.margin.kernel import kernel
     from serving.scoring.shap.kernel import kernel as explaining_kernel
 

@@ -37,14 +37,14 @@ class Margins:
 
     @classmethod
     def from_forest(cls, forest: Forest) -> "Margins":
-        """Prepare a forest; the first in a process waits for numba's import and compiler, about 2 s.
+        """Prepare a forest; the first in a process loads the kernel (`serving.scoring.machine_code`).
 
         Raises
         ------
         ContractError
             If the forest has more thresholds, columns or categories than fit into the layout.
-        ImportError
-            If numba is not installed.
+        ImportError, RuntimeError
+            If the kernel can be neither loaded nor compiled.
         """
         return cls(lay_out_margin(forest), is_single=forest.is_single)
 

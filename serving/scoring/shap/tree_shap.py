@@ -47,7 +47,7 @@ class TreeShap:
 
     @classmethod
     def from_model_text(cls, text: str | bytes) -> "TreeShap":
-        """Prepare a model in LightGBM's text format; the first in a process waits for the compiler, about 2 s.
+        """Prepare a model in LightGBM's text format; the first in a process loads the kernel.
 
         Raises
         ------

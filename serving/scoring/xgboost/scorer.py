@@ -69,8 +69,8 @@ class XGBoostScorer:
         """The compiled margins if they equal those of the walk; else a warning and ``None``."""
         try:
             margins = Margins.from_forest(self.forest)
-        except (ContractError, ImportError) as error:
-            _log.warning("The margins are computed without compiled code, since the trees do not fit: %s", error)
+        except (ContractError, ImportError, RuntimeError) as error:
+            _log.warning("The margins are computed without compiled code: %s", error)
             return None
         evaluation = Evaluation(margins)
 

@@ -167,18 +167,21 @@ def test_a_scorer_whose_evaluators_differ_warns_once_and_takes_lightgbms(
     assert ["compiled ones differ" in record.message for record in caplog.records] == [True]
 
 
-def test_a_scorer_without_numba_takes_lightgbms_margins(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    "error", [ImportError("No module named 'numba'"), RuntimeError("LLVM: invalid module")], ids=type
+)
+def test_a_scorer_without_the_kernel_takes_lightgbms_margins(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     def missing(forest: Forest) -> Margins:
-        raise ImportError("No module named 'numba'")
+        raise error
 
     monkeypatch.setattr(Margins, "from_forest", missing)
     booster, rows = small()
     with caplog.at_level(logging.WARNING):
         scorer = scorer_of(booster)
     assert not scorer.is_compiled
-    assert "No module named 'numba'" in caplog.text
+    assert str(error) in caplog.text
     assert_scores(scorer, booster, rows)
 
 

@@ -274,6 +274,25 @@ def test_the_scorer_gives_xgboosts_bits_compiled_and_not(monkeypatch: pytest.Mon
     assert [slow.margin(row) for row in rows.tolist()] == own
 
 
+@pytest.mark.parametrize(
+    "error", [ImportError("No module named 'numba'"), RuntimeError("LLVM: invalid module")], ids=type
+)
+def test_a_scorer_without_the_kernel_walks_the_trees(
+    monkeypatch: pytest.MonkeyPatch, caplog: Any, error: Exception
+) -> None:
+    rows = examples()[0][:50].tolist()
+    own = [scorer_of(booster(3)).margin(row) for row in rows]
+
+    def missing(forest: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(Margins, "from_forest", missing)
+    slow = scorer_of(booster(3))
+    assert not slow.is_compiled
+    assert [slow.margin(row) for row in rows] == own
+    assert str(error) in caplog.text
+
+
 def test_another_kernel_than_the_rules_is_not_used(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
     """As if a threshold's boundary had been taken one bit too high."""
     too_high = lambda thresholds: np.nextafter(largest_below(thresholds), np.inf)  # noqa: E731
