@@ -17,7 +17,7 @@ for name in [name for name in os.environ if name.startswith("LIFECYCLE_")]:
     del os.environ[name]
 
 SLOW = ("end_to_end", "lifecycle/features", "lifecycle/local", "lifecycle/warehouse", "serving/process")
-"""Folders whose files take minutes. They run first, so that both processes end at about the same time."""
+"""Folders whose files take minutes. They run first, so that all processes end at about the same time."""
 
 
 @pytest.hookimpl(tryfirst=True)

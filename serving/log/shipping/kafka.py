@@ -115,34 +115,37 @@ class KafkaSink:
         if self._producer is None:
             self._producer = self._connected()
         failures: Counter[str] = Counter()
+        acknowledged = 0
 
         def delivered(error: "KafkaError | None", _message: "Message") -> None:
-            if error is not None:
+            nonlocal acknowledged
+            if error is None:
+                acknowledged += 1
+            else:
                 failures[error.name()] += 1
 
         deadline = time.monotonic() + self._delivery_seconds
         try:
-            unsent = self._produce(self._producer, segment_name, offset, lines, delivered, deadline)
-            unsent += self._producer.flush(max(deadline - time.monotonic(), 0.1))
+            self._produce(self._producer, segment_name, offset, lines, delivered, deadline)
+            self._producer.flush(max(deadline - time.monotonic(), 0.1))
         except Exception as error:
             self._discard()
             if _name(error) == _TOO_LARGE:
                 return False
             cause, text = self._reports.explain(Counter([_name(error)]))
             raise ShippingError(f"Expected to send to Kafka, got: {text}", cause=cause) from error
-        if not unsent and not failures:
+        missing = len(lines) - acknowledged
+        if not missing:
             return True
         # Discarding fails the unsent ones, too, with an error that says nothing.
         found = failures.copy()
         self._discard()
-        if not unsent and found.keys() == {_TOO_LARGE}:
+        if found == {_TOO_LARGE: missing}:
             return False
         del found[_TOO_LARGE]
         cause, text = self._reports.explain(found)
-        # What is left in the queue counts librdkafka's own events, too.
-        refused = min(max(unsent, found.total()), len(lines))
         raise ShippingError(
-            f"Expected {len(lines)} messages to be acknowledged, {refused} were not: {text}", cause=cause
+            f"Expected {len(lines)} messages to be acknowledged, {missing} were not: {text}", cause=cause
         )
 
     def finish(self, segment_name: str, seal: bytes) -> None:
@@ -160,10 +163,10 @@ class KafkaSink:
         lines: Sequence[bytes],
         delivered: "Callable[[KafkaError | None, Message], None]",
         deadline: float,
-    ) -> int:
-        """Queue the lines; returns the number that did not fit into the producer's queue in time."""
+    ) -> None:
+        """Queue the lines, as many as fit into the producer's queue in time."""
         segment = segment_name.encode()
-        for index, line in enumerate(lines):
+        for line in lines:
             headers: list[tuple[str, str | bytes | None]] = [("segment", segment), ("offset", str(offset).encode())]
             while True:
                 try:
@@ -172,12 +175,11 @@ class KafkaSink:
                     )
                 except BufferError:
                     if time.monotonic() >= deadline:
-                        return len(lines) - index
+                        return
                     producer.poll(0.1)
                 else:
                     break
             offset += len(line)
-        return 0
 
     def _connected(self) -> "Producer":
         try:

@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -204,3 +205,38 @@ def test_the_reason_of_librdkafka_is_in_the_error_and_nothing_else_is_logged(cap
     assert raised.value.cause == "unreachable"
     assert re.search(r"\(\d+ of its lines left out\)", str(raised.value))
     assert caplog.records == []
+
+
+class HalfGone:
+    """A producer that one message of three gets through, and whose queue counts events of its own."""
+
+    def __init__(self, is_all: bool = False) -> None:
+        self.delivered: list[Any] = []
+        self.is_all = is_all
+
+    def produce(self, _topic: str, *, on_delivery: Any, **_message: Any) -> None:
+        self.delivered.append(on_delivery)
+
+    def flush(self, _seconds: float) -> int:
+        for delivered in self.delivered if self.is_all else self.delivered[1:2]:
+            delivered(None, None)
+        return 5
+
+    def purge(self, **_what: bool) -> None:
+        """Report nothing: what librdkafka reports then is not counted."""
+
+    def poll(self, _seconds: float) -> None:
+        """Report nothing."""
+
+
+def test_the_error_counts_the_messages_that_were_not_acknowledged(
+    brokers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [line(f"d{index}") for index in range(3)]
+    sink = KafkaSink(brokers, TOPIC)
+    monkeypatch.setattr(sink, "_producer", HalfGone())
+    with pytest.raises(ShippingError, match="Expected 3 messages to be acknowledged, 2 were not"):
+        sink.ship(segment_name(1), 0, lines)
+    monkeypatch.setattr(sink, "_producer", HalfGone(is_all=True))
+    assert sink.ship(segment_name(1), 0, lines) == (), "What else is in the client's queue is no message"
+    sink.close()
