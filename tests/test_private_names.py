@@ -5,6 +5,7 @@ one that is not listed, and when a listed one is not needed any more.
 """
 
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -60,11 +61,14 @@ NAMED_TUPLE = {"_asdict", "_fields", "_make", "_replace"}
 DOCUMENTED = {"_exit"}
 """Functions of the standard library that are public although their name begins with an underscore."""
 
-SOURCES = {
-    path: ast.parse(path.read_text())
-    for package in ("serving", "lifecycle", "tests", "benchmarks")
-    for path in sorted((ROOT / package).rglob("*.py"))
-}
+
+@functools.cache
+def sources() -> dict[Path, ast.Module]:
+    """Every file of the project; parsing takes seconds, which each test process would spend while it collects."""
+    packages = ("serving", "lifecycle", "tests", "benchmarks")
+    return {
+        path: ast.parse(path.read_text()) for package in packages for path in sorted((ROOT / package).rglob("*.py"))
+    }
 
 
 def is_private(name: str) -> bool:
@@ -103,16 +107,22 @@ def module_names(tree: ast.Module) -> Iterator[str]:
             yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 
-OWN_MEMBERS = {name for tree in SOURCES.values() for name in member_names(tree)}
-OWN_MODULE_NAMES = {name for tree in SOURCES.values() for name in module_names(tree)}
+@functools.cache
+def own_members() -> set[str]:
+    return {name for tree in sources().values() for name in member_names(tree)}
+
+
+@functools.cache
+def own_module_names() -> set[str]:
+    return {name for tree in sources().values() for name in module_names(tree)}
 
 
 def touched_names(tree: ast.Module) -> Iterator[str]:
     """Private names that a file reads from something that the project does not define."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and is_private(node.attr):
-            is_own = node.attr in OWN_MEMBERS and not is_super(node.value)
-            if not is_own and not (isinstance(node.value, ast.Name) and node.attr in OWN_MODULE_NAMES):
+            is_own = node.attr in own_members() and not is_super(node.value)
+            if not is_own and not (isinstance(node.value, ast.Name) and node.attr in own_module_names()):
                 yield node.attr
         elif isinstance(node, ast.ImportFrom) and node.module:
             is_own_module = node.module.partition(".")[0] in {"serving", "lifecycle", "tests", "benchmarks"}
@@ -123,19 +133,21 @@ def touched_names(tree: ast.Module) -> Iterator[str]:
             yield from (alias.name for alias in node.names if any(map(is_private, alias.name.split("."))))
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"getattr", "setattr"}:
             name = node.args[1].value if isinstance(node.args[1], ast.Constant) else None
-            if isinstance(name, str) and is_private(name) and name not in OWN_MEMBERS:
+            if isinstance(name, str) and is_private(name) and name not in own_members():
                 yield name
 
 
 def test_the_code_touches_exactly_the_listed_private_names() -> None:
     touched: dict[str, list[Path]] = {}
-    for path, tree in SOURCES.items():
+    for path, tree in sources().items():
         for name in touched_names(tree):
             touched.setdefault(name, []).append(path.relative_to(ROOT))
     listed = {private.name for private in PRIVATE_NAMES}
     assert {name: paths for name, paths in touched.items() if name not in listed} == {}
     # A listed name may also be one of the project's own, such as `_context`.
-    attributes = {node.attr for tree in SOURCES.values() for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    attributes = {
+        node.attr for tree in sources().values() for node in ast.walk(tree) if isinstance(node, ast.Attribute)
+    }
     assert listed - touched.keys() - attributes == set()
 
 
