@@ -55,7 +55,11 @@ def kernel(name: str, compiled: Callable[[], Any], prototype: Prototype) -> Call
     """
     with _lock:
         if name not in _loaded:
-            _loaded[name] = prototype(_linked(name, _stored(name) or object_code(name, compiled)))
+            code = _stored(name)
+            if code is None:
+                _logger.info("numba compiles the kernel %s in memory, since there is no %s", name, stored_file(name))
+                code = object_code(name, compiled)
+            _loaded[name] = prototype(_linked(name, code))
         return _loaded[name]
 
 
@@ -117,7 +121,7 @@ def _stored(name: str) -> bytes | None:
     path = stored_file(name)
     try:
         content = path.read_bytes()
-    except OSError:
+    except OSError:  # Not installed, or for another processor or version: the name holds both.
         return None
     digest, code = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
     if hashlib.sha256(code).digest() == digest:
