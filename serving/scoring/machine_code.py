@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from serving.storage.durable import write_file
+from serving.storage.durable import replacing
 
 _SOURCES: Final = ("machine_code.py", "vectors.py", "margin/kernel.py", "shap/kernel.py")
 _DIGEST_SIZE: Final = 32
@@ -80,7 +80,8 @@ def store(name: str, compiled: Callable[[], Any]) -> Path:
     if _stored(name) is None:
         path.parent.mkdir(parents=True, exist_ok=True)
         code = object_code(name, compiled)
-        write_file(path, hashlib.sha256(code).digest() + code)
+        with replacing(path) as temporary:
+            temporary.write_bytes(hashlib.sha256(code).digest() + code)  # for every account, as bytecode is
     return path
 
 
@@ -121,7 +122,10 @@ def _stored(name: str) -> bytes | None:
     path = stored_file(name)
     try:
         content = path.read_bytes()
-    except OSError:  # Not installed, or for another processor or version: the name holds both.
+    except FileNotFoundError:  # Not installed, or for another processor or version: the name holds both.
+        return None
+    except OSError as error:
+        _logger.warning("The machine code cannot be read; numba compiles it in memory: %s", error)
         return None
     digest, code = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
     if hashlib.sha256(code).digest() == digest:

@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import logging
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -143,7 +144,8 @@ def test_the_command_writes_and_a_new_process_needs_no_numba(tmp_path: Path) -> 
     command = "runpy.run_module('serving.scoring.compile_kernels', run_name='__main__')"
     files = run(tmp_path, "runpy, numba.core.ccallback", command).split()
     assert [Path(each).name.partition(".")[0] for each in files] == list(NAMES)
-    assert all(Path(each).is_relative_to(tmp_path) and Path(each).exists() for each in files)
+    assert all(Path(each).is_relative_to(tmp_path) for each in files)
+    assert {stat.S_IMODE(Path(each).stat().st_mode) for each in files} == {0o644}, "The server may have another account"
     load = "from serving.scoring.margin.kernel import kernel; kernel(); print('numba' in sys.modules)"
     assert run(tmp_path, "numpy, llvmlite.binding", load) == "False\n"
 
@@ -156,3 +158,10 @@ def test_a_folder_that_cannot_be_written_is_an_error(
     monkeypatch.setattr(machine_code, "object_code", lambda *_: b"code")
     assert compile_kernels.main() == 1
     assert "Expected a folder that this account may write, got" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_read_is_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    stored_file("margin").mkdir(parents=True)
+    with caplog.at_level(logging.WARNING):
+        margin_kernel.kernel()
+    assert "The machine code cannot be read; numba compiles it in memory: " in caplog.text
