@@ -24,13 +24,15 @@ def test_every_program_is_known() -> None:
         for path in (ROOT / "serving").rglob("*.py")
         if '__name__ == "__main__"' in path.read_text()
     }
-    assert programs == RUNNING | {"serving/access/__main__.py", "serving/log/verify.py"}
+    commands = {"serving/access/__main__.py", "serving/log/verify.py", "serving/scoring/compile_kernels.py"}
+    assert programs == RUNNING | commands
 
 
 @pytest.mark.parametrize(
     "command",
     [
         ("serving.log.verify",),
+        ("serving.scoring.compile_kernels",),
         ("serving.access", "add"),
         ("serving.access", "list"),
         ("serving.access", "revoke"),

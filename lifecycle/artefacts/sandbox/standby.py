@@ -110,6 +110,7 @@ class Standby:
         if not pid:
             _serve(command)
         self.folders[pid] = command.folder
+        self.ended.pop(pid, None)  # The system gives an id again after some thousand processes.
         return Status(pid)
 
     def _kill(self, pid: int) -> None:

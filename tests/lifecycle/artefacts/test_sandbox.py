@@ -20,6 +20,7 @@ from lifecycle.artefacts.sandbox import server
 from lifecycle.artefacts.sandbox.probe import Expected, sandbox
 from lifecycle.artefacts.sandbox.process_usage import cpu_seconds, resident_bytes
 from lifecycle.artefacts.sandbox.rows import SentRows
+from lifecycle.artefacts.sandbox.standby import Look, Standby, Start, Status
 from lifecycle.gates.served_evidence import NotServed, Refused, Served, ServedEvidence
 from lifecycle.tables.arrays import TimeArray
 from serving.contract.derivation import completion
@@ -228,3 +229,13 @@ def test_a_killed_standby_takes_its_server_and_the_folder_with_it(tmp_path: Path
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(60) == 0
+
+
+def test_a_server_with_the_process_id_of_an_earlier_one_has_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system gives an id again after some thousand processes; a process on standby lives for days."""
+    standby = Standby(parent=1, folders={4711: "earlier"}, ended={4711: -signal.SIGKILL})
+    monkeypatch.setattr("os.fork", lambda: 4711)
+    monkeypatch.setattr("os.waitpid", lambda _pid, _options: (0, 0))
+    assert standby._carry_out(Start("later", "output", {})) == Status(4711)
+    assert standby._carry_out(Look(4711)) == Status(4711)
+    assert standby.folders == {4711: "later"}

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import json
 import logging
 import stat
 import subprocess
@@ -39,7 +40,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     importlib.import_module("numba.core.ccallback")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "pycache_prefix", str(tmp_path_factory.mktemp("stored")))
-        assert compile_kernels.main() == 0
+        assert compile_kernels.main([]) == 0
         return {path.name: path.read_bytes() for path in map(stored_file, NAMES)}
 
 
@@ -91,7 +92,11 @@ def test_a_stored_kernel_has_the_bits_of_the_compiled_one(
     ids=["cut", "empty", "one bit"],
 )
 def test_a_damaged_file_is_named_and_written_again(
-    folder: Path, stored: dict[str, bytes], caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
+    folder: Path,
+    stored: dict[str, bytes],
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    damage: Callable[[bytes], bytes],
 ) -> None:
     copy(stored, folder)
     path = stored_file("margin")
@@ -100,7 +105,8 @@ def test_a_damaged_file_is_named_and_written_again(
         margin_kernel.kernel()
     assert str(path) in caplog.text
     assert "python -m serving.scoring.compile_kernels" in caplog.text
-    assert compile_kernels.main() == 0
+    assert compile_kernels.main(["--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"][0] == str(path)
     assert path.read_bytes()[:32] == hashlib.sha256(path.read_bytes()[32:]).digest()
 
 
@@ -156,7 +162,7 @@ def test_a_folder_that_cannot_be_written_is_an_error(
     folder.parent.mkdir(parents=True)
     folder.write_text("A file where the folder should be; root may write everywhere.")
     monkeypatch.setattr(machine_code, "object_code", lambda *_: b"code")
-    assert compile_kernels.main() == 1
+    assert compile_kernels.main([]) == 1
     assert "Expected a folder that this account may write, got" in capsys.readouterr().err
 
 
