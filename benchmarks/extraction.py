@@ -37,13 +37,14 @@ def fill(file: Path, rows: int, days: int, is_snowflake: bool) -> None:
     """Make the marts in a DuckDB file: the warehouse's own, or the one that the endpoint will serve."""
     import duckdb
 
+    from lifecycle.spec.mart_contract import columns_of_mart, columns_of_outcomes
     from lifecycle.spec.model_files import read_model
 
     spec = read_model("card_fraud")
     mart, outcomes = (
         f'marts."{name.upper() if is_snowflake else name}"' for name in (spec.mart, spec.label.relation or "")
     )
-    names = ["transaction_id", "customer_id", "occurred_at", "amount", "reported_at", *spec.feature_names]
+    names = [*columns_of_mart(spec).values(), *columns_of_outcomes(spec).values()]
     quoted = {name: f'"{name.upper() if is_snowflake else name}"' for name in names}
     values = {
         "transaction_id": "id",
@@ -51,10 +52,12 @@ def fill(file: Path, rows: int, days: int, is_snowflake: bool) -> None:
         "occurred_at": f"timestamp '{START}' + to_microseconds(id * {days * 86_400_000_000 // rows})",
         "amount": "cast(hash(id, 'amount') % 100000000 / 100 as decimal(12, 2))",
     }
-    for feature in spec.features:
-        number = f"hash(id, '{feature.name}')"
-        whole = f"cast({number} % 500 as bigint)" if feature.dtype == "int" else f"{number} / 1e16"
-        values.setdefault(feature.name, whole)
+    for name in spec.examples.clusters:
+        values.setdefault(name, f"cast(hash(id, '{name}') % 10000 as bigint)")
+    for each in (*spec.features, *spec.facts):
+        number = f"hash(id, '{each.name}')"
+        values.setdefault(each.name, f"cast({number} % 500 as bigint)" if each.dtype == "int" else f"{number} / 1e16")
+    withdrawn = f", cast(null as timestamp) as {quoted[spec.label.withdrawn_at]}" if spec.label.withdrawn_at else ""
     selected = ", ".join(f"{value} as {quoted[name]}" for name, value in values.items())
     schema = "MARTS" if is_snowflake else "marts"
     with duckdb.connect(str(file)) as connection:
@@ -63,7 +66,7 @@ def fill(file: Path, rows: int, days: int, is_snowflake: bool) -> None:
         connection.execute(f"create table {mart} as select {selected} from range({rows}) as numbers(id)")
         connection.execute(
             f"create table {outcomes} as select {quoted['transaction_id']}, {quoted['occurred_at']}, "
-            f"{quoted['occurred_at']} + to_days({MATURITY_DAYS}) as {quoted['reported_at']} "
+            f"{quoted['occurred_at']} + to_days({MATURITY_DAYS}) as {quoted['reported_at']}{withdrawn} "
             f"from {mart} where {quoted['transaction_id']} % {FRAUD_EVERY} = 0"
         )
 

@@ -37,12 +37,13 @@ def read_contents(warehouse: Warehouse, day_columns: Mapping[str, str] | None = 
         Column by whose day a table is built, where it is not `occurred_at`.
     """
     days = day_columns or {}
-    columns = warehouse.query(
-        "select table_schema || '.' || table_name as relation, list(column_name) as names "
-        "from information_schema.columns join information_schema.tables using (table_schema, table_name) "
-        "where table_type = 'BASE TABLE' group by all order by relation"
-    ).to_pylist()
-    return {row["relation"]: _by_day(warehouse, row["relation"], row["names"], days) for row in columns}
+    with warehouse.kept_open("reading the contents of the tables"):
+        columns = warehouse.query(
+            "select table_schema || '.' || table_name as relation, list(column_name) as names "
+            "from information_schema.columns join information_schema.tables using (table_schema, table_name) "
+            "where table_type = 'BASE TABLE' group by all order by relation"
+        ).to_pylist()
+        return {row["relation"]: _by_day(warehouse, row["relation"], row["names"], days) for row in columns}
 
 
 def _by_day(

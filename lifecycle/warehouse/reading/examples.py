@@ -1,10 +1,11 @@
 """Training examples and daily counts, read by standard SQL with bound values."""
 
 import datetime as dt
+from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lifecycle.errors import LifecycleError
 from lifecycle.spec.arrivals import arrival_of
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MARTS = "marts"
+ROWS_KEPT_OPEN: Final = 100_000
+"""Rows that one opening of the warehouse reads: an open file of DuckDB keeps what was read in memory."""
+_PURPOSE: Final = "reading a training set"
 
 
 @dataclass(frozen=True)
@@ -80,13 +84,18 @@ def training_batches(
     expect_built_columns(warehouse, spec)
     sql = _examples_sql(spec)
     schema: pa.Schema | None = None
-    with warehouse.exclusive("reading a training set"):
-        for offset in range((end - start).days):
-            day = start + dt.timedelta(days=offset)
-            span = [*_known(spec, as_of), midnight(day), midnight(day + dt.timedelta(days=1))]
-            for batch in warehouse.retrying(partial(_all_batches, warehouse, sql, span)):
-                schema = schema or canonical_schema(batch.schema)
-                yield canonical_batch(batch, schema)
+    days = deque(start + dt.timedelta(days=offset) for offset in range((end - start).days))
+    with warehouse.exclusive(_PURPOSE):
+        while days:
+            rows = 0
+            with warehouse.kept_open(_PURPOSE):
+                while days and rows < ROWS_KEPT_OPEN:
+                    day = days.popleft()
+                    span = [*_known(spec, as_of), midnight(day), midnight(day + dt.timedelta(days=1))]
+                    for batch in warehouse.retrying(partial(_all_batches, warehouse, sql, span)):
+                        rows += batch.num_rows
+                        schema = schema or canonical_schema(batch.schema)
+                        yield canonical_batch(batch, schema)
 
 
 def _all_batches(warehouse: Warehouse, sql: str, parameters: Sequence[object]) -> list["pa.RecordBatch"]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from lifecycle.errors import LifecycleError
@@ -114,6 +114,10 @@ class SnowflakeWarehouse:
         """Lock out this machine's other writing processes while dbt runs."""
         with self._lock.hold(purpose):
             yield
+
+    def kept_open(self, purpose: str) -> AbstractContextManager[None]:
+        """Lock out this machine's other writing processes; the reading connection is kept in any case."""
+        return self.exclusive(purpose)
 
     def location(self) -> Location:
         """Account and database; the size is unknown, since reading it takes a privilege on the account."""

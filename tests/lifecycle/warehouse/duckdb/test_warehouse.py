@@ -75,6 +75,15 @@ def test_exclusive_is_refused_while_this_thread_has_the_file_open(warehouse: War
         pass
 
 
+def test_the_file_stays_open_for_many_queries_and_is_closed_after_them(warehouse: Warehouse) -> None:
+    with warehouse.kept_open("many queries"):
+        assert [count(warehouse), count(warehouse)] == [0, 0]
+        with pytest.raises(RuntimeError, match="still open"), warehouse.exclusive("dbt"):
+            pass
+    with warehouse.exclusive("dbt"):
+        assert count(warehouse) == 0
+
+
 def test_a_missing_relation_is_named(warehouse: Warehouse, settings: Settings) -> None:
     with pytest.raises(LifecycleError, match=r"marts\.nothing.*warehouse\.duckdb"):
         warehouse.columns("marts.nothing")

@@ -168,6 +168,15 @@ def test_a_day_is_asked_for_at_a_time_and_one_without_rows_gives_none(filled: Wa
     ]
 
 
+@pytest.mark.parametrize("rows", [1, 150])
+def test_the_days_are_the_same_however_often_the_warehouse_is_opened(
+    filled: Warehouse, spec: RiskModelSpec, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    at_once = pa.Table.from_batches(extracted(filled, spec))
+    monkeypatch.setattr("lifecycle.warehouse.reading.examples.ROWS_KEPT_OPEN", rows)
+    assert pa.Table.from_batches(extracted(filled, spec)).equals(at_once)
+
+
 def test_all_at_once_are_the_same_rows(filled: Warehouse, spec: RiskModelSpec) -> None:
     table = training_examples(filled, spec, START, END, AS_OF)
     assert content_digest(table.to_batches()) == content_digest(extracted(filled, spec))
