@@ -1,4 +1,4 @@
-"""Writes the kernels' machine code beside this package's bytecode: ``python -m serving.scoring.compile_kernels``.
+"""Writes the kernels' machine code next to this package's bytecode: ``python -m serving.scoring.compile_kernels``.
 
 A step of the installation, by the account that may write the package; it takes 5 s. `serving.scoring.machine_code` says
 what the files are.
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the files that are missing or damaged, and print the paths of all."""
     parser = argparse.ArgumentParser(
         prog="python -m serving.scoring.compile_kernels",
-        description="Write the machine code of the kernels for this processor beside the package's bytecode. Run it "
+        description="Write the machine code of the kernels for this processor next to the package's bytecode. Run it "
         "after an installation or an update, on the kind of processor that will serve. Without the files every "
         "process compiles the kernels, which takes 3 s.",
     )

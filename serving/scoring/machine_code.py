@@ -1,4 +1,4 @@
-"""The kernels' machine code, loaded from a file beside this package's bytecode, or else compiled by numba.
+"""The kernels' machine code, loaded from a file next to this package's bytecode, or else compiled by numba.
 
 The first model of a process needs the kernels. numba's import and compiler take about 3 s for them; LLVM's linker takes
 3 ms for a file of 5 KB. ``python -m serving.scoring.compile_kernels`` writes the files into `__pycache__`, as
