@@ -64,12 +64,12 @@ def is_compressed(path: Path) -> bool:
     return path.name.lower().endswith(".gz")
 
 
-def csv_scan(path: Path, header: CsvHeader) -> str:
-    """SQL of a table function that reads every column as text."""
+def csv_scan(paths: Sequence[Path], header: CsvHeader) -> str:
+    """SQL of a table function that reads every column of files with the same header as text."""
     columns = ", ".join(f"{text_literal(name)}: 'VARCHAR'" for name in header.names)
-    compression = "gzip" if is_compressed(path) else "none"
+    compression = "gzip" if is_compressed(paths[0]) else "none"
     return (
-        f"read_csv({path_literal(path)}, columns = {{{columns}}}, delim = {text_literal(header.delimiter)}, "
+        f"read_csv({path_literals(paths)}, columns = {{{columns}}}, delim = {text_literal(header.delimiter)}, "
         f"compression = '{compression}', auto_detect = false, header = true, quote = '\"', escape = '\"', "
         "nullstr = '', null_padding = false, ignore_errors = false, strict_mode = true, hive_partitioning = false)"
     )
@@ -87,9 +87,9 @@ def repeated_names(names: Sequence[str]) -> list[str]:
     return sorted({name for name in names if folded.count(name.lower()) > 1})
 
 
-def path_literal(path: Path) -> str:
-    """A path as an SQL string, escaped so that DuckDB does not read it as a pattern."""
-    return text_literal(re.sub(r"([*?\[])", r"[\1]", str(path)))
+def path_literals(paths: Sequence[Path]) -> str:
+    """Paths as an SQL list of strings, escaped so that DuckDB does not read them as patterns."""
+    return "[" + ", ".join(text_literal(re.sub(r"([*?\[])", r"[\1]", str(path))) for path in paths) + "]"
 
 
 def text_literal(text: str) -> str:

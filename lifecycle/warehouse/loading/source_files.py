@@ -9,9 +9,19 @@ from pathlib import Path
 
 from lifecycle.errors import LifecycleError
 from lifecycle.warehouse.interface import Queries
-from lifecycle.warehouse.loading.csv_files import HeaderError, csv_scan, path_literal, read_header, repeated_names
+from lifecycle.warehouse.loading.csv_files import (
+    CsvHeader,
+    HeaderError,
+    csv_scan,
+    is_compressed,
+    path_literals,
+    read_header,
+    repeated_names,
+)
 
 FORMATS = {".parquet": "parquet", ".csv": "csv", ".csv.gz": "csv"}
+FILE_NUMBER = "file_index"
+"""DuckDB's column with the position, from 0, of a row's file among those of a table function."""
 _CSV_LINE = re.compile(r"CSV Error on Line: (\d+)")
 _CSV_COUNTS = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 
@@ -44,10 +54,18 @@ class Source:
 
     file: SourceFile
     columns: dict[str, str]
-    scan: str
-    """Table function that reads the file."""
     delimiter: str | None = None
     """Between the values of a CSV file; ``None`` for Parquet."""
+
+    @property
+    def scan(self) -> str:
+        """Table function that reads the file."""
+        return scan_together([self])
+
+    @property
+    def layout(self) -> tuple[object, ...]:
+        """What sources that one table function can read have in common."""
+        return self.file.format, is_compressed(self.file.path), self.delimiter, tuple(self.columns.items())
 
     def find(self, name: str) -> str | None:
         """The file's column of this name, differences of case ignored; ``None`` without one."""
@@ -59,6 +77,14 @@ class Source:
         # A CSV scan keeps the file's order; for Parquet, DuckDB provides the row number.
         number = "row_number() over ()" if self.file.format == "csv" else "file_row_number + 1"
         return f"(select *, {number} as _row from {self.scan})"
+
+
+def scan_together(sources: Sequence[Source]) -> str:
+    """Table function that reads sources of the same layout; `FILE_NUMBER` tells their rows apart."""
+    first, paths = sources[0], [source.file.path for source in sources]
+    if first.delimiter is None:
+        return f"read_parquet({path_literals(paths)}, hive_partitioning = false)"
+    return csv_scan(paths, CsvHeader(tuple(first.columns), first.delimiter))
 
 
 def find_files(path: Path) -> tuple[SourceFile, ...]:
@@ -129,12 +155,11 @@ def open_source(session: Queries, file: SourceFile) -> Source:
         except HeaderError as error:
             raise _unreadable(file.path, str(error)) from None
         _refuse_repeated(file.path, header.names)
-        return Source(file, dict.fromkeys(header.names, "VARCHAR"), csv_scan(file.path, header), header.delimiter)
-    scan = f"read_parquet({path_literal(file.path)}, hive_partitioning = false)"
+        return Source(file, dict.fromkeys(header.names, "VARCHAR"), header.delimiter)
     with reading(file):
-        described = session.query(f"describe select * from {scan}").to_pylist()
+        described = session.query(f"describe select * from {Source(file, {}).scan}").to_pylist()
     columns = {row["column_name"]: row["column_type"] for row in described}
-    return Source(file, columns | _arrow_only_types(file.path), scan)
+    return Source(file, columns | _arrow_only_types(file.path))
 
 
 def _arrow_only_types(path: Path) -> dict[str, str]:

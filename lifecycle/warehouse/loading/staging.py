@@ -1,6 +1,7 @@
 """Reads files once into a typed temporary table and counts every fault of their values."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from lifecycle.warehouse.interface import Queries
 from lifecycle.warehouse.loading.csv_files import text_literal
 from lifecycle.warehouse.loading.mapping import ColumnMapping, nearest
 from lifecycle.warehouse.loading.quarantine import Quarantine
-from lifecycle.warehouse.loading.source_files import Source, reading
+from lifecycle.warehouse.loading.source_files import FILE_NUMBER, Source, reading, scan_together
 from lifecycle.warehouse.loading.value_checks import Cast, Fault, cast_column, expected_of, quoted
 from lifecycle.warehouse.raw_tables import Column
 
@@ -18,6 +19,10 @@ STAGED = "staged_rows"
 """Temporary table: `_file` (position in the load), the raw columns, a flag for each derived table, and the faults."""
 FAULTS_AT_ONCE = 60
 """Bits of a `bigint` that hold faults."""
+FILES_AT_ONCE = 100
+"""Files that one statement reads at most."""
+BYTES_AT_ONCE = 64 * 2**20
+"""One statement reads files of about so many bytes, so that the progress of large ones is shown."""
 EXAMPLES = 5
 KEYS_LOOKED_UP = 1000
 """If many rows violate a rule, examples are searched among those with the lowest keys."""
@@ -85,14 +90,12 @@ def stage(
     columns = [f"{target.name} {target.type}" for _, target in _targets(mapping)]
     words = [f"{word} bigint" for word in _words(_casts(sources[0], mapping))]
     session.execute(f"create temp table {STAGED} ({', '.join(['_file integer', *columns, *words])})")
-    for position, source in enumerate(sources):
+    position = 0
+    for together in _read_together(sources):
         progress("reading", position, len(sources))
-        casts = _casts(source, mapping)
-        values = ", ".join([*(cast.value for cast in casts), *_words(casts).values()])
-        with reading(source.file):
-            session.execute(f"insert into {STAGED} select {position}, {values} from {source.scan}")
-        source.file.refuse_if_changed()
-    progress("reading", len(sources), len(sources))
+        _insert(session, together, position, mapping)
+        position += len(together)
+    progress("reading", position, len(sources))
     problems = _value_problems(session, sources, mapping)
     if not problems:
         return
@@ -101,6 +104,43 @@ def stage(
     if faulty > quarantine.room:
         raise LoadRefusedError(problems, quarantine.remedy(faulty))
     _reject_faulty(session, sources, mapping, quarantine, is_faulty)
+
+
+def _read_together(sources: Sequence[Source]) -> Iterator[list[Source]]:
+    """Successive sources of the same layout: planning a statement with all checks takes longer than a small file."""
+    together: list[Source] = []
+    size = 0
+    for source in sources:
+        size += source.file.stamp[0]
+        is_other = bool(together) and source.layout != together[0].layout
+        # The column would hide the number that DuckDB gives to the file.
+        if is_other or source.find(FILE_NUMBER) or len(together) == FILES_AT_ONCE or size > BYTES_AT_ONCE:
+            if together:
+                yield together
+            together, size = [], source.file.stamp[0]
+        together.append(source)
+    yield together
+
+
+def _insert(session: Queries, together: Sequence[Source], position: int, mapping: ColumnMapping) -> None:
+    """Insert the rows of sources of one layout; `position` is that of the first."""
+    import duckdb
+
+    casts = _casts(together[0], mapping)
+    values = ", ".join([*(cast.value for cast in casts), *_words(casts).values()])
+    is_alone = len(together) == 1
+    file = str(position) if is_alone else f"{position} + {FILE_NUMBER}"
+    try:
+        with reading(together[0].file) if is_alone else nullcontext():
+            session.execute(f"insert into {STAGED} select {file}, {values} from {scan_together(together)}")
+    except duckdb.Error:
+        if is_alone:
+            raise
+        # One after the other, to name the one that does not parse.
+        for offset, source in enumerate(together):
+            _insert(session, [source], position + offset, mapping)
+    for source in together:
+        source.file.refuse_if_changed()
 
 
 def _reject_faulty(
