@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from array import array
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +16,8 @@ from benchmarks.serving_servers import Server
 CONNECTIONS = 8
 OPEN_CONNECTIONS = 64
 WARM_UP_SECONDS = 0.5
+SLICE_SECONDS = 0.1
+"""Of a turn in a closed loop: a core of a shared machine is twice as fast in one second as in the next."""
 QUANTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p99_ms": 0.99, "p99_9_ms": 0.999}
 _COMPARED = ("requests_per_second", "cpu_us", "p50_ms", "p99_ms", "p99_9_ms")
 
@@ -45,45 +48,70 @@ class Turn:
     failures: int
 
 
-def turn(contestant: Contestant, seconds: float, rate: float | None = None) -> Turn:
-    """Load a contestant for `seconds`: in a closed loop, or at `rate`."""
-    server, tally = contestant.server, Tally()
-    lateness: Sequence[float] = (0.0,)
-    cpu_began, load_began, began = server.cpu_seconds(), time.process_time(), time.perf_counter()
-    if rate is None:
-        load = closed_loop(server.port, contestant.requests, tally, connections=CONNECTIONS, seconds=seconds)
-        on_uvloop(load)
-    else:
-        opened = OpenLoop(server.port, contestant.requests, tally, rate=rate, connections=OPEN_CONNECTIONS)
-        on_uvloop(opened.run(seconds))
-        lateness = opened.lateness
-    took = time.perf_counter() - began
-    cpu, load_cpu = server.cpu_seconds() - cpu_began, time.process_time() - load_began
-    answered = tally.statuses.total()
-    if not tally.latencies:
-        raise RuntimeError(f"Expected answers from {contestant.name}, got the statuses {dict(tally.statuses)}")
-    cuts = np.quantile(np.array(tally.latencies), list(QUANTILES.values())) * 1e3
-    return Turn(
-        requests_per_second=answered / took,
-        **dict(zip(QUANTILES, map(float, cuts), strict=True)),
-        cpu_us=cpu / answered * 1e6,
-        server_busy=cpu / took,
-        load_busy=load_cpu / took,
-        late_p99_ms=float(np.quantile(np.array(lateness), 0.99)) * 1e3,
-        failures=tally.failures,
-    )
+class Measured:
+    """What one contestant did in one round, over as many turns as it had."""
+
+    def __init__(self, contestant: Contestant) -> None:
+        self._contestant = contestant
+        self._tally = Tally()
+        self._lateness = array("d")
+        self._seconds = self._cpu_seconds = self._load_seconds = 0.0
+
+    def load(self, seconds: float, rate: float | None = None) -> None:
+        """Load the contestant for `seconds`: in a closed loop, or at `rate`."""
+        server, requests = self._contestant.server, self._contestant.requests
+        cpu_began, load_began, began = server.cpu_seconds(), time.process_time(), time.perf_counter()
+        if rate is None:
+            on_uvloop(closed_loop(server.port, requests, self._tally, connections=CONNECTIONS, seconds=seconds))
+        else:
+            opened = OpenLoop(server.port, requests, self._tally, rate=rate, connections=OPEN_CONNECTIONS)
+            on_uvloop(opened.run(seconds))
+            self._lateness.extend(opened.lateness)
+        self._seconds += time.perf_counter() - began
+        self._cpu_seconds += server.cpu_seconds() - cpu_began
+        self._load_seconds += time.process_time() - load_began
+
+    def turn(self) -> Turn:
+        """The figures of all turns together."""
+        tally, answered = self._tally, self._tally.statuses.total()
+        if not tally.latencies:
+            name, statuses = self._contestant.name, dict(tally.statuses)
+            raise RuntimeError(f"Expected answers from {name}, got the statuses {statuses}")
+        cuts = np.quantile(np.array(tally.latencies), list(QUANTILES.values())) * 1e3
+        return Turn(
+            requests_per_second=answered / self._seconds,
+            **dict(zip(QUANTILES, map(float, cuts), strict=True)),
+            cpu_us=self._cpu_seconds / answered * 1e6,
+            server_busy=self._cpu_seconds / self._seconds,
+            load_busy=self._load_seconds / self._seconds,
+            late_p99_ms=float(np.quantile(np.array(self._lateness), 0.99)) * 1e3 if self._lateness else 0.0,
+            failures=tally.failures,
+        )
 
 
 def in_rounds(
     contestants: Sequence[Contestant], rounds: int, seconds: float, rate: float | None = None
 ) -> dict[str, list[Turn]]:
-    """Every contestant's turns, round by round, after a short one each to warm up."""
+    """Every contestant's figures, round by round, after a short turn each to warm up.
+
+    Parameters
+    ----------
+    seconds
+        For each contestant in a round. In a closed loop they take turns of `SLICE_SECONDS` until all have had them.
+    rate
+        Requests per second of an open loop; ``None`` for a closed loop.
+    """
     for contestant in contestants:
-        turn(contestant, WARM_UP_SECONDS)
+        Measured(contestant).load(WARM_UP_SECONDS)
     turns: defaultdict[str, list[Turn]] = defaultdict(list)
+    slices = 1 if rate is not None else max(round(seconds / SLICE_SECONDS), 1)
     for _ in range(rounds):
-        for contestant in contestants:
-            turns[contestant.name].append(turn(contestant, seconds, rate))
+        measured = {contestant.name: Measured(contestant) for contestant in contestants}
+        for _ in range(slices):
+            for each in measured.values():
+                each.load(seconds / slices, rate)
+        for name, each in measured.items():
+            turns[name].append(each.turn())
     return dict(turns)
 
 
