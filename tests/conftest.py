@@ -1,8 +1,9 @@
 """Fixtures and settings of all tests."""
 
+import gc
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,19 @@ from tests.harness.small_models import SmallStore
 # The tests must not read or change the installation of the person who runs them.
 for name in [name for name in os.environ if name.startswith("LIFECYCLE_")]:
     del os.environ[name]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Leave out what lives until the end from the collection of garbage: a million objects, seen again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+
 
 SLOW = ("end_to_end", "lifecycle/features", "lifecycle/local", "lifecycle/warehouse", "serving/process")
 """Folders whose files take minutes. They run first, so that all processes end at about the same time."""

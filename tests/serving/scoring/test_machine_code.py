@@ -69,6 +69,12 @@ def written(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*.o")) if folder.exists() else []
 
 
+@pytest.fixture
+def compiled_at_once(stored: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of numba's compilation its earlier result: each of them takes seconds."""
+    monkeypatch.setattr(machine_code, "object_code", lambda name, _: stored[stored_file(name).name][32:])
+
+
 def copy(stored: dict[str, bytes], folder: Path) -> None:
     folder.mkdir(parents=True)
     for name, content in stored.items():
@@ -86,6 +92,7 @@ def test_a_stored_kernel_has_the_bits_of_the_compiled_one(
     assert outputs(text) == compiled
 
 
+@pytest.mark.usefixtures("compiled_at_once")
 @pytest.mark.parametrize(
     "damage",
     [lambda old: old[:-1], lambda _old: b"", lambda old: old[:-1] + bytes([old[-1] ^ 1])],
@@ -166,6 +173,7 @@ def test_a_folder_that_cannot_be_written_is_an_error(
     assert "Expected a folder that this account may write, got" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("compiled_at_once")
 def test_a_file_that_cannot_be_read_is_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     stored_file("margin").mkdir(parents=True)
     with caplog.at_level(logging.WARNING):
