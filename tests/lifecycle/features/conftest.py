@@ -1,4 +1,6 @@
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,11 @@ from lifecycle.features.manifest import ensure_manifest, reuse_parsing
 from lifecycle.local.snowflake import LocalSnowflake, running
 from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import open_warehouse
+from serving.storage.locks import lock_file
 from tests.harness.features_generated import RawRows, generate, insert
 from tests.harness.in_process_build import SENTINEL_END, SENTINEL_START
+
+MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 
 
 def settings_at(home: Path) -> Settings:
@@ -23,30 +28,68 @@ def raw_rows() -> RawRows:
 
 
 @pytest.fixture(scope="session")
-def loaded(tmp_path_factory: pytest.TempPathFactory, raw_rows: RawRows) -> Settings:
+def once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Give the folder of this name, which the first test process of a run makes for all: nothing may change it."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def made(name: str, make: Callable[[Path], None]) -> Path:
+        folder = root / name
+        with lock_file(root / f"{name}.lock"):
+            if not (folder / "made").is_file():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                (folder / "made").touch()
+        return folder
+
+    return made
+
+
+def copy_of(home: Path, target: Path) -> Settings:
+    """An installation like the one of `home`."""
+    return settings_at(shutil.copytree(home, target, symlinks=True))
+
+
+@pytest.fixture(scope="session")
+def loaded_once(once: MadeOnce, raw_rows: RawRows) -> Path:
+    def make(folder: Path) -> None:
+        settings = settings_at(folder / "home")
+        insert(settings, raw_rows)
+        ensure_manifest(settings)
+
+    return once("loaded", make) / "home"
+
+
+@pytest.fixture(scope="session")
+def loaded(loaded_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """An installation with filled raw tables, no features, and a parsed dbt project."""
-    settings = settings_at(tmp_path_factory.mktemp("loaded"))
-    insert(settings, raw_rows)
-    ensure_manifest(settings)
-    return settings
+    return copy_of(loaded_once, tmp_path_factory.mktemp("loaded") / "home")
 
 
 @pytest.fixture(scope="session")
-def built(loaded: Settings) -> Settings:
+def built(once: MadeOnce, loaded_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The loaded installation with every day's features, from a first build through dbt."""
-    build(loaded)
-    return loaded
+
+    def make(folder: Path) -> None:
+        build(copy_of(loaded_once, folder / "home"))
+
+    return copy_of(once("built", make) / "home", tmp_path_factory.mktemp("built") / "home")
 
 
 @pytest.fixture(scope="session")
-def compiled(loaded: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def compiled(once: MadeOnce, loaded_once: Path) -> Path:
     """Folder of the models' SQL as dbt compiles it for the days from SENTINEL_START to SENTINEL_END."""
-    target = tmp_path_factory.mktemp("compiled")
-    reuse_parsing(loaded, target)
-    with open_warehouse(loaded).exclusive("compiling"):
-        run = run_dbt(loaded, ["compile"], target_path=target, variables=day_bounds(SENTINEL_START, SENTINEL_END))
-    run.expect_success("to compile")
-    return target / "compiled" / "features" / "models"
+
+    def make(folder: Path) -> None:
+        settings = copy_of(loaded_once, folder / "home")
+        reuse_parsing(settings, folder / "target")
+        days = day_bounds(SENTINEL_START, SENTINEL_END)
+        with open_warehouse(settings).exclusive("compiling"):
+            run_dbt(settings, ["compile"], target_path=folder / "target", variables=days).expect_success("to compile")
+
+    return once("compiled", make) / "target" / "compiled" / "features" / "models"
 
 
 @pytest.fixture
