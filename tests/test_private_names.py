@@ -35,10 +35,6 @@ PRIVATE_NAMES = (
     PrivateName(
         "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol", "_start_asgi_task", "uvicorn", ">=0.45,<0.55"
     ),
-    PrivateName(
-        "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol", "_unset_keepalive_if_required", "uvicorn",
-        ">=0.45,<0.55",
-    ),
     # The type that `dg.define_asset_job` returns, for annotations only.
     PrivateName(
         "dagster._core.definitions.unresolved_asset_job_definition", "UnresolvedAssetJobDefinition",

@@ -60,14 +60,12 @@ def response(answer: Answer, default_headers: Sequence[Header], *, is_last: bool
         Whether the connection is closed afterwards.
     """
     status, content, headers = answer
-    more_headers = "" if not headers else "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return b"%b%b%bcontent-length: %d\r\n\r\n%b" % (
-        _response_start.of(status, default_headers),
-        more_headers.encode(),
-        b"connection: close\r\n" if is_last else b"",
-        len(content),
-        content,
-    )
+    start = _response_start.of(status, default_headers)
+    if headers:
+        start += "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
+    if is_last:
+        start += b"connection: close\r\n"
+    return b"%bcontent-length: %d\r\n\r\n%b" % (start, len(content), content)
 
 
 async def respond(scope: Any, send: Any, answer: Answer) -> None:

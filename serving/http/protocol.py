@@ -8,7 +8,7 @@ httptools parses them and calls ``on_message_begin``, ``on_url``, ``on_header``,
 and ``on_message_complete``, for several requests where one read holds several. Once a head is complete, uvicorn makes a
 `RequestResponseCycle` (one request and its response; ``cycle`` is the latest). It starts the cycle by
 ``_start_asgi_task`` or, while an earlier request is unanswered, puts it into ``pipeline``. A cycle that has sent its
-response calls ``on_response_complete``, which starts the next cycle of the pipeline or arms the keep-alive timer.
+response calls ``on_response_complete``, which starts the next cycle of the pipeline or waits for the next request.
 Responses therefore leave in the order of the requests, and at most one request of a connection is started at a time.
 
 Only this module and `serving.http.listener` know uvicorn. `ServingProtocol` adds:
@@ -23,6 +23,8 @@ Only this module and `serving.http.listener` know uvicorn. `ServingProtocol` add
   draining. uvicorn pauses reading while requests wait in the pipeline.
 - *Limits* on what a caller may make the server keep and wait for. httptools bounds neither a head nor the frames of
   chunks, and keeps an unfinished one in memory; bytes that belong to no body are therefore counted.
+- *Waiting without a timer.* uvicorn sets a timer after each answer and cancels it at the next request. Here
+  ``on_response_complete`` keeps the time instead, which `close_if_silent` compares.
 - *Upgrades are ignored.* A request that offers another protocol is answered in HTTP/1.1 (see `_ignore_upgrade`).
 
 States of a connection; `close_if_silent` applies the time limits each second:
@@ -36,7 +38,7 @@ BUSY     a request is unanswered; further ones wait    answered -> IDLE, or CLOS
          in ``pipeline``                                if it was the last               `MAX_PIPELINED`: refused
                                                        no HTTP -> CLOSED (`_refuse`)     `MAX_STRAY_BYTES`: refused
 IDLE     everything is answered;                       a request begins -> HEAD          `keep_alive_seconds`: close
-         ``timeout_keep_alive_task`` is set            other bytes -> HEAD at the next
+         ``_idle_since`` is set                        other bytes -> HEAD at the next
                                                         look (line ends, or the rest of
                                                         a body that is answered already)
 CLOSED   the transport is closing; what was written    everything sent                   `UNREAD_SECONDS`: abort
@@ -105,6 +107,8 @@ class ServingProtocol(HttpToolsProtocol):
     _earlier_cycles: tuple[RequestResponseCycle, ...] = ()
     """Cycles before the latest that were unanswered when it came."""
     _unread_since: float | None = None
+    _idle_since: float | None = None
+    """Start of the state IDLE (`time.monotonic`, seconds); ``None`` outside of it."""
     _candidate: tuple[RequestResponseCycle, Any, str] | None = None
     """Cycle, application and model of a request in the state CANDIDATE."""
     _batched: WholeRequest | None = None
@@ -131,8 +135,7 @@ class ServingProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse the bytes of one read."""
-        if self.timeout_keep_alive_task is not None:
-            self._unset_keepalive_if_required()
+        self._idle_since = None
         # Counted here and not header by header, which would cost each request 2 us.
         self._read_bytes = len(data)
         self._stray_bytes += self._read_bytes
@@ -216,6 +219,9 @@ class ServingProtocol(HttpToolsProtocol):
             size = request_line + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers) + 2
             if size > MAX_HEAD_BYTES:
                 raise ValueError(f"Expected a head of at most {MAX_HEAD_BYTES} bytes")
+        named = dict(self.headers)
+        if len(named) == len(self.headers) and b"host" in named:
+            return  # the usual case: no name twice
         hosts = [name for name, _ in self.headers].count(b"host")
         if hosts != 1 and (hosts > 1 or self.parser.get_http_version() == "1.1"):
             raise ValueError(f"Expected one Host header, got {hosts}")
@@ -235,13 +241,27 @@ class ServingProtocol(HttpToolsProtocol):
         if self._candidate is not None and self._candidate[0] is self.cycle:
             self._submit(*self._candidate)
 
+    def on_response_complete(self) -> None:
+        """Start the next request of the pipeline, or wait for one."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idle_since = time.monotonic()
+
     def close_if_silent(self, now: float) -> None:
         """Close a connection whose caller lets the server wait too long: for a head, or for an answer to be read."""
         if self.head_since is not None:
             if now - self.head_since > HEAD_SECONDS:
                 self.transport.close()
-        elif self._is_answered() and self.timeout_keep_alive_task is None:
-            # Answered before its body was complete, or only line ends came since: no timer of uvicorn's is running.
+        elif self._idle_since is not None:
+            if now - self._idle_since > self.timeout_keep_alive:
+                self.transport.close()
+        elif self._is_answered():
+            # Answered before its body was complete, or only line ends came since.
             self.head_since = now
         if not self.flow.write_paused and not self.transport.is_closing():
             self._unread_since = None

@@ -1,5 +1,6 @@
 """Request targets of the native scoring routes."""
 
+import functools
 from typing import Any, Final
 
 PREFIX: Final = "/v1/models/"
@@ -15,9 +16,16 @@ def target(scope: Any) -> tuple[str, bool] | None:
     >>> target({"type": "http", "method": "GET", "path": "/v1/models/card_fraud"}) is None
     True
     """
-    if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(PREFIX):
+    if scope["type"] != "http" or scope["method"] != "POST":
         return None
-    model, _, route = scope["path"][len(PREFIX) :].partition("/")
+    return _target_of(scope["path"])
+
+
+@functools.lru_cache(maxsize=64)
+def _target_of(path: str) -> tuple[str, bool] | None:
+    if not path.startswith(PREFIX):
+        return None
+    model, _, route = path[len(PREFIX) :].partition("/")
     if route == "score":
         return model, False
     return (model, True) if route == "score/batch" else None

@@ -70,7 +70,7 @@ def line_of(record: LogRecord) -> bytes:
     b'l,"crc32":"a340c6d8"}\n'
     """
     body = _encode(record)[:-1]
-    return b'%b,"crc32":"%08x"}\n' % (body, zlib.crc32(body))
+    return body + b',"crc32":"%08x"}\n' % zlib.crc32(body)
 
 
 def check_line(line: bytes) -> bytes:

@@ -11,9 +11,8 @@ TIMEOUT: Final = b"x-timeout-ms"
 EXPLAIN: Final = b"x-explain"
 TRACE: Final = b"traceparent"
 ENCODING: Final = b"content-encoding"
-READ: Final = frozenset({LENGTH, KEY, AUTHORIZATION, TIMEOUT, EXPLAIN, TRACE, ENCODING})
 
 
 def read_headers(scope: Any) -> dict[bytes, bytes]:
-    """The headers of an ASGI scope that this server reads."""
-    return {name: value for name, value in scope["headers"] if name in READ}
+    """The headers of an ASGI scope by their names; of a repeated one the last."""
+    return dict(scope["headers"])

@@ -286,18 +286,30 @@ def test_a_request_whose_explanation_takes_long_is_answered_by_a_task(app: Servi
 def test_a_connection_is_closed_once_it_is_idle_for_long(app: ServingApp) -> None:
     async def steps(connection: Connection) -> None:
         protocol = connection.protocol
-        protocol.timeout_keep_alive = 0.05  # type: ignore[assignment]
-        await connection.ask(request("d0"))
-        for number in range(1, 4):
-            timer = protocol.timeout_keep_alive_task
-            assert timer is not None
+        protocol.timeout_keep_alive = 5
+        for number in range(4):
+            began = time.monotonic()
             await connection.ask(request(f"d{number}"))
-            assert timer.cancelled()
-        assert not connection.transport.is_closed
-        while not connection.transport.is_closed:
-            await asyncio.sleep(0.01)
+            protocol.close_if_silent(began + 5)
+            assert not connection.transport.is_closed
+        protocol.close_if_silent(time.monotonic() + 5)
+        assert connection.transport.is_closed
 
     assert len(drive(app, steps).answers) == 4
+
+
+def test_the_begin_of_a_request_ends_the_idle_time(app: ServingApp) -> None:
+    async def steps(connection: Connection) -> None:
+        protocol = connection.protocol
+        protocol.timeout_keep_alive = 1
+        await connection.ask(request("d0"))
+        whole = request("d1")
+        protocol.data_received(whole[:40])
+        protocol.close_if_silent(time.monotonic() + 5)
+        assert not connection.transport.is_closed
+        await connection.ask(whole[40:])
+
+    assert [answer["decision_id"] for answer in drive(app, steps).answers] == ["d0", "d1"]
 
 
 def test_a_head_that_drips_after_a_request_is_closed_in_time(app: ServingApp) -> None:
