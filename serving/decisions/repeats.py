@@ -99,8 +99,8 @@ def request_fingerprint(
     """Hash of a request's transaction, entity (its pseudonym), time and features.
 
     Comparable only within one process, since Python salts hashes of strings. Two different requests collide with a
-    probability of 2^-61. The features are hashed as bytes, since Python's hashes of -1 and -2 are equal, as are those
-    of 0.5 and 2^60.
+    probability of 2^-61. Bytes are hashed, since Python's hashes of -1 and -2 are equal, as are those of 0.5 and
+    2^60.
 
     Examples
     --------
@@ -110,11 +110,12 @@ def request_fingerprint(
     >>> request_fingerprint("t1", "4711", now, (-0.0, 5)) == request_fingerprint("t1", "4711", now, (0.0, 5))
     True
     """
-    packed = _packed(features)
+    packed = _packed((transaction_id, entity_key, occurred_at, features))
     if _NEGATIVE_ZERO in packed:
         # -0.0 equals 0.0, and some clients' JSON drops its sign; trees do not tell them apart.
-        packed = _packed([value + 0.0 if type(value) is float else value for value in features or ()])
-    return hash((transaction_id, entity_key, occurred_at, packed))
+        positive = tuple(value + 0.0 if type(value) is float else value for value in features or ())
+        packed = _packed((transaction_id, entity_key, occurred_at, positive))
+    return hash(packed)
 
 
 def fingerprint_of(record: DecisionRecord) -> int:
