@@ -2,10 +2,10 @@
 
     python -m benchmarks.serving [--json] [--seconds 2] [--rounds 5] [--peers] [--check]
 
-Servers run on one core, the load on another. The contestants take turns in rounds, and every figure is the median over
-the rounds: of two that ran within seconds of each other, the ratio holds where absolute times do not. The echo runs on
-the same server program, reads the same requests and answers as many bytes. `cpu us` is what a server's process takes of
-its core for one request; `server busy` and `load busy` say which of the two was the limit.
+Servers run on one core, the load on another. The contestants take turns of a tenth of a second in rounds, and every
+figure is the median over the rounds: of two that took turns, the ratio holds where absolute times do not. The echo runs
+on the same server program, reads the same requests and answers as many bytes. `cpu us` is what a server's process takes
+of its core for one request; `server busy` and `load busy` say which of the two was the limit.
 
 Throughput: 8 keep-alive connections in a closed loop. Latency: 500 requests a second, counted from when each was due.
 The model has 500 trees of 31 leaves and 30 inputs; requests go through a thousand rows (`one row` sends the same row

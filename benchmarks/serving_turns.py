@@ -62,12 +62,13 @@ class Measured:
         server, requests = self._contestant.server, self._contestant.requests
         cpu_began, load_began, began = server.cpu_seconds(), time.process_time(), time.perf_counter()
         if rate is None:
-            on_uvloop(closed_loop(server.port, requests, self._tally, connections=CONNECTIONS, seconds=seconds))
+            load = closed_loop(server.port, requests, self._tally, connections=CONNECTIONS, seconds=seconds)
+            self._seconds += on_uvloop(load)
         else:
             opened = OpenLoop(server.port, requests, self._tally, rate=rate, connections=OPEN_CONNECTIONS)
             on_uvloop(opened.run(seconds))
             self._lateness.extend(opened.lateness)
-        self._seconds += time.perf_counter() - began
+            self._seconds += time.perf_counter() - began
         self._cpu_seconds += server.cpu_seconds() - cpu_began
         self._load_seconds += time.process_time() - load_began
 
