@@ -68,7 +68,7 @@ class DateDrift(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Row:
-    """A date of a backtest: its result, or the reason why there is none."""
+    """A date of a backtest: its result, or the reason why it has no result."""
 
     as_of: dt.date
     result: DateResult | None = None

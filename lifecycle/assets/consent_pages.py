@@ -48,7 +48,7 @@ def show_consents_in_dagster(
             asset_key=ModelKeys(spec.name).model_version,
             partition=candidate.lineage.as_of,
             description=refusal or "Nothing is open: approved and waived as far as the model's policy demands",
-            metadata={"candidate_digest": candidate.digest, "approved_by": approved or "nobody"}
+            metadata={"candidate_digest": candidate.digest, "approved_by": approved or "no one"}
             | consent_metadata(permission),
         )
     )

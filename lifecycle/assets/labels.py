@@ -21,7 +21,7 @@ def labels(spec: RiskModelSpec, stage: Stage, *kinds: str) -> Labels:
 
 
 def owners(spec: RiskModelSpec) -> list[str]:
-    """The model's owner as Dagster writes it; none if its file names nobody.
+    """The model's owner as Dagster writes it; empty if its file names no owner.
 
     Dagster takes an email address or ``team:NAME``.
     """

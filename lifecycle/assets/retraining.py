@@ -53,7 +53,7 @@ def monitor_schedule(spec: RiskModelSpec, monitor: "UnresolvedAssetJobDefinition
         try:
             first = oldest_as_of(stores.releases().history(spec.name))
         except LifecycleError:
-            # The run of yesterday fails for the same reason, and that is an alert; a failed tick is none.
+            # The run of yesterday fails for the same reason, and that is an alert; a failed tick is not.
             return set()
         judged = stores.evidence(spec.name).drift_days()
         return days_without_verdict(days, judged, date_of(first) if first else None)
@@ -139,7 +139,7 @@ def is_checked_now(instance: dg.DagsterInstance, spec: RiskModelSpec) -> bool:
 
 
 def is_in_flight(instance: dg.DagsterInstance, spec: RiskModelSpec) -> bool:
-    """Whether a retraining of the model is queued or running, however it was started; a backfill is none."""
+    """Whether a retraining of the model is queued or running, however it was started; a backfill does not count."""
     filters = dg.RunsFilter(job_name=ModelKeys(spec.name).retrain_job, statuses=IN_FLIGHT)
     return any(not is_backfill(instance, run) for run in instance.get_runs(filters))
 

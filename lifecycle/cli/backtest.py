@@ -40,7 +40,7 @@ def backtest(
     """Train and judge a model at each date, compared with the champion of that date, and show all dates.
 
     Registers, releases and alerts nothing. A killed backtest goes on with the missing dates when the same command is
-    run again; another model file, dbt project or training set starts anew.
+    run again; another model file, dbt project or training set starts over.
     """
     from lifecycle.assets.resources import Stores
     from lifecycle.cli.backtest_table import json_text, print_backtest, print_row

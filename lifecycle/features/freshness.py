@@ -15,7 +15,7 @@ from lifecycle.settings.platform import Settings
 from lifecycle.warehouse import Use, open_warehouse
 
 Status = Literal["pass", "warn", "error", "unused"]
-"""Unused: no table of the same dbt package was ever loaded, while others were, so that nobody misses it."""
+"""Unused: no table of the same dbt package was ever loaded, while others were, so that no model misses it."""
 
 HOURS = {"minute": 1 / 60, "hour": 1.0, "day": 24.0}
 NEVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

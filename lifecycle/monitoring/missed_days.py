@@ -122,7 +122,7 @@ def gap_alert(
     Parameters
     ----------
     raised
-        Keys of the alerts raised so far: a gap that stays, because its run fails, is told once.
+        Keys of the alerts raised so far: a gap that stays, because its run fails, is reported once.
     """
     gaps = {f"days_missed:{job}:{days.run_key}": days for days in due if days.first != yesterday}
     fresh = {key: days for key, days in gaps.items() if key not in raised}

@@ -8,7 +8,7 @@ from serving.contract.documents import Consent
 
 
 def waiver_key(waiver: Consent) -> str:
-    """Names the waiver in `Alert.keys`, so that it is told once."""
+    """Names the waiver in `Alert.keys`, so that it is reported once."""
     return f"{waiver.model}:waiver_expired:{waiver.number}"
 
 

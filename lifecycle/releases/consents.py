@@ -105,7 +105,7 @@ class Consents:
     def withdraw(
         self, model: str, candidate_digest: str, gate: str | None, person: Person, *, reason: str, now: dt.datetime
     ) -> Consent:
-        """Withdraw a person's approval, or whoever's waiver of a gate; as `_act`, and raises if there is none."""
+        """Withdraw a person's approval, or anyone's waiver of a gate; raises as `_act`, and if it does not exist."""
         act = self._draft(model, candidate_digest, gate, person, reason, now)
         return self._act(msgspec.structs.replace(act, is_withdrawal=True))
 

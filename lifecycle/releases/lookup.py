@@ -56,7 +56,7 @@ def candidate_by_prefix(model: str, prefix: str, candidates: Mapping[str, str]) 
     similar = difflib.get_close_matches(wanted[:_SHOWN_DIGITS], [digest[:_SHOWN_DIGITS] for digest in candidates])
     shown = ", ".join(f"{digest[:_SHOWN_DIGITS]} (as of {candidates[digest]})" for digest in newest)
     hint = f"did you mean {' or '.join(similar)}?" if similar else f"the newest are {shown}" if shown else (
-        "there is none yet: `lifecycle train MODEL --as-of DATE` makes one"
+        "no candidate exists yet: `lifecycle train MODEL --as-of DATE` makes one"
     )  # fmt: skip
     raise LifecycleError(f"Expected a candidate of {model} with digest {wanted}, found none; {hint}")
 

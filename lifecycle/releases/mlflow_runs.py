@@ -44,7 +44,7 @@ class RunPages:
     waived: tuple[str, ...] = ()
     """Gates that did not pass and have a waiver."""
     is_for_shadow: bool = False
-    """Whether gates without enough evidence may stand open, because the model answers nobody."""
+    """Whether gates without enough evidence may stand open, because the model answers no caller."""
     approved_by: tuple[str, ...] = ()
     """People whose approvals count."""
 

@@ -105,7 +105,7 @@ class Permissions:
             )
 
     def expect_promotable(self, manifest: Manifest) -> None:
-        """Raise `LifecycleError` unless a bundle may answer requests now, whoever asks.
+        """Raise `LifecycleError` unless a bundle may answer requests now, no matter who asks.
 
         Its verdicts must be ones that the ledger recorded, unless the ledger has none on the candidate; each must have
         passed, or have a waiver in force, in the manifest and in the last judgement. Enough people must have approved.

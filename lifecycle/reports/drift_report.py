@@ -16,7 +16,7 @@ from lifecycle.spec.risk_model import RiskModelSpec
 
 TEMPLATE = "drift_report.html.j2"
 NOT_LISTED = "not listed"
-"""Bin of values that are none of a feature's categories."""
+"""Bin of values that are not among a feature's categories."""
 CHART_WIDTH, CHART_HEIGHT = 320.0, 90.0
 
 

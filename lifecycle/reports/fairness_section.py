@@ -27,7 +27,7 @@ class FairnessSection:
 
 
 def fairness_section(spec: RiskModelSpec, evidence: GateEvidence) -> FairnessSection:
-    """Groups, rates, disparities and limits; or why there are none, which repeats the reason of the model's file."""
+    """Groups, rates, disparities and limits; or the reason of the model's file for having no groups."""
     verdict = next((verdict for verdict in evidence.verdicts if verdict.gate == NAME), None)
     if spec.protected is None:
         return FairnessSection(f"Decisions were not compared by group: {UNDECLARED}.")

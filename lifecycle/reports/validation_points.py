@@ -42,7 +42,7 @@ def open_points(
     findings
         Points that the stores gave rise to.
     uncompared
-        Why the candidate was not compared with the champion; ``None`` if it was, or if there is none.
+        Why the candidate was not compared with the champion; ``None`` if it was, or without a champion.
     """
     points = [
         *findings,

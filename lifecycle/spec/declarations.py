@@ -61,7 +61,7 @@ class Declarations:
         )
 
     def fault_of(self, name: str) -> str | None:
-        """What is wrong with the declaration of a table; ``None`` if it is right, or there is none."""
+        """What is wrong with the declaration of a table; ``None`` if it is right or missing."""
         return next((fault.message for fault in self.faulty if fault.table == name), None)
 
     def root_of(self, relation: RawRelation) -> RawRelation:

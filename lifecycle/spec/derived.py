@@ -208,7 +208,7 @@ class _Reader:
         self._time_column = time_column
 
     def read(self, node: Any) -> Expression:
-        """The tree of a node; raises `DerivedError` if it is none of the grammar's."""
+        """The tree of a node; raises `DerivedError` if the grammar has no such node."""
         kind = type(node).__name__
         simple = _CALLS.get(kind)
         if simple is not None and self._has_only(node, "this", "expression", "expressions"):

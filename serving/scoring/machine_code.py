@@ -69,7 +69,7 @@ def stored_file(name: str) -> Path:
 
 
 def store(name: str, compiled: Callable[[], Any]) -> Path:
-    """Write the file of a kernel if there is none that fits, or if it is damaged.
+    """Write the file of a kernel if no file fits, or if it is damaged.
 
     Raises
     ------

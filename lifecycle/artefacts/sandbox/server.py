@@ -98,7 +98,7 @@ _starting = threading.Lock()
 
 
 def standby_process() -> StandbyProcess:
-    """The process on standby of this process, started if there is none; raises `OSError` if it cannot be."""
+    """The process on standby of this process, started if necessary; raises `OSError` if it cannot be."""
     with _starting:
         if not _started or not _started[-1].is_usable:
             _started[:] = [StandbyProcess()]

@@ -168,7 +168,7 @@ class _LifecycleCollector(Collector):
     def _newest(
         self, kind: str, name: str, files: EvidenceFiles[Any, None], samples: Callable[[Any], Iterator[Sample]]
     ) -> list[Sample]:
-        """The values of the newest document; none if it is damaged, or there is none."""
+        """The values of the newest document; empty if it is damaged or missing."""
         self._guarded(kind, name, files.refresh)
         self._unreadable[kind, name] += files.unreadable
 

@@ -19,7 +19,7 @@
 `other_order`         a freeze, the end of one or a resume was changed, or is not the one that the ledger recorded
 ====================  ==================================================================================================
 
-Whoever holds the signing key can write another ledger with other releases. Records after the last head that a release
+A holder of the signing key can write another ledger with other releases. Records after the last head that a release
 names can be removed together with their checkpoints. Only a checkpoint that somebody else keeps shows either of them:
 `verify_ledger` takes such saved checkpoints.
 """

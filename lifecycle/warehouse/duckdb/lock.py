@@ -61,7 +61,7 @@ class WarehouseLock:
             self._threads.release()
 
     def is_held_elsewhere(self) -> bool:
-        """Whether another process holds the lock at this moment; waits for nobody."""
+        """Whether another process holds the lock at this moment; does not wait."""
         if self._processes is not None:
             return False
         try:

@@ -18,7 +18,7 @@ KeyHash = Callable[[str], str]
 def key_hash_of(settings: Settings) -> KeyHash:
     """HMAC-SHA256 in hex with the installation's pseudonym key: for a customer, the entity key of decision records.
 
-    The key is read, and made where there is none yet, by the first call: a load that needs no hash makes no keys.
+    The first call reads the key, or makes it where it does not exist yet: a load that needs no hash makes no keys.
     """
 
     @functools.cache

@@ -17,7 +17,7 @@ from tests.harness.toy_platform import keep
         (["card_fraud", "--first", "--reason", "r"], "Expected either the digest of a candidate or --as-of DATE"),
         (
             ["card_fraud", "abcd1234", "--first", "--reason", "r"],
-            "found none; there is none yet: `lifecycle train MODEL --as-of DATE` makes one",
+            "found none; no candidate exists yet: `lifecycle train MODEL --as-of DATE` makes one",
         ),
         (["card_fraud", "xyz", "--first", "--reason", "r"], "at least its first 4 hexadecimal digits, got 'xyz'"),
         (["card_fraud", "--as-of", "2026-01-01", "--first", "--reason", "r"], "as of 2026-01-01, found none"),

@@ -77,7 +77,7 @@ def test_after_an_approval_and_its_withdrawal_by_command_mlflow_and_dagster_tell
     evidence = stores.evidence(MODEL).gates(candidate.digest)
     version = register(spec, stores, candidate, evidence, None)
     command = ["approve", MODEL, candidate.digest, "--reason", "limits read", "--as", "anna"]
-    for words, approved_by in ((command, "anna"), ([*command, "--withdraw"], "nobody")):
+    for words, approved_by in ((command, "anna"), ([*command, "--withdraw"], "no one")):
         answer = CliRunner().invoke(app, words)
         assert answer.exit_code == 0, answer.output
         assert "It is written and recorded." not in answer.stderr
@@ -85,7 +85,7 @@ def test_after_an_approval_and_its_withdrawal_by_command_mlflow_and_dagster_tell
             card = Path(client.download_artifacts(version.run_id, "card.html", str(settings.root))).read_text()
             tags = client.get_model_version(MODEL, version.version).tags
         assert ("limits read" in card) == (approved_by == "anna")
-        assert tags.get("approved_by", "nobody") == approved_by
+        assert tags.get("approved_by", "no one") == approved_by
         with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
             [record] = instance.fetch_observations(ModelKeys(MODEL).model_version, limit=1).records
         assert record.asset_observation is not None
