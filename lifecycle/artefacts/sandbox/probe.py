@@ -294,7 +294,7 @@ def _smallest(repeats: Sequence[_Measured]) -> _Measured:
 
 
 def _request_maker(deciding: Deciding, expected: Expected, golden: Sequence[GoldenRow]) -> _Requests:
-    """Requests whose rows are not declined, since declines are explained: of the holdout, without such rows golden ones.
+    """Requests whose rows are not declined, since declines are explained: of the holdout, or else golden ones.
 
     They are the same rows in each repeat.
     """
