@@ -74,6 +74,7 @@ def test_a_range_is_rebuilt_and_other_days_stay_whatever_the_shell_says(
     assert summary.seconds > summary.model_seconds > 0
 
 
+@pytest.mark.long
 def test_unit_tests_of_the_dbt_project_pass(built: Settings, tmp_path: Path) -> None:
     reuse_parsing(built, tmp_path)
     with open_warehouse(built).exclusive("unit tests"):

@@ -35,13 +35,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def by_command(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
+    """A folder below which a process has written the kernels, and the files that it printed."""
+    folder = tmp_path_factory.mktemp("stored")
+    command = "runpy.run_module('serving.scoring.compile_kernels', run_name='__main__')"
+    return folder, [Path(each) for each in run(folder, "runpy, numba.core.ccallback", command).split()]
+
+
+@pytest.fixture(scope="module")
+def stored(by_command: tuple[Path, list[Path]]) -> dict[str, bytes]:
     """The files that the command writes, by name."""
-    importlib.import_module("numba.core.ccallback")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "pycache_prefix", str(tmp_path_factory.mktemp("stored")))
-        assert compile_kernels.main([]) == 0
-        return {path.name: path.read_bytes() for path in map(stored_file, NAMES)}
+    return {path.name: path.read_bytes() for path in by_command[1]}
 
 
 @pytest.fixture(scope="module")
@@ -147,20 +151,19 @@ def run(folder: Path, imported: str, program: str) -> str:
     """Output of a new process whose `__pycache__` is below `folder`, but for those of `imported`."""
     code = f"import sys, {imported}; sys.pycache_prefix = {str(folder)!r}; {program}"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True, timeout=120, umask=0o022
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_the_command_writes_and_a_new_process_needs_no_numba(tmp_path: Path) -> None:
-    command = "runpy.run_module('serving.scoring.compile_kernels', run_name='__main__')"
-    files = run(tmp_path, "runpy, numba.core.ccallback", command).split()
-    assert [Path(each).name.partition(".")[0] for each in files] == list(NAMES)
-    assert all(Path(each).is_relative_to(tmp_path) for each in files)
-    assert {stat.S_IMODE(Path(each).stat().st_mode) for each in files} == {0o644}, "The server may have another account"
+def test_the_command_writes_and_a_new_process_needs_no_numba(by_command: tuple[Path, list[Path]]) -> None:
+    folder, files = by_command
+    assert [each.name.partition(".")[0] for each in files] == list(NAMES)
+    assert all(each.is_relative_to(folder) for each in files)
+    assert {stat.S_IMODE(each.stat().st_mode) for each in files} == {0o644}, "The server may have another account"
     load = "from serving.scoring.margin.kernel import kernel; kernel(); print('numba' in sys.modules)"
-    assert run(tmp_path, "numpy, llvmlite.binding", load) == "False\n"
+    assert run(folder, "numpy, llvmlite.binding", load) == "False\n"
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(
