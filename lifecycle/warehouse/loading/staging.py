@@ -111,14 +111,13 @@ def _read_together(sources: Sequence[Source]) -> Iterator[list[Source]]:
     together: list[Source] = []
     size = 0
     for source in sources:
-        size += source.file.stamp[0]
-        is_other = bool(together) and source.layout != together[0].layout
-        # The column would hide the number that DuckDB gives to the file.
-        if is_other or source.find(FILE_NUMBER) or len(together) == FILES_AT_ONCE or size > BYTES_AT_ONCE:
-            if together:
-                yield together
-            together, size = [], source.file.stamp[0]
+        is_full = len(together) == FILES_AT_ONCE or size + source.file.stamp[0] > BYTES_AT_ONCE
+        # A column of that name would hide the number that DuckDB gives to the file.
+        if together and (is_full or source.layout != together[0].layout or source.find(FILE_NUMBER)):
+            yield together
+            together, size = [], 0
         together.append(source)
+        size += source.file.stamp[0]
     yield together
 
 
