@@ -55,7 +55,7 @@ FORBIDDEN = (
 """Importer, package that it must not import, and the parts of that package that it may import."""
 
 ONLY_IMPORTER = (
-    ("uvicorn", "serving.http.protocol serving.http.listener"),
+    ("uvicorn", "serving.http.protocol serving.http.cycles serving.http.listener"),
     ("prometheus_client", "serving.telemetry"),
     ("opentelemetry", "serving.telemetry"),
 )

@@ -11,14 +11,15 @@ and ``on_message_complete``, for several requests where one read holds several. 
 response calls ``on_response_complete``, which starts the next cycle of the pipeline or waits for the next request.
 Responses therefore leave in the order of the requests, and at most one request of a connection is started at a time.
 
-Only this module and `serving.http.listener` know uvicorn. `ServingProtocol` adds:
+Only this module, `serving.http.cycles` and `serving.http.listener` know uvicorn. `ServingProtocol` adds:
 
-- *Arrival stamps.* ``on_headers_complete`` stamps the scope with the time and the number of requests in flight, which
+- *Arrival stamps.* ``on_headers_complete`` stamps a request with the time and the number of requests in flight, which
   admission judges by. A request that waits in the pipeline keeps the stamp of its arrival.
-- *The fast path.* ``_start_asgi_task`` is overridden. A request for one decision whose body arrives in the same read is
-  submitted to the application's ``batcher`` as a `WholeRequest`; the batcher replies with an answer, or with ``None``
-  if the request belongs in a task after all. All other requests go to an ASGI task. uvicorn has the hook since 0.45;
-  without it every request would silently take the task, so a test asserts that the batcher decides.
+- *The fast path.* A request for one decision is a `ScoreCycle`, which has no ASGI scope. If its body arrives in the
+  same read, it is submitted to the application's ``batcher``; the batcher replies with an answer, or with ``None`` if
+  the request belongs in a task after all. All other requests go to an ASGI task. ``_start_asgi_task`` is overridden,
+  since it also starts the requests of the pipeline. uvicorn has the hook since 0.45; without it they would silently
+  take the task, so a test asserts that the batcher decides.
 - *Back-pressure.* While the transport's write buffer is full, requests go to a task, where the response awaits its
   draining. uvicorn pauses reading while requests wait in the pipeline.
 - *Limits* on what a caller may make the server keep and wait for. httptools bounds neither a head nor the frames of
@@ -53,31 +54,31 @@ States of a request:
 =========  ===========================================================  ===============================================
 state      holds while                                                  left by
 =========  ===========================================================  ===============================================
-QUEUED     it waits in ``pipeline`` behind an earlier request           its turn -> CANDIDATE, BATCHED or TASK
+QUEUED     it waits in ``pipeline`` behind an earlier request           its turn -> BATCHED if whole, else TASK
 CANDIDATE  ``_candidate``: it asks for one decision, and the read       body complete -> BATCHED
            that held its head is not parsed to the end                  end of the read -> TASK
-BATCHED    ``_batched``: the batcher has it                             answer -> ANSWERED; ``None`` -> TASK
+BATCHED    the batcher has it                                           answer -> ANSWERED; ``None`` -> TASK
 TASK       its ASGI task runs                                           response complete -> ANSWERED
 ANSWERED   its response is written, or dropped if the caller            (final)
            disconnected
 =========  ===========================================================  ===============================================
 """
 
-import functools
 import resource
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from serving.http.answers import WRITE_ANSWER, Answer, response
-from serving.http.arrival import ARRIVAL, BODY_IS_WHOLE
+from serving.http.answers import WRITE_ANSWER
+from serving.http.arrival import ARRIVAL, BODY_IS_WHOLE, Arrival
+from serving.http.cycles import ScoreCycle, write_by_send
 from serving.http.fast_path.turns import TurnBatcher
-from serving.http.fast_path.whole_requests import WholeRequest
 from serving.http.signals import Signals
-from serving.http.targets import target
-from serving.wire.headers import read_headers
+from serving.http.targets import ScoreTarget, score_target
 
 MAX_HEAD_BYTES: Final = 32 * 1024
 """Longest request line and headers together; eight times what a request with a key and a trace needs."""
@@ -109,9 +110,8 @@ class ServingProtocol(HttpToolsProtocol):
     _unread_since: float | None = None
     _idle_since: float | None = None
     """Start of the state IDLE (`time.monotonic`, seconds); ``None`` outside of it."""
-    _candidate: tuple[RequestResponseCycle, Any, str] | None = None
-    """Cycle, application and model of a request in the state CANDIDATE."""
-    _batched: WholeRequest | None = None
+    _candidate: ScoreCycle | None = None
+    """The latest request if it is in the state CANDIDATE."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -127,8 +127,6 @@ class ServingProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Mark all requests in flight; uvicorn marks only the latest."""
-        if self._batched is not None:
-            self._batched.is_gone = True
         for cycle in self._earlier_cycles:
             cycle.disconnected = not cycle.response_complete
         super().connection_lost(exc)
@@ -151,48 +149,36 @@ class ServingProtocol(HttpToolsProtocol):
             if self._stray_bytes > limit and not self.transport.is_closing():
                 self._refuse()
         if self._candidate is not None:
-            cycle, app, _ = self._candidate
-            self._start_task(cycle, app)
+            cycle, self._candidate = self._candidate, None
+            self._start_asgi_task(cycle, self.app)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Start a request (uvicorn's hook): by the batcher if it is for one decision, else by a task."""
-        route = None if self._batcher is None or self.flow.write_paused else target(cycle.scope)
-        if route is None or route[1]:
-            self._start_task(cycle, app)
-        elif cycle.more_body:
-            self._candidate = cycle, app, route[0]
-        else:
-            self._submit(cycle, app, route[0])
-
-    def _start_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._candidate = None
-        cycle.scope[WRITE_ANSWER] = _write_by_send  # type: ignore[typeddict-unknown-key]
+        """Start a request (uvicorn's hook): by the batcher if it is for one decision and whole, else by a task."""
+        if isinstance(cycle, ScoreCycle) and not cycle.is_prepared:
+            if not (cycle.more_body or self.flow.write_paused):
+                self._submit(cycle)
+                return
+            cycle.prepare_task()
+        cycle.scope[WRITE_ANSWER] = write_by_send  # type: ignore[typeddict-unknown-key]
         super()._start_asgi_task(cycle, app)
 
-    def _submit(self, cycle: RequestResponseCycle, app: Any, model: str) -> None:
-        self._candidate = None
-        scope: Any = cycle.scope
-        reply = functools.partial(self._reply, cycle, app)
-        self._batched = WholeRequest(model, read_headers(scope), scope[ARRIVAL], bytes(cycle.body), reply)
-        self._batcher.submit(self._batched)  # type: ignore[union-attr]
-
-    def _reply(self, cycle: RequestResponseCycle, app: Any, answer: Answer | None) -> None:
-        self._batched = None
-        if answer is None:
-            self._start_task(cycle, app)
-        else:
-            _write(cycle, answer)
+    def _submit(self, cycle: ScoreCycle) -> None:
+        if type(cycle.body) is bytearray:
+            cycle.body = bytes(cycle.body)
+        self._batcher.submit(cycle)  # type: ignore[union-attr]
 
     def on_message_begin(self) -> None:
-        """Wait for the rest of a head."""
-        super().on_message_begin()
+        """Wait for the rest of a head; uvicorn would make a scope, which few requests need (`_make_cycle`)."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
         self.head_since = time.monotonic()
         self._stray_bytes = 0
         self._most_head_bytes = self._read_bytes
 
     def on_headers_complete(self) -> None:
-        """Check the head, stamp the scope, and start or queue the request."""
-        self._check_head()
+        """Check the head, stamp the request, and start or queue it."""
+        headers = self._checked_headers()
         if self.parser.should_upgrade():
             return
         if len(self.pipeline) >= MAX_PIPELINED:
@@ -201,9 +187,14 @@ class ServingProtocol(HttpToolsProtocol):
         self._stray_bytes = 0
         # A request that waits for its batch has no task yet, and is in flight.
         in_flight = len(self.tasks) + (0 if self._batcher is None else self._batcher.waiting)
-        self.scope[ARRIVAL] = time.perf_counter(), in_flight  # type: ignore[typeddict-unknown-key]
+        arrival = time.perf_counter(), in_flight
         previous = self.cycle
-        super().on_headers_complete()
+        is_post = self.parser.get_method() == b"POST"
+        target = score_target(self.url) if is_post and self._batcher is not None else None
+        if target is None:
+            self._make_cycle(arrival)
+        else:
+            self._make_score_cycle(target, headers, arrival)
         if self._signals.is_draining:
             self.cycle.keep_alive = False
         if self.pipeline:
@@ -212,8 +203,34 @@ class ServingProtocol(HttpToolsProtocol):
         # The parser appends the trailers of a chunked body to this list: they must not become headers unchecked.
         self.headers = []
 
-    def _check_head(self) -> None:
-        """Refuse a head that is too long however it arrived, and one of HTTP/1.1 without a host (RFC 9112, 3.2)."""
+    def _make_cycle(self, arrival: Arrival) -> None:
+        """Start or queue a request as uvicorn does."""
+        url, headers, expect_100_continue = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expect_100_continue
+        self.headers += headers
+        self.scope[ARRIVAL] = arrival  # type: ignore[typeddict-unknown-key]
+        super().on_headers_complete()
+
+    def _make_score_cycle(self, target: ScoreTarget, headers: Mapping[bytes, bytes], arrival: Arrival) -> None:
+        """Start or queue a request for one decision."""
+        previous = self.cycle
+        self.cycle = cycle = ScoreCycle(self, target, self.headers, headers, arrival)
+        if self.expect_100_continue:
+            cycle.waiting_for_100_continue = True
+        if previous is not None and not previous.response_complete:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
+        elif self.flow.write_paused:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            self._candidate = cycle
+
+    def _checked_headers(self) -> dict[bytes, bytes]:
+        """The headers by their names; of a repeated one the last.
+
+        Refuses a head that is too long however it arrived, and one of HTTP/1.1 without a host (RFC 9112, 3.2).
+        """
         if self._most_head_bytes > MAX_HEAD_BYTES:
             request_line = len(self.parser.get_method()) + len(self.url) + len("  HTTP/1.1\r\n")
             size = request_line + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers) + 2
@@ -221,25 +238,38 @@ class ServingProtocol(HttpToolsProtocol):
                 raise ValueError(f"Expected a head of at most {MAX_HEAD_BYTES} bytes")
         named = dict(self.headers)
         if len(named) == len(self.headers) and b"host" in named:
-            return  # the usual case: no name twice
+            return named  # the usual case: no name twice
         hosts = [name for name, _ in self.headers].count(b"host")
         if hosts != 1 and (hosts > 1 or self.parser.get_http_version() == "1.1"):
             raise ValueError(f"Expected one Host header, got {hosts}")
+        return named
 
     def on_body(self, body: bytes) -> None:
         """Add a part of the body."""
         self._stray_bytes = 0
+        cycle = self._candidate
+        if cycle is not None and not cycle.body and len(body) <= HIGH_WATER_LIMIT:
+            cycle.body = body  # the usual case: one part
+            return
+        if isinstance(self.cycle, ScoreCycle) and type(self.cycle.body) is bytes:
+            self.cycle.body = bytearray(self.cycle.body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note that the body is complete; a candidate becomes a whole request."""
+        """Note that the body is complete; a candidate goes to the batcher."""
+        cycle = self._candidate
+        if cycle is not None:
+            self._candidate = None
+            self._stray_bytes = 0
+            cycle.more_body = False
+            self._submit(cycle)
+            return
         if self.parser.should_upgrade():
             return
         self._stray_bytes = 0
-        self.cycle.scope[BODY_IS_WHOLE] = True  # type: ignore[typeddict-unknown-key]
+        if not isinstance(self.cycle, ScoreCycle) or self.cycle.is_prepared:
+            self.cycle.scope[BODY_IS_WHOLE] = True  # type: ignore[typeddict-unknown-key]
         super().on_message_complete()
-        if self._candidate is not None and self._candidate[0] is self.cycle:
-            self._submit(*self._candidate)
 
     def on_response_complete(self) -> None:
         """Start the next request of the pipeline, or wait for one."""
@@ -301,37 +331,3 @@ class ServingProtocol(HttpToolsProtocol):
         else:
             cycle.keep_alive = False
             self.flow.pause_reading()
-
-
-def _write(cycle: RequestResponseCycle, answer: Answer) -> None:
-    """Write the answer to a POST in one piece, unless its caller has disconnected.
-
-    Has the same effects as `RequestResponseCycle.send` with both messages of a response of known length.
-    """
-    if not cycle.disconnected:
-        cycle.response_started = True
-        cycle.waiting_for_100_continue = False
-        is_last = not cycle.keep_alive
-        cycle.transport.write(response(answer, cycle.default_headers, is_last=is_last))
-        cycle.response_complete = True
-        cycle.message_event.set()
-        if is_last:
-            cycle.transport.close()
-        cycle.on_response()
-    # As uvicorn does after a request: otherwise the connection and its last request refer to each other.
-    cycle.on_response = _nothing
-
-
-def _nothing() -> None:
-    """Remaining work after an answer."""
-
-
-async def _write_by_send(send: Any, answer: Answer) -> bool:
-    """Write an answer in one piece if `send` is a cycle's own; an `AnswerWriter`."""
-    cycle = getattr(send, "__self__", None)
-    if type(cycle) is not RequestResponseCycle or cycle.scope["method"] != "POST" or cycle.response_started:
-        return False
-    if cycle.flow.write_paused and not cycle.disconnected:
-        await cycle.flow.drain()
-    _write(cycle, answer)
-    return True

@@ -49,14 +49,18 @@ class Connection:
 
     def __init__(self, app: ServingApp) -> None:
         self.state = ServerState()
+        self._batcher = app.batcher
         self.protocol = ServingProtocol(config=listener_of(app).config, server_state=self.state, app_state={})
         self.transport = Transport(self.protocol)
         self.protocol.connection_made(self.transport)
 
+    def _waiting(self) -> int:
+        return 0 if self._batcher is None else self._batcher.waiting
+
     async def settled(self) -> None:
         for _ in range(4):
             await asyncio.sleep(0)
-        while self.state.tasks or self.protocol._batched or (self.protocol.pipeline and not self.transport.is_closed):
+        while self.state.tasks or self._waiting() or (self.protocol.pipeline and not self.transport.is_closed):
             await asyncio.sleep(0.001)
 
     async def ask(self, *data: bytes) -> Any:

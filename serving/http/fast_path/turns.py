@@ -80,7 +80,7 @@ class TurnBatcher:
         context = None
         try:
             context = self._admission.admit_headers(request.headers, request.arrival, "score")
-            if request.is_gone:
+            if request.disconnected:
                 raise BodyTimeoutError("Expected the caller to wait for its answer, but the connection was closed")
             if len(request.body) > self._max_body_bytes:
                 raise BodyTooLargeError(f"Expected at most {self._max_body_bytes} bytes")

@@ -173,6 +173,17 @@ def test_a_request_that_arrives_in_two_reads_is_answered(app: ServingApp, cut: i
     assert [answer["decision_id"] for answer in connection.answers] == ["d0", "d1", "d2"]
 
 
+def test_a_request_behind_another_whose_body_never_comes_is_refused_at_its_deadline(app: ServingApp) -> None:
+    async def steps(connection: Connection) -> None:
+        rest = request("d1", "X-Timeout-Ms: 20")[:-20]
+        connection.protocol.data_received(request("d0") + rest)
+        while len(connection.answers) < 2:
+            await asyncio.sleep(0.001)
+
+    connection = drive(app, lambda connection: asyncio.wait_for(steps(connection), 10))
+    assert [answer["status"] for answer in connection.answers] == [200, 408]
+
+
 def test_nothing_is_decided_for_a_caller_that_has_disconnected(app: ServingApp, store: SmallStore) -> None:
     async def steps(connection: Connection) -> None:
         await connection.ask(request("d0", f"traceparent: {TRACES[1]}"))

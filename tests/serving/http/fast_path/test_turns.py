@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +11,6 @@ import pytest
 from serving.errors import LogUnavailableError
 from serving.http.answers import Answer
 from serving.http.fast_path.turns import MOST_PER_TURN
-from serving.http.fast_path.whole_requests import WholeRequest
 from serving.log.segments import LogRecord
 from serving.process.app import ServingApp, create_app
 from tests.harness.api import settings_of
@@ -21,15 +20,19 @@ Events = list[str]
 
 
 class Sent:
-    """One submitted request and the reply to it."""
+    """One submitted `WholeRequest` and the reply to it."""
 
-    def __init__(self, body: bytes, events: Events) -> None:
-        self.request = WholeRequest(MODEL, {}, (time.perf_counter(), 0), body, self._reply)
+    def __init__(self, body: bytes, events: Events, *, disconnected: bool = False) -> None:
+        self.model = MODEL
+        self.headers: Mapping[bytes, bytes] = {}
+        self.arrival = time.perf_counter(), 0
+        self.body = body
+        self.disconnected = disconnected
         self.answer = Answer(0, b"")
         self.is_returned = False
         self._events = events
 
-    def _reply(self, answer: Answer | None) -> None:
+    def reply(self, answer: Answer | None) -> None:
         assert not self.is_returned
         assert self.answer.status == 0
         if answer is None:
@@ -57,7 +60,7 @@ def app(store: SmallStore) -> Iterator[ServingApp]:
     app.parts.shadows.close()
 
 
-def decide(app: ServingApp, bodies: Sequence[Any], *, is_gone: bool = False) -> tuple[list[Sent], Events]:
+def decide(app: ServingApp, bodies: Sequence[Any], *, disconnected: bool = False) -> tuple[list[Sent], Events]:
     """Submit all bodies in one turn; returns the requests, and the log's writes and the answers in order."""
     events: Events = []
     record = app.parts.log.record
@@ -68,11 +71,10 @@ def decide(app: ServingApp, bodies: Sequence[Any], *, is_gone: bool = False) -> 
         return pending
 
     async def run() -> list[Sent]:
-        sent = [Sent(json.dumps(body).encode(), events) for body in bodies]
+        sent = [Sent(json.dumps(body).encode(), events, disconnected=disconnected) for body in bodies]
         assert app.batcher is not None
         for each in sent:
-            each.request.is_gone = is_gone
-            app.batcher.submit(each.request)
+            app.batcher.submit(each)
         for _ in range(2 + len(sent) // MOST_PER_TURN):
             await asyncio.sleep(0)
         app.parts.rejections.close()
@@ -157,7 +159,7 @@ def test_a_request_with_a_long_explanation_is_returned(app: ServingApp, monkeypa
 
 
 def test_nothing_is_decided_for_a_caller_that_has_disconnected(app: ServingApp, store: SmallStore) -> None:
-    (sent,), _ = decide(app, [score_request("d1")], is_gone=True)
+    (sent,), _ = decide(app, [score_request("d1")], disconnected=True)
     assert (sent.status, sent.is_returned, store.decisions()) == (408, False, [])
     assert [rejection.kind for rejection in store.rejections()] == ["BodyTimeout"]
 
