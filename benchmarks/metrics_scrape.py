@@ -12,7 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from serving.telemetry.metrics import Metrics, ModelStatus, SlotStatus, StoreStatus
+from serving.telemetry.metrics import Metrics
+from serving.telemetry.statuses import ModelStatus, SlotStatus, StoreStatus
 from serving.telemetry.worker_metrics import join, prepare
 
 BETWEEN_RELEASES_SECONDS = 600.0

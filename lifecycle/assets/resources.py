@@ -7,7 +7,7 @@ from functools import cached_property
 import dagster as dg
 
 from lifecycle.artefacts.acknowledged_days import AcknowledgedDays
-from lifecycle.artefacts.bundles import verified_bundle
+from lifecycle.artefacts.bundles import bundle_manifest
 from lifecycle.artefacts.candidates import Candidate, CandidateStore
 from lifecycle.artefacts.evidence import EvidenceStore
 from lifecycle.artefacts.training_sets import TrainingSetStore
@@ -86,5 +86,5 @@ class Stores(dg.ConfigurableResource[None]):
             If the bundle does not verify, or the candidate's files are missing.
         """
         store, keys = self.settings.release_store, self.key_ring().public_keys
-        bundle = verified_bundle(store, champion.bundle_digest, keys)
-        return self.candidates(model).by_digest(bundle.manifest.candidate_digest)
+        manifest = bundle_manifest(store, champion.bundle_digest, keys)
+        return self.candidates(model).by_digest(manifest.candidate_digest)

@@ -137,6 +137,11 @@ class Settings(BaseSettings):
         return self.root / "warehouse.duckdb"
 
     @property
+    def staged_dir(self) -> Path:
+        """Temporary folders of sessions with Snowflake; files with rows on their way into the warehouse."""
+        return self.root / "staged"
+
+    @property
     def keys_dir(self) -> Path:
         """Signing key, public key and pseudonym key; files of mode 0600."""
         return self.root / "keys"

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from serving.contract.documents import DecisionName, DecisionRecord, Reason, SlotName, record_version
+from serving.decisions.pending import PendingDecision, RoutedRequest
 from serving.decisions.pseudonyms import Pseudonyms
 from serving.decisions.repeats import Key, RecentDecisions, request_fingerprint
 from serving.decisions.shadow import ShadowRequest, Shadows
@@ -47,31 +48,6 @@ _EXPLAINED: Final[dict[Explained, frozenset[DecisionName]]] = {
 
 _answer_decoder = msgspec.json.Decoder(ScoreResponse)
 logger = logging.getLogger(__name__)
-
-
-class RoutedRequest(msgspec.Struct, frozen=True, gc=False):
-    """A decoded request with its slot; `key` and `fingerprint` identify repeats."""
-
-    serving: ServedModel
-    servable: Servable
-    request: ScoreRequest
-    read: Callable[[Servable], ScoreRequest]
-    entity: str
-    key: Key
-    fingerprint: int
-    context: RequestContext
-
-
-class PendingDecision(msgspec.Struct, frozen=True, gc=False):
-    """A decision whose record is not written yet."""
-
-    item: RoutedRequest
-    record: DecisionRecord
-
-    @property
-    def key(self) -> Key:
-        """Key of repeats of the request."""
-        return self.item.key
 
 
 class Scoring:

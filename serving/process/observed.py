@@ -7,7 +7,7 @@ from serving.log.shipping.shipper import Shipper
 from serving.log.writer import DecisionLog
 from serving.process.workers import worker_states
 from serving.slots.slots import Slots
-from serving.telemetry.metrics import LogStatus, ModelStatus, ShippingStatus, SlotStatus, StoreStatus
+from serving.telemetry.statuses import LogStatus, ModelStatus, ShippingStatus, SlotStatus, StoreStatus
 
 
 def store_status(slots: Slots) -> StoreStatus:

@@ -12,7 +12,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final, NamedTuple
+from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -28,6 +28,7 @@ from serving.telemetry.families import (
     Samples,
 )
 from serving.telemetry.process_collector import ProcessCollector
+from serving.telemetry.statuses import LogStatus, ShippingStatus, StoreStatus
 from serving.telemetry.worker_metrics import (
     FORGET_SECONDS,
     HIDE_SECONDS,
@@ -45,53 +46,6 @@ SHED_KINDS: Final = ("capacity", "deadline")
 """Reasons for rejecting a request whose counters exist at 0 from the start."""
 
 _DECISIONS: Final[tuple[DecisionName, ...]] = ("approve", "review", "decline")
-
-
-class SlotStatus(NamedTuple):
-    """The bundle that one slot of a model holds or loads; `as_of` is a date such as ``2026-01-31``."""
-
-    slot: SlotName
-    state: str
-    bundle_digest: str | None
-    as_of: str | None
-
-
-class ModelStatus(NamedTuple):
-    """State of one model; `release_number` is ``None`` if no release answers."""
-
-    release_number: int | None
-    has_error: bool
-    slots: tuple[SlotStatus, ...]
-    is_promotion_held: bool = False
-
-
-class StoreStatus(NamedTuple):
-    """Result of the last poll of the release store."""
-
-    models: Mapping[str, ModelStatus]
-    poll_age_seconds: float | None
-    load_failures: int
-
-
-class LogStatus(NamedTuple):
-    """State of the decision log; counts only rise."""
-
-    failure: str | None
-    lag_seconds: float
-    writes: int = 0
-    write_failures: int = 0
-    unrecorded: int = 0
-    lost_segments: int = 0
-
-
-class ShippingStatus(NamedTuple):
-    """Progress of shipping the decision log; the counts only rise, but that of the records in quarantine."""
-
-    failure: str | None
-    lag_bytes: int
-    shipped_records: int
-    failures: Mapping[str, int]
-    quarantined: int
 
 
 def nullable_features(schema: Sequence[Feature]) -> tuple[tuple[int, str], ...]:

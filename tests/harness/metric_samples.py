@@ -1,13 +1,7 @@
 """Metrics with known values."""
 
-from serving.telemetry.metrics import (
-    LogStatus,
-    Metrics,
-    ModelStatus,
-    ShippingStatus,
-    SlotStatus,
-    StoreStatus,
-)
+from serving.telemetry.metrics import Metrics
+from serving.telemetry.statuses import LogStatus, ModelStatus, ShippingStatus, SlotStatus, StoreStatus
 
 BUNDLE = "ab" * 32
 

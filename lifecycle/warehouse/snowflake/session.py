@@ -2,12 +2,10 @@
 
 import datetime as dt
 import secrets
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 from lifecycle.errors import LifecycleError
@@ -17,6 +15,7 @@ from lifecycle.warehouse.snowflake import arrow, staged
 from lifecycle.warehouse.snowflake.failures import StaleSessionError
 from lifecycle.warehouse.snowflake.queries import SnowflakeQueries
 from serving.storage.crash_points import crash_point
+from serving.storage.temporary_folders import temporary_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,12 +36,14 @@ class SnowflakeSession(SnowflakeQueries):
         super().__init__(connection, settings.snowflake)
         self.purpose = purpose
         self._memory_limit, self._threads = settings.duckdb_memory_limit, settings.duckdb_threads
+        self._staged_dir = settings.staged_dir
+        self._folders = ExitStack()
         self._is_in_transaction = False
 
     @cached_property
     def folder(self) -> Path:
-        """The session's temporary folder for staged files."""
-        return Path(mkdtemp(prefix="lifecycle-staged-"))
+        """The session's temporary folder for staged files; what a killed session left of its own is removed first."""
+        return self._folders.enter_context(temporary_folder(self._staged_dir))
 
     @cached_property
     def files(self) -> DuckDBSession:
@@ -119,8 +120,7 @@ class SnowflakeSession(SnowflakeQueries):
         """Remove the temporary folder of staged files."""
         if "files" in self.__dict__:
             self.files.connection.close()
-        if "folder" in self.__dict__:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        self._folders.close()
 
     def _copy_in(self, relation: str, parts: Path, rows: int) -> None:
         if rows:

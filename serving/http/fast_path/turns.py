@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from serving.decisions.pipeline import PendingDecision, Scoring
+from serving.decisions.pending import PendingDecision
+from serving.decisions.pipeline import Scoring
 from serving.decisions.repeats import Key
 from serving.errors import BodyTimeoutError, BodyTooLargeError
 from serving.http.admission import Admission

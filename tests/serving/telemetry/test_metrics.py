@@ -12,13 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving.errors import RequestError
 from serving.telemetry.families import LATENCY_BUCKETS_SECONDS, SCORE_BUCKETS
-from serving.telemetry.metrics import (
-    LogStatus,
-    Metrics,
-    SlotStatus,
-    StoreStatus,
-    nullable_features,
-)
+from serving.telemetry.metrics import Metrics, nullable_features
+from serving.telemetry.statuses import LogStatus, SlotStatus, StoreStatus
 from tests.harness.metric_samples import BUNDLE, LABELS, NAMES, NULLABLE, champion, fed, lines, model_seen
 from tests.harness.small_models import SCHEMA
 

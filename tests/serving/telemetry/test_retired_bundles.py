@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.telemetry.metrics import Metrics, ModelStatus, SlotStatus, StoreStatus
+from serving.telemetry.metrics import Metrics
+from serving.telemetry.statuses import ModelStatus, SlotStatus, StoreStatus
 from serving.telemetry.worker_metrics import FORGET_SECONDS, HIDE_SECONDS, prepare
 from tests.harness.paths import ROOT
 

@@ -18,7 +18,8 @@ import sys
 from pathlib import Path
 from serving.telemetry.worker_metrics import join
 join(Path(sys.argv[1]), int(sys.argv[2]))
-from serving.telemetry.metrics import Metrics, ModelStatus, SlotStatus, StoreStatus
+from serving.telemetry.metrics import Metrics
+from serving.telemetry.statuses import ModelStatus, SlotStatus, StoreStatus
 metrics = Metrics()
 metrics.begin()
 BUNDLE = "ab" * 32
