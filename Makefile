@@ -26,8 +26,8 @@ $(VENV)/.installed: requirements/dev.txt requirements/bootstrap.txt pyproject.to
 	  $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --no-build-isolation --offline --editable .
 	@touch $@
 
-KERNELS := $(addprefix serving/scoring/,machine_code.py vectors.py margin/kernel.py shap/kernel.py)
-$(VENV)/.machine_code: $(VENV)/.installed $(KERNELS)
+# The command writes only what no file fits; it looks again after a change of any source.
+$(VENV)/.machine_code: $(VENV)/.installed $(wildcard serving/scoring/*.py serving/scoring/*/*.py)
 	@$(BIN)/python -m serving.scoring.compile_kernels >/dev/null
 	@touch $@
 
