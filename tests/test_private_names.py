@@ -137,6 +137,7 @@ def touched_names(nodes: Sequence[ast.AST]) -> Iterator[str]:
                 yield name
 
 
+@pytest.mark.long
 def test_the_code_touches_exactly_the_listed_private_names() -> None:
     touched: dict[str, list[Path]] = {}
     for path, nodes in sources().items():

@@ -243,9 +243,12 @@ def _performance_metadata(as_of: dt.date, verdict: PerformanceVerdict) -> dict[s
 
 def _drift(spec: RiskModelSpec, context: dg.AssetExecutionContext, stores: Stores) -> Iterator[Materialized]:
     warehouse, evidence, is_any = stores.warehouse(context), stores.evidence(spec.name), False
+    counted: CountedDays = {}
     for day, as_of, champion in _days_with_champion(spec, context, stores):
         earlier = [verdict for date, verdict in evidence.drift().items() if date < as_of]
-        verdict = _verdict(spec, stores, warehouse, champion, as_of, earlier[-1].standing if earlier else None)
+        traffic = measured_traffic(spec, warehouse, champion, as_of, counted)
+        standing = earlier[-1].standing if earlier else None
+        verdict = _verdict(spec, stores, warehouse, champion, as_of, traffic, standing)
         # Alerts first: after a crash the day has no verdict yet, and its next run raises only what is missing.
         _raise_alerts(spec, stores, verdict, context.run.run_id)
         crash_point("monitoring.alerted")
@@ -284,9 +287,9 @@ def _verdict(
     warehouse: Warehouse,
     champion: ChampionInForce,
     as_of: dt.date,
+    traffic: DriftVerdict,
     previous: StandingAlarm | None,
 ) -> MonitoringVerdict:
-    traffic = measured_traffic(spec, warehouse, champion, as_of)
     performance = stores.evidence(spec.name).live_performance().get(as_of)
     step = advance(previous, champion.bundle_digest, as_of, traffic, performance)
     onset = date_of(step.standing.onset) if step.standing else None
@@ -295,17 +298,31 @@ def _verdict(
     return monitoring_verdict(champion, as_of, traffic, performance, step, new_positives)
 
 
+CountedDays = dict[tuple[str, dt.date], dict[str, ColumnCounts] | None]
+"""What `count_traffic` counted, by the champion's bundle and the day: the windows of a range of days overlap."""
+
+
 def measured_traffic(
-    spec: RiskModelSpec, warehouse: Warehouse, champion: ChampionInForce, as_of: dt.date
+    spec: RiskModelSpec, warehouse: Warehouse, champion: ChampionInForce, as_of: dt.date, counted: CountedDays
 ) -> DriftVerdict:
-    """The verdict on the window; the days that replace its days without decisions are read, too."""
+    """The verdict on the window; the days that replace its days without decisions are read, too.
+
+    Days in `counted` are not read again; the others are added to it.
+    """
     start, end = traffic_window(spec, as_of)
     length = end - start
     days = [start + dt.timedelta(days=offset) for offset in range(length.days)]
-    counts = {day: _counts(spec, warehouse, champion, day) for day in days}
+
+    def counts_of(day: dt.date) -> dict[str, ColumnCounts] | None:
+        key = champion.bundle_digest, day
+        if key not in counted:
+            counted[key] = _counts(spec, warehouse, champion, day)
+        return counted[key]
+
+    counts = {day: counts_of(day) for day in days}
     is_every_day = spec.examples.cadence in EVERY_DAY
     missing = [day for day, columns in counts.items() if columns is None and is_every_day]
-    counts |= {day - length: _counts(spec, warehouse, champion, day - length) for day in missing}
+    counts |= {day - length: counts_of(day - length) for day in missing}
     daily = {day: columns for day, columns in counts.items() if columns is not None}
     return judge_drift(
         champion.reference, daily, as_of, spec.drift, bundle_digest=champion.bundle_digest, is_every_day=is_every_day

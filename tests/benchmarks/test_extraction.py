@@ -4,9 +4,12 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from tests.harness.paths import ROOT
 
 
+@pytest.mark.long
 def test_both_ways_give_the_same_rows() -> None:
     command = [sys.executable, "-m", "benchmarks.extraction", "--rows", "2000", "--days", "4", "--json"]
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)

@@ -1,4 +1,5 @@
 import datetime as dt
+from typing import Any
 
 import dagster as dg
 import msgspec
@@ -7,15 +8,16 @@ import pyarrow.compute as pc
 import pytest
 
 from lifecycle.artefacts.training_sets import TrainingSetStore
-from lifecycle.assets.monitoring import monitoring_assets
+from lifecycle.assets.champion import champion_in_force
+from lifecycle.assets.monitoring import measured_traffic, monitoring_assets
 from lifecycle.assets.resources import Stores
 from lifecycle.local.exporter.collector import Exporter
 from lifecycle.modelling.training import Trained
 from lifecycle.monitoring.accounts import DayOfRequests
 from lifecycle.monitoring.alerts import Alert
 from lifecycle.spec.risk_model import RiskModelSpec
-from lifecycle.warehouse import Use, open_warehouse
-from lifecycle.warehouse.reading.decisions import daily_decisions
+from lifecycle.warehouse import Use, Warehouse, open_warehouse
+from lifecycle.warehouse.reading.decisions import daily_decisions, traffic_batches
 from serving.log.segments import line_of, segment_name
 from tests.harness.logs import line, rejection
 from tests.harness.toy_model import AS_OF
@@ -189,7 +191,16 @@ def test_decisions_without_a_champion_are_an_alert(stores: Stores, spec: RiskMod
     assert "decisions and no champion to judge them by" in alert.message
 
 
-def test_each_day_of_a_range_shows_its_own_values(stores: Stores, spec: RiskModelSpec, live: int) -> None:
+def test_each_day_of_a_range_shows_its_own_values_and_is_read_once(
+    stores: Stores, spec: RiskModelSpec, live: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[dt.date] = []
+
+    def observed_batches(warehouse: Warehouse, spec: RiskModelSpec, day: dt.date) -> Any:
+        read.append(day)
+        return traffic_batches(warehouse, spec, day)
+
+    monkeypatch.setattr("lifecycle.assets.monitoring.traffic_batches", observed_batches)
     days = [DAY - dt.timedelta(days=1), DAY]
     assets = [asset for asset in monitoring_assets(spec) if asset.key.path[-1] != "drift_report"]
     result = dg.materialize(
@@ -210,7 +221,8 @@ def test_each_day_of_a_range_shows_its_own_values(stores: Stores, spec: RiskMode
         for name in ("decisions", "decision_load", "live_performance", "drift")
     }
     evidence = stores.evidence("toy")
-    counts = daily_decisions(open_warehouse(stores.settings, Use("read")), "toy", days[0], AS_OF)
+    warehouse = open_warehouse(stores.settings, Use("read"))
+    counts = daily_decisions(warehouse, "toy", days[0], AS_OF)
     for day in days:
         key, as_of = day.isoformat(), day + dt.timedelta(days=1)
         assert shown["decisions"][key]["dagster/row_count"] == counts[day]
@@ -223,6 +235,11 @@ def test_each_day_of_a_range_shows_its_own_values(stores: Stores, spec: RiskMode
         )
         assert (shown["drift"][key]["rows"], shown["drift"][key]["as_of"]) == (verdict.traffic.rows, verdict.as_of)
     assert shown["drift"]["2024-01-30"]["rows"] != shown["drift"]["2024-01-31"]["rows"]
+    assert len(read) == len(set(read)) > spec.drift.window_days
+    champion = champion_in_force(spec, stores, AS_OF)
+    assert champion is not None
+    alone = measured_traffic(spec, warehouse, champion, AS_OF, {})
+    assert alone == evidence.drift()[AS_OF].traffic
 
 
 @pytest.mark.long

@@ -78,8 +78,15 @@ def test_an_empty_warehouse_records_nothing(settings: Settings) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*AssetSelection.sources.*is deprecated")  # Dagster uses it itself
-@pytest.mark.parametrize("count", [MAXIMUM_PARTITIONS, MAXIMUM_PARTITIONS + 1])
-@pytest.mark.parametrize("is_allowed", [False, True])
+@pytest.mark.parametrize(
+    ("count", "is_allowed"),
+    [
+        (MAXIMUM_PARTITIONS + 1, False),
+        pytest.param(MAXIMUM_PARTITIONS + 1, True, marks=pytest.mark.long),
+        pytest.param(MAXIMUM_PARTITIONS, False, marks=pytest.mark.long),
+        pytest.param(MAXIMUM_PARTITIONS, True, marks=pytest.mark.long),
+    ],
+)
 def test_a_backfill_of_more_than_a_month_is_cancelled_unless_its_tag_allows_it(
     stores: Stores, spec: RiskModelSpec, model: Trained, table: pa.Table, monkeypatch: pytest.MonkeyPatch,
     count: int, *, is_allowed: bool,

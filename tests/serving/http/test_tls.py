@@ -71,19 +71,20 @@ def test_https_answers_whom_it_asks_for_a_certificate_and_nobody_else(store: Sma
     assert PASSWORD not in "".join(server.said)
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        {"certificate": "certificate"},
-        {"key": "key"},
-        {"certificate": "certificate", "key": "missing"},
-        {"certificate": "certificate", "key": "other"},
-        {"certificate": "junk", "key": "key"},
-        {"certificate": "certificate", "key": "locked", "key_password_file": "wrong"},
-        {"certificate": "certificate", "key": "locked", "key_password_file": "binary"},
-        {"certificate": "certificate", "key": "key", "client_ca": "junk"},
-    ],
+MISFITS = (
+    {"certificate": "certificate", "key": "other"},
+    {"certificate": "certificate"},
+    {"key": "key"},
+    {"certificate": "certificate", "key": "missing"},
+    {"certificate": "junk", "key": "key"},
+    {"certificate": "certificate", "key": "locked", "key_password_file": "wrong"},
+    {"certificate": "certificate", "key": "locked", "key_password_file": "binary"},
+    {"certificate": "certificate", "key": "key", "client_ca": "junk"},
 )
+"""Settings with which the server does not start, each in a process of its own."""
+
+
+@pytest.mark.parametrize("names", [MISFITS[0], *(pytest.param(names, marks=pytest.mark.long) for names in MISFITS[1:])])
 def test_files_that_do_not_fit_are_said_in_one_line(store: SmallStore, files: Path, names: dict[str, str]) -> None:
     stderr = failed_start(store, **tls(files, **names))
     assert stderr.startswith("Error: Expected ")

@@ -275,7 +275,12 @@ def test_the_scorer_gives_xgboosts_bits_compiled_and_not(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    "error", [ImportError("No module named 'numba'"), RuntimeError("LLVM: invalid module")], ids=type
+    "error",
+    [
+        ImportError("No module named 'numba'"),
+        pytest.param(RuntimeError("LLVM: invalid module"), marks=pytest.mark.long),
+    ],
+    ids=type,
 )
 def test_a_scorer_without_the_kernel_walks_the_trees(
     monkeypatch: pytest.MonkeyPatch, caplog: Any, error: Exception
