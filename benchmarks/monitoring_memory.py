@@ -118,7 +118,7 @@ def check() -> dict[str, float]:
     peaks["accounts"] = peak_mb()
     daily_loads(warehouse, spec.name, as_of - dt.timedelta(days=7), as_of)
     peaks["cards"] = peak_mb()
-    traffic = measured_traffic(spec, warehouse, champion, as_of)
+    traffic = measured_traffic(spec, warehouse, champion, as_of, {})
     peaks["drift"] = peak_mb()
     if not (loaded.inserted and account.decisions and traffic.rows and verdict.positives):
         sys.exit(f"Expected a whole check, got {loaded}, {account}, {traffic.rows} rows, {verdict}")
