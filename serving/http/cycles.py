@@ -35,7 +35,7 @@ class ScoreCycle(RequestResponseCycle):
     Attributes
     ----------
     body
-        What has arrived: `bytes` while that is one part, else a `bytearray`.
+        What has arrived: `bytes` while that is one part and once submitted, else a `bytearray`.
     is_prepared
         Whether it is one of uvicorn's cycles by now, for a task.
     """
@@ -45,6 +45,7 @@ class ScoreCycle(RequestResponseCycle):
     waiting_for_100_continue = False
     disconnected = False
     more_body = True
+    response_started = False
     response_complete = False
     body: Any = b""
     is_prepared = False
@@ -136,6 +137,9 @@ def write_answer(cycle: RequestResponseCycle, answer: Answer) -> None:
     """
     if not cycle.disconnected:
         cycle.response_started = True
+        if cycle.waiting_for_100_continue and cycle.more_body:
+            # The caller may leave out the body now, and its next request would be taken for it (RFC 9110, 10.1.1).
+            cycle.keep_alive = False
         cycle.waiting_for_100_continue = False
         is_last = not cycle.keep_alive
         cycle.transport.write(response(answer, cycle.default_headers, is_last=is_last))

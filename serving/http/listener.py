@@ -21,7 +21,7 @@ from typing import Any, Final
 import uvicorn
 
 from serving.contract.documents import ContractError
-from serving.http.protocol import ServingProtocol
+from serving.http.protocol import HEAD_SECONDS, ServingProtocol
 from serving.http.signals import Signals
 
 KEEP_ALIVE_SECONDS: Final = 75
@@ -53,9 +53,12 @@ class Listener(uvicorn.Server):
         self._sockets: Sequence[socket.socket] = ()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen on `sockets`."""
-        self._sockets = sockets or ()
-        await super().startup(sockets)
+        """Listen on `sockets`; uvicorn would give a silent caller a minute for the handshake of TLS."""
+        if not sockets:
+            raise ValueError("Expected sockets to listen on, got none")
+        self._sockets = sockets
+        await super().startup([])
+        await self._listen(self.config.ssl)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Drain on the first SIGTERM, stop on any other signal (runs as a signal handler)."""
@@ -79,16 +82,20 @@ class Listener(uvicorn.Server):
             if self._drained_at is None:
                 logger.info("draining for %g s, then stopping", self._drain_seconds)
                 self._drained_at = now + self._drain_seconds
+                for connection in self._connections():
+                    connection.drain()
             elif now >= self._drained_at and not self.should_exit:
                 super().handle_exit(signal.SIGTERM, None)
         if self._signals.is_reload_due:
             self._signals.is_reload_due = False
             await self._reload_certificates()
         if counter % 10 == 0:
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, ServingProtocol):
-                    connection.close_if_silent(now)
+            for connection in self._connections():
+                connection.close_if_silent(now)
         return await super().on_tick(counter)
+
+    def _connections(self) -> list[ServingProtocol]:
+        return [each for each in self.server_state.connections if isinstance(each, ServingProtocol)]
 
     async def _reload_certificates(self) -> None:
         """Listen with the current TLS files; an invalid file changes nothing, and existing connections go on."""
@@ -100,11 +107,11 @@ class Listener(uvicorn.Server):
         except ContractError as error:
             logger.error("the previous certificates stay in force: %s", error)
             return
-        await self._listen_again(config.ssl)
+        await self._listen(config.ssl)
         logger.info("the certificates were loaded again")
 
-    async def _listen_again(self, context: ssl.SSLContext | None) -> None:
-        # The new listeners share the sockets' queues with the old ones, so no connection is lost in between.
+    async def _listen(self, context: ssl.SSLContext | None) -> None:
+        # New listeners share the sockets' queues with the previous ones, so no connection is lost in between.
         protocol: Any = self.config.http_protocol_class
         connection = functools.partial(
             protocol,
@@ -115,7 +122,13 @@ class Listener(uvicorn.Server):
         loop = asyncio.get_running_loop()
         previous, self._sockets = self.servers, [sock.dup() for sock in self._sockets]
         self.servers = [
-            await loop.create_server(connection, sock=sock, ssl=context, backlog=self.config.backlog)
+            await loop.create_server(
+                connection,
+                sock=sock,
+                ssl=context,
+                ssl_handshake_timeout=None if context is None else HEAD_SECONDS,
+                backlog=self.config.backlog,
+            )
             for sock in self._sockets
         ]
         for server in previous:

@@ -16,12 +16,12 @@ Only this module, `serving.http.cycles` and `serving.http.listener` know uvicorn
 - *Arrival stamps.* ``on_headers_complete`` stamps a request with the time and the number of requests in flight, which
   admission judges by. A request that waits in the pipeline keeps the stamp of its arrival.
 - *The fast path.* A request for one decision is a `ScoreCycle`, which has no ASGI scope. If its body arrives in the
-  same read, it is submitted to the application's ``batcher``; the batcher replies with an answer, or with ``None`` if
-  the request belongs in a task after all. All other requests go to an ASGI task. ``_start_asgi_task`` is overridden,
-  since it also starts the requests of the pipeline. uvicorn has the hook since 0.45; without it they would silently
-  take the task, so a test asserts that the batcher decides.
+  same read, or by its turn in the pipeline, it is submitted to the application's ``batcher``; the batcher replies with
+  an answer, or with ``None`` if the request belongs in a task after all. All other requests go to an ASGI task.
+  ``_start_asgi_task`` is overridden, since it also starts the requests of the pipeline. uvicorn has the hook since
+  0.45; without it they would silently take the task, so a test asserts that the batcher decides.
 - *Back-pressure.* While the transport's write buffer is full, requests go to a task, where the response awaits its
-  draining. uvicorn pauses reading while requests wait in the pipeline.
+  draining. Reading pauses at the head of a request that has to wait in the pipeline, and at 64 KB of a body.
 - *Limits* on what a caller may make the server keep and wait for. httptools bounds neither a head nor the frames of
   chunks, and keeps an unfinished one in memory; bytes that belong to no body are therefore counted.
 - *Waiting without a timer.* uvicorn sets a timer after each answer and cancels it at the next request. Here
@@ -35,19 +35,24 @@ state    holds while                                   left by                  
 =======  ============================================  ================================  ==============================
 HEAD     ``head_since`` is set: newly connected, or    head complete -> BUSY             `HEAD_SECONDS`: close
          a request has begun                           no HTTP -> CLOSED (400)           `MAX_HEAD_BYTES`: 400
-BUSY     a request is unanswered; further ones wait    answered -> IDLE, or CLOSED       request's deadline: 408, 503
-         in ``pipeline``                                if it was the last               `MAX_PIPELINED`: refused
-                                                       no HTTP -> CLOSED (`_refuse`)     `MAX_STRAY_BYTES`: refused
+BUSY     a request is unanswered, also while a part    answered -> IDLE or HEAD, or      deadline of a request: 408,
+         of the next one has come; further ones wait    CLOSED if it was the last         503
+         in ``pipeline``                               no HTTP, or the caller ends its   `MAX_PIPELINED` and
+                                                        side -> CLOSED after the          `MAX_STRAY_BYTES`: as no
+                                                        answers that are due              HTTP
 IDLE     everything is answered;                       a request begins -> HEAD          `keep_alive_seconds`: close
          ``_idle_since`` is set                        other bytes -> HEAD at the next
-                                                        look (line ends, or the rest of
-                                                        a body that is answered already)
+                                                        look (line ends, or a part of a
+                                                        body that is answered already)
 CLOSED   the transport is closing; what was written    everything sent                   `UNREAD_SECONDS`: abort
          is still sent
 =======  ============================================  ================================  ==============================
 
-In any state a transport that cannot write for `UNREAD_SECONDS` is aborted. While the server drains, each answer closes
-its connection. At shutdown a BUSY connection closes after the answers that are due, all others at once.
+In any state a transport whose caller reads less than `LEAST_READ_BYTES` of what waits for it in `UNREAD_SECONDS` is
+aborted. Of a request of which a part is missing when the connection ends nothing is answered. The handshake of TLS
+comes before all this; `serving.http.listener` limits it to `HEAD_SECONDS`. While the server drains, the last answer of
+a connection closes it. At shutdown a BUSY connection closes after the answers that are due, all others at once, and
+only the server's own limit applies from then on.
 
 States of a request:
 
@@ -87,7 +92,8 @@ HEAD_SECONDS: Final = 10.0
 MAX_STRAY_BYTES: Final = 1024 * 1024
 """Most bytes around a body: sizes and extensions of chunks, trailers, line ends."""
 UNREAD_SECONDS: Final = 10.0
-"""Longest time that a caller may leave an answer unread."""
+LEAST_READ_BYTES: Final = 16 * 1024
+"""A caller reads at least so many bytes of the answers that wait for it in so many seconds."""
 MAX_PIPELINED: Final = 100
 """Requests that may wait on one connection for the answer to an earlier one."""
 SPARE_DESCRIPTORS: Final = 128
@@ -107,7 +113,8 @@ class ServingProtocol(HttpToolsProtocol):
     """Bytes of the reads that held the current head, so its length at most."""
     _earlier_cycles: tuple[RequestResponseCycle, ...] = ()
     """Cycles before the latest that were unanswered when it came."""
-    _unread_since: float | None = None
+    _unread: tuple[float, int] | None = None
+    """While answers wait to be read: since when (`time.monotonic`) too little was, and bytes that waited then."""
     _idle_since: float | None = None
     """Start of the state IDLE (`time.monotonic`, seconds); ``None`` outside of it."""
     _candidate: ScoreCycle | None = None
@@ -130,6 +137,12 @@ class ServingProtocol(HttpToolsProtocol):
         for cycle in self._earlier_cycles:
             cycle.disconnected = not cycle.response_complete
         super().connection_lost(exc)
+        # Otherwise the connection and the requests that wait would refer to each other.
+        self.pipeline.clear()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's, with a result
+        """Answer what came whole before the caller closed its side of a TCP connection; TLS closes both."""
+        return self.scheme == "http" and not self.transport.is_closing() and self._end_after_answers()
 
     def data_received(self, data: bytes) -> None:
         """Parse the bytes of one read."""
@@ -189,6 +202,8 @@ class ServingProtocol(HttpToolsProtocol):
         in_flight = len(self.tasks) + (0 if self._batcher is None else self._batcher.waiting)
         arrival = time.perf_counter(), in_flight
         previous = self.cycle
+        if self.expect_100_continue and self.parser.get_http_version() == "1.0":
+            self.expect_100_continue = False  # RFC 9110, 10.1.1
         is_post = self.parser.get_method() == b"POST"
         target = score_target(self.url) if is_post and self._batcher is not None else None
         if target is None:
@@ -240,7 +255,7 @@ class ServingProtocol(HttpToolsProtocol):
         if len(named) == len(self.headers) and b"host" in named:
             return named  # the usual case: no name twice
         hosts = [name for name, _ in self.headers].count(b"host")
-        if hosts != 1 and (hosts > 1 or self.parser.get_http_version() == "1.1"):
+        if hosts != 1 and (hosts > 1 or self.parser.get_http_version() != "1.0"):
             raise ValueError(f"Expected one Host header, got {hosts}")
         return named
 
@@ -270,6 +285,9 @@ class ServingProtocol(HttpToolsProtocol):
         if not isinstance(self.cycle, ScoreCycle) or self.cycle.is_prepared:
             self.cycle.scope[BODY_IS_WHOLE] = True  # type: ignore[typeddict-unknown-key]
         super().on_message_complete()
+        if self._is_answered():
+            # Answered before its body was complete.
+            self._idle_since = time.monotonic()
 
     def on_response_complete(self) -> None:
         """Start the next request of the pipeline, or wait for one."""
@@ -279,27 +297,50 @@ class ServingProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
-        else:
-            self._idle_since = time.monotonic()
+            return
+        self._idle_since = time.monotonic()
+        if self.head_since is not None:
+            # The caller could not finish this head while reading was paused.
+            self.head_since = self._idle_since
+
+    def drain(self) -> None:
+        """Close the connection after the answers that are due, if any is."""
+        if unanswered := self._unanswered():
+            unanswered[-1].keep_alive = False
 
     def close_if_silent(self, now: float) -> None:
         """Close a connection whose caller lets the server wait too long: for a head, or for an answer to be read."""
-        if self.head_since is not None:
+        if self._unanswered():
+            pass  # its request has a deadline
+        elif self.head_since is not None:
             if now - self.head_since > HEAD_SECONDS:
                 self.transport.close()
         elif self._idle_since is not None:
             if now - self._idle_since > self.timeout_keep_alive:
                 self.transport.close()
-        elif self._is_answered():
-            # Answered before its body was complete, or only line ends came since.
+        else:
+            # Only line ends came, or a part of a body that is answered already.
             self.head_since = now
+        self._abort_if_unread(now)
+
+    def _abort_if_unread(self, now: float) -> None:
+        """Abort a connection whose caller reads less than `LEAST_READ_BYTES` of what waits in `UNREAD_SECONDS`."""
         if not self.flow.write_paused and not self.transport.is_closing():
-            self._unread_since = None
-        elif self._unread_since is None:
-            self._unread_since = now
-        elif now - self._unread_since > UNREAD_SECONDS:
+            self._unread = None
+            return
+        size = self.transport.get_write_buffer_size()
+        if self._unread is None or size <= self._unread[1] - LEAST_READ_BYTES:
+            self._unread = now, size
+        elif now - self._unread[0] > UNREAD_SECONDS:
             # `close` would wait until the caller has read everything.
             self.transport.abort()
+        elif size > self._unread[1]:
+            self._unread = self._unread[0], size  # the next answer was added
+
+    def _unanswered(self) -> list[RequestResponseCycle]:
+        """The requests that are unanswered, in their order; the latest may have come in part."""
+        latest = () if self.cycle is None else (self.cycle,)
+        return [cycle for cycle in (*self._earlier_cycles, *latest) if not cycle.response_complete]
 
     def _is_answered(self) -> bool:
         return self.cycle is not None and self.cycle.response_complete and not self.pipeline
@@ -320,14 +361,27 @@ class ServingProtocol(HttpToolsProtocol):
         self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
 
     def _refuse(self) -> None:
-        """End the connection, with a 400 unless a caller would take it for the answer to an earlier request."""
-        cycle = self.cycle
-        if self.transport.is_closing():
-            return
-        if self.pipeline:
-            self.transport.close()
-        elif cycle is None or cycle.response_complete or cycle.more_body:
+        """End the connection after the answers that are due, or with a 400."""
+        if not self.transport.is_closing() and not self._end_after_answers():
             self.send_400_response("Expected a request in HTTP/1.1")
-        else:
-            cycle.keep_alive = False
-            self.flow.pause_reading()
+
+    def _end_after_answers(self) -> bool:
+        """Read nothing more, and close after the last answer that is due; whether any is.
+
+        A request of which a part is missing gets no answer any more, unless it is being answered.
+        """
+        unanswered = self._unanswered()
+        self._candidate = None
+        if unanswered and unanswered[-1].more_body and not unanswered[-1].response_started:
+            cycle = unanswered.pop()
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if self.pipeline and self.pipeline[0][0] is cycle:
+                self.pipeline.popleft()
+        if not unanswered:
+            return False
+        *earlier, self.cycle = unanswered
+        self._earlier_cycles = tuple(earlier)
+        self.cycle.keep_alive = False
+        self.flow.pause_reading()
+        return True

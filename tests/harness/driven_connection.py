@@ -20,6 +20,8 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.written: list[bytes] = []
         self.is_closed = False
+        self.unread_bytes = 0
+        """What the caller has left unread; set by a test."""
         self._protocol = weakref.ref(protocol)
 
     def write(self, data: Any) -> None:
@@ -36,6 +38,9 @@ class Transport(asyncio.Transport):
 
     def abort(self) -> None:
         self.close()
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread_bytes
 
     def pause_reading(self) -> None:
         """Nothing is read from here."""

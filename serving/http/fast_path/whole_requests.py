@@ -1,4 +1,4 @@
-"""Score requests for one decision that arrived whole, head and body in one read."""
+"""Score requests for one decision that are whole: head and body arrived in one read, or before their turn."""
 
 from collections.abc import Mapping
 from typing import Protocol

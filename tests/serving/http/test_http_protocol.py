@@ -1,74 +1,36 @@
 """Connections to the server's real parts: requests that are batched, and requests that take a task."""
 
 import asyncio
-import contextlib
 import datetime as dt
 import gc
 import itertools
-import json
 import socket
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.access.commands import add, revoke
-from serving.http.fast_path.whole_requests import WholeRequest
 from serving.http.listener import listener_of
 from serving.http.protocol import ServingProtocol
 from serving.process.app import ServingApp, create_app
 from tests.harness.api import URL, settings_of
+from tests.harness.driven_app import request, started, submitted
 from tests.harness.driven_connection import Connection, drive
-from tests.harness.small_models import MODEL, SmallStore, golden_rows, score_request
+from tests.harness.small_models import MODEL, SmallStore, golden_rows
 
 NUMBERS = itertools.count()
 TRACES = [f"00-{number:032x}-00f067aa0ba902b7-01" for number in range(1, 9)]
-
-
-def request(decision_id: str, *lines: str, features: Any = None) -> bytes:
-    body = json.dumps(score_request(decision_id, features=features or golden_rows(1)[0].features)).encode()
-    head = [f"POST {URL} HTTP/1.1", "Host: risk", f"Content-Length: {len(body)}", *lines, "", ""]
-    return "\r\n".join(head).encode() + body
-
-
-@contextlib.contextmanager
-def started(store: SmallStore, **settings: Any) -> Iterator[ServingApp]:
-    store.publish(1, can_explain=True)
-    app = create_app(settings_of(store, **settings))
-    app.parts.start()
-    try:
-        yield app
-    finally:
-        app.parts.scoring.close()
-        app.parts.log.close()
-        app.parts.shadows.close()
 
 
 @pytest.fixture
 def app(store: SmallStore) -> Iterator[ServingApp]:
     with started(store) as app:
         yield app
-
-
-@contextlib.contextmanager
-def submitted(app: ServingApp) -> Iterator[list[WholeRequest]]:
-    """The requests that connections submit to the application's batcher."""
-    batcher, requests = app.batcher, []
-    assert batcher is not None
-    submit = batcher.submit
-
-    def observed_submit(request: WholeRequest) -> None:
-        requests.append(request)
-        submit(request)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batcher, "submit", observed_submit)
-        yield requests
 
 
 def test_requests_of_one_connection_are_batched_decided_and_counted(app: ServingApp, store: SmallStore) -> None:

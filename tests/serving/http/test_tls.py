@@ -1,6 +1,8 @@
 """HTTPS by the real server, and what it says of files that do not fit."""
 
+import asyncio
 import datetime as dt
+import socket
 import ssl
 from pathlib import Path
 
@@ -11,6 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from serving.http.listener import listener_of
+from serving.process.app import create_app
+from tests.harness.api import settings_of
 from tests.harness.server_process import URL, failed_start, served
 from tests.harness.small_models import SmallStore, golden_rows, score_request
 
@@ -69,6 +74,28 @@ def test_https_answers_whom_it_asks_for_a_certificate_and_nobody_else(store: Sma
                 client.get("/healthz")
         assert server.answers()
     assert PASSWORD not in "".join(server.said)
+
+
+def test_a_caller_that_begins_no_handshake_is_closed_in_time(
+    store: SmallStore, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would hold a file descriptor and is not counted, since no connection is made yet."""
+    monkeypatch.setattr("serving.http.listener.HEAD_SECONDS", 0.2)
+    store.publish(1)
+    pair = {"ssl_certfile": files / "certificate", "ssl_keyfile": files / "key"}
+    server = listener_of(create_app(settings_of(store)), shutdown_seconds=5, tls=lambda: pair)
+
+    async def run() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            address = listening.getsockname()
+            serving = asyncio.create_task(server.serve(sockets=[listening]))
+            reader, writer = await asyncio.open_connection(*address)
+            assert await asyncio.wait_for(reader.read(), 30) == b""
+            writer.close()
+            server.should_exit = True
+            await serving
+
+    asyncio.run(run())
 
 
 MISFITS = (
