@@ -27,6 +27,8 @@ POINTS = [
     "load.committed",
     "file.written",
 ]
+AFTERWARDS = {"load.committed", "file.written"}
+"""Points at which the session is over, and its staged files are removed."""
 QUICK = {"snowflake.before_commit"}
 
 
@@ -35,10 +37,10 @@ def file(write_parquet: Any, handbook: Any) -> Path:
     return Path(write_parquet(handbook))
 
 
-def database_of(settings: Settings, suffix: str, monkeypatch: pytest.MonkeyPatch) -> SnowflakeWarehouse:
-    """A database of its own, also for the processes that are started from now on."""
+def database_of(settings: Settings, suffix: str, monkeypatch: pytest.MonkeyPatch, **of: Any) -> SnowflakeWarehouse:
+    """A database of its own, also for the processes that are started from now on; `of` are further settings."""
     monkeypatch.setenv(f"{PREFIX}DATABASE", f"{settings.snowflake.database}_{suffix}")
-    return SnowflakeWarehouse(Settings(), Use("load"))
+    return SnowflakeWarehouse(Settings(**of), Use("load"))
 
 
 @pytest.mark.long
@@ -63,15 +65,17 @@ def test_a_load_killed_between_two_writes_and_run_again_ends_in_the_same_state(
     whole = database_of(snowflake_settings, "WHOLE", monkeypatch)
     load(whole, "card_transactions", file)
 
-    again = database_of(snowflake_settings, "KILLED", monkeypatch)
-    assert killable().crash(["load", "card_transactions", str(file)], point).returncode == -signal.SIGKILL
-    # Customers' rows, on a disk that no erasure looks at.
-    assert [*snowflake_settings.staged_dir.iterdir()]
+    killed = killable()
+    again = database_of(snowflake_settings, "KILLED", monkeypatch, home=killed.home)
+    assert killed.crash(["load", "card_transactions", str(file)], point).returncode == -signal.SIGKILL
+    # Customers' rows, where no erasure looks.
+    staged = Settings(home=killed.home).staged_dir
+    assert bool([*staged.iterdir()]) == (point not in AFTERWARDS)
     load(again, "card_transactions", file)
 
     expected = end_state(whole)
     assert end_state(again) == expected
-    assert not [*snowflake_settings.staged_dir.iterdir()]
+    assert not [*staged.iterdir()]
     assert len(expected["raw.card_transactions"]) == 4
     whole.close()
     again.close()
