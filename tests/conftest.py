@@ -2,9 +2,11 @@
 
 import gc
 import os
+import sys
 import threading
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck
@@ -28,6 +30,24 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.collect()
         gc.freeze()
         gc.enable()
+        if "alembic.script" in sys.modules:
+            _read_migrations_once()
+
+
+def _read_migrations_once() -> None:
+    """Let alembic read a folder of migrations once: each of Dagster's and MLflow's storages reads all of them again."""
+    from alembic.script import ScriptDirectory
+
+    made = ScriptDirectory.from_config
+    known: dict[tuple[str | None, ...], ScriptDirectory] = {}
+
+    def from_config(config: Any) -> ScriptDirectory:
+        key = config.get_main_option("script_location"), config.get_main_option("version_locations")
+        if key not in known:
+            known[key] = made(config)
+        return known[key]
+
+    ScriptDirectory.from_config = from_config  # type: ignore[method-assign]
 
 
 SLOW = ("end_to_end", "lifecycle/features", "lifecycle/local", "lifecycle/warehouse", "serving/process")
