@@ -111,7 +111,7 @@ class ScoreCycle(RequestResponseCycle):
         root_path, target = connection.root_path, self._target
         scope: dict[str, Any] = {
             "type": "http",
-            "asgi": {"version": connection.asgi_version, "spec_version": "2.3"},
+            "asgi": {"version": connection.config.asgi_version, "spec_version": "2.3"},
             "http_version": self._http_version,
             "server": connection.server,
             "client": connection.client,
