@@ -63,6 +63,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not any(f"tests/{folder}/" in item.path.as_posix() for folder in SLOW))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Name a home that does not exist: the one of a person, after ``make demo``, has a profile and a model of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIFECYCLE_HOME", str(tmp_path_factory.getbasetemp() / "no_home"))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def usual_umask() -> Iterator[None]:
     """Give each test the usual umask: a command within the test process sets a private one for all that follow."""
