@@ -65,7 +65,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Name a home that does not exist: the one of a person, after ``make demo``, has a profile and a model of its own."""
+    """Name a home that does not exist: that of a person has a profile and models of its own, after ``make demo``."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIFECYCLE_HOME", str(tmp_path_factory.getbasetemp() / "no_home"))
         yield
