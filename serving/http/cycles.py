@@ -1,7 +1,7 @@
 """Requests with their answers, which uvicorn calls cycles: those for one decision, and answers in one write."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -77,11 +77,7 @@ class ScoreCycle(RequestResponseCycle):
         # As uvicorn does after a request: otherwise the connection and its last request refer to each other.
         del self._connection
         if not self.disconnected:
-            is_last = not self.keep_alive
-            connection.transport.write(response(answer, connection.server_state.default_headers, is_last=is_last))
-            self.response_complete = True
-            if is_last:
-                connection.transport.close()
+            _write(self, answer, connection.transport, connection.server_state.default_headers)
             connection.on_response_complete()
 
     def prepare_task(self) -> None:
@@ -130,32 +126,32 @@ class ScoreCycle(RequestResponseCycle):
         return scope
 
 
-def write_answer(cycle: RequestResponseCycle, answer: Answer) -> None:
-    """Write the answer to a POST in one piece, unless its caller has disconnected.
+async def write_by_send(send: Any, answer: Answer) -> bool:
+    """Write an answer in one piece if `send` is the one of a POST that has no response yet; an `AnswerWriter`.
 
     Has the same effects as `RequestResponseCycle.send` with both messages of a response of known length.
     """
+    cycle = getattr(send, "__self__", None)
+    if not isinstance(cycle, RequestResponseCycle) or cycle.scope["method"] != "POST" or cycle.response_started:
+        return False
+    if cycle.flow.write_paused and not cycle.disconnected:
+        await cycle.flow.drain()
     if not cycle.disconnected:
         cycle.response_started = True
         if cycle.waiting_for_100_continue and cycle.more_body:
             # The caller may leave out the body now, and its next request would be taken for it (RFC 9110, 10.1.1).
             cycle.keep_alive = False
         cycle.waiting_for_100_continue = False
-        is_last = not cycle.keep_alive
-        cycle.transport.write(response(answer, cycle.default_headers, is_last=is_last))
-        cycle.response_complete = True
+        _write(cycle, answer, cycle.transport, cycle.default_headers)
         cycle.message_event.set()
-        if is_last:
-            cycle.transport.close()
         cycle.on_response()
-
-
-async def write_by_send(send: Any, answer: Answer) -> bool:
-    """Write an answer in one piece if `send` is a cycle's own; an `AnswerWriter`."""
-    cycle = getattr(send, "__self__", None)
-    if not isinstance(cycle, RequestResponseCycle) or cycle.scope["method"] != "POST" or cycle.response_started:
-        return False
-    if cycle.flow.write_paused and not cycle.disconnected:
-        await cycle.flow.drain()
-    write_answer(cycle, answer)
     return True
+
+
+def _write(cycle: RequestResponseCycle, answer: Answer, transport: Any, default_headers: Sequence[Header]) -> None:
+    """Write the whole response, and close the connection if the request is its last."""
+    is_last = not cycle.keep_alive
+    transport.write(response(answer, default_headers, is_last=is_last))
+    cycle.response_complete = True
+    if is_last:
+        transport.close()

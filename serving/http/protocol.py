@@ -141,7 +141,7 @@ class ServingProtocol(HttpToolsProtocol):
         self.pipeline.clear()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's, with a result
-        """Answer what came whole before the caller closed its side of a TCP connection; TLS closes both."""
+        """Answer the requests that are whole when the caller closes its side of a TCP connection; TLS closes both."""
         return self.scheme == "http" and not self.transport.is_closing() and self._end_after_answers()
 
     def data_received(self, data: bytes) -> None:
@@ -244,7 +244,7 @@ class ServingProtocol(HttpToolsProtocol):
     def _checked_headers(self) -> dict[bytes, bytes]:
         """The headers by their names; of a repeated one the last.
 
-        Refuses a head that is too long however it arrived, and one of HTTP/1.1 without a host (RFC 9112, 3.2).
+        Refuses a head that is too long however it arrived, and one of HTTP/1.1 or later without a host (RFC 9112, 3.2).
         """
         if self._most_head_bytes > MAX_HEAD_BYTES:
             request_line = len(self.parser.get_method()) + len(self.url) + len("  HTTP/1.1\r\n")
@@ -285,7 +285,7 @@ class ServingProtocol(HttpToolsProtocol):
         if not isinstance(self.cycle, ScoreCycle) or self.cycle.is_prepared:
             self.cycle.scope[BODY_IS_WHOLE] = True  # type: ignore[typeddict-unknown-key]
         super().on_message_complete()
-        if self._is_answered():
+        if self.cycle.response_complete:
             # Answered before its body was complete.
             self._idle_since = time.monotonic()
 
@@ -310,18 +310,20 @@ class ServingProtocol(HttpToolsProtocol):
 
     def close_if_silent(self, now: float) -> None:
         """Close a connection whose caller lets the server wait too long: for a head, or for an answer to be read."""
-        if self._unanswered():
-            pass  # its request has a deadline
-        elif self.head_since is not None:
+        if not self._unanswered():  # a request that is unanswered has a deadline
+            self._close_if_idle(now)
+        self._abort_if_unread(now)
+
+    def _close_if_idle(self, now: float) -> None:
+        if self.head_since is not None:
             if now - self.head_since > HEAD_SECONDS:
                 self.transport.close()
         elif self._idle_since is not None:
             if now - self._idle_since > self.timeout_keep_alive:
                 self.transport.close()
         else:
-            # Only line ends came, or a part of a body that is answered already.
+            # Only line ends arrived, or a part of a body that is answered already.
             self.head_since = now
-        self._abort_if_unread(now)
 
     def _abort_if_unread(self, now: float) -> None:
         """Abort a connection whose caller reads less than `LEAST_READ_BYTES` of what waits in `UNREAD_SECONDS`."""
@@ -341,9 +343,6 @@ class ServingProtocol(HttpToolsProtocol):
         """The requests that are unanswered, in their order; the latest may have come in part."""
         latest = () if self.cycle is None else (self.cycle,)
         return [cycle for cycle in (*self._earlier_cycles, *latest) if not cycle.response_complete]
-
-    def _is_answered(self) -> bool:
-        return self.cycle is not None and self.cycle.response_complete and not self.pipeline
 
     def _ignore_upgrade(self, rest: bytes) -> None:
         """Parse a request that offers another protocol as if it did not; Java's client offers HTTP/2 by default.

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from serving.access.commands import add
-from serving.http.fast_path.whole_requests import WholeRequest
 from serving.http.protocol import MAX_HEAD_BYTES
-from serving.process.app import ServingApp, create_app
-from tests.harness.api import URL, settings_of
+from serving.process.app import ServingApp
+from tests.harness.api import URL
+from tests.harness.driven_app import started, submitted
 from tests.harness.driven_connection import Connection, drive
 from tests.harness.fuzzed_server import INFER, INVOCATIONS, fuzzed
 from tests.harness.raw_http import Answer, RawConnection, request
@@ -100,13 +100,8 @@ STATUSES = {
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServingApp]:
     store = SmallStore.under(tmp_path_factory.mktemp("store"))
-    store.publish(1, can_explain=True)
-    app = create_app(settings_of(store))
-    app.parts.start()
-    yield app
-    app.parts.scoring.close()
-    app.parts.log.close()
-    app.parts.shadows.close()
+    with started(store) as app:
+        yield app
 
 
 def written(app: ServingApp, decision_id: str, *parts: bytes) -> bytes:
@@ -126,29 +121,19 @@ def written(app: ServingApp, decision_id: str, *parts: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_same_bytes_get_the_same_answer_however_they_arrive(
-    app: ServingApp, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_the_same_bytes_get_the_same_answer_however_they_arrive(app: ServingApp, name: str) -> None:
     start, end = CASES[name]
-    whole: list[WholeRequest] = []
-    assert app.batcher is not None
-    submit = app.batcher.submit
-
-    def observed_submit(request: WholeRequest) -> None:
-        whole.append(request)
-        submit(request)
-
-    monkeypatch.setattr(app.batcher, "submit", observed_submit)
-    ids = [f"{next(NUMBERS):04d}" for _ in range(3)]
-    at_once = written(app, ids[0], start + end)
-    assert len(whole) == (STATUSES.get(name) != 400)
-    whole.clear()
-    in_two = written(app, ids[1], start, end)
-    # Byte by byte, but for the long heads.
-    size = len(start) // 500 + 1
-    cuts = [start[index : index + size] for index in range(0, len(start), size)]
-    byte_by_byte = written(app, ids[2], *cuts, end[:5], end[5:])
-    assert not whole or not end
+    with submitted(app) as whole:
+        ids = [f"{next(NUMBERS):04d}" for _ in range(3)]
+        at_once = written(app, ids[0], start + end)
+        assert len(whole) == (STATUSES.get(name) != 400)
+        whole.clear()
+        in_two = written(app, ids[1], start, end)
+        # Byte by byte, but for the long heads.
+        size = len(start) // 500 + 1
+        cuts = [start[index : index + size] for index in range(0, len(start), size)]
+        byte_by_byte = written(app, ids[2], *cuts, end[:5], end[5:])
+        assert not whole or not end
     assert at_once == in_two == byte_by_byte
     assert int(at_once.split(b" ")[1]) == STATUSES.get(name, 200)
 

@@ -3,22 +3,15 @@
 import asyncio
 import socket
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from serving.http.protocol import LEAST_READ_BYTES, MAX_PIPELINED
 from serving.process.app import ServingApp
-from tests.harness.driven_app import request, started
+from tests.harness.driven_app import request
 from tests.harness.driven_connection import Connection, drive
 from tests.harness.server_process import served
 from tests.harness.small_models import SmallStore
-
-
-@pytest.fixture
-def app(store: SmallStore) -> Iterator[ServingApp]:
-    with started(store) as app:
-        yield app
 
 
 def statuses(connection: Connection) -> list[int]:

@@ -7,7 +7,7 @@ import itertools
 import socket
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,12 +25,6 @@ from tests.harness.small_models import MODEL, SmallStore, golden_rows
 
 NUMBERS = itertools.count()
 TRACES = [f"00-{number:032x}-00f067aa0ba902b7-01" for number in range(1, 9)]
-
-
-@pytest.fixture
-def app(store: SmallStore) -> Iterator[ServingApp]:
-    with started(store) as app:
-        yield app
 
 
 def test_requests_of_one_connection_are_batched_decided_and_counted(app: ServingApp, store: SmallStore) -> None:
